@@ -1,0 +1,51 @@
+"""A CT in memory: HU, voxel spacing, and enough of the file's geometry to write a mask back onto it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What the networks see and what kidneys, tumours and cysts need: everything outside is clipped to it.
+HU_WINDOW = (-125, 275)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A CT in closest-canonical order: x grows to the Right, y to the Anterior, z to the Superior of the patient.
+
+    Attributes:
+        hu: int16 (X, Y, Z), x fastest in memory, so that `hu.T` is C-contiguous (Z, Y, X) and an axial
+            slice `hu[:, :, k]` is one contiguous block.
+        spacing_mm: voxel edge lengths along x, y, z.
+        affine: (4, 4) float64, from canonical voxel index to RAS mm.
+        slice_axis: canonical axis (0, 1, 2) that the scanner's slices were stacked along.
+        calibrated: False when the numbers do not look like HU (0...255, say); the window then says so.
+        name: what to call the case, without its directory.
+        path: the file it came from, None for a volume made in memory.
+        geometry: what `imaging.nifti` needs to write a mask back in the file's own order and header.
+    """
+
+    hu: NDArray[np.int16]
+    spacing_mm: tuple[float, float, float]
+    affine: NDArray[np.float64]
+    slice_axis: int = 2
+    calibrated: bool = True
+    name: str = "CT"
+    path: Path | None = None
+    geometry: Any = field(default=None, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along x, y, z."""
+        x, y, z = self.hu.shape
+        return x, y, z
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        x, y, z = self.spacing_mm
+        return x * y * z / 1000.0
