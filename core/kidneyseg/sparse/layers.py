@@ -1,0 +1,202 @@
+"""Layers over a `SparseTensor`; their weights have SparseConvNet's shapes and initialisation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kidneyseg.sparse import functional
+from kidneyseg.sparse.rulebook import Level, Packing
+
+
+@dataclass(frozen=True)
+class SparseTensor:
+    """Features (N, C) on the N active sites of a level, row by row."""
+
+    features: Tensor
+    level: Level
+
+    def with_features(self, features: Tensor) -> SparseTensor:
+        """The same sites with other features."""
+        return SparseTensor(features, self.level)
+
+
+def _conv_weight(volume: int, in_channels: int, out_channels: int) -> nn.Parameter:
+    """(filter volume, groups = 1, in, out), drawn from N(0, sqrt(2 / in / volume))."""
+    return nn.Parameter(torch.randn(volume, 1, in_channels, out_channels) * math.sqrt(2.0 / in_channels / volume))
+
+
+class SubmanifoldConv(nn.Module):
+    """Convolution of odd filter width whose output sites are its input sites; optional bias."""
+
+    def __init__(self, in_channels: int, out_channels: int, size: int = 3, *, bias: bool = False) -> None:
+        super().__init__()
+        self.size = size
+        self.weight = _conv_weight(size**3, in_channels, out_channels)
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """(N, in) -> (N, out) on the same sites."""
+        y = functional.submanifold_conv(x.features, self.weight[:, 0], x.level.neighbours(self.size))
+        return x.with_features(y if self.bias is None else y + self.bias)
+
+
+class StridedConv(nn.Module):
+    """Convolution of filter 2, stride 2, to the next coarser level."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = _conv_weight(8, in_channels, out_channels)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """(fine sites, in) -> (coarse sites, out)."""
+        down = x.level.down()
+        return SparseTensor(functional.strided_conv(x.features, self.weight[:, 0], down), down.coarse)
+
+
+class TransposedConv(nn.Module):
+    """The way back: filter 2, stride 2, onto exactly the sites that the level below has."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = _conv_weight(8, in_channels, out_channels)
+
+    def forward(self, x: SparseTensor, fine: Level) -> SparseTensor:
+        """(coarse sites, in) -> (fine sites, out)."""
+        return SparseTensor(functional.transposed_conv(x.features, self.weight[:, 0], fine.down()), fine)
+
+
+class NetworkInNetwork(nn.Module):
+    """A linear map of each site's features, without bias; weight (in, out) as in SparseConvNet."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(in_channels, out_channels) * math.sqrt(2.0 / in_channels))
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """(N, in) -> (N, out)."""
+        return x.with_features(x.features @ self.weight)
+
+
+class BatchNormReLU(nn.Module):
+    """BatchNorm and leaky ReLU in one; eps 1e-4 and momentum 0.01 (SparseConvNet's 0.99) by default."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, leak: float = 0.0, eps: float = 1e-4, momentum: float = 0.01) -> None:
+        super().__init__()
+        self.leak, self.eps, self.momentum = leak, eps, momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """(N, C) -> (N, C)."""
+        return x.with_features(
+            functional.batch_norm_relu(
+                x.features,
+                self.weight,
+                self.bias,
+                self.running_mean,
+                self.running_var,
+                training=self.training,
+                momentum=self.momentum,
+                eps=self.eps,
+                leak=self.leak,
+            )
+        )
+
+
+class InputLayer(nn.Module):
+    """Points become sites; several points on one site are merged as `mode` says.
+
+    Modes as SparseConvNet's InputLayer behaves: 0 no merging (coordinates must differ), 1 keeps the first point of a
+    site, 2 the last, 3 sums them, 4 averages them.
+    """
+
+    def __init__(self, mode: int = 4) -> None:
+        super().__init__()
+        if mode not in range(5):
+            raise ValueError(f"input mode must be 0 to 4, not {mode}")
+        self.mode = mode
+
+    def forward(self, coords: Tensor, features: Tensor, spatial_size: int | None = None) -> tuple[SparseTensor, Tensor]:
+        """Merge points into sites.
+
+        Args:
+            coords: int64 (N, 3) or (N, 4): x, y, z and, where there is a fourth column, the batch index.
+            features: (N, C).
+            spatial_size: coordinates must be below it, where given.
+
+        Returns:
+            The sites in lexicographic order, and int64 (N,) the row to which each point went, -1 for points that
+            modes 1 and 2 left out.
+
+        Raises:
+            ValueError: for negative or too large coordinates, shapes that do not fit, or duplicates in mode 0.
+        """
+        coords = _checked(coords, features, spatial_size)
+        extent = tuple(int(v) + 1 for v in coords.amax(0)[:3]) if len(coords) else (1, 1, 1)
+        packing = Packing.around((extent[0], extent[1], extent[2]))
+        keys = packing.pack(coords)
+        if len(keys) < 2 or bool((keys[1:] > keys[:-1]).all()):
+            return SparseTensor(features, Level(keys, packing)), torch.arange(len(keys), device=keys.device)
+        order = torch.argsort(keys, stable=True)
+        unique, site_of_sorted, counts = torch.unique_consecutive(
+            keys[order], return_inverse=True, return_counts=True
+        )
+        rows = torch.empty_like(order)
+        rows[order] = site_of_sorted
+        merged, kept = self._merge(features, order, counts)
+        if kept is not None:
+            chosen = torch.full_like(rows, -1)
+            chosen[kept] = rows[kept]
+            rows = chosen
+        return SparseTensor(merged, Level(unique, packing)), rows
+
+    def _merge(self, features: Tensor, order: Tensor, counts: Tensor) -> tuple[Tensor, Tensor | None]:
+        if len(counts) == len(order):
+            return features[order], None
+        if self.mode == 0:
+            raise ValueError("input mode 0 merges nothing, but several points have the same coordinates")
+        ends = counts.cumsum(0)
+        if self.mode in (1, 2):
+            kept = order[ends - counts if self.mode == 1 else ends - 1]
+            return features[kept], kept
+        how = "sum" if self.mode == 3 else "mean"
+        return torch.segment_reduce(features[order], how, lengths=counts, axis=0, unsafe=True), None
+
+
+class OutputLayer(nn.Module):
+    """Hands each site's features back to its points; a point that went nowhere gets zeros."""
+
+    def forward(self, x: SparseTensor, rows: Tensor) -> Tensor:
+        """(sites, C) and rows (N,) from `InputLayer` -> (N, C)."""
+        left_out = rows < 0
+        features = x.features[rows.clamp(min=0)] if len(x.level) else x.features
+        return features.masked_fill(left_out[:, None], 0.0) if bool(left_out.any()) else features
+
+
+def _checked(coords: Tensor, features: Tensor, spatial_size: int | None) -> Tensor:
+    if coords.ndim != 2 or coords.shape[1] not in (3, 4) or coords.dtype != torch.int64:
+        raise ValueError(f"coords must be int64 (N, 3) or (N, 4), not {coords.dtype} {tuple(coords.shape)}")
+    if features.ndim != 2 or len(features) != len(coords):
+        raise ValueError(f"features must be ({len(coords)}, C), one row per coordinate, not {tuple(features.shape)}")
+    if coords.shape[1] == 3:
+        coords = torch.cat([coords, torch.zeros_like(coords[:, :1])], dim=1)
+    if len(coords) == 0:
+        return coords
+    if int(coords.amin()) < 0:
+        raise ValueError("coords must not be negative; shift them so that the smallest is 0")
+    largest = coords.amax(0).tolist()
+    if spatial_size is not None and max(largest[:3]) >= spatial_size:
+        raise ValueError(f"coordinate {max(largest[:3])} lies outside the spatial size {spatial_size}")
+    cells = math.prod(v + 10 for v in largest)
+    if cells >= 2**62:
+        raise ValueError(f"coordinates up to {largest} span more cells than an int64 key can number")
+    return coords

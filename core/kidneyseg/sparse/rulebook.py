@@ -1,0 +1,158 @@
+"""Which active site feeds which: the maps that every sparse convolution runs on.
+
+Sites are kept as packed int64 keys in lexicographic order of (batch, x, y, z), so a neighbour is found by adding a
+constant to a key. Each level carries its maps from the first time they are asked for, and a U-Net asks each of them
+several times. Filter offsets count as in SparseConvNet: the first coordinate is slowest, `k = 9(dx+1) + 3(dy+1) + (dz+1)`
+for a 3x3x3 submanifold filter whose input site is output + d, and `k = 4(x&1) + 2(y&1) + (z&1)` for filter 2, stride 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kidneyseg.sparse import native
+
+# Empty cells kept around the sites on every side, so that key + offset never wraps into the next row: half of the
+# largest submanifold filter (5).
+PADDING = 2
+_MAX_SITES = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How (batch, x, y, z) becomes one int64: `((batch * x_size + x) * y_size + y) * z_size + z`, coordinates padded."""
+
+    x_size: int
+    y_size: int
+    z_size: int
+
+    @staticmethod
+    def around(extent: tuple[int, int, int]) -> Packing:
+        """The packing for coordinates 0 ... extent-1."""
+        x, y, z = (size + 2 * PADDING for size in extent)
+        return Packing(x, y, z)
+
+    def pack(self, coords: Tensor) -> Tensor:
+        """Keys int64 (N,) of coords int64 (N, 4), x, y, z, batch."""
+        x, y, z, batch = coords.unbind(1)
+        return ((batch * self.x_size + x + PADDING) * self.y_size + y + PADDING) * self.z_size + z + PADDING
+
+    def unpack(self, keys: Tensor) -> Tensor:
+        """Coords int64 (N, 4), x, y, z, batch, of keys int64 (N,)."""
+        rest, z = keys // self.z_size, keys % self.z_size
+        rest, y = rest // self.y_size, rest % self.y_size
+        batch, x = rest // self.x_size, rest % self.x_size
+        return torch.stack([x - PADDING, y - PADDING, z - PADDING, batch], dim=1)
+
+    def shift(self, dx: int, dy: int, dz: int) -> int:
+        """What to add to a key to reach the site d away."""
+        return (dx * self.y_size + dy) * self.z_size + dz
+
+    def coarser(self) -> Packing:
+        """The packing of the level above, whose coordinates are halved."""
+        x, y, z = ((size - 2 * PADDING + 1) // 2 for size in (self.x_size, self.y_size, self.z_size))
+        return Packing.around((x, y, z))
+
+
+@dataclass(frozen=True)
+class Downsampling:
+    """The map between a level and the one above it (filter 2, stride 2), in both directions.
+
+    Attributes:
+        coarse: the level above; its sites are floor(c / 2) of this level's.
+        children: int32 (coarse sites, 8), this level's row for each k, -1 where there is none.
+        parent: int32 (sites,), the coarse row of each of this level's rows.
+        slot: int32 (sites,), the k under which it hangs there.
+    """
+
+    coarse: Level
+    children: Tensor
+    parent: Tensor
+    slot: Tensor
+
+
+class Level:
+    """The active sites of one resolution with their maps.
+
+    Attributes:
+        keys: int64 (N,), strictly increasing.
+        packing: how keys relate to coordinates.
+    """
+
+    def __init__(self, keys: Tensor, packing: Packing) -> None:
+        if len(keys) > _MAX_SITES:
+            raise ValueError(f"{len(keys)} sites are more than the {_MAX_SITES} that one run can hold; split the input")
+        self.keys = keys
+        self.packing = packing
+        self._neighbours: dict[int, Tensor] = {}
+        self._down: Downsampling | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def coords(self) -> Tensor:
+        """int64 (N, 4): x, y, z, batch of each row."""
+        return self.packing.unpack(self.keys)
+
+    def neighbours(self, size: int = 3) -> Tensor:
+        """int32 (N, size³): the row of each site's neighbour for every filter offset, -1 where it is not active."""
+        if size % 2 == 0 or size > 2 * PADDING + 1:
+            raise ValueError(f"a submanifold filter must be 1, 3 or 5 wide, not {size}")
+        if size not in self._neighbours:
+            build = native.neighbour_table if native.serves(self.keys) else neighbour_table
+            self._neighbours[size] = build(self.keys, self.packing.y_size, self.packing.z_size, size)
+        return self._neighbours[size]
+
+    def down(self) -> Downsampling:
+        """The map to the next coarser level."""
+        if self._down is None:
+            build = native.coarsen if native.serves(self.keys) else coarsen
+            packing = self.packing.coarser()
+            keys, parent, slot, children = build(self.keys, self.packing, packing)
+            self._down = Downsampling(Level(keys, packing), children, parent, slot)
+        return self._down
+
+
+def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Tensor:
+    """Submanifold neighbours in plain torch; see `Level.neighbours`.
+
+    Only the first half of the offsets is searched: the relation is symmetric, so a hit fills its mirror image too. One
+    binary search serves a whole z-run of `size` offsets, because the rows that follow the first hit are the next in z.
+    """
+    half, volume, count = size // 2, size**3, len(keys)
+    table = torch.full((count, volume), -1, dtype=torch.int32, device=keys.device)
+    if count == 0:
+        return table
+    rows = torch.arange(count, dtype=torch.int32, device=keys.device)
+    table[:, volume // 2] = rows
+    for run in range(size * size // 2 + 1):
+        dx, dy = run // size - half, run % size - half
+        first = keys + ((dx * y_size + dy) * z_size - half)
+        position = torch.searchsorted(keys, first)
+        for dz in range(size):
+            k = run * size + dz
+            if k >= volume // 2:
+                break
+            inside = position.clamp(max=count - 1)
+            hit = keys[inside] == first + dz
+            neighbour, site = inside[hit], rows[hit]
+            table[site.long(), k] = neighbour.int()
+            table[neighbour, volume - 1 - k] = site
+            position = position + hit
+    return table
+
+
+def coarsen(keys: Tensor, fine: Packing, coarse: Packing) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Coarse keys (sorted), parent, slot and children of a filter 2, stride 2 map, in plain torch."""
+    coords = fine.unpack(keys)
+    x, y, z = (coords[:, :3] & 1).unbind(1)
+    slot = (4 * x + 2 * y + z).int()
+    coords[:, :3] //= 2
+    coarse_keys, parent = torch.unique(coarse.pack(coords), return_inverse=True)
+    children = torch.full((len(coarse_keys), 8), -1, dtype=torch.int32, device=keys.device)
+    children[parent, slot.long()] = torch.arange(len(keys), dtype=torch.int32, device=keys.device)
+    return coarse_keys, parent.int(), slot, children
