@@ -29,7 +29,7 @@ class Volume:
         geometry: what `imaging.nifti` needs to write a mask back in the file's own order and header.
     """
 
-    hu: NDArray[np.int16]
+    hu: NDArray[np.int16] = field(repr=False)
     spacing_mm: tuple[float, float, float]
     affine: NDArray[np.float64]
     slice_axis: int = 2

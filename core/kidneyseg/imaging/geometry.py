@@ -1,0 +1,267 @@
+"""Where a file's voxels lie in the patient: reading a NIfTI header, refusing what is no CT, and the way back."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import prod
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from kidneyseg.errors import InputError
+from kidneyseg.imaging.files import InputStream
+
+MIN_SLICES = 8
+MAX_SHEAR_DEGREES = 0.5
+SPACING_RANGE_MM = (0.05, 50.0)
+_BYTES_PER_VOXEL = 4  # HU, a mask and working space: what a case takes at least once it is open
+_MOST_VOXELS_UNKNOWN_MEMORY = 1 << 31
+# Fields that place the voxels; the rest of a header (descriptions, names, dates) may identify a patient.
+_PLACEMENT = (
+    *("dim_info", "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
+
+Header = nib.Nifti1Header  # Nifti2Header is a subclass of it
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """A grid of voxels in canonical (RAS) order, and the file order that it came from.
+
+    Attributes:
+        shape: voxels along canonical x, y, z.
+        spacing_mm: voxel edge lengths along canonical x, y, z.
+        affine: (4, 4) float64, from canonical voxel index to RAS mm.
+        slice_axis: canonical axis that the slices were stacked along.
+        file_shape: the file's own dimensions, with any trailing ones.
+        file_axes: for each of the file's three axes, the canonical axis that it is.
+        file_flips: for each of the file's three axes, whether it runs against the canonical one.
+        header: header of a uint8 mask in the file's own order and placement, free of any text.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    affine: NDArray[np.float64]
+    slice_axis: int
+    file_shape: tuple[int, ...]
+    file_axes: tuple[int, int, int]
+    file_flips: tuple[bool, bool, bool]
+    header: Header = field(repr=False)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return prod(self.spacing_mm) / 1000.0
+
+    def in_file_order(self, canonical: NDArray[Any]) -> NDArray[Any]:
+        """A view of a canonical (X, Y, Z) array with the file's own axes; writing to it writes to the array."""
+        step = tuple(slice(None, None, -1 if flip else 1) for flip in self.file_flips)
+        return canonical.transpose(self.file_axes)[step]
+
+
+def read_header(stream: InputStream) -> Header:
+    """Read a NIfTI-1 or NIfTI-2 header. Raises InputError for anything else, .hdr/.img pairs included."""
+    name = stream.path.name
+    block = stream.peek_header(348)
+    size_field = bytes(block[:4])
+    if size_field in (b"\x1c\x02\0\0", b"\0\0\x02\x1c"):
+        block += stream.peek_header(540 - 348)
+    kind: type[Header] = nib.Nifti2Header if len(block) == 540 else Header
+    magic = bytes(block[4:7] if kind is nib.Nifti2Header else block[344:347])
+    if size_field in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and magic == b"ni1":
+        raise InputError(f"{name} is half of a .hdr/.img pair. Convert the pair to one .nii or .nii.gz file.")
+    if len(block) < kind.sizeof_hdr or not magic.startswith(b"n+"):
+        raise InputError(f"{name} is not a NIfTI file. Choose a .nii or .nii.gz file; convert DICOM to NIfTI first.")
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # every fault is reported here, once
+    try:
+        return kind(bytes(block), check=False)
+    except (HeaderDataError, ValueError) as error:
+        raise InputError(f"{name} has a damaged NIfTI header ({error}). Export it again.") from error
+
+
+def read_geometry(header: Header, stream: InputStream) -> Geometry:
+    """Check that a header describes one grid of voxels which fits file and memory, and say where it lies.
+
+    The affine is nibabel's choice: sform, else qform, else the spacing alone. The slice axis is the one that the header
+    names (dim_info); else the odd one out when the other two have the same spacing, as CT pixels are square; else
+    the one with clearly (1.25 times) the largest spacing; else canonical z, as CTs are acquired axially.
+
+    Raises InputError with one sentence for the user.
+    """
+    name = stream.path.name
+    file_shape = _checked_shape(header, name)
+    _check_type(header, name)
+    _check_size(header, file_shape, stream)
+    affine, spacing = _checked_affine(header, name)
+    orientation = nib.orientations.io_orientation(affine)
+    axes = tuple(int(axis) for axis in orientation[:, 0])
+    to_file = [axes.index(axis) for axis in range(3)]
+    shape = tuple(file_shape[axis] for axis in to_file)
+    slice_axis = axes[_slice_axis(header, spacing, axes)]
+    if min(shape) < MIN_SLICES:  # along any axis: an image so thin is no CT, whatever its header calls slices
+        raise InputError(f"{name} has only {min(shape)} slices; it takes {MIN_SLICES}. Open the whole series.")
+    return Geometry(
+        shape=(shape[0], shape[1], shape[2]),
+        spacing_mm=(spacing[to_file[0]], spacing[to_file[1]], spacing[to_file[2]]),
+        affine=affine @ nib.orientations.inv_ornt_aff(orientation, file_shape[:3]),
+        slice_axis=slice_axis,
+        file_shape=file_shape,
+        file_axes=(axes[0], axes[1], axes[2]),
+        file_flips=(bool(orientation[0, 1] < 0), bool(orientation[1, 1] < 0), bool(orientation[2, 1] < 0)),
+        header=_mask_header(header),
+    )
+
+
+def plain_geometry(shape: tuple[int, int, int], affine: NDArray[np.float64], slice_axis: int = 2) -> Geometry:
+    """The geometry of a volume that was made in memory: canonical order, `affine` as both sform and qform."""
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_sform(affine, code=1)
+    header.set_qform(affine, code=1)
+    header.set_xyzt_units("mm")
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return Geometry(
+        shape=shape,
+        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        affine=affine,
+        slice_axis=slice_axis,
+        file_shape=shape,
+        file_axes=(0, 1, 2),
+        file_flips=(False, False, False),
+        header=_mask_header(header),
+    )
+
+
+def _mask_header(header: Header) -> Header:
+    mask = type(header)(endianness=header.endianness)
+    mask["dim"] = header["dim"]
+    for name in _PLACEMENT:
+        mask[name] = header[name]
+    mask.set_data_dtype(np.uint8)
+    mask["scl_slope"], mask["scl_inter"] = 1, 0
+    mask["vox_offset"] = mask.single_vox_offset
+    return mask
+
+
+def _checked_shape(header: Header, name: str) -> tuple[int, ...]:
+    dims = [int(n) for n in header["dim"]]
+    if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
+        raise InputError(f"{name} has a damaged NIfTI header: its dimensions are {dims[1:]}. Export it again.")
+    shape = tuple(dims[1 : dims[0] + 1])
+    if len(shape) < 3:
+        raise InputError(f"{name} is a {len(shape)}-D image, not a volume. Open the whole series as one 3-D file.")
+    if prod(shape[3:]) > 1:
+        raise InputError(f"{name} holds {prod(shape[3:])} volumes. Save one of them as a 3-D file and open that.")
+    return shape
+
+
+def _check_type(header: Header, name: str) -> None:
+    try:
+        kind = header.get_data_dtype()
+    except HeaderDataError as error:
+        raise InputError(f"{name} has an unknown voxel type. Save it with int16 voxels.") from error
+    if kind.names is not None:
+        raise InputError(f"{name} is a colour (RGB) image, not a CT. Open the original CT, not a picture of it.")
+    if kind.kind == "c":
+        raise InputError(f"{name} holds complex numbers, not CT numbers (HU). Save its HU as int16.")
+    if kind.kind not in "iuf" or kind.itemsize > 8:
+        raise InputError(f"{name} has voxels of type {kind.name}, which no CT has. Save it with int16 voxels.")
+
+
+def _check_size(header: Header, shape: tuple[int, ...], stream: InputStream) -> None:
+    """Compare what the header promises with what file and memory can hold, before any voxel is read."""
+    name = stream.path.name
+    offset = float(header["vox_offset"])
+    if not header.single_vox_offset <= offset < float(1 << 40):
+        raise InputError(f"{name} has a damaged NIfTI header: its voxels begin at byte {offset:g}. Export it again.")
+    promised = prod(shape) * header.get_data_dtype().itemsize
+    if offset + promised > stream.most_bytes:
+        raise InputError(
+            f"{name} is cut off: its header promises {_size(promised)} of voxels, more than its {_size(stream.size)} "
+            "can hold. Copy or download it again."
+        )
+    needed, available = prod(shape) * _BYTES_PER_VOXEL, available_memory()
+    if available is None:
+        available = _MOST_VOXELS_UNKNOWN_MEMORY * _BYTES_PER_VOXEL
+    if needed > available:
+        raise InputError(
+            f"{name} has {' × '.join(map(str, shape[:3]))} voxels and needs {_size(needed)} of memory, but only "
+            f"{_size(available)} are free. Close other programs, or crop the volume."
+        )
+
+
+def _size(count: int) -> str:
+    return (
+        f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count:,} bytes"
+    )
+
+
+def available_memory() -> int | None:
+    """Bytes that can be taken without swapping, within the container's limit if there is one; None if unknown."""
+    found = []
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+        with (
+            open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit,
+            open("/sys/fs/cgroup/memory.current", encoding="ascii") as used,
+        ):
+            found.append(int(limit.read()) - int(used.read()))
+    except (OSError, ValueError):  # no Linux, no such container, or "max": no limit
+        if not found and "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):
+            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(found, default=None)
+
+
+def _checked_affine(header: Header, name: str) -> tuple[NDArray[np.float64], list[float]]:
+    stated = [float(size) for size in header["pixdim"][1:4]]
+    if not all(np.isfinite(stated)) or 0 in stated:
+        raise _bad_spacing(name, stated)
+    try:
+        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    except (HeaderDataError, ValueError) as error:
+        raise InputError(f"{name} has a damaged orientation (qform). Export it again, with a valid affine.") from error
+    if not np.isfinite(affine).all():
+        raise InputError(f"{name} has an affine with NaN or infinite numbers. Export it again, with a valid affine.")
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not spacing.all():
+        raise InputError(f"{name} has a singular affine (an axis of length 0). Export it again, with a valid affine.")
+    if spacing.min() < SPACING_RANGE_MM[0] or spacing.max() > SPACING_RANGE_MM[1]:
+        raise _bad_spacing(name, list(spacing))
+    axes = affine[:3, :3] / spacing
+    if abs(np.linalg.det(axes)) < 1e-3:
+        raise InputError(f"{name} has a singular affine (its axes lie in a plane). Export it with a valid affine.")
+    shear = max(np.degrees(np.arcsin(min(1.0, abs(axes[:, i] @ axes[:, j])))) for i, j in combinations(range(3), 2))
+    if shear > MAX_SHEAR_DEGREES:
+        raise InputError(
+            f"{name} is sheared by {shear:.1f}° (a tilted gantry); at most {MAX_SHEAR_DEGREES}° is possible. "
+            "Resample it to a grid with right angles first."
+        )
+    return affine, [float(size) for size in spacing]
+
+
+def _bad_spacing(name: str, spacing: list[float]) -> InputError:
+    sizes = " × ".join(f"{size:g}" for size in spacing)
+    low, high = SPACING_RANGE_MM
+    return InputError(f"{name} has a voxel spacing of {sizes} mm; a CT has {low:g} to {high:g} mm. Correct its header.")
+
+
+def _slice_axis(header: Header, spacing: list[float], axes: tuple[int, ...]) -> int:
+    """The file's axis that its slices are stacked along; `read_geometry` gives the rule."""
+    stated = header.get_dim_info()[2]
+    if stated is not None:
+        return int(stated)
+    same = [(i, j) for i, j in combinations(range(3), 2) if abs(spacing[i] - spacing[j]) < 1e-3 * spacing[i]]
+    if len(same) == 1:
+        return 3 - sum(same[0])
+    order = sorted(range(3), key=spacing.__getitem__)
+    if spacing[order[2]] > 1.25 * spacing[order[1]]:
+        return order[2]
+    return axes.index(2)
