@@ -1,0 +1,1 @@
+"""A Volume becomes point clouds, a labelled cloud becomes a mask. Knows no network."""

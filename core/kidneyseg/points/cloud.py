@@ -30,11 +30,13 @@ class Lattice:
     def centres_mm(self, index: NDArray[np.integer]) -> NDArray[np.float32]:
         """Centres of the cells `index` (N, 3), in mm from the volume's corner, as (N, 3) float32."""
         step = np.asarray(self.step_mm)
-        return ((index + 0.5) * step + np.asarray(self.origin_mm)).astype(np.float32)
+        centres: NDArray[np.float64] = (index + 0.5) * step + np.asarray(self.origin_mm)
+        return centres.astype(np.float32)
 
     def cells_of(self, position_mm: NDArray[np.floating], axis: int) -> NDArray[np.intp]:
         """Cell index along `axis` of each position in mm; may fall outside 0...shape[axis]-1."""
-        return np.floor((position_mm - self.origin_mm[axis]) / self.step_mm[axis]).astype(np.intp)
+        cells: NDArray[np.floating] = np.floor((position_mm - self.origin_mm[axis]) / self.step_mm[axis])
+        return cells.astype(np.intp)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,78 @@
+"""Where stage 2 looks: the cells of a fine lattice near stage 1's find. Training builds its regions here too."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
+from kidneyseg.points.resample import lattice_for
+
+
+def near_find(
+    find: PointCloud, volume: Volume, grid_mm: float, margin_mm: float
+) -> list[tuple[Lattice, NDArray[np.bool_]]]:
+    """Boxes of the fine lattice that hold every cell within `margin_mm` of stage 1's kidney cells.
+
+    Args:
+        find: stage 1's labelled cloud on its coarse lattice; only its KIDNEY points count.
+        volume: the CT.
+        grid_mm: edge of the fine cells.
+        margin_mm: distance from the surface of the found cells.
+
+    Returns:
+        (lattice of the box, bool (lattice.shape) of the cells inside the margin), one per separate region, in order of
+        their lowest corner. Boxes may overlap, their regions do not. Empty without a find.
+    """
+    if find.labels is None or not (find.labels == KIDNEY).any():
+        return []
+    index = find.index[find.labels == KIDNEY]
+    step = np.asarray(find.lattice.step_mm)
+    reach = np.ceil(margin_mm / step).astype(int) + 1
+    # Half of the coarse cell: the margin counts from the surface of a found cell, not from its centre.
+    low, high = index.min(0) - reach, index.max(0) + reach + 1
+    found = np.zeros(high - low, bool)
+    found[tuple((index - low).T)] = True
+    distance = ndimage.distance_transform_edt(~found, sampling=step) - step.min() / 2
+    region = distance <= margin_mm
+    parts, _ = ndimage.label(region, ndimage.generate_binary_structure(3, 3))
+    whole = lattice_for(volume, grid_mm)
+    result = []
+    for label, box in enumerate(ndimage.find_objects(parts), start=1):
+        corner = [(low[i] + box[i].start) * step[i] + find.lattice.origin_mm[i] for i in range(3)]
+        end = [(low[i] + box[i].stop) * step[i] + find.lattice.origin_mm[i] for i in range(3)]
+        first = [max(0, int(np.floor(c / grid_mm))) for c in corner]
+        last = [min(n, int(np.ceil(e / grid_mm))) for e, n in zip(end, whole.shape, strict=True)]
+        if any(a >= b for a, b in zip(first, last, strict=True)):
+            continue
+        fine = lattice_for(volume, grid_mm, box=((first[0], first[1], first[2]), (last[0], last[1], last[2])))
+        result.append((fine, _inside(fine, distance, parts == label, low, find.lattice, margin_mm)))
+    return result
+
+
+def _inside(
+    fine: Lattice,
+    distance: NDArray[np.floating],
+    part: NDArray[np.bool_],
+    low: NDArray[np.integer],
+    coarse: Lattice,
+    margin_mm: float,
+) -> NDArray[np.bool_]:
+    """Which fine cells lie within the margin of this part, their distance interpolated from the coarse cells' centres."""
+    axes = []
+    for axis in range(3):
+        centre = (np.arange(fine.shape[axis]) + 0.5) * fine.step_mm[axis] + fine.origin_mm[axis]
+        axes.append((centre - coarse.origin_mm[axis]) / coarse.step_mm[axis] - 0.5 - low[axis])
+    field = np.where(ndimage.binary_dilation(part, iterations=1), distance, margin_mm + 1e3).astype(np.float32)
+    # One axis after the other: linear interpolation on a regular lattice is separable.
+    for axis, position in enumerate(axes):
+        position = np.clip(position, 0, field.shape[axis] - 1)
+        before = (
+            np.minimum(position.astype(int), field.shape[axis] - 2) if field.shape[axis] > 1 else position.astype(int)
+        )
+        share = (position - before).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
+        after = np.minimum(before + 1, field.shape[axis] - 1)
+        field = field.take(before, axis) * (1 - share) + field.take(after, axis) * share
+    return np.asarray(field <= margin_mm)
