@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# Air is -125 once clipped to HU_WINDOW and fat about -100; a cell half air, half fat still counts as patient.
-BODY_HU = -115
+# Air is -125 once clipped to HU_WINDOW and fat about -100; obese patients have fat down to -115.
+BODY_HU = -120
 
 
 def body_mask_on(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
