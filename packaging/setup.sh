@@ -1,0 +1,196 @@
+# shellcheck shell=bash
+# Set-up shared by ./run and ./check: system libraries, .venv, pinned packages, the project itself.
+#
+# The caller sets `root` (the checkout) and calls `set_up run` or `set_up check`. A finished set-up leaves a stamp in
+# .venv; while the stamp fits, set_up returns after a few milliseconds without starting Python or pip.
+# shellcheck disable=SC2154 # root is the caller's; python and venv_package are set_up's
+
+venv=$root/.venv
+state=$root/.setup # log, lock and scratch space: outside .venv, which may be rebuilt
+log=$state/setup.log
+free_kib_needed=$((4 * 1024 * 1024))
+watcher=
+PATH=$PATH:/usr/sbin:/sbin # ldconfig; Debian leaves these out for ordinary users
+
+# shellcheck source=packaging/system.sh
+source "$root/packaging/system.sh"
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    trap - EXIT
+    say "$(basename -- "$0"): $*"
+    exit 2
+}
+
+# Everything that makes an existing .venv unfit when it changes: the pins, the kernels' sources, the interpreter behind
+# .venv, the checkout's place (scripts and the editable install hold absolute paths), and whether g++ can build kernels.
+setup_key() {
+    {
+        printf '%s\n' "$root" "$(command -v g++)"
+        readlink -f "$venv/bin/python"
+        cat "$root"/{pyproject.toml,setup.py,packaging/{constraints.txt,setup.sh}} "$root"/core/kidneyseg/sparse/*.cpp || true
+    } 2>/dev/null | sha256sum
+}
+
+is_set_up() { # run|check
+    [[ -x $venv/bin/python && -f $venv/$1.stamp && $(<"$venv/$1.stamp") == "$(setup_key)" ]]
+}
+
+pick_python() {
+    local candidate version seen=
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+        case $version in
+        3.11 | 3.12 | 3.13)
+            python=$(command -v "$candidate")
+            venv_package=$candidate-venv
+            return
+            ;;
+        esac
+        seen=${seen:-$version}
+    done
+    [[ $seen ]] && die "python3 here is Python $seen; KidneySeg needs 3.11, 3.12 or 3.13. Install one of them beside it."
+    die "no python3 found; KidneySeg needs Python 3.11, 3.12 or 3.13: sudo apt-get install -y python3 python3-venv"
+}
+
+# Says what a long command in the foreground is doing, from what it writes to the log. On a terminal one line is
+# rewritten every second; elsewhere (CI) a line is added when there is news, at most every 15 s.
+follow_log() { # what is done
+    local started=$SECONDS told=0 news before=
+    # A sleep that outlives this loop must not keep the caller's pipes open; the loop must not outlive the caller.
+    while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+        news=$(tail -n 60 "$log" | sed -nE \
+            -e 's/^ *Downloading ([A-Za-z0-9_.]+)-[^ ]*( \(.*\))?$/downloading \1\2/p' \
+            -e 's/^ *Using cached ([A-Za-z0-9_.]+)-[^ ]*( \(.*\))?$/reading \1\2/p' \
+            -e 's/^Installing collected packages.*/unpacking/p' \
+            -e 's/^(Unpacking|Get:[0-9]+ [^ ]+ [^ ]+ [^ ]+) ([^ ]+).*/\2/p' | tail -n 1)
+        if [[ -t 2 ]]; then
+            printf '\r\033[K    %s, %d s' "${news:-$1}" $((SECONDS - started)) >&2
+        elif [[ $news != "$before" ]] && ((SECONDS - told >= 15)); then
+            say "    $news, $((SECONDS - started)) s"
+            before=$news told=$SECONDS
+        fi
+    done
+}
+
+# Runs a command in the foreground (so that Ctrl-C reaches it) with its output in the log.
+logged() { # what is done, command...
+    local what=$1 status=0
+    shift
+    printf '\n$ %s\n' "$*" >>"$log"
+    follow_log "$what" 9>&- &
+    watcher=$!
+    "$@" >>"$log" 2>&1 </dev/null || status=$?
+    kill "$watcher" 2>/dev/null
+    wait "$watcher" 2>/dev/null || true
+    watcher=
+    [[ -t 2 ]] && printf '\r\033[K' >&2
+    return "$status"
+}
+
+# One sentence for a failed command, from its output.
+why_it_failed() {
+    local output last
+    output=$(tail -n 200 "$log")
+    if grep -qiE 'no space left on device|errno 28' <<<"$output"; then
+        echo "the disk is full; free some space"
+    elif grep -qE 'CERTIFICATE_VERIFY_FAILED|SSLError' <<<"$output"; then
+        echo "the package index's certificate was not accepted; set PIP_CERT to your network's certificate file"
+    elif grep -qiE 'NewConnectionError|name resolution|could not resolve|network is unreachable|timed out|timeout|ProxyError|connection (refused|reset|broken)|RemoteDisconnected' <<<"$output"; then
+        echo "no connection to the package index; check the network and the proxy settings"
+    else
+        last=$(grep -E '^(ERROR|E): |[Ee]rror: ' <<<"$output" | tail -n 1)
+        echo "${last:-the log says more}"
+    fi
+}
+
+pip_install() { # what is done, arguments of pip install...
+    local what=$1
+    shift
+    # The scratch space lies on the disk that was measured, not on a small tmpfs; PIP_USER would refuse a venv.
+    TMPDIR=$state/tmp PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 logged "$what" \
+        "$venv/bin/python" -m pip install --no-input --retries 2 --constraint "$root/packaging/constraints.txt" "$@" ||
+        die "$what failed: $(why_it_failed), then start again. Log: $log"
+}
+
+# An interrupted pip can leave a package half written that counts as installed: such a .venv is made anew, not mended.
+# So is one that another interpreter or another place has taken over.
+venv_fits() {
+    [[ ! -e $state/unfinished ]] && "$venv/bin/python" -m pip --version >/dev/null 2>&1 &&
+        [[ ! -f $venv/home.stamp || $(<"$venv/home.stamp") == "$(venv_home)" ]]
+}
+
+venv_home() { printf '%s %s\n' "$root" "$(readlink -f "$venv/bin/python")"; }
+
+make_venv() {
+    local free
+    rm -rf "$venv"
+    free=$(df -Pk "$root" | awk 'NR == 2 {print $4}')
+    ((free >= free_kib_needed)) ||
+        die "the disk of $root has $((free / 1024)) MB free and the set-up needs $((free_kib_needed / 1024)) MB; free some space, then start again."
+    touch "$state/unfinished"
+    say "  Making the Python environment in .venv ..."
+    logged "Making .venv" "$python" -m venv "$venv" || die "making .venv failed: $(why_it_failed), then start again. Log: $log"
+    venv_home >"$venv/home.stamp"
+    rm "$state/unfinished"
+    say "  Next: about 600 MB of Python packages (3 GB where pip takes torch's GPU build); this takes some minutes."
+}
+
+install_packages() { # run|check
+    local requirements=$state/requirements.txt stamp
+    "$venv/bin/python" - "$root/pyproject.toml" "$1" >"$requirements" <<'PYTHON'
+import sys, tomllib
+
+project = tomllib.load(open(sys.argv[1], "rb"))
+wanted = project["build-system"]["requires"] + project["project"]["dependencies"]
+if sys.argv[2] == "check":
+    wanted += project["project"]["optional-dependencies"]["dev"]
+print(*wanted, sep="\n")
+PYTHON
+    stamp=$(cat "$requirements" "$root/packaging/constraints.txt" | sha256sum)
+    [[ ! -f $venv/packages.$1.stamp || $(<"$venv/packages.$1.stamp") != "$stamp" ]] || return 0
+    say "  Installing Python packages ..."
+    touch "$state/unfinished"
+    pip_install "Installing the packages" --requirement "$requirements"
+    printf '%s\n' "$stamp" >"$venv/packages.$1.stamp"
+    rm "$state/unfinished"
+}
+
+install_project() {
+    say "  Installing KidneySeg and building its kernels ..."
+    # No build isolation: it would download the build tools a second time.
+    pip_install "Installing KidneySeg" --no-deps --no-build-isolation --editable "$root"
+}
+
+set_up() { # run|check
+    is_set_up "$1" && return
+    unset PYTHONPATH PYTHONHOME
+    mkdir -p "$state/tmp" 2>/dev/null || die "cannot write in $root; KidneySeg is set up in its own folder."
+    exec 9>"$state/lock"
+    if ! flock -n 9; then
+        say "Another set-up is running in this folder; waiting for it ..."
+        flock 9
+        is_set_up "$1" && exec 9>&- && return
+    fi
+    local started=$SECONDS python=$venv/bin/python venv_package=python3-venv new=0 key
+    : >"$log"
+    say "Setting up KidneySeg in $root (once; log: .setup/setup.log)"
+    trap 'say "set-up stopped unexpectedly. Log: $log"' EXIT
+    trap 'kill "$watcher" 2>/dev/null; say ""; die "set-up stopped; the next start takes it up again (downloads are kept)."' INT TERM
+    if ! venv_fits; then
+        new=1
+        pick_python
+    fi
+    install_system_packages "$1"
+    ((new == 0)) || make_venv
+    key=$(setup_key) # what is installed now: a file that changes meanwhile makes the next start set up again
+    install_packages "$1"
+    install_project
+    printf '%s\n' "$key" >"$venv/run.stamp"
+    [[ $1 == run ]] || printf '%s\n' "$key" >"$venv/$1.stamp"
+    rm -rf "$state/tmp"
+    trap - EXIT INT TERM
+    exec 9>&-
+    say "Set up in $((SECONDS - started)) s."
+}
