@@ -75,21 +75,17 @@ def save_mask(
     """
     if mask.shape != volume.shape or mask.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"a uint8 mask of shape {volume.shape} is needed, not {mask.dtype} {mask.shape}")
-    target = Path(path)
-    if not target.name.lower().endswith((".nii", ".nii.gz")):
-        raise OutputError(f"{target.name} is no name for a NIfTI mask. End it in .nii.gz (or .nii).")
-    if volume.path is not None and _same_file(target, volume.path):
-        raise OutputError(f"{target.name} is the CT itself and is never overwritten. Choose another name.")
-    geometry = volume.geometry
-    if not isinstance(geometry, Geometry):
-        geometry = plain_geometry(volume.shape, volume.affine, volume.slice_axis)
-    with atomic_write(target, overwrite=overwrite) as file:
-        if target.name.lower().endswith(".gz"):
-            # No name and no time inside: the same mask gives the same bytes.
-            with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
-                _write(packed, mask, geometry)
-        else:
-            _write(file, mask, geometry)
+    _save(mask.astype(np.uint8, copy=False), _geometry(volume), _checked_target(path, volume), overwrite)
+
+
+def save_volume(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Write a volume's HU as int16 NIfTI, in the order and placement of the file it came from.
+
+    Raises:
+        OutputError: `path` does not end in .nii or .nii.gz, is the file it came from, or cannot be written.
+    """
+    geometry = _geometry(volume)
+    _save(volume.hu, geometry, _checked_target(path, volume), overwrite)
 
 
 def case_name(path: Path) -> str:
@@ -161,11 +157,38 @@ def _place(raw: NDArray[Any], slope: float, intercept: float, slab: NDArray[Any]
     return low
 
 
-def _write(file: IO[bytes] | gzip.GzipFile, mask: NDArray[Any], geometry: Geometry) -> None:
-    file.write(geometry.header.binaryblock)
+def _checked_target(path: str | os.PathLike[str], volume: Volume) -> Path:
+    target = Path(path)
+    if not target.name.lower().endswith((".nii", ".nii.gz")):
+        raise OutputError(f"{target.name} is no name for a NIfTI file. End it in .nii.gz (or .nii).")
+    if volume.path is not None and _same_file(target, volume.path):
+        raise OutputError(f"{target.name} is the CT itself and is never overwritten. Choose another name.")
+    return target
+
+
+def _geometry(volume: Volume) -> Geometry:
+    if isinstance(volume.geometry, Geometry):
+        return volume.geometry
+    return plain_geometry(volume.shape, volume.affine, volume.slice_axis)
+
+
+def _save(voxels: NDArray[Any], geometry: Geometry, target: Path, overwrite: bool) -> None:
+    with atomic_write(target, overwrite=overwrite) as file:
+        if target.name.lower().endswith(".gz"):
+            # No name and no time inside: the same voxels give the same bytes.
+            with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+                _write(packed, voxels, geometry)
+        else:
+            _write(file, voxels, geometry)
+
+
+def _write(file: IO[bytes] | gzip.GzipFile, voxels: NDArray[Any], geometry: Geometry) -> None:
+    header = geometry.header.copy()
+    header.set_data_dtype(voxels.dtype)
+    file.write(header.binaryblock)
     file.write(b"\0\0\0\0")  # no header extensions
-    for slab in _slabs(geometry.in_file_order(mask)):
-        file.write(slab.astype(np.uint8, copy=False).tobytes(order="F"))
+    for slab in _slabs(geometry.in_file_order(voxels)):
+        file.write(slab.astype(header.get_data_dtype(), copy=False).tobytes(order="F"))
 
 
 def _same_file(one: Path, other: Path) -> bool:
