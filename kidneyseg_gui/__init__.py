@@ -1,0 +1,1 @@
+"""The window: knows the engine; the engine never knows it."""

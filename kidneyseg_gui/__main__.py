@@ -1,0 +1,32 @@
+"""Starts the window: `kidneyseg-gui [CT]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from kidneyseg import __version__
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="kidneyseg-gui",
+        description="Open the KidneySeg window. Research use only, not a medical device.",
+        epilog="Without a CT the window opens a made-up sample case.",
+    )
+    parser.add_argument("ct", nargs="?", type=Path, metavar="CT", help="a CT to open, as .nii or .nii.gz")
+    parser.add_argument("--version", action="version", version=f"KidneySeg {__version__}")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Show the window until it is closed. Returns the exit status."""
+    arguments = _parse(argv)
+    from kidneyseg_gui.application import run  # after parsing: --help answers at once, and without a display
+
+    return run(arguments.ct)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""Menus, tool bar and shortcuts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtWidgets import QMenu, QSizePolicy, QToolBar, QWidget
+
+from kidneyseg_gui import worker
+from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
+from kidneyseg_gui.look import icon
+from kidneyseg_gui.slices import WINDOW_PRESETS
+
+if TYPE_CHECKING:
+    from kidneyseg_gui.main_window import MainWindow
+
+# What F steps through: (filled, outlined).
+_STYLES = [(True, True), (True, False), (False, True)]
+
+
+class Actions:
+    """Makes the window's actions and keeps their state in step with the case and the engine."""
+
+    def __init__(self, window: MainWindow) -> None:
+        self._window, self._case = window, window.case
+        self._make_file()
+        self._make_segment()
+        self._make_view()
+        self._make_help()
+        self._make_tool_bar()
+        case, engine = window.case, window.engine
+        for signal in (
+            case.volume_changed,
+            case.result_changed,
+            case.display_changed,
+            case.overlay_changed,
+            case.window_changed,
+        ):
+            signal.connect(self._refresh)
+        engine.busy_changed.connect(self._refresh)
+        self._refresh()
+
+    def _action(
+        self,
+        text: str,
+        do: Callable[[], object],
+        *keys: str | QKeySequence.StandardKey,
+        picture: str = "",
+        tip: str = "",
+    ) -> QAction:
+        action = QAction(text, self._window)
+        if picture:
+            action.setIcon(icon(picture))
+        action.setShortcuts([QKeySequence(key) for key in keys])
+        if keys or tip:
+            shown = f" ({action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)})" if keys else ""
+            action.setToolTip((tip or text.rstrip("…").replace("&", "")) + shown)
+        action.triggered.connect(lambda _checked=False: do())
+        return action
+
+    def _make_file(self) -> None:
+        window, conductor = self._window, self._window.conductor
+        menu = window.menuBar().addMenu("&File")
+        self.open = self._action("&Open…", conductor.ask_open, "Ctrl+O", picture="open", tip="Open a CT")
+        self.open.setIconText("Open")
+        self.export = self._action(
+            "&Export mask…", conductor.ask_export, "Ctrl+S", picture="export", tip="Save the mask as NIfTI"
+        )
+        self.export.setIconText("Export mask")
+        menu.addAction(self.open)
+        self._recent: QMenu = menu.addMenu("Open &recent")
+        self._recent.aboutToShow.connect(self._fill_recent)
+        menu.addAction(self._action("Open the &sample case", lambda: conductor.open(None)))
+        menu.addSeparator()
+        menu.addAction(self.export)
+        menu.addSeparator()
+        menu.addAction(self._action("&Quit", window.close, "Ctrl+Q"))
+
+    def _fill_recent(self) -> None:
+        self._recent.clear()
+        paths = self._window.options.recent
+        for path in paths:
+            action = self._recent.addAction(f"{path.name}    {path.parent}")
+            action.triggered.connect(lambda _checked=False, path=path: self._window.conductor.open(path))
+        if paths:
+            self._recent.addSeparator()
+            self._recent.addAction("Clear the list").triggered.connect(
+                lambda _checked=False: self._window.options.forget()
+            )
+        else:
+            self._recent.addAction("No files yet").setEnabled(False)
+
+    def _make_segment(self) -> None:
+        conductor = self._window.conductor
+        menu = self._window.menuBar().addMenu("&Segmentation")
+        self.segment = self._action(
+            "&Segment", conductor.segment, "Ctrl+Return", "F5", "Ctrl+Enter", picture="play-light"
+        )
+        self.cancel = self._action("&Cancel", conductor.cancel, "Esc", picture="stop", tip="Stop the work")
+        menu.addAction(self.segment)
+        menu.addAction(self.cancel)
+
+    def _make_view(self) -> None:
+        window, case = self._window, self._case
+        menu = window.menuBar().addMenu("&View")
+        self.layouts: dict[str, QAction] = {}
+        for name, text, key in (
+            ("", "&Four views", "Alt+1"),
+            ("Axial", "&Axial only", "Alt+2"),
+            ("Coronal", "&Coronal only", "Alt+3"),
+            ("Sagittal", "&Sagittal only", "Alt+4"),
+            ("3D", "&3D only", "Alt+5"),
+        ):
+            self.layouts[name] = self._checkable(text, lambda name=name: case.set_display(maximised=name), key)
+        self._group(menu, self.layouts.values())
+        menu.addSeparator()
+        presets = menu.addMenu("&Window presets")
+        self.windows: dict[tuple[float, float], QAction] = {}
+        for number, (name, width, level) in enumerate(WINDOW_PRESETS, start=1):
+            text = f"{name}   W {width}  L {level}"
+            self.windows[width, level] = self._checkable(
+                text, lambda w=width, c=level: case.set_window(w, c), str(number)
+            )
+        self._group(presets, self.windows.values())
+        menu.addSeparator()
+        self.overlay = self._checkable("Show &mask", case.toggle_overlay, "O", picture="overlay")
+        self.overlay.setIconText("Mask")
+        self.style = self._action("&Filled, outlined or both", self._next_style, "F")
+        self.crosshair = self._checkable(
+            "Cross&hair", lambda: case.set_display(crosshair=not case.display.crosshair), "X", picture="crosshair"
+        )
+        menu.addActions([self.overlay, self.style, self.crosshair])
+        menu.addSeparator()
+        self.conventions = {
+            True: self._checkable(
+                "&Radiological (patient's right on the left)", lambda: case.set_display(radiological=True)
+            ),
+            False: self._checkable(
+                "&Neurological (patient's right on the right)", lambda: case.set_display(radiological=False)
+            ),
+        }
+        self._group(menu, self.conventions.values())
+        menu.addSeparator()
+        self.reset = self._action(
+            "R&eset views", window.quad.reset_cameras, "R", picture="reset", tip="Fit everything into its view"
+        )
+        self.reset.setIconText("Reset")
+        menu.addAction(self.reset)
+
+    def _checkable(self, text: str, do: Callable[[], object], *keys: str, picture: str = "") -> QAction:
+        action = self._action(text, do, *keys, picture=picture)
+        action.setCheckable(True)
+        action.triggered.connect(lambda _checked=False: self._refresh())  # a click on the chosen one leaves it chosen
+        return action
+
+    def _group(self, menu: QMenu, actions: object) -> None:
+        group = QActionGroup(menu)
+        group.setExclusionPolicy(QActionGroup.ExclusionPolicy.ExclusiveOptional)
+        for action in actions:
+            group.addAction(action)
+            menu.addAction(action)
+
+    def _next_style(self) -> None:
+        overlay = self._case.overlay
+        now = (overlay.filled, overlay.outlined)
+        filled, outlined = _STYLES[(_STYLES.index(now) + 1) % len(_STYLES) if now in _STYLES else 0]
+        self._case.set_overlay(type(overlay)(overlay.shown, overlay.opacity, outlined, filled, overlay.labels))
+
+    def _make_help(self) -> None:
+        menu = self._window.menuBar().addMenu("&Help")
+        self.help = self._action("&Shortcuts", lambda: show_shortcuts(self._window), "F1", "?", picture="help")
+        menu.addAction(self.help)
+        menu.addAction(self._action("Open the &log folder", open_log_folder))
+        menu.addSeparator()
+        menu.addAction(self._action("&About KidneySeg", lambda: show_about(self._window)))
+
+    def _make_tool_bar(self) -> None:
+        bar = QToolBar("Tools", movable=False, floatable=False)
+        bar.setObjectName("tools")
+        bar.setIconSize(QSize(18, 18))
+        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        bar.addActions([self.open, self.export])
+        bar.addSeparator()
+        bar.addActions([self.overlay, self.crosshair, self.reset])
+        space = QWidget()
+        space.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        bar.addWidget(space)
+        bar.addAction(self.help)
+        self._window.addToolBar(bar)
+        self._window.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+
+    def _refresh(self) -> None:
+        case, busy = self._case, self._window.engine.busy
+        self.export.setEnabled(case.result is not None and busy in ("", worker.UPDATE))
+        self.segment.setEnabled(case.volume is not None and busy in ("", worker.UPDATE))
+        self.cancel.setEnabled(busy in (worker.OPEN, worker.SEGMENT, worker.UPDATE))
+        self.overlay.setChecked(case.overlay.shown)
+        self.overlay.setIcon(icon("overlay" if case.overlay.shown else "overlay-off"))
+        self.crosshair.setChecked(case.display.crosshair)
+        for name, action in self.layouts.items():
+            action.setChecked(name == case.display.maximised)
+        for window, action in self.windows.items():
+            action.setChecked(window == case.window)
+        for radiological, action in self.conventions.items():
+            action.setChecked(radiological == case.display.radiological)

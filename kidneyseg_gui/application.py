@@ -1,0 +1,113 @@
+"""The start: first paint at once, everything that is slow to import after it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from kidneyseg import __version__
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QGuiApplication, QSurfaceFormat
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from kidneyseg_gui.logs import catch_errors, start_log
+from kidneyseg_gui.look import dress
+from kidneyseg_gui.main_window import MainWindow
+
+log = logging.getLogger(__name__)
+_NO_3D = "The 3-D view is not available here.\nEverything else works without it."
+
+
+class _CloudLoader(QObject):
+    """Imports VTK in a thread and says when it is there."""
+
+    loaded = Signal()
+    failed = Signal(str)
+
+    def start(self) -> None:
+        """Begin importing."""
+        threading.Thread(target=self._import, name="3-D import", daemon=True).start()
+
+    def _import(self) -> None:
+        try:
+            import kidneyseg_gui.views.vtk_cloud  # noqa: F401
+        except Exception as error:
+            log.exception("the 3-D view cannot be loaded")
+            self.failed.emit(str(error))
+        else:
+            self.loaded.emit()
+
+
+def run(ct: Path | None) -> int:
+    """Show the window, with `ct` or the sample case. Returns the exit status."""
+    began = time.monotonic()
+    os.environ.setdefault("QT_API", "pyside6")
+    _choose_surface()
+    application = QApplication.instance() or QApplication(["kidneyseg-gui"])
+    QGuiApplication.setDesktopFileName("kidneyseg")
+    application.setApplicationName("KidneySeg")
+    application.setApplicationVersion(__version__)
+    start_log()
+    dress(application)
+    window = MainWindow()
+    catch_errors(lambda text: QMessageBox.critical(window, "KidneySeg", text))
+    pulse = _answer_interrupts(window)
+    window.show()
+    loader = _CloudLoader()
+    loader.loaded.connect(lambda: _build_cloud(window))
+    loader.failed.connect(lambda _reason: window.quad.cloud.fail(_NO_3D))
+
+    def after_first_paint() -> None:
+        log.info("KidneySeg %s, first paint after %.2f s", __version__, time.monotonic() - began)
+        window.conductor.open(ct)
+        window.engine.warm_up()
+        if application.platformName() in ("offscreen", "minimal"):
+            window.quad.cloud.fail(_NO_3D)
+        else:
+            loader.start()
+
+    QTimer.singleShot(0, lambda: QTimer.singleShot(30, after_first_paint))
+    status = application.exec()
+    pulse.stop()
+    return status
+
+
+def _choose_surface() -> None:
+    # What VTK's render window needs; has to be settled before the first window.
+    surface = QSurfaceFormat()
+    surface.setRenderableType(QSurfaceFormat.RenderableType.OpenGL)
+    surface.setVersion(3, 2)
+    surface.setProfile(QSurfaceFormat.OpenGLContextProfile.CoreProfile)
+    surface.setDepthBufferSize(24)
+    surface.setStencilBufferSize(8)
+    QSurfaceFormat.setDefaultFormat(surface)
+
+
+def _build_cloud(window: MainWindow) -> None:
+    from kidneyseg_gui.views.vtk_cloud import VtkCloud
+
+    try:
+        window.set_cloud_backend(VtkCloud(window.quad.cloud))
+    except Exception:
+        log.exception("the 3-D view cannot be built")
+        window.quad.cloud.fail(_NO_3D)
+
+
+def _answer_interrupts(window: MainWindow) -> QTimer:
+    """Ctrl+C in the terminal ends the program: Python sees the signal once it gets to run, hence the pulse."""
+
+    def stop(_number: int, _frame: object) -> None:
+        window.hide()
+        window.engine.shutdown()
+        QApplication.exit(130)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    pulse = QTimer(interval=200)
+    pulse.timeout.connect(lambda: None)
+    pulse.start()
+    return pulse

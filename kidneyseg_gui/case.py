@@ -1,0 +1,205 @@
+"""The open case: the only state of the window. Views listen to its signals and write back through its methods.
+
+No widget is known here. A later brush edits `mask` through a method of its own (a copy that belongs to the case,
+with undo as changed voxels), and a work list holds several of these objects; nothing else has to move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.settings import Settings, preset
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+if TYPE_CHECKING:  # importing the pipeline for its types would load torch before the first paint
+    from kidneyseg.imaging.volume import Volume
+
+Colour = tuple[int, int, int]
+Voxel = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LabelStyle:
+    """How one label of the mask is drawn."""
+
+    name: str
+    colour: Colour
+    visible: bool = True
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """How the mask is drawn over the slices and in 3-D. `opacity` is 0...1 of the fill."""
+
+    shown: bool = True
+    opacity: float = 0.4
+    outlined: bool = True
+    filled: bool = True
+    labels: tuple[tuple[int, LabelStyle], ...] = (
+        (KIDNEY, LabelStyle("Kidney", (226, 104, 76))),
+        (TUMOUR, LabelStyle("Tumour", (255, 214, 64))),
+    )
+
+    def style(self, label: int) -> LabelStyle:
+        """The style of one label."""
+        return dict(self.labels)[label]
+
+    def with_label(self, label: int, **changes: Any) -> Overlay:
+        """A copy with one label's style changed, e.g. `with_label(KIDNEY, visible=False)`."""
+        return replace(self, labels=tuple((k, replace(v, **changes) if k == label else v) for k, v in self.labels))
+
+
+@dataclass(frozen=True)
+class Display:
+    """How the views are arranged. `maximised` names the pane that fills the window, "" for all four.
+
+    `cloud` is what the 3-D pane shows: "sampled", "kidney", "objects" or "surface".
+    """
+
+    radiological: bool = True
+    crosshair: bool = True
+    cloud: str = "surface"
+    maximised: str = ""
+
+
+class Case(QObject):
+    """One CT with its result and how it is being looked at."""
+
+    volume_changed = Signal()
+    result_changed = Signal()
+    scene_changed = Signal()
+    crosshair_changed = Signal()
+    window_changed = Signal()
+    overlay_changed = Signal()
+    display_changed = Signal()
+    settings_changed = Signal()
+    dirty_changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.volume: Volume | None = None
+        self.result: Any = None
+        self.scene: Any = None
+        self.crosshair: Voxel = (0, 0, 0)
+        self.window: tuple[float, float] = (350.0, 40.0)
+        self.overlay = Overlay()
+        self.display = Display()
+        self.settings: Settings = preset("default")
+        self.device = "auto"
+        self.dirty = False
+        self.device_of_result = ""
+
+    @property
+    def mask(self) -> NDArray[np.uint8] | None:
+        """The labels (X, Y, Z) to draw and export, or None before a segmentation."""
+        return None if self.result is None else self.result.mask
+
+    def open(self, volume: Volume) -> None:
+        """Show another CT; its result is gone, how it is looked at stays."""
+        self.volume = volume
+        self._clear_result()
+        x, y, z = volume.shape
+        self.crosshair = (x // 2, y // 2, z // 2)
+        self.volume_changed.emit()
+        self.result_changed.emit()
+        self.scene_changed.emit()
+        self.crosshair_changed.emit()
+        self.dirty_changed.emit()
+
+    def _clear_result(self) -> None:
+        self.result, self.scene, self.dirty, self.device_of_result = None, None, False, ""
+
+    def set_result(self, result: Any, device: str) -> None:
+        """Take a segmentation of the open volume, made with `device` chosen."""
+        self.result, self.dirty, self.device_of_result = result, True, device
+        self.result_changed.emit()
+        self.dirty_changed.emit()
+
+    def set_scene(self, scene: Any) -> None:
+        """Take the 3-D objects prepared from the result."""
+        self.scene = scene
+        self.scene_changed.emit()
+
+    def mark_saved(self) -> None:
+        """The result is in a file now."""
+        self.dirty = False
+        self.dirty_changed.emit()
+
+    def set_crosshair(self, voxel: Voxel) -> None:
+        """Move the crosshair, clamped into the volume."""
+        if self.volume is None:
+            return
+        inside = [min(max(int(v), 0), n - 1) for v, n in zip(voxel, self.volume.shape, strict=True)]
+        moved = (inside[0], inside[1], inside[2])
+        if moved != self.crosshair:
+            self.crosshair = moved
+            self.crosshair_changed.emit()
+
+    def step(self, axis: int, by: int) -> None:
+        """Move the crosshair `by` slices along a voxel axis."""
+        voxel = list(self.crosshair)
+        voxel[axis] += by
+        self.set_crosshair((voxel[0], voxel[1], voxel[2]))
+
+    def set_window(self, width: float, level: float) -> None:
+        """Set window width and level in HU."""
+        changed = (float(min(max(width, 1.0), 8000.0)), float(min(max(level, -2000.0), 6000.0)))
+        if changed != self.window:
+            self.window = changed
+            self.window_changed.emit()
+
+    def set_overlay(self, overlay: Overlay) -> None:
+        """Change how the mask is drawn."""
+        if overlay != self.overlay:
+            self.overlay = overlay
+            self.overlay_changed.emit()
+
+    def toggle_overlay(self) -> None:
+        """Hide or show the mask."""
+        self.set_overlay(replace(self.overlay, shown=not self.overlay.shown))
+
+    def set_display(self, **changes: Any) -> None:
+        """Change how the views are arranged, e.g. `set_display(radiological=False)`."""
+        display = replace(self.display, **changes)
+        if display != self.display:
+            self.display = display
+            self.display_changed.emit()
+
+    def set_settings(self, settings: Settings) -> None:
+        """Change what the next segmentation, or the next quick update of this one, is made with."""
+        if settings != self.settings:
+            self.settings = settings
+            self.settings_changed.emit()
+
+    def set_device(self, device: str) -> None:
+        """Choose "auto", "cpu" or "cuda" for the next segmentation."""
+        if device != self.device:
+            self.device = device
+            self.settings_changed.emit()
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether the shown result was made with other network settings than are set now."""
+        if self.result is None:
+            return False
+        return network_part(self.settings) != network_part(self.result.settings) or self.device != self.device_of_result
+
+    @property
+    def quick_update(self) -> Settings | None:
+        """Settings that bring the result's clusters and fill up to date without a network, None if they already are.
+
+        Whatever the networks depend on stays as the result has it: changing that waits for the Segment button.
+        """
+        if self.result is None:
+            return None
+        wanted = replace(self.result.settings, clusters=self.settings.clusters, fill=self.settings.fill)
+        return None if wanted == self.result.settings else wanted
+
+
+def network_part(settings: Settings) -> tuple[Any, ...]:
+    """The settings that the networks' answer depends on."""
+    return settings.preset, settings.sampling, settings.refine

@@ -1,0 +1,41 @@
+"""Which dropped files are taken, and where a mask is proposed to go."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from PySide6.QtCore import QMimeData, QStandardPaths
+
+from kidneyseg_gui.case import Case
+
+SUFFIXES = (".nii", ".nii.gz")
+
+
+def judge_drop(mime: QMimeData) -> tuple[Path | None, str]:
+    """The one CT among dropped files, or None and a sentence that says what to drop instead."""
+    paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+    if not paths:
+        return None, "Only files can be dropped here: one CT as .nii or .nii.gz."
+    if len(paths) > 1:
+        return None, f"{len(paths)} files were dropped; drop one CT (.nii or .nii.gz) at a time."
+    path = paths[0]
+    if path.is_dir():
+        return None, f"{path.name} is a folder; drop one CT file (.nii or .nii.gz)."
+    if not path.name.lower().endswith(SUFFIXES):
+        return None, f"{path.name} is not a NIfTI file; drop a CT as .nii or .nii.gz."
+    return path, ""
+
+
+def proposed_mask(case: Case) -> Path:
+    """<case>_mask.nii.gz beside the CT, or among the user's documents where that folder takes no files."""
+    volume = case.volume
+    name = "CT" if volume is None else volume.name
+    for suffix in (".gz", ".nii"):
+        name = name.removesuffix(suffix)
+    cache = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.CacheLocation)
+    folder = None if volume is None or volume.path is None else Path(volume.path).resolve().parent
+    if folder is None or not os.access(folder, os.W_OK) or folder == Path(cache).resolve():
+        folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation))
+        folder = folder if folder.is_dir() else Path.home()
+    return folder / f"{name}_mask.nii.gz"

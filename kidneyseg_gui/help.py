@@ -1,0 +1,120 @@
+"""The shortcuts list, the about box and the way to the log."""
+
+from __future__ import annotations
+
+from kidneyseg import __version__
+from PySide6.QtCore import QSize, Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
+
+from kidneyseg_gui.logs import log_folder
+from kidneyseg_gui.look import icon
+from kidneyseg_gui.slices import WINDOW_PRESETS
+
+_SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "Mouse over a slice",
+        (
+            ("Click", "Move the crosshair there"),
+            ("Left drag", "Window (sideways) and level (up, down)"),
+            ("Shift + left drag", "Drag the crosshair"),
+            ("Middle drag", "Pan"),
+            ("Right drag, Ctrl + wheel", "Zoom"),
+            ("Wheel", "Slices"),
+            ("Double-click", "Fill the window with this view, and back"),
+        ),
+    ),
+    (
+        "Keys over a slice",
+        (
+            ("Arrow keys", "One slice"),
+            ("Page Up, Page Down", "Ten slices"),
+            ("Home, End", "First, last slice"),
+            ("Space", "Hide or show the mask"),
+        ),
+    ),
+    (
+        "Window and level",
+        tuple((str(n), f"{name} {width} / {level}") for n, (name, width, level) in enumerate(WINDOW_PRESETS, start=1)),
+    ),
+    (
+        "Everywhere",
+        (
+            ("Ctrl + O", "Open a CT (or drop one on the window)"),
+            ("Ctrl + Return, F5", "Segment"),
+            ("Esc", "Cancel"),
+            ("Ctrl + S", "Export the mask"),
+            ("O", "Hide or show the mask"),
+            ("F", "Filled, outlined or both"),
+            ("X", "Crosshair"),
+            ("R", "Reset the views"),
+            ("Alt + 1 … 5", "Four views, axial, coronal, sagittal, 3D"),
+            ("F1, ?", "This list"),
+        ),
+    ),
+)
+
+
+def show_shortcuts(parent: QWidget) -> None:
+    """Open the list of shortcuts."""
+    dialog = QDialog(parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setWindowTitle("Shortcuts")
+    columns = QGridLayout(horizontalSpacing=36, verticalSpacing=18)
+    # Two columns of about the same length.
+    for number, (title, rows) in enumerate(_SHORTCUTS):
+        columns.addWidget(
+            _block(title, rows), number % 3 if number < 3 else 0, 0 if number < 3 else 1, 1 if number < 3 else 3, 1
+        )
+    whole = QVBoxLayout(dialog)
+    whole.setContentsMargins(22, 18, 22, 16)
+    whole.addLayout(columns)
+    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    buttons.rejected.connect(dialog.reject)
+    whole.addWidget(buttons)
+    dialog.open()
+
+
+def _block(title: str, rows: tuple[tuple[str, str], ...]) -> QWidget:
+    block = QWidget()
+    grid = QGridLayout(block, horizontalSpacing=16, verticalSpacing=5)
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setColumnStretch(1, 1)
+    grid.addWidget(QLabel(title, objectName="sectionTitle"), 0, 0, 1, 2)
+    for number, (keys, what) in enumerate(rows, start=1):
+        grid.addWidget(QLabel(keys, objectName="keys"), number, 0, Qt.AlignmentFlag.AlignLeft)
+        grid.addWidget(QLabel(what), number, 1)
+    grid.setRowStretch(len(rows) + 1, 1)
+    return block
+
+
+def show_about(parent: QWidget) -> None:
+    """Open the about box."""
+    dialog = QDialog(parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setWindowTitle("About KidneySeg")
+    picture = QLabel(pixmap=icon("kidneyseg").pixmap(QSize(72, 72)), alignment=Qt.AlignmentFlag.AlignTop)
+    words = QLabel(
+        f"<h3>KidneySeg {__version__}</h3>"
+        "<p>Outlines kidneys and kidney tumours on CT by submanifold sparse convolution on point clouds.</p>"
+        "<p><b>Research use only — not a medical device.</b><br>"
+        "Do not base a diagnosis or a treatment on it.</p>"
+        "<p>Nothing leaves this computer: the program does not use the network.<br>"
+        f"The log is kept in {log_folder()}.</p>",
+        wordWrap=True,
+        textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse,
+    )
+    words.setMinimumWidth(420)
+    grid = QGridLayout(dialog, horizontalSpacing=20, verticalSpacing=14)
+    grid.setContentsMargins(22, 20, 22, 16)
+    grid.addWidget(picture, 0, 0)
+    grid.addWidget(words, 0, 1)
+    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    buttons.rejected.connect(dialog.reject)
+    grid.addWidget(buttons, 1, 0, 1, 2)
+    dialog.open()
+
+
+def open_log_folder() -> None:
+    """Show the log's folder in the file manager."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(log_folder())))

@@ -1,0 +1,181 @@
+"""The window: four panes, the side panel, menus and tool bar, and the wiring between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QSettings, Qt, QTimer
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+
+from kidneyseg_gui.actions import Actions
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.conductor import Conductor
+from kidneyseg_gui.doors import Doors
+from kidneyseg_gui.dropzone import DropZone
+from kidneyseg_gui.files import judge_drop
+from kidneyseg_gui.options import Options
+from kidneyseg_gui.panels import notices
+from kidneyseg_gui.panels.findings import FindingsPanel
+from kidneyseg_gui.panels.labels import LabelsPanel
+from kidneyseg_gui.panels.notices import Notices
+from kidneyseg_gui.panels.parameters import ParametersPanel
+from kidneyseg_gui.panels.run import RunPanel
+from kidneyseg_gui.prompts import Prompts
+from kidneyseg_gui.views.cloud_view import CloudBackend
+from kidneyseg_gui.views.quad import Quad
+from kidneyseg_gui.worker import Engine
+
+_PANEL_WIDTH = 326
+DISCLAIMER = "Research use only — not a medical device"
+
+
+class MainWindow(QMainWindow):
+    """One case at a time. `doors`, `store` and `prompts` are where tests come in."""
+
+    def __init__(
+        self, doors: Doors | None = None, store: QSettings | None = None, prompts: Prompts | None = None
+    ) -> None:
+        super().__init__()
+        self.setObjectName("KidneySeg")
+        self.setWindowTitle("KidneySeg[*]")
+        self.setAcceptDrops(True)
+        self.case = Case(self)
+        self.options = Options(store if store is not None else QSettings("KidneySeg", "KidneySeg"))
+        self.engine = Engine(doors or Doors(), self)
+        self.conductor = Conductor(self.case, self.engine, self.options, prompts or Prompts(), self)
+        self.options.restore(self.case)
+        self._build()
+        self.actions_ = Actions(self)
+        self._wire()
+        self._place()
+
+    def _build(self) -> None:
+        self.quad = Quad(self.case)
+        self.notices = Notices()
+        self.run_panel = RunPanel(self.case)
+        self.parameters = ParametersPanel(self.case)
+        self.labels = LabelsPanel(self.case)
+        self.findings = FindingsPanel(self.case)
+        views = QWidget()
+        left = QVBoxLayout(views, spacing=3)
+        left.setContentsMargins(3, 3, 3, 3)
+        left.addWidget(self.notices)
+        left.addWidget(self.quad, 1)
+        central = QWidget()
+        line = QHBoxLayout(central, spacing=0)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(views, 1)
+        line.addWidget(self._side_panel())
+        self.setCentralWidget(central)
+        self._drop_zone = DropZone(self)
+        self.statusBar().setSizeGripEnabled(False)
+        self._file = QLabel()
+        self.statusBar().addWidget(self._file, 1)
+        self.statusBar().addPermanentWidget(QLabel(DISCLAIMER, objectName="disclaimer"))
+
+    def _side_panel(self) -> QWidget:
+        middle = QWidget(objectName="sidePanel")
+        sections = QVBoxLayout(middle, spacing=0)
+        sections.setContentsMargins(0, 0, 0, 0)
+        for section in (self.findings, self.parameters, self.labels):
+            sections.addWidget(section)
+        sections.addStretch(1)
+        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(middle)
+        side = QWidget(objectName="sidePanel")
+        side.setFixedWidth(_PANEL_WIDTH)
+        column = QVBoxLayout(side, spacing=0)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.run_panel)
+        column.addWidget(scroll, 1)
+        return side
+
+    def _wire(self) -> None:
+        self.run_panel.segment_requested.connect(self.conductor.segment)
+        self.run_panel.cancel_requested.connect(self.conductor.cancel)
+        self.engine.progressed.connect(self.run_panel.show_progress)
+        self.engine.busy_changed.connect(lambda: self.run_panel.show_busy(self.engine.busy))
+        self.conductor.cancelling.connect(self.run_panel.show_cancelling)
+        self.conductor.said.connect(self._say)
+        self.case.volume_changed.connect(self._on_volume)
+        self.case.result_changed.connect(self._show_facts)
+        self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
+
+    def _place(self) -> None:
+        geometry = self.options.value("geometry")
+        if geometry is None or not self.restoreGeometry(geometry):
+            available = self.screen().availableGeometry()
+            self.resize(min(1440, round(available.width() * 0.92)), min(930, round(available.height() * 0.9)))
+
+    def _say(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None) -> None:
+        if text:
+            self.notices.tell(kind, text, action)
+        else:
+            self.notices.clear_event()
+
+    def _show_facts(self) -> None:
+        for about, texts in self.conductor.facts().items():
+            self.notices.set_facts(about, notices.WARNING, texts)
+
+    def _on_volume(self) -> None:
+        volume = self.case.volume
+        if volume is None:
+            return
+        self.setWindowTitle(f"{volume.name}[*] — KidneySeg")
+        size = " × ".join(str(n) for n in volume.shape)
+        spacing = " × ".join(f"{step:.2f}" for step in volume.spacing_mm)
+        where = f"   {volume.path}" if volume.path is not None else ""
+        self._file.setText(f"{size} voxels   {spacing} mm{where}")
+
+    def set_cloud_backend(self, backend: CloudBackend) -> None:
+        """Put the 3-D view in, once it is loaded."""
+        self.quad.cloud.set_backend(backend)
+
+    # Drag and drop
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if not event.mimeData().hasUrls():
+            return
+        path, problem = judge_drop(event.mimeData())
+        self._drop_zone.offer(f"Drop to open {path.name}" if path else problem, good=path is not None)
+        event.acceptProposedAction()  # an unfitting file, too: the drop then says what is wrong
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        event.acceptProposedAction()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self._drop_zone.hide()
+        event.accept()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self._drop_zone.hide()
+        path, problem = judge_drop(event.mimeData())
+        event.acceptProposedAction()
+        if path is None:
+            self.notices.tell(notices.ERROR, problem)
+        else:  # after the drop is over: a question box inside it would hold up the file manager
+            QTimer.singleShot(0, lambda: self.conductor.open(path))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._drop_zone.setGeometry(self.rect())
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if not self.conductor.may_close():
+            event.ignore()
+            return
+        self.options.set_value("geometry", self.saveGeometry())
+        self.options.keep(self.case)
+        self.hide()
+        self.engine.shutdown()
+        self.quad.cloud.close_backend()
+        event.accept()

@@ -1,0 +1,99 @@
+"""What the mask says: kidney volumes, and tumours with side, volume and longest diameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QTableWidget,
+    QTableWidgetItem,
+    QToolButton,
+    QWidget,
+)
+
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.look import icon
+from kidneyseg_gui.panels.section import Section
+
+_COLUMNS = ("", "Side", "Volume", "Longest")
+
+
+class FindingsPanel(Section):
+    """A table of the result's findings; a click on one takes the crosshair there."""
+
+    def __init__(self, case: Case, parent: QWidget | None = None) -> None:
+        super().__init__("Findings", parent)
+        self._case = case
+        self.copy = QToolButton(objectName="paneButton", autoRaise=True, icon=icon("copy"))
+        self.copy.setToolTip("Copy the table, for a report or a spreadsheet")
+        self.copy.clicked.connect(self.copy_table)
+        self.heading.addWidget(self.copy)
+        self.table = QTableWidget(0, len(_COLUMNS))
+        self.table.setHorizontalHeaderLabels(_COLUMNS)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(26)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setShowGrid(False)
+        self.table.horizontalHeader().setHighlightSections(False)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.itemClicked.connect(self._on_click)
+        self.empty = QLabel(objectName="hint", wordWrap=True)
+        self.body.addWidget(self.table)
+        self.body.addWidget(self.empty)
+        case.result_changed.connect(self._show)
+        self._show()
+
+    def copy_table(self) -> None:
+        """Put the table on the clipboard as tab-separated text."""
+        QGuiApplication.clipboard().setText("\n".join("\t".join(row[0]) for row in self._rows()))
+
+    def _rows(self) -> list[tuple[tuple[str, str, str, str], Any]]:
+        result = self._case.result
+        if result is None:
+            return []
+        rows = [
+            (("Kidney", kidney.side.capitalize(), f"{kidney.ml:.1f} mL", ""), _centre(kidney))
+            for kidney in result.findings.kidneys
+        ]
+        for tumour in result.findings.tumours:
+            texts = ("Tumour", tumour.side.capitalize(), f"{tumour.ml:.1f} mL", f"{tumour.longest_mm:.0f} mm")
+            rows.append((texts, _centre(tumour)))
+        return rows
+
+    def _show(self) -> None:
+        rows = self._rows()
+        self.table.setRowCount(len(rows))
+        for number, (texts, centre) in enumerate(rows):
+            for column, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                item.setData(Qt.ItemDataRole.UserRole, centre)
+                if column >= 2:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                if centre is not None:
+                    item.setToolTip("Click to go there")
+                self.table.setItem(number, column, item)
+        header = self.table.horizontalHeader().sizeHint().height()
+        self.table.setFixedHeight(header + 26 * min(max(len(rows), 1), 6) + 4)
+        self.table.setVisible(bool(rows))
+        self.copy.setEnabled(bool(rows))
+        self.empty.setVisible(not rows)
+        self.empty.setText(
+            "Nothing segmented yet." if self._case.result is None else "No kidneys were found on this CT."
+        )
+
+    def _on_click(self, item: QTableWidgetItem) -> None:
+        centre = item.data(Qt.ItemDataRole.UserRole)
+        if centre is not None:
+            self._case.set_crosshair((round(centre[0]), round(centre[1]), round(centre[2])))
+
+
+def _centre(finding: Any) -> Any:
+    return getattr(finding, "centre_voxel", None)

@@ -1,0 +1,85 @@
+"""The labels of the mask: colour, visibility, opacity, outline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from PySide6.QtCore import QSignalBlocker, QSize, Qt
+from PySide6.QtGui import QColor, QIcon, QPixmap
+from PySide6.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
+
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.look import icon
+from kidneyseg_gui.panels.section import Section
+
+
+class LabelsPanel(Section):
+    """Shows how the mask is drawn and writes every change back to the case."""
+
+    def __init__(self, case: Case, parent: QWidget | None = None) -> None:
+        super().__init__("Labels", parent)
+        self._case = case
+        self.eyes: dict[int, QToolButton] = {}
+        self.swatches: dict[int, QToolButton] = {}
+        for label in (KIDNEY, TUMOUR):
+            self._add_row(label)
+        self.opacity = QSlider(Qt.Orientation.Horizontal, minimum=0, maximum=100)
+        self.opacity.setToolTip("How strongly the mask covers the CT")
+        self.opacity.valueChanged.connect(lambda value: self._change(opacity=value / 100))
+        self.filled = QCheckBox("Filled", toolTip="Tint the labels' inside (F)")
+        self.filled.toggled.connect(lambda on: self._change(filled=on))
+        self.outlined = QCheckBox("Outlined", toolTip="Draw the labels' borders (F)")
+        self.outlined.toggled.connect(lambda on: self._change(outlined=on))
+        self.shown = QToolButton(objectName="paneButton", autoRaise=True, toolTip="Hide or show the mask (O)")
+        self.shown.clicked.connect(case.toggle_overlay)
+        self.heading.addWidget(self.shown)
+        line = QHBoxLayout(spacing=8)
+        line.addWidget(QLabel("Opacity"))
+        line.addWidget(self.opacity, 1)
+        line.addWidget(self.filled)
+        line.addWidget(self.outlined)
+        self.body.addLayout(line)
+        case.overlay_changed.connect(self._show)
+        self._show()
+
+    def _add_row(self, label: int) -> None:
+        name = self._case.overlay.style(label).name
+        swatch = QToolButton(objectName="paneButton", autoRaise=True, toolTip=f"Choose the colour of {name.lower()}")
+        swatch.setIconSize(QSize(16, 16))
+        swatch.clicked.connect(lambda: self._choose_colour(label))
+        eye = QToolButton(
+            objectName="paneButton", autoRaise=True, checkable=True, toolTip=f"Hide or show {name.lower()}"
+        )
+        eye.toggled.connect(lambda on: self._case.set_overlay(self._case.overlay.with_label(label, visible=on)))
+        line = QHBoxLayout(spacing=8)
+        line.addWidget(swatch)
+        line.addWidget(QLabel(name), 1)
+        line.addWidget(eye)
+        self.body.addLayout(line)
+        self.swatches[label], self.eyes[label] = swatch, eye
+
+    def _choose_colour(self, label: int) -> None:
+        style = self._case.overlay.style(label)
+        chosen = QColorDialog.getColor(QColor(*style.colour), self, f"Colour of {style.name.lower()}")
+        if chosen.isValid():
+            colour = (chosen.red(), chosen.green(), chosen.blue())
+            self._case.set_overlay(self._case.overlay.with_label(label, colour=colour))
+
+    def _change(self, **changes: object) -> None:
+        self._case.set_overlay(replace(self._case.overlay, **changes))
+
+    def _show(self) -> None:
+        overlay = self._case.overlay
+        blockers = [QSignalBlocker(w) for w in (self.opacity, self.filled, self.outlined, *self.eyes.values())]
+        self.opacity.setValue(round(overlay.opacity * 100))
+        self.filled.setChecked(overlay.filled)
+        self.outlined.setChecked(overlay.outlined)
+        self.shown.setIcon(icon("overlay" if overlay.shown else "overlay-off"))
+        for label, style in overlay.labels:
+            self.eyes[label].setChecked(style.visible)
+            self.eyes[label].setIcon(icon("overlay" if style.visible else "overlay-off"))
+            pixmap = QPixmap(16, 16)
+            pixmap.fill(QColor(*style.colour))
+            self.swatches[label].setIcon(QIcon(pixmap))
+        del blockers

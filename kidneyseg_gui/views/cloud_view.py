@@ -1,0 +1,173 @@
+"""The 3-D pane: what it shows is chosen here, drawn by a backend behind a small interface.
+
+VTK cannot draw on Qt's offscreen platform (it takes the process down), and it costs seconds to import. So the pane
+starts with a notice, and a backend is put in once it is there; tests put in a stand-in.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
+
+from kidneyseg_gui.case import Case, Colour
+from kidneyseg_gui.look import icon
+from kidneyseg_gui.scene import Scene
+from kidneyseg_gui.views.pane import Pane
+
+SHOWN = (
+    ("sampled", "Sampled", "Stage 1: every point the sampling kept, coloured by what the first network made of it"),
+    ("kidney", "Kidney", "Stage 2: the points around the kidneys, as tissue, kidney and tumour"),
+    ("objects", "Objects", "The points left after DBSCAN has dropped the outliers"),
+    ("surface", "Surface", "The final mask's surface: kidneys translucent, tumours solid"),
+)
+TISSUE_COLOUR: Colour = (132, 146, 164)
+
+
+class CloudBackend(Protocol):
+    """Draws a scene. Positions are mm from the volume's corner along its voxel axes."""
+
+    widget: QWidget
+
+    def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
+        """Draw `shown` of the scene, labels without a colour left out; None clears."""
+
+    def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
+        """Move the crosshair's mark, None hides it."""
+
+    def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
+        """Draw the volume's box and look at it from the front."""
+
+    def reset_camera(self) -> None:
+        """Look at everything from the front."""
+
+    def close(self) -> None:
+        """Let go of the graphics."""
+
+
+class StandIn:
+    """Draws nothing: for platforms without OpenGL, and for tests, which read what it was told."""
+
+    def __init__(self, message: str = "The 3-D view needs a display with OpenGL.") -> None:
+        self.widget: QWidget = QLabel(message, objectName="paneNotice", alignment=Qt.AlignmentFlag.AlignCenter)
+        self.shown: tuple[Scene | None, str, dict[int, Colour]] = (None, "", {})
+        self.crosshair: tuple[float, float, float] | None = None
+        self.box: tuple[float, float, float] | None = None
+        self.resets = 0
+
+    def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
+        self.shown = (scene, shown, colours)
+
+    def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
+        self.crosshair = at_mm
+
+    def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
+        self.box = size_mm
+
+    def reset_camera(self) -> None:
+        self.resets += 1
+
+    def close(self) -> None:
+        pass
+
+
+class CloudPane(Pane):
+    """The pane around a backend: buttons choose what is shown, a notice says why nothing is."""
+
+    def __init__(self, case: Case, parent: QWidget | None = None) -> None:
+        body = QWidget(objectName="cloudBody")
+        super().__init__("3D", "#8f7fe8", body, parent)
+        self._case = case
+        self._backend: CloudBackend | None = None
+        self._stack = QStackedLayout(body, stackingMode=QStackedLayout.StackingMode.StackOne)
+        self._notice = QLabel("Loading 3D…", objectName="paneNotice", alignment=Qt.AlignmentFlag.AlignCenter)
+        self._stack.addWidget(self._notice)
+        self.buttons: dict[str, QToolButton] = {}
+        self._make_buttons()
+        # Crosshair moves come by the dozen while a slice is scrolled: one redraw for all of them.
+        self._crosshair_timer = QTimer(self, singleShot=True, interval=40)
+        self._crosshair_timer.timeout.connect(self._draw_crosshair)
+        case.volume_changed.connect(self._draw_box)
+        case.scene_changed.connect(self._draw)
+        case.overlay_changed.connect(self._draw)
+        case.display_changed.connect(self._on_display)
+        case.crosshair_changed.connect(self._crosshair_timer.start)
+        self._on_display()
+
+    def _make_buttons(self) -> None:
+        group = QButtonGroup(self)
+        self.controls.addStretch(1)
+        for name, text, hint in SHOWN:
+            button = QToolButton(text=text, checkable=True, toolTip=hint, objectName="segment")
+            button.clicked.connect(lambda _checked, name=name: self._case.set_display(cloud=name))
+            group.addButton(button)
+            self.buttons[name] = button
+            self.controls.addWidget(button)
+        self.controls.setSpacing(1)
+        self.controls.addSpacing(6)
+        reset = QToolButton(objectName="paneButton", autoRaise=True, icon=icon("reset"))
+        reset.setToolTip("Look at everything from the front (R)")
+        reset.clicked.connect(self.reset_camera)
+        self.controls.addWidget(reset)
+
+    def set_backend(self, backend: CloudBackend) -> None:
+        """Draw with `backend` from now on."""
+        self._backend = backend
+        self._stack.addWidget(backend.widget)
+        self._stack.setCurrentWidget(backend.widget)
+        self._draw_box()
+        self._draw()
+
+    def fail(self, reason: str) -> None:
+        """Say why there is no 3-D view; everything else works without it."""
+        self._notice.setText(reason)
+
+    def reset_camera(self) -> None:
+        """Look at everything from the front."""
+        if self._backend is not None:
+            self._backend.reset_camera()
+
+    def close_backend(self) -> None:
+        """Let go of the graphics before the window goes."""
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+
+    def _on_display(self) -> None:
+        self.buttons[self._case.display.cloud].setChecked(True)
+        self._draw()
+        self._draw_crosshair()
+
+    def _draw(self) -> None:
+        for name, button in self.buttons.items():
+            scene = self._case.scene
+            button.setEnabled(
+                scene is not None and bool(scene.surfaces if name == "surface" else scene.clouds.get(name))
+            )
+        if self._backend is None:
+            return
+        colours: dict[int, Colour] = {TISSUE: TISSUE_COLOUR}
+        if self._case.overlay.shown:
+            colours |= {
+                label: self._case.overlay.style(label).colour for label in (KIDNEY, TUMOUR) if self._visible(label)
+            }
+        self._backend.show_scene(self._case.scene, self._case.display.cloud, colours)
+
+    def _visible(self, label: int) -> bool:
+        return self._case.overlay.style(label).visible
+
+    def _draw_box(self) -> None:
+        volume = self._case.volume
+        if self._backend is not None and volume is not None:
+            x, y, z = (n * step for n, step in zip(volume.shape, volume.spacing_mm, strict=True))
+            self._backend.set_box((x, y, z))
+            self._draw_crosshair()
+
+    def _draw_crosshair(self) -> None:
+        volume = self._case.volume
+        if self._backend is None or volume is None:
+            return
+        x, y, z = ((v + 0.5) * step for v, step in zip(self._case.crosshair, volume.spacing_mm, strict=True))
+        self._backend.set_crosshair((x, y, z) if self._case.display.crosshair else None)

@@ -1,0 +1,74 @@
+"""The picture of one slice: grey values with the overlay blended in, and outlines as lines. Kept until they change."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QLineF
+from PySide6.QtGui import QColor, QImage, QPainter, QPen, QTransform
+
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.slices import Plane, blend, grey_image, grey_table, outline
+
+
+class Picture:
+    """Makes a slice's QImage at native size, and again only when slice, window or overlay changed."""
+
+    def __init__(self, case: Case, plane: Plane) -> None:
+        self._case, self._plane = case, plane
+        self._image = QImage()
+        self._pixels: NDArray[np.uint32] | None = None
+        self._outlines: dict[int, list[QLineF]] = {}
+        self._table: NDArray[np.uint32] | None = None
+        self._index = -1
+        case.window_changed.connect(self._forget_table)
+        for signal in (case.volume_changed, case.overlay_changed, case.result_changed):
+            signal.connect(self._forget_picture)
+
+    def _forget_table(self) -> None:
+        self._table = self._pixels = None
+
+    def _forget_picture(self) -> None:
+        self._pixels = None
+
+    def image(self) -> QImage:
+        """The current slice as RGB32; columns and rows grow with the voxel index."""
+        case = self._case
+        index = case.crosshair[self._plane.normal]
+        if case.volume is None or (self._pixels is not None and index == self._index):
+            return self._image
+        self._index = index
+        if self._table is None:
+            self._table = grey_table(*case.window)
+        pixels = grey_image(self._plane.slice_of(case.volume.hu, self._index), self._table)
+        self._outlines = {}
+        if case.mask is not None and case.overlay.shown:
+            self._lay_over(pixels, np.ascontiguousarray(self._plane.slice_of(case.mask, self._index)))
+        rows, columns = pixels.shape
+        self._image = QImage(pixels.data, columns, rows, columns * 4, QImage.Format.Format_RGB32)
+        self._pixels = pixels  # QImage borrows this memory
+        return self._image
+
+    def _lay_over(self, pixels: NDArray[np.uint32], labels: NDArray[np.uint8]) -> None:
+        overlay = self._case.overlay
+        shown = {label: style.colour for label, style in overlay.labels if style.visible}
+        if overlay.filled:
+            blend(pixels, labels, shown, overlay.opacity)
+        if overlay.outlined:
+            for label in shown:
+                pieces = outline(labels == label).tolist()
+                self._outlines[label] = [QLineF(*piece) for piece in pieces]
+
+    def draw_outlines(self, painter: QPainter, to_widget: QTransform) -> None:
+        """Draw the labels' outlines, as crisp at any zoom."""
+        if not self._outlines:
+            return
+        painter.save()
+        painter.setTransform(to_widget)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for label, lines in self._outlines.items():
+            pen = QPen(QColor(*self._case.overlay.style(label).colour), 1.6)
+            pen.setCosmetic(True)
+            painter.setPen(pen)
+            painter.drawLines(lines)
+        painter.restore()

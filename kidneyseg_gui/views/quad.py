@@ -1,0 +1,63 @@
+"""The four panes: two by two, or one of them filling the window."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.slices import AXIAL, CORONAL, SAGITTAL
+from kidneyseg_gui.views.cloud_view import CloudPane
+from kidneyseg_gui.views.pane import Pane, SlicePane
+
+
+class Quad(QWidget):
+    """Axial and 3-D above, coronal and sagittal below."""
+
+    def __init__(self, case: Case, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._case = case
+        self.slices = [SlicePane(case, plane) for plane in (AXIAL, CORONAL, SAGITTAL)]
+        self.cloud = CloudPane(case)
+        axial, coronal, sagittal = self.slices
+        self._rows = [self._splitter(Qt.Orientation.Horizontal, axial, self.cloud)]
+        self._rows.append(self._splitter(Qt.Orientation.Horizontal, coronal, sagittal))
+        self._whole = self._splitter(Qt.Orientation.Vertical, *self._rows)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._whole)
+        for pane in self.panes:
+            pane.maximise_requested.connect(self._toggle)
+        case.display_changed.connect(self._arrange)
+
+    @property
+    def panes(self) -> list[Pane]:
+        """All four panes."""
+        return [*self.slices, self.cloud]
+
+    def reset_cameras(self) -> None:
+        """Fit everything into its pane."""
+        for pane in self.slices:
+            pane.slices.reset_camera()
+        self.cloud.reset_camera()
+
+    def _splitter(self, orientation: Qt.Orientation, *widgets: QWidget) -> QSplitter:
+        splitter = QSplitter(orientation, childrenCollapsible=False, handleWidth=3)
+        for widget in widgets:
+            splitter.addWidget(widget)
+        # Both halves are alike, whatever their contents would like.
+        splitter.setSizes([10_000] * len(widgets))
+        for number in range(len(widgets)):
+            splitter.setStretchFactor(number, 1)
+        return splitter
+
+    def _toggle(self, title: str) -> None:
+        self._case.set_display(maximised="" if self._case.display.maximised == title else title)
+
+    def _arrange(self) -> None:
+        chosen = self._case.display.maximised
+        for pane in self.panes:
+            pane.setVisible(chosen in ("", pane.title))
+            pane.show_maximised(chosen == pane.title)
+        for row in self._rows:
+            row.setVisible(any(row.widget(i).isVisibleTo(row) for i in range(row.count())))

@@ -1,0 +1,236 @@
+"""One slice view: a CT slice with its overlay, crosshair and annotations, and the mouse over it."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QEnterEvent,
+    QImage,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+    QTransform,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
+
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.slices import Plane
+from kidneyseg_gui.views.annotations import Annotations
+from kidneyseg_gui.views.picture import Picture
+
+_CLICK_PIXELS = 4
+_STEP_KEYS = {
+    Qt.Key.Key_Up: 1,
+    Qt.Key.Key_Right: 1,
+    Qt.Key.Key_Down: -1,
+    Qt.Key.Key_Left: -1,
+    Qt.Key.Key_PageUp: 10,
+    Qt.Key.Key_PageDown: -10,
+}
+
+
+class SliceView(QWidget):
+    """Draws one plane of the case. Its own are only the camera (zoom, pan) and the mouse position."""
+
+    maximise_requested = Signal()
+
+    def __init__(self, case: Case, plane: Plane, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._case, self.plane = case, plane
+        self._picture = Picture(case, plane)
+        self._annotations = Annotations(case, plane)
+        self._zoom, self._pan = 1.0, QPointF(0, 0)
+        self._wheel = 0.0
+        self._pressed: QPointF | None = None
+        self._last = QPointF()
+        self._dragging = Qt.MouseButton.NoButton
+        self._pointer: QPointF | None = None
+        self.setMinimumSize(160, 140)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.CrossCursor)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setAccessibleName(f"{plane.name} slice view")
+        case.volume_changed.connect(self.reset_camera)
+        for signal in (case.crosshair_changed, case.window_changed, case.overlay_changed):
+            signal.connect(self.update)
+        case.display_changed.connect(self.update)
+        case.result_changed.connect(self.update)
+
+    @property
+    def slice_index(self) -> int:
+        """The slice that is shown."""
+        return self._case.crosshair[self.plane.normal]
+
+    def reset_camera(self) -> None:
+        """Fit the slice into the view."""
+        self._zoom, self._pan = 1.0, QPointF(0, 0)
+        self.update()
+
+    def pixels_per_mm(self) -> float:
+        """Magnification."""
+        volume = self._case.volume
+        if volume is None:
+            return 1.0
+        width = volume.shape[self.plane.column] * volume.spacing_mm[self.plane.column]
+        height = volume.shape[self.plane.row] * volume.spacing_mm[self.plane.row]
+        return self._zoom * min(self.width() / width, self.height() / height)
+
+    def transform(self) -> QTransform:
+        """From slice coordinates (column, row; pixel i covers i...i+1) to widget coordinates."""
+        volume = self._case.volume
+        if volume is None:
+            return QTransform()
+        scale = self.pixels_per_mm()
+        x_scale = scale * volume.spacing_mm[self.plane.column]
+        y_scale = -scale * volume.spacing_mm[self.plane.row]  # rows grow upward: to the front, to the head
+        if self.plane.columns_flipped(self._case.display.radiological):
+            x_scale = -x_scale
+        to_widget = QTransform()
+        to_widget.translate(self.width() / 2 + self._pan.x(), self.height() / 2 + self._pan.y())
+        to_widget.scale(x_scale, y_scale)
+        to_widget.translate(-volume.shape[self.plane.column] / 2, -volume.shape[self.plane.row] / 2)
+        return to_widget
+
+    def voxel_at(self, position: QPointF) -> tuple[int, int, int] | None:
+        """The voxel under a widget position, None outside the slice."""
+        volume = self._case.volume
+        if volume is None:
+            return None
+        back, invertible = self.transform().inverted()
+        if not invertible:
+            return None
+        at = back.map(position)
+        voxel = list(self._case.crosshair)
+        voxel[self.plane.column], voxel[self.plane.row] = int(np.floor(at.x())), int(np.floor(at.y()))
+        if all(0 <= v < n for v, n in zip(voxel, volume.shape, strict=True)):
+            return voxel[0], voxel[1], voxel[2]
+        return None
+
+    def position_of(self, voxel: tuple[int, int, int]) -> QPointF:
+        """Widget position of a voxel's centre."""
+        return self.transform().map(QPointF(voxel[self.plane.column] + 0.5, voxel[self.plane.row] + 0.5))
+
+    # Painting
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(0, 0, 0))
+        if self._case.volume is None:
+            return
+        to_widget = self.transform()
+        image: QImage = self._picture.image()
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setTransform(to_widget)
+        painter.drawImage(QRectF(0, 0, image.width(), image.height()), image)
+        painter.resetTransform()
+        self._picture.draw_outlines(painter, to_widget)
+        pointed = self.voxel_at(self._pointer) if self._pointer is not None else None
+        self._annotations.draw(
+            painter, self.rect(), self.position_of(self._case.crosshair), self.pixels_per_mm(), pointed
+        )
+
+    # Mouse and keys
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._pressed = self._last = event.position()
+        self._dragging = Qt.MouseButton.NoButton
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        position = event.position()
+        self._pointer = position
+        if self._pressed is not None and self._dragging == Qt.MouseButton.NoButton:
+            if (position - self._pressed).manhattanLength() < _CLICK_PIXELS:
+                return
+            self._dragging = _one_button(event.buttons())
+        if self._dragging != Qt.MouseButton.NoButton:
+            self._drag(position, event.modifiers())
+            self._last = position
+        self.update()
+
+    def _drag(self, position: QPointF, modifiers: Qt.KeyboardModifier) -> None:
+        moved = position - self._last
+        if self._dragging == Qt.MouseButton.MiddleButton:
+            self._pan += moved
+        elif self._dragging == Qt.MouseButton.RightButton:
+            self._zoom_at(1.01 ** -moved.y(), self._pressed or position)
+        elif modifiers & Qt.KeyboardModifier.ShiftModifier:
+            self._point_crosshair(position)
+        else:
+            width, level = self._case.window
+            speed = max(width, 50.0) / 300.0  # a narrow window is set finely, a wide one quickly
+            self._case.set_window(round(width + moved.x() * speed), round(level + moved.y() * speed))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        clicked = self._pressed is not None and self._dragging == Qt.MouseButton.NoButton
+        if clicked and event.button() == Qt.MouseButton.LeftButton:
+            self._point_crosshair(event.position())
+        self._pressed, self._dragging = None, Qt.MouseButton.NoButton
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.maximise_requested.emit()
+
+    def _point_crosshair(self, position: QPointF) -> None:
+        voxel = self.voxel_at(position)
+        if voxel is not None:
+            self._case.set_crosshair(voxel)
+
+    def _zoom_at(self, factor: float, fixed: QPointF) -> None:
+        zoom = min(max(self._zoom * factor, 0.2), 40.0)
+        centre = QPointF(self.width() / 2, self.height() / 2)
+        offset = fixed - centre - self._pan
+        self._pan += offset - offset * (zoom / self._zoom)
+        self._zoom = zoom
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        turned = event.angleDelta().y() / 120.0
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self._zoom_at(1.15**turned, event.position())
+            self.update()
+            return
+        self._wheel += turned
+        steps = int(self._wheel)  # touch pads send fractions of a step
+        self._wheel -= steps
+        if steps:
+            self._case.step(self.plane.normal, steps)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in _STEP_KEYS:
+            self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
+        elif event.key() == Qt.Key.Key_Home:
+            self._case.step(self.plane.normal, -1_000_000)
+        elif event.key() == Qt.Key.Key_End:
+            self._case.step(self.plane.normal, 1_000_000)
+        elif event.key() == Qt.Key.Key_Space:
+            self._case.toggle_overlay()
+        else:
+            super().keyPressEvent(event)
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        # Keys go to the view under the mouse, but never out of a field that is being typed into.
+        if not isinstance(QApplication.focusWidget(), QAbstractSpinBox | QLineEdit):
+            self.setFocus(Qt.FocusReason.MouseFocusReason)
+        super().enterEvent(event)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        self._pointer = None
+        self.update()
+        super().leaveEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        if event.oldSize().width() > 0:  # the same place stays in the middle, at the same fit
+            self._pan *= event.size().width() / event.oldSize().width()
+        super().resizeEvent(event)
+
+
+def _one_button(buttons: Qt.MouseButton) -> Qt.MouseButton:
+    for button in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton):
+        if buttons & button:
+            return button
+    return Qt.MouseButton.NoButton
