@@ -1,0 +1,229 @@
+"""DBSCAN in mm on a grid: drops outliers and separates the objects, in bounded time and memory.
+
+Ordinary DBSCAN lists the neighbours of every point, which takes gigabytes for a cloud of 200,000. Points here lie on a
+lattice, so neighbours can be counted by running sums over an occupancy grid instead. The grid is the lattice itself as
+long as eps spans at most about a dozen cells; the result is then exact. Beyond that, neighbouring cells are pooled (and
+weigh as many points as they hold), so that a distance is off by up to one pooled cell, eps / 6 at most per axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+from scipy.spatial import KDTree
+
+from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
+from kidneyseg.progress import Progress
+from kidneyseg.settings import ClusterSettings
+
+# eps spans at least this many grid cells before cells are pooled.
+_CELLS_PER_EPS = 6
+
+# Beyond this many cells of the box around all points, they are pooled further (4 bytes each, twice over).
+_MOST_CELLS = 12_000_000
+
+_EPS_SLACK = 1 + 1e-6  # a neighbour at exactly eps counts, whatever the rounding
+
+
+def cluster_points(
+    points_mm: NDArray[np.floating],
+    eps_mm: float,
+    min_samples: int | None,
+    *,
+    weights: NDArray[np.floating] | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.int32]:
+    """DBSCAN of points anywhere in space, pooled into cells of eps / 6.
+
+    Args:
+        points_mm: (N, 3).
+        eps_mm: neighbourhood radius.
+        min_samples: neighbours within eps, itself included, that make a core point; None is auto: a twentieth of all
+            samples, but at most half of what the median point has within eps.
+        weights: (N,) how many samples each point stands for; None is one each.
+
+    Returns:
+        int32 (N,): clusters 0, 1, ... in order of their first point, -1 for noise. A point within eps of several
+        clusters' core points goes to the nearest.
+    """
+    step = np.full(3, eps_mm / _CELLS_PER_EPS)
+    low = points_mm.min(axis=0) if len(points_mm) else np.zeros(3)
+    index = np.floor((points_mm - low) / step).astype(np.int64)
+    return _cluster_cells(
+        index, step, eps_mm, min_samples=min_samples, weights=weights, progress=progress or Progress()
+    )
+
+
+def cluster_cloud(
+    cloud: PointCloud, settings: ClusterSettings, *, per_class: bool = False, progress: Progress | None = None
+) -> tuple[PointCloud, NDArray[np.int32]]:
+    """The kidney and tumour points of `cloud` without outliers, and which object each belongs to.
+
+    Args:
+        cloud: with labels.
+        settings: eps in mm and min samples.
+        per_class: cluster kidney and tumour points each for themselves, as published; otherwise they form objects
+            together, so that a tumour that grows on a kidney is no outlier.
+
+    Returns:
+        The kept points, rows in the cloud's order, and their int32 object ids 0, 1, ... An object never holds both
+        classes where `per_class`. Both are empty when nothing is kidney or tumour.
+    """
+    if cloud.labels is None:
+        raise ValueError("cluster_cloud needs a cloud with labels")
+    groups = ([KIDNEY], [TUMOUR]) if per_class else ([KIDNEY, TUMOUR],)
+    ids = np.full(len(cloud), -1, np.int32)
+    step = np.asarray(cloud.lattice.step_mm)
+    for classes in groups:
+        rows = np.flatnonzero(np.isin(cloud.labels, classes))
+        index = cloud.index[rows].astype(np.int64)
+        found = _cluster_cells(
+            index, step, settings.eps_mm, min_samples=settings.min_samples, progress=progress or Progress()
+        )
+        ids[rows] = np.where(found >= 0, found + (ids.max(initial=-1) + 1), -1)
+    kept = ids >= 0
+    return cloud.select(kept), ids[kept]
+
+
+def _cluster_cells(
+    index: NDArray[np.int64],
+    step: NDArray[np.float64],
+    eps_mm: float,
+    *,
+    min_samples: int | None,
+    weights: NDArray[np.floating] | None = None,
+    progress: Progress,
+) -> NDArray[np.int32]:
+    """DBSCAN of points that lie in the cells `index` (N, 3) of a grid with edges `step` mm."""
+    if len(index) == 0:
+        return np.zeros(0, np.int32)
+    index, step = _pool(index - index.min(axis=0), step, eps_mm)
+    grid = _Grid(index, weights, step, eps_mm)
+    counts = grid.sums_within(progress)
+    needed = _auto_min_samples(grid.samples, counts) if min_samples is None else min_samples
+    core = counts >= needed * (1 - 1e-9)
+    labels = np.full(len(grid.cells), -1, np.int64)
+    if core.any():
+        labels[core] = grid.components(core, progress)
+        positions = grid.positions * step
+        tree = KDTree(positions[core])
+        distance, row = tree.query(positions[~core], distance_upper_bound=eps_mm * _EPS_SLACK)
+        reached = np.isfinite(distance)
+        labels[np.flatnonzero(~core)[reached]] = labels[core][np.asarray(row)[reached]]
+    return _numbered_by_first(labels[grid.cell_of_point])
+
+
+def _auto_min_samples(samples: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
+    """A twentieth of the samples, but no more than half of what a typical point has around it.
+
+    The published n / 20 goes with a ball of 20 voxels in every direction. In mm, thick slices leave fewer voxels in
+    the ball, and n / 20 could be more than it ever holds: everything would be noise.
+    """
+    return max(1.0, min(float(samples.sum()) / 20, float(np.median(counts)) / 2))
+
+
+def _pool(
+    index: NDArray[np.int64], step: NDArray[np.float64], eps_mm: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Coarsen the grid where eps spans more cells of it than needed, or where it would not fit in memory."""
+    factor = np.maximum(1, np.floor(eps_mm / _CELLS_PER_EPS / step)).astype(np.int64)
+    while np.prod((index.max(axis=0) // factor + 1 + 2 * (eps_mm / (step * factor) + 1)).astype(float)) > _MOST_CELLS:
+        factor *= 2
+    return index // factor, step * factor
+
+
+class _Grid:
+    """Occupied cells of a dense box with a margin of one eps all round, addressed by flat index."""
+
+    def __init__(
+        self, index: NDArray[np.int64], weights: NDArray[np.floating] | None, step: NDArray[np.float64], eps_mm: float
+    ) -> None:
+        self.step, self.eps_mm = step, eps_mm * _EPS_SLACK
+        # At least one cell, for neighbours, and one more in front, to read a running sum just before the first one.
+        margin = np.maximum(np.floor(self.eps_mm / step).astype(np.int64), 1) + 1
+        x, y, z = (int(n) for n in index.max(axis=0) + 1 + 2 * margin)
+        self.shape = (x, y, z)
+        self.strides = np.array([y * z, z, 1])
+        self.cells, self.cell_of_point = np.unique((index + margin) @ self.strides, return_inverse=True)
+        self.samples = np.bincount(self.cell_of_point, weights=weights, minlength=len(self.cells)).astype(np.float64)
+
+    @property
+    def positions(self) -> NDArray[np.intp]:
+        """(cells, 3) grid index of each occupied cell."""
+        return np.stack(np.unravel_index(self.cells, self.shape), axis=1)
+
+    def sums_within(self, progress: Progress) -> NDArray[np.float64]:
+        """How many samples lie in cells whose centre is within eps of each occupied cell's."""
+        running = np.zeros(self.shape, np.float32)
+        running.reshape(-1)[self.cells] = self.samples
+        np.cumsum(running, axis=2, out=running)
+        flat = running.reshape(-1)
+        sums = np.zeros(len(self.cells))
+        for dx, dy, reach in self._columns():
+            offset = dx * self.strides[0] + dy * self.strides[1]
+            sums += flat[self.cells + (offset + reach)]
+            sums -= flat[self.cells + (offset - reach - 1)]
+            progress.check()
+        return sums
+
+    def components(self, core: NDArray[np.bool_], progress: Progress) -> NDArray[np.int64]:
+        """Component of each core cell, where cells within eps of each other are joined."""
+        dense = np.zeros(self.shape, np.bool_)
+        dense.reshape(-1)[self.cells[core]] = True
+        offsets = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1)
+        touching = np.linalg.norm(offsets * self.step, axis=-1) <= self.eps_mm
+        labelled, count = ndimage.label(dense, touching)
+        parts = np.asarray(labelled, np.int32).reshape(-1)
+        own: NDArray[np.int64] = parts[self.cells[core]].astype(np.int64) - 1
+        if count == 1:
+            return own
+        # Only cells at the rim of a part can be the closest to another one.
+        inner = ndimage.binary_erosion(dense, touching).reshape(-1)[self.cells[core]]
+        joined = self._joined(parts, count, self.cells[core][~inner], progress)
+        return np.asarray(joined[own], np.int64)
+
+    def _joined(
+        self, parts: NDArray[np.int32], count: int, rim: NDArray[np.int64], progress: Progress
+    ) -> NDArray[np.int64]:
+        """New component of each of the parts 1 ... count, after joining those with rim cells within eps."""
+        largest = int(np.bincount(parts)[1:].argmax())
+        joined = np.arange(count)
+        # Nearest columns first: most parts join early, and what has joined the largest need not look on, because
+        # whatever else is to join it looks itself.
+        for dx, dy, reach in sorted(self._columns(), key=lambda run: run[0] ** 2 + run[1] ** 2):
+            rim = rim[joined[parts[rim] - 1] != joined[largest]]
+            own = joined[parts[rim] - 1]
+            pairs = []
+            for dz in range(-reach, reach + 1):
+                other = parts[rim + (dx * self.strides[0] + dy * self.strides[1] + dz)]
+                there = np.flatnonzero(other)
+                one, two = own[there], joined[other[there] - 1]
+                pairs.append(np.stack([one, two])[:, one != two])
+            a, b = np.concatenate(pairs, axis=1)
+            if len(a):
+                graph = sparse.coo_array((np.ones(len(a)), (a, b)), shape=(count, count))
+                count, merged = sparse.csgraph.connected_components(graph, directed=False)
+                joined = merged[joined].astype(np.int64)
+            progress.check()
+        return joined
+
+    def _columns(self) -> Iterator[tuple[int, int, int]]:
+        """(dx, dy, reach): the ball of radius eps as runs of cells -reach ... reach along z."""
+        rx, ry = (int(self.eps_mm / self.step[axis]) for axis in (0, 1))
+        for dx in range(-rx, rx + 1):
+            for dy in range(-ry, ry + 1):
+                rest = self.eps_mm**2 - (dx * self.step[0]) ** 2 - (dy * self.step[1]) ** 2
+                if rest >= 0:
+                    yield dx, dy, int(np.sqrt(rest) / self.step[2])
+
+
+def _numbered_by_first(labels: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Renumber clusters 0, 1, ... in order of their first row; -1 stays."""
+    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(np.where(values < 0, -1, first), kind="stable")
+    number = np.empty(len(values), np.int32)
+    number[order] = np.arange(len(values), dtype=np.int32) - int((values < 0).any())
+    return number[inverse]

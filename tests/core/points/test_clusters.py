@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+from kidneyseg.errors import Cancelled
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.clusters import cluster_cloud, cluster_points
+from kidneyseg.progress import CallbackProgress
+from kidneyseg.settings import ClusterSettings
+from sklearn.cluster import DBSCAN
+from sklearn.metrics import adjusted_rand_score
+
+
+def blobs(rng, count=1500, noise=150):
+    centres = np.array([[0, 0, 0], [60, 10, 0], [30, 60, 30]])
+    points = centres[rng.integers(0, 3, count)] + rng.normal(0, 5, (count, 3))
+    return np.concatenate([points, rng.uniform(-40, 100, (noise, 3))]).astype(np.float32)
+
+
+def cloud_of(index, step, labels=None):
+    index = np.unique(np.asarray(index, np.int32), axis=0)
+    labels = np.full(len(index), KIDNEY, np.uint8) if labels is None else np.asarray(labels, np.uint8)
+    shape = tuple(int(n) for n in index.max(axis=0, initial=0) + 1)
+    return PointCloud(Lattice(step, shape), index, np.zeros(len(index), np.int16), labels)
+
+
+@pytest.mark.parametrize("step", [(1.0, 1.0, 1.0), (0.8, 0.8, 3.0), (1.5, 1.5, 1.5)])
+@pytest.mark.parametrize(("eps", "min_samples"), [(3.0, 4), (4.5, 12), (5.0, 40)])
+def test_exact_on_a_lattice_of_cells_not_much_smaller_than_eps(step, eps, min_samples):
+    index = np.floor(blobs(np.random.default_rng(1)) / step).astype(np.int32)
+    cloud = cloud_of(index - index.min(axis=0), step)
+    kept, ids = cluster_cloud(cloud, ClusterSettings(eps_mm=eps, min_samples=min_samples))
+    model = DBSCAN(eps=eps * (1 + 1e-6), min_samples=min_samples).fit(cloud.index * np.array(step))
+    truth = model.labels_
+    assert np.array_equal(kept.index, cloud.index[truth >= 0])  # noise is exactly the same
+    core = np.zeros(len(cloud), bool)
+    core[model.core_sample_indices_] = True
+    core = core[truth >= 0]
+    # Core points agree exactly; a border point between two clusters may go to either.
+    assert adjusted_rand_score(truth[truth >= 0][core], ids[core]) == 1.0
+    assert adjusted_rand_score(truth[truth >= 0], ids) > 0.99
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_free_points_agree_with_exact_dbscan_up_to_the_pooling(seed):
+    points = blobs(np.random.default_rng(seed))
+    ours = cluster_points(points, 6.0, 15)
+    exact = DBSCAN(eps=6.0, min_samples=15).fit(points).labels_
+    assert adjusted_rand_score(exact, ours) > 0.9
+    assert ours.dtype == np.int32
+    assert ours.max() == 2
+
+
+def test_large_eps_pools_cells_and_still_separates():
+    box = np.argwhere(np.ones((30, 30, 12), bool))
+    cloud = cloud_of(np.concatenate([box, box + np.array([90, 0, 0])]), (0.75, 0.75, 3.0))  # 45 mm apart
+    kept, ids = cluster_cloud(cloud, ClusterSettings(eps_mm=15.0, min_samples=None))
+    assert len(kept) == len(cloud)
+    assert np.bincount(ids).tolist() == [len(box), len(box)]
+
+
+def test_chains_of_parts_join_whatever_their_sizes():
+    rng = np.random.default_rng(5)
+    index = np.unique(rng.integers(0, 60, (4000, 3)), axis=0)
+    cloud = cloud_of(index, (1.0,) * 3)
+    kept, ids = cluster_cloud(cloud, ClusterSettings(eps_mm=3.7, min_samples=5))
+    exact = DBSCAN(eps=3.7 * (1 + 1e-6), min_samples=5).fit(cloud.index).labels_
+    assert len(set(ids)) == exact.max() + 1 > 3
+    assert len(kept) == (exact >= 0).sum()
+
+
+def test_auto_never_asks_for_more_than_a_ball_holds():
+    box = np.argwhere(np.ones((60, 60, 20), bool))  # n / 20 = 7200, a ball of 9 mm holds about 1700 voxels
+    kept, _ = cluster_cloud(cloud_of(np.concatenate([box, box + 100]), (0.75, 0.75, 3.0)), ClusterSettings(9.0, None))
+    assert len(kept) == 2 * len(box)
+
+
+def test_outliers_go_and_clusters_are_numbered_by_their_first_point():
+    points = np.array([[50, 0, 0], [51, 0, 0], [52, 0, 0], [0, 0, 0], [1, 0, 0], [2, 0, 0], [25, 0, 0]], np.float32)
+    assert cluster_points(points, 2.0, 2).tolist() == [0, 0, 0, 1, 1, 1, -1]
+
+
+def test_weights_count_as_that_many_points():
+    points = np.array([[0, 0, 0], [100, 0, 0]], np.float32)
+    assert cluster_points(points, 5.0, 4).tolist() == [-1, -1]
+    assert cluster_points(points, 5.0, 4, weights=np.array([4.0, 3.0])).tolist() == [0, -1]
+
+
+def test_auto_is_a_twentieth_of_the_points():
+    big = np.argwhere(np.ones((10, 10, 10), bool))
+    small = np.argwhere(np.ones((3, 3, 3), bool)) + 30
+    kept, ids = cluster_cloud(cloud_of(np.concatenate([big, small]), (1.0,) * 3), ClusterSettings(6.0, None))
+    assert len(kept) == 1000  # 27 points are fewer than 1027 / 20
+    assert set(ids) == {0}
+
+
+def test_tumour_and_kidney_are_one_object_unless_per_class():
+    index = np.argwhere(np.ones((6, 3, 3), bool))
+    labels = np.where(index[:, 0] < 3, KIDNEY, TUMOUR)
+    cloud = cloud_of(index, (1.0,) * 3, labels)
+    settings = ClusterSettings(eps_mm=2.0, min_samples=3)
+    _, together = cluster_cloud(cloud, settings)
+    kept, apart = cluster_cloud(cloud, settings, per_class=True)
+    assert set(together) == {0}
+    assert np.array_equal(apart, kept.labels - 1)
+
+
+def test_tissue_is_left_out_and_nothing_gives_nothing():
+    cloud = cloud_of([[0, 0, 0], [1, 0, 0]], (1.0,) * 3, [TISSUE, TISSUE])
+    kept, ids = cluster_cloud(cloud, ClusterSettings())
+    assert len(kept) == len(ids) == 0
+    assert cluster_points(np.zeros((0, 3), np.float32), 5.0, None).shape == (0,)
+
+
+def test_single_point_and_cells_larger_than_eps():
+    assert cluster_points(np.zeros((1, 3), np.float32), 5.0, 1).tolist() == [0]
+    cloud = cloud_of([[0, 0, 0], [1, 0, 0]], (4.0,) * 3)
+    assert cluster_cloud(cloud, ClusterSettings(1.0, 1))[1].tolist() == [0, 1]
+
+
+def test_cancel():
+    stop = CallbackProgress(is_cancelled=lambda: True)
+    with pytest.raises(Cancelled):
+        cluster_points(np.zeros((10, 3), np.float32), 5.0, 2, progress=stop)
