@@ -29,7 +29,7 @@ setup_key() {
     {
         printf '%s\n' "$root" "$(command -v g++)"
         readlink -f "$venv/bin/python"
-        cat "$root"/{pyproject.toml,setup.py,packaging/{constraints.txt,setup.sh}} "$root"/core/kidneyseg/sparse/*.cpp || true
+        cat "$root"/{pyproject.toml,setup.py,packaging/{constraints.txt,setup.sh}} "$root"/core/kidneyseg/sparse/*.{cpp,h} || true
     } 2>/dev/null | sha256sum
 }
 
@@ -128,13 +128,13 @@ make_venv() {
     rm -rf "$venv"
     free=$(df -Pk "$root" | awk 'NR == 2 {print $4}')
     ((free >= free_kib_needed)) ||
-        die "the disk of $root has $((free / 1024)) MB free and the set-up needs $((free_kib_needed / 1024)) MB; free some space, then start again."
+        die "the disk of $root has $((free / 1024)) MB free and the set-up needs $((free_kib_needed / 1024)) MB (three times that for torch's GPU build); free some space, then start again."
     touch "$state/unfinished"
     say "  Making the Python environment in .venv ..."
     logged "Making .venv" "$python" -m venv "$venv" || die "making .venv failed: $(why_it_failed), then start again. Log: $log"
     venv_home >"$venv/home.stamp"
     rm "$state/unfinished"
-    say "  Next: about 600 MB of Python packages (3 GB where pip takes torch's GPU build); this takes some minutes."
+    say "  Next: about 600 MB of Python packages (3.1 GB where pip takes torch's GPU build); this takes some minutes."
 }
 
 install_packages() { # run|check
@@ -177,7 +177,7 @@ set_up() { # run|check
     : >"$log"
     say "Setting up KidneySeg in $root (once; log: .setup/setup.log)"
     trap 'say "set-up stopped unexpectedly. Log: $log"' EXIT
-    trap 'kill "$watcher" 2>/dev/null; say ""; die "set-up stopped; the next start takes it up again (downloads are kept)."' INT TERM
+    trap 'kill "$watcher" 2>/dev/null; say ""; die "set-up stopped; the next start takes it up again."' INT TERM
     if ! venv_fits; then
         new=1
         pick_python
