@@ -74,12 +74,16 @@ class Canvas:
         near = np.hypot(self.field(scale_mm, box), self.field(scale_mm, box))
         return near * (0.6 * scale_mm) - np.float32(radius_mm)
 
-    def paint(self, distance: Array, value: ArrayLike, box: Box | None = None, *, edge_mm: float = _EDGE_MM) -> None:
+    def paint(
+        self, distance: Array, value: float | Array, box: Box | None = None, *, edge_mm: float = _EDGE_MM
+    ) -> None:
         """Blend `value` (a number or an array of HU) in where the signed `distance` in mm is negative (inside)."""
-        where = box if box is not None else (slice(None),) * 3
-        cover = np.clip(0.5 - distance / np.float32(edge_mm), 0, 1)
-        target = self.hu[where]
-        target += cover * (np.asarray(value, np.float32) - target)
+        target = self.hu if box is None else self.hu[box]
+        touched = distance < 0.5 * edge_mm
+        cover = np.clip(0.5 - distance[touched] / np.float32(edge_mm), 0, 1)
+        old = target[touched]
+        new = value[touched] if isinstance(value, np.ndarray) else np.float32(value)
+        target[touched] = old + cover * (new - old)
 
     def ellipsoid(self, box: Box, centre: Point, radii: Point, axes: ArrayLike | None = None) -> Array:
         """Signed distance in mm (roughly) to an ellipsoid whose local axes are the rows of `axes`."""

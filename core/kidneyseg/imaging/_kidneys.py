@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.imaging._abdomen import FAT, Patient
 from kidneyseg.imaging._canvas import Array, Box, Canvas, Point
+from kidneyseg.imaging._patient import FAT, Patient
 
 KIDNEY, TUMOUR = 1, 2
 
@@ -42,11 +42,11 @@ def draw_kidney(rng: np.random.Generator, patient: Patient, side: int) -> Kidney
     lean = patient.lean
     up = np.array([-side * rng.uniform(0.15, 0.34), -rng.uniform(0.15, 0.5), 1.0])
     up /= np.linalg.norm(up)
-    turn = rng.uniform(0.3, 0.8)
+    turn = rng.uniform(0.45, 0.95)
     hilum = np.array([-side * np.cos(turn), np.sin(turn), 0.0])
     hilum -= (hilum @ up) * up
     hilum /= np.linalg.norm(hilum)
-    length = rng.uniform(52, 62) * lean
+    length = rng.uniform(50, 61) * lean
     return Kidney(
         side=side,
         centre=(
@@ -54,16 +54,16 @@ def draw_kidney(rng: np.random.Generator, patient: Patient, side: int) -> Kidney
             rng.uniform(-6, 4) + 4 * patient.visceral_fat,
             rng.uniform(-6, 6) - side * 5,
         ),
-        radii=(length, length * rng.uniform(0.5, 0.57), length * rng.uniform(0.41, 0.47)),
+        radii=(length, length * rng.uniform(0.5, 0.57), length * rng.uniform(0.40, 0.46)),
         axes=np.stack([up, hilum, np.cross(up, hilum)]),
         gap_mm=5 + 13 * patient.visceral_fat,
     )
 
 
-def paint_kidney(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.random.Generator) -> None:
+def paint_kidney(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.random.Generator, inside: Array) -> None:
     """Paint and label one kidney in a bed of fat, with its vessels and perhaps a cyst."""
     box = canvas.around(kidney.centre, kidney.radii[0] + kidney.gap_mm + 8)
-    _paint_fat(canvas, kidney, box)
+    _paint_fat(canvas, kidney, box, inside[box])
     u, v, w = canvas.local(box, kidney.centre, kidney.axes)
     long, wide, thick = kidney.radii
     v = v - 0.10 * u**2 / long - 0.06 * long  # poles lean over to the hilum
@@ -85,17 +85,22 @@ def paint_kidney(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.rando
         _paint_cyst(canvas, kidney, rng)
 
 
-def _paint_fat(canvas: Canvas, kidney: Kidney, box: Box) -> None:
+def _paint_fat(canvas: Canvas, kidney: Kidney, box: Box, inside: Array) -> None:
     """Clear a bed of perirenal fat, with a fine fascia around it and a few strands in it."""
     u, v, w = (r + kidney.gap_mm for r in kidney.radii)
     bed = canvas.ellipsoid(box, kidney.at(0, -2, 0), (u, v, w), kidney.axes) + 2 * canvas.field(25, box)
     soft = canvas.hu[box] < 260  # bone stays
     spine = 40 - np.hypot(canvas.x[box] / 1.15, canvas.y[box] - 2)
-    muscles = -26 - canvas.y[box] + 0.12 * np.abs(canvas.x[box])
-    bed = np.where(soft, np.maximum(np.maximum(bed, spine), muscles), 9)
+    muscles = _muscles_behind(canvas, box)
+    bed = np.where(soft, np.maximum(np.maximum(bed, spine), np.maximum(muscles, inside + 1.5)), 9)
     canvas.paint(np.abs(bed) - 0.5, -30.0, box)
     canvas.paint(bed + 0.5, FAT + 4 * canvas.field(10, box), box)
     canvas.paint(np.maximum(canvas.tubes(18, 0.3, box), bed + 3), -50.0, box)
+
+
+def _muscles_behind(canvas: Canvas, box: Box) -> Array:
+    """Distance to the muscles behind the kidneys, which end where the lowest ribs begin."""
+    return -27 - 18 * np.clip((canvas.z[box] - 20) / 30, 0, 1) - canvas.y[box]
 
 
 def _paint_sinus(canvas: Canvas, patient: Patient, kidney: Kidney, box: Box, sinus: Array) -> None:
@@ -145,7 +150,7 @@ def _paint_cyst(canvas: Canvas, kidney: Kidney, rng: np.random.Generator) -> Non
     canvas.labels[box][cyst < 0] = KIDNEY
 
 
-def paint_tumour(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.random.Generator) -> None:
+def paint_tumour(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.random.Generator, inside: Array) -> None:
     """A solid mass that grows partly out of the kidney: uneven, soft-edged, the bigger ones dead in the middle."""
     radius = float(rng.uniform(12, 26))
     centre = _surface_point(kidney, rng, rng.uniform(0.75, 0.98))
@@ -153,8 +158,7 @@ def paint_tumour(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.rando
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     radii = (radius, radius * rng.uniform(0.85, 1.1), radius * rng.uniform(0.8, 1.05))
     mass = canvas.ellipsoid(box, centre, radii, turn) + 1.3 * canvas.field(9, box)
-    muscles = -22 - canvas.y[box] + 0.12 * np.abs(canvas.x[box])
-    mass = np.maximum(mass, muscles)
+    mass = np.maximum(mass, np.maximum(_muscles_behind(canvas, box), inside[box] + 2))
     texture = patient.hu["tumour"] + 0.13 * patient.hu["tumour"] * canvas.field(7, box) + 6 * canvas.field(3.5, box)
     canvas.paint(mass - 0.5, texture + 15, box, edge_mm=2.5)
     canvas.paint(mass + 2, texture, box, edge_mm=3)

@@ -11,9 +11,10 @@ import platformdirs
 from numpy.typing import NDArray
 
 from kidneyseg.errors import OutputError
-from kidneyseg.imaging._abdomen import PHASES, draw_patient, paint_abdomen
+from kidneyseg.imaging import _frame, _organs
 from kidneyseg.imaging._canvas import Canvas
 from kidneyseg.imaging._kidneys import draw_kidney, paint_kidney, paint_tumour
+from kidneyseg.imaging._patient import PHASES, draw_patient
 from kidneyseg.imaging.geometry import plain_geometry
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
@@ -58,12 +59,20 @@ def make_phantom(
     noise_sd = rng.uniform(9, 14)
     centre = (rng.uniform(-6, 6), patient.middle_y - 14, 14 + rng.uniform(-8, 8))
     canvas = Canvas(shape, spacing_mm, centre, np.random.default_rng([seed, 1]))
-    paint_abdomen(canvas, patient, rng)
+    inside = _frame.paint_wall(canvas, patient)
+    _frame.paint_back_muscles(canvas, patient)
+    _organs.paint_gut(canvas, patient, rng, inside)
+    _organs.paint_upper_organs(canvas, patient, rng, inside)
+    _frame.paint_chest(canvas, patient, inside)
+    _frame.paint_ribs(canvas, patient, inside)
+    _frame.paint_hips(canvas, patient, inside)
+    _frame.paint_spine(canvas, patient)
+    _organs.paint_vessels(canvas, patient)
     for kidney in kidneys:
-        paint_kidney(canvas, patient, kidney, rng)
+        paint_kidney(canvas, patient, kidney, rng, inside)
     first = int(rng.integers(2))
     for number in range(tumours):
-        paint_tumour(canvas, patient, kidneys[(first + number) % 2], rng)
+        paint_tumour(canvas, patient, kidneys[(first + number) % 2], rng, inside)
     canvas.blur((0.7, 0.7, 0.35 * spacing_mm[2]))
     canvas.add_noise(noise_sd, (0.9, 0.9, 0.3 * spacing_mm[2]))
     hu = np.clip(np.rint(canvas.hu), -1024, 3071).astype(np.int16).T
