@@ -28,7 +28,7 @@ class SamplingSettings:
         grid_mm: edge of the cubic cells; None takes the voxels themselves, on the paper's grid.
     """
 
-    kept_percent: float = 80.0
+    kept_percent: float = 50.0
     region: Region = "body"
     bands: int = 1
     grid_mm: float | None = 4.0
@@ -52,7 +52,7 @@ class RefineSettings:
 
     grid_mm: float | None = 1.5
     margin_mm: float = 10.0
-    below_stage1_hu: float = 30.0
+    below_stage1_hu: float = 100.0
 
     def __post_init__(self) -> None:
         _require(self.grid_mm is None or 0.5 <= self.grid_mm <= 5.0, f"stage 2 grid must be 0.5 to 5 mm, not {self.grid_mm}")

@@ -1,0 +1,81 @@
+"""The networks that ship with the program: fp16 safetensors with a model card each, and how to read and write them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from kidneyseg.errors import ModelError
+from kidneyseg.sparse import SparseUNet
+
+BUNDLED = Path(__file__).parent
+_FORMAT = "kidneyseg-unet-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network with what is known of it.
+
+    Attributes:
+        network: in eval mode, fp32, on the CPU.
+        name: the file's name without suffix, e.g. "default-stage1".
+        id: name and the first 8 hex digits of the file's SHA-256: what a sidecar names.
+        info: how it was trained (steps, cases, grid ...), as stored in the file.
+    """
+
+    network: SparseUNet
+    name: str
+    id: str
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def model_name(preset: str, stage: int) -> str:
+    """The file name (without suffix) of a preset's network for stage 1 or 2."""
+    return f"{preset}-stage{stage}"
+
+
+def load_model(name: str, directory: Path | None = None) -> Model:
+    """Read `<directory>/<name>.safetensors`, by default from the bundled models.
+
+    Raises:
+        ModelError: when the file is missing, damaged or no network of this program.
+    """
+    path = (directory or BUNDLED) / f"{name}.safetensors"
+    if not path.is_file():
+        raise ModelError(f"the network {path.name} is missing in {path.parent}; reinstall, or train it: kidneyseg train")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a mapping
+        if metadata.get("format") != _FORMAT:
+            raise ModelError(f"{path.name} holds no network of this program; reinstall, or train it: kidneyseg train")
+        network = SparseUNet(**json.loads(metadata["config"]))
+        network.load_state_dict(state)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"the network {path.name} is damaged ({error}); reinstall, or train it: kidneyseg train") from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    return Model(network.eval(), name, f"{name}-{digest}", json.loads(metadata.get("info", "{}")))
+
+
+def save_model(network: SparseUNet, path: Path, info: Mapping[str, Any]) -> None:
+    """Write a network as fp16 safetensors, by way of a temporary file beside it.
+
+    Raises:
+        ModelError: when a weight does not fit fp16.
+    """
+    state = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in network.state_dict().items()}
+    lost = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
+    if lost:
+        raise ModelError(f"{lost[0]} has values beyond fp16; training diverged, so nothing was saved")
+    metadata = {"format": _FORMAT, "config": json.dumps(network.config), "info": json.dumps(dict(info))}
+    temporary = path.with_name(path.name + ".part")
+    save_file(state, temporary, metadata)
+    temporary.replace(path)

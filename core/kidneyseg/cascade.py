@@ -1,0 +1,219 @@
+"""The two stages: a first network finds the kidneys among the sampled points, a second looks closely where it points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from kidneyseg.errors import ResourceError
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.models import Model
+from kidneyseg.points.cloud import KIDNEY, TISSUE, PointCloud
+from kidneyseg.points.features import hu_features
+from kidneyseg.points.resample import lattice_for, resample_hu
+from kidneyseg.points.roi import near_find
+from kidneyseg.points.sampling import LOWEST_HU
+from kidneyseg.progress import Progress
+from kidneyseg.settings import RefineSettings
+from kidneyseg.sparse import SparseUNet
+
+# The paper's field: coordinates beyond it cannot be represented there.
+PAPER_FIELD = 1024
+# A find smaller than this is no kidney (a child's has some 20 mL) and not worth stage 2's time.
+_SMALLEST_FIND_ML = 1.5
+
+Note = Callable[[str], None]
+
+
+def pick_device(name: str) -> torch.device:
+    """The device for "auto" (CUDA when there is one), "cpu" or "cuda".
+
+    Raises:
+        ResourceError: for "cuda" without a CUDA GPU, or an unknown name.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if name.split(":")[0] == "cuda":
+        if not torch.cuda.is_available():
+            raise ResourceError("no CUDA GPU can be used here; choose the device auto or cpu")
+        return torch.device(name)
+    raise ResourceError(f"there is no device {name!r}; choose auto, cpu or cuda")
+
+
+def find_kidneys(
+    cloud: PointCloud, model: Model, device: torch.device, progress: Progress, note: Note = lambda _: None
+) -> PointCloud:
+    """Stage 1 on lattice cells: the cloud with labels TISSUE or KIDNEY and their probabilities (N, 2).
+
+    Separate finds under 1.5 mL are put back to tissue.
+    """
+    cells = cloud.index - (cloud.index.min(0) if len(cloud) else 0)
+    probability = predict(model, cells, cloud.hu, device, progress, note)
+    labels = probability.argmax(1).astype(np.uint8)
+    _drop_small(cloud, labels)
+    return replace(cloud, labels=labels, probability=probability)
+
+
+def separate_tumour(
+    find: PointCloud,
+    volume: Volume,
+    settings: RefineSettings,
+    lowest_hu: int,
+    model: Model,
+    device: torch.device,
+    progress: Progress,
+    note: Note = lambda _: None,
+) -> PointCloud:
+    """Stage 2 on a fine lattice near stage 1's find: TISSUE, KIDNEY, TUMOUR and their probabilities (N, 3).
+
+    Args:
+        find: stage 1's labelled cloud.
+        volume: the CT.
+        settings: grid and margin; `grid_mm` must not be None.
+        lowest_hu: cells darker than this (never below LOWEST_HU) are left out.
+    """
+    grid = settings.grid_mm
+    if grid is None:
+        raise ValueError("stage 2 on stage 1's own points is `separate_tumour_in_bands`")
+    whole = lattice_for(volume, grid)
+    regions = near_find(find, volume, grid, settings.margin_mm)
+    parts: list[tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.float16]]] = []
+    for i, (lattice, inside) in enumerate(regions):
+        hu = resample_hu(volume, lattice, progress=progress)
+        kept = inside & (hu >= max(lowest_hu, LOWEST_HU))
+        cells = np.argwhere(kept).astype(np.int32)
+        share = progress.part(i / len(regions), (i + 1) / len(regions))
+        probability = predict(model, cells, hu[kept], device, share, note)
+        origin = np.rint(np.asarray(lattice.origin_mm) / grid).astype(np.int32)
+        parts.append((cells + origin, hu[kept], probability))
+    if not parts:
+        classes = model.network.config["classes"]
+        none = np.zeros((0, classes), np.float16)
+        return PointCloud(whole, np.zeros((0, 3), np.int32), np.zeros(0, np.int16), np.zeros(0, np.uint8), none)
+    index, hu, probability = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort(index.T[::-1])
+    index, hu, probability = index[order], hu[order], probability[order]
+    return PointCloud(whole, index, hu, probability.argmax(1).astype(np.uint8), probability)
+
+
+def paper_cells(cloud: PointCloud, volume: Volume) -> NDArray[np.int64]:
+    """The paper's grid (N, 3): in-plane in pixels, across slices scaled by (slice distance / pixel size) * 0.5.
+
+    Raises:
+        ResourceError: for a volume larger than the paper's field of 1024 cells.
+    """
+    scale = np.ones(3)
+    axis = volume.slice_axis
+    pixel = min(volume.spacing_mm[i] for i in range(3) if i != axis)
+    scale[axis] = volume.spacing_mm[axis] / pixel * 0.5
+    cells = np.floor(cloud.index * scale).astype(np.int64)
+    if len(cells) and cells.max() >= PAPER_FIELD:
+        raise ResourceError(
+            f"this CT spans {int(cells.max()) + 1} cells, more than the {PAPER_FIELD} of the preset `paper`; "
+            "use the preset `default`"
+        )
+    return cells
+
+
+def label_band(
+    band: PointCloud,
+    volume: Volume,
+    model: Model,
+    device: torch.device,
+    progress: Progress,
+    note: Note = lambda _: None,
+) -> PointCloud:
+    """One of the paper's intensity bands through one network: labels and probabilities for every point."""
+    probability = predict(model, paper_cells(band, volume), band.hu, device, progress, note)
+    return replace(band, labels=probability.argmax(1).astype(np.uint8), probability=probability)
+
+
+def unite(clouds: list[PointCloud]) -> PointCloud:
+    """Disjoint labelled clouds on one lattice as one, rows in lexicographic order."""
+    first = clouds[0]
+    index = np.concatenate([cloud.index for cloud in clouds])
+    order = np.lexsort(index.T[::-1])
+    labels = [cloud.labels for cloud in clouds if cloud.labels is not None]
+    probability = [cloud.probability for cloud in clouds if cloud.probability is not None]
+    return PointCloud(
+        first.lattice,
+        index[order],
+        np.concatenate([cloud.hu for cloud in clouds])[order],
+        np.concatenate(labels)[order] if labels else None,
+        np.concatenate(probability)[order] if probability else None,
+    )
+
+
+def predict(
+    model: Model,
+    cells: NDArray[np.integer],
+    hu: NDArray[np.int16],
+    device: torch.device,
+    progress: Progress,
+    note: Note = lambda _: None,
+) -> NDArray[np.float16]:
+    """Class probabilities (N, classes) of points on cells (N, 3) >= 0. Without a point nothing is run.
+
+    A GPU that runs out of memory hands over to the CPU, and `note` is told so.
+    """
+    network = model.network
+    if len(cells) == 0:
+        return np.zeros((0, network.config["classes"]), np.float16)
+    coords = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.int64))
+    features = torch.from_numpy(hu_features(hu, network.config["in_channels"]))
+    try:
+        return _run(network, coords, features, device, progress)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        note("The GPU has too little memory for this CT; the CPU was used instead.")
+        return _run(network, coords, features, torch.device("cpu"), progress)
+
+
+def _run(
+    network: SparseUNet, coords: torch.Tensor, features: torch.Tensor, device: torch.device, progress: Progress
+) -> NDArray[np.float16]:
+    network = network.to(device)
+    with torch.inference_mode(), _reporting(network, progress):
+        logits = network(coords.to(device), features.to(device))
+        return logits.softmax(1).to(torch.float16).cpu().numpy()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _reporting(network: SparseUNet, progress: Progress) -> Iterator[None]:
+    """Report after every layer, which is also where a cancel takes effect."""
+    layers = [module for module in network.modules() if not list(module.children())]
+    done = 0
+
+    def on_layer(*_: Any) -> None:
+        nonlocal done
+        done += 1
+        progress.update("network", done / len(layers))
+
+    hooks = [layer.register_forward_hook(on_layer) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _drop_small(cloud: PointCloud, labels: NDArray[np.uint8]) -> None:
+    """Set kidney labels in connected finds under `_SMALLEST_FIND_ML` back to tissue, in place."""
+    rows = np.flatnonzero(labels == KIDNEY)
+    if len(rows) == 0:
+        return
+    index = cloud.index[rows] - cloud.index[rows].min(0)
+    dense = np.zeros(index.max(0) + 1, bool)
+    dense[tuple(index.T)] = True
+    parts, _ = ndimage.label(dense, ndimage.generate_binary_structure(3, 3))
+    sizes = np.bincount(parts.ravel()) * float(np.prod(cloud.lattice.step_mm)) / 1000.0
+    labels[rows[sizes[parts[tuple(index.T)]] < _SMALLEST_FIND_ML]] = TISSUE

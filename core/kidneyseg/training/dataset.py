@@ -1,0 +1,205 @@
+"""Labelled CTs on disk, found in the usual layouts and prepared once into small dense lattices for training."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.errors import InputError, KidneySegError
+from kidneyseg.imaging.nifti import load_mask, load_volume
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.points.body import body_mask_on
+from kidneyseg.points.cloud import Lattice
+from kidneyseg.points.resample import lattice_for, resample_hu, resample_labels
+
+_CACHE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """Where one labelled CT lies.
+
+    Attributes:
+        name: the case's name, unique within its folder.
+        image: the CT.
+        labels: 0 tissue, 1 kidney, 2 tumour, 3 cyst (counted as kidney); a map without 2 has no tumour labels.
+        organs: the 13-organ map that lets training change the contrast phase organ by organ, where there is one.
+    """
+
+    name: str
+    image: Path
+    labels: Path
+    organs: Path | None = None
+
+
+def find_cases(folder: Path) -> list[CaseFiles]:
+    """Labelled CTs in `folder`, sorted by name.
+
+    Layouts: `NAME_ct.nii.gz` with `NAME_kidney.nii.gz` (and `NAME_label13.nii.gz`); KiTS'
+    `case_00000/imaging.nii.gz` with `segmentation.nii.gz`; nnU-Net's `imagesTr/NAME_0000.nii.gz` with
+    `labelsTr/NAME.nii.gz`.
+
+    Raises:
+        InputError: when the folder holds none.
+    """
+    found = sorted(_flat(folder)) + sorted(_kits(folder)) + sorted(_nnunet(folder))
+    if not found:
+        raise InputError(
+            f"no labelled CT in {folder}; expected NAME_ct.nii.gz with NAME_kidney.nii.gz, "
+            "case_XXXXX/imaging.nii.gz with segmentation.nii.gz, or imagesTr/ with labelsTr/"
+        )
+    return [CaseFiles(*entry) for entry in found]
+
+
+_Entry = tuple[str, Path, Path, Path | None]
+
+
+def _flat(folder: Path) -> Iterator[_Entry]:
+    for image in folder.glob("*_ct.nii.gz"):
+        name = image.name.removesuffix("_ct.nii.gz")
+        labels, organs = folder / f"{name}_kidney.nii.gz", folder / f"{name}_label13.nii.gz"
+        if labels.is_file():
+            yield name, image, labels, organs if organs.is_file() else None
+
+
+def _kits(folder: Path) -> Iterator[_Entry]:
+    for image in folder.glob("case_*/imaging.nii.gz"):
+        labels = image.with_name("segmentation.nii.gz")
+        if labels.is_file():
+            yield image.parent.name, image, labels, None
+
+
+def _nnunet(folder: Path) -> Iterator[_Entry]:
+    for image in folder.glob("imagesTr/*_0000.nii.gz"):
+        name = image.name.removesuffix("_0000.nii.gz")
+        labels = folder / "labelsTr" / f"{name}.nii.gz"
+        if labels.is_file():
+            yield name, image, labels, None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A dense piece of a case on cubic cells.
+
+    Attributes:
+        hu: int16 (X, Y, Z), clipped to HU_WINDOW.
+        labels: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR.
+        organs: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map.
+        cell_mm: edge of a cell.
+        body: bool (X, Y, Z), or None where it was not asked for.
+    """
+
+    hu: NDArray[np.int16]
+    labels: NDArray[np.uint8]
+    organs: NDArray[np.uint8]
+    cell_mm: float
+    body: NDArray[np.bool_] | None = None
+
+
+def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
+    """TISSUE, KIDNEY, TUMOUR (X, Y, Z) on the CT's voxels. Raises InputError when the map does not lie on the CT."""
+    labels, geometry = load_mask(case.labels)
+    if labels.shape != volume.shape or not np.allclose(geometry.affine, volume.affine, atol=1e-2):
+        raise InputError(f"{case.labels.name} does not lie on {case.image.name}: shapes or affines differ")
+    return np.where(labels == 3, np.uint8(1), np.minimum(labels, 2)).astype(np.uint8)
+
+
+def whole_scene(case: CaseFiles, cell_mm: float, cache: Path) -> Scene:
+    """The whole CT on cells of `cell_mm` with its body mask; from the cache when it was made before."""
+    file = _cache_file(case, f"whole-{cell_mm:g}", cache)
+    if not file.is_file():
+        volume = load_volume(case.image)
+        scene = _cut(case, volume, load_labels(case, volume), lattice_for(volume, cell_mm))
+        _store(file, scene, body_mask_on(scene.hu))
+    return _restore(file, cell_mm)
+
+
+def kidney_scenes(case: CaseFiles, cell_mm: float, cache: Path, *, margin_mm: float = 36.0) -> list[Scene]:
+    """One scene for each connected kidney, cut with a margin; from the cache when they were made before."""
+    names = [_cache_file(case, f"kidney{i}-{cell_mm:g}-{margin_mm:g}", cache) for i in range(2)]
+    if not names[0].is_file():
+        volume = load_volume(case.image)
+        labels = load_labels(case, volume)
+        lattices = list(_kidney_boxes(labels, volume, cell_mm, margin_mm))
+        for file, lattice in reversed(list(zip(names, lattices, strict=False))):
+            _store(file, _cut(case, volume, labels, lattice), None)
+    return [_restore(file, cell_mm) for file in names if file.is_file()]
+
+
+def _kidney_boxes(
+    labels: NDArray[np.uint8], volume: Volume, cell_mm: float, margin_mm: float
+) -> Iterator[Lattice]:
+    whole = lattice_for(volume, cell_mm)
+    coarse = resample_labels(labels, volume.spacing_mm, whole) > 0
+    columns = np.flatnonzero(coarse.any(axis=(1, 2)))
+    if len(columns) == 0:
+        raise InputError(f"{volume.name} has no voxel labelled kidney")
+    # The patient's two sides part at the widest gap between labelled columns.
+    gaps = np.diff(columns)
+    cut = int(np.argmax(gaps)) + 1 if len(gaps) and gaps.max() > 2 else len(columns)
+    for side in (columns[:cut], columns[cut:]):
+        if len(side) == 0:
+            continue
+        part = coarse[side[0] : side[-1] + 1]
+        margin = int(np.ceil(margin_mm / cell_mm))
+        low, high = [], []
+        for axis, offset in ((0, side[0]), (1, 0), (2, 0)):
+            hit = np.flatnonzero(part.any(axis=tuple(i for i in range(3) if i != axis))) + offset
+            low.append(max(0, int(hit[0]) - margin))
+            high.append(min(whole.shape[axis], int(hit[-1]) + 1 + margin))
+        yield lattice_for(volume, cell_mm, box=(tuple(low), tuple(high)))
+
+
+def _cut(case: CaseFiles, volume: Volume, labels: NDArray[np.uint8], lattice: Lattice) -> Scene:
+    organs = np.zeros(lattice.shape, np.uint8)
+    if case.organs is not None:
+        organs = resample_labels(load_mask(case.organs)[0], volume.spacing_mm, lattice)
+    return Scene(
+        resample_hu(volume, lattice),
+        resample_labels(labels, volume.spacing_mm, lattice),
+        organs,
+        lattice.step_mm[0],
+    )
+
+
+def _cache_file(case: CaseFiles, kind: str, cache: Path) -> Path:
+    """A file name that changes with the case's files, the kind of scene and this code's version."""
+    stamp = hashlib.sha256(f"{_CACHE_VERSION} {kind}".encode())
+    for path in (case.image, case.labels, case.organs):
+        if path is not None:
+            stat = path.stat()
+            stamp.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return cache / f"{case.name}-{kind}-{stamp.hexdigest()[:12]}.npz"
+
+
+def _store(file: Path, scene: Scene, body: NDArray[np.bool_] | None) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.part")
+    with temporary.open("wb") as out:
+        arrays = {"hu": scene.hu, "labels": scene.labels, "organs": scene.organs}
+        np.savez_compressed(out, **arrays, **({} if body is None else {"body": body}))
+    temporary.replace(file)
+
+
+def _restore(file: Path, cell_mm: float) -> Scene:
+    with np.load(file, allow_pickle=False) as arrays:
+        body = arrays["body"] if "body" in arrays else None
+        return Scene(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, body)
+
+
+def usable(cases: Sequence[CaseFiles], prepare: object) -> tuple[list[CaseFiles], list[str]]:
+    """The cases that `prepare(case)` accepts, and one sentence for each that it does not."""
+    good, complaints = [], []
+    for case in cases:
+        try:
+            prepare(case)  # type: ignore[operator]
+            good.append(case)
+        except (KidneySegError, OSError, ValueError) as error:
+            complaints.append(f"{case.name} is left out: {error}")
+    return good, complaints
