@@ -1,0 +1,238 @@
+"""A labelled cloud becomes a mask on the volume's voxels, by closing its cells or by convex hulls per slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.hull import paint_hull
+from kidneyseg.points.morphology import close_gaps, fill_small_holes
+from kidneyseg.points.resample import Box, upsampled_slices, voxel_lattice
+from kidneyseg.progress import Progress
+from kidneyseg.settings import FillSettings
+
+# A gap inside a slice smaller than this is a gap in the points; a larger one may be the fat of the renal sinus.
+HOLE_MM2 = 20.0
+
+# A cell that is no kept point may pull the border of its neighbours, but never become foreground by itself.
+_MOST_BESIDE = 0.49
+
+
+def fill_closing(
+    cloud: PointCloud,
+    volume: Volume,
+    settings: FillSettings,
+    *,
+    context: PointCloud | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.uint8]:
+    """Paint the cells of kidney and tumour points, then close gaps and small holes.
+
+    With `cloud.probability`, class probabilities are interpolated from cell centres to voxel centres, so that borders
+    are smooth: a voxel is foreground where kidney and tumour together reach one half, and tumour where that is the
+    likelier of the two. A cell that is not in the cloud counts as tissue. Without probabilities a voxel takes the
+    label of the cell that its centre lies in.
+
+    Args:
+        cloud: kidney and tumour points with labels; tissue points are ignored.
+        volume: the CT that the cloud was sampled from.
+        settings: `closing_mm` is the radius of the ball that gaps are closed with; 0 closes none.
+        context: the cloud, with probabilities and on the same lattice, that `cloud` was selected from. Its tissue
+            points place the border more finely between cells; points that `cloud` has lost stay tissue.
+        progress: checked between steps.
+
+    Returns:
+        uint8 (X, Y, Z), Fortran-ordered: 0, KIDNEY, TUMOUR. Tumour is painted over kidney.
+    """
+    progress = progress or Progress()
+    mask = np.zeros(volume.shape, np.uint8, order="F")
+    cloud = _foreground(cloud)
+    if len(cloud) == 0:
+        return mask
+    crop = _crop_of(cloud)
+    box = _voxels_of(crop, volume, settings.closing_mm)
+    target = voxel_lattice(volume.shape, volume.spacing_mm, box)
+    kidney = np.zeros(target.shape, np.bool_, order="F")
+    tumour = np.zeros(target.shape, np.bool_, order="F")
+    for k, either, inner in _painted(cloud, context, crop, target):
+        kidney[:, :, k], tumour[:, :, k] = either, inner
+        progress.check()
+    # "kidney" holds the tumour too, so that no gap opens between the two.
+    kidney, tumour = (_without_gaps(part, volume, settings, progress) for part in (kidney, tumour))
+    where = tuple(slice(a, b) for a, b in zip(*box, strict=True))
+    mask[where][kidney] = KIDNEY
+    mask[where][tumour] = TUMOUR
+    return mask
+
+
+def fill_hull(
+    cloud: PointCloud, object_ids: NDArray[np.int32], volume: Volume, *, progress: Progress | None = None
+) -> NDArray[np.uint8]:
+    """Fill the convex hull of each object's points in each slice along `volume.slice_axis`, class by class.
+
+    A slice takes the layer of cells that its centre lies in. Where cells are larger than voxels a cell spans its
+    outermost voxel centres, so that one cell alone fills its own voxels. A voxel is inside when its centre lies in the
+    closed hull: one point gives one voxel, points on a line give the voxels whose centres lie on that line.
+
+    Args:
+        cloud: kidney and tumour points with labels; tissue points are ignored.
+        object_ids: int32 (N,), the cluster of each point; no hull spans two of them.
+        volume: the CT that the cloud was sampled from.
+        progress: checked between slices.
+
+    Returns:
+        uint8 (X, Y, Z), Fortran-ordered: 0, KIDNEY, TUMOUR. Tumour is painted over kidney.
+    """
+    if cloud.labels is None:
+        raise ValueError("filling needs a cloud with labels")
+    progress = progress or Progress()
+    mask = np.zeros(volume.shape, np.uint8, order="F")
+    through = volume.slice_axis
+    a, b = (axis for axis in range(3) if axis != through)
+    slices = np.moveaxis(mask, through, 2)  # a view: (a, b, slice)
+    lattice, spacing = cloud.lattice, volume.spacing_mm
+    centres = (np.arange(volume.shape[through]) + 0.5) * spacing[through]
+    layers = lattice.cells_of(centres, through)
+    for label in (KIDNEY, TUMOUR):
+        rows = np.flatnonzero(cloud.labels == label)
+        # Sorted by layer, then object, each hull's points are one run of rows.
+        rows = rows[np.lexsort((object_ids[rows], cloud.index[rows, through]))]
+        index, objects = cloud.index[rows], object_ids[rows]
+        span_a, span_b = (_outermost_voxels(index[:, axis], axis, lattice, volume) for axis in (a, b))
+        for k, layer in enumerate(layers):
+            start, stop = np.searchsorted(index[:, through], [layer, layer + 1])
+            for run in _runs(objects[start:stop], int(start)):
+                corners_a = np.concatenate([span_a[i][run] for i in (0, 0, 1, 1)])
+                corners_b = np.concatenate([span_b[i][run] for i in (0, 1, 0, 1)])
+                paint_hull(slices[:, :, k], corners_a, corners_b, label)
+            progress.check()
+    return mask
+
+
+def _outermost_voxels(
+    cells: NDArray[np.int32], axis: int, lattice: Lattice, volume: Volume
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last voxel along `axis` whose centre lies in each cell; the one voxel around a finer cell's centre."""
+    step, spacing, origin = lattice.step_mm[axis], volume.spacing_mm[axis], lattice.origin_mm[axis]
+    last = volume.shape[axis] - 1
+    if step <= spacing * (1 + 1e-6):
+        middle = np.floor(((cells + 0.5) * step + origin) / spacing).astype(np.int64).clip(0, last)
+        return middle, middle
+    first = np.ceil((cells * step + origin) / spacing - 0.5 - 1e-6).astype(np.int64)
+    end = np.ceil(((cells + 1) * step + origin) / spacing - 0.5 - 1e-6).astype(np.int64) - 1
+    return first.clip(0, last), end.clip(0, last)
+
+
+def _runs(values: NDArray[np.int32], start: int) -> Iterator[slice]:
+    """Slices of equal neighbours in `values`, moved by `start`."""
+    if len(values):
+        cuts = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
+        yield from (slice(start + i, start + j) for i, j in pairwise(cuts))
+
+
+def _without_gaps(
+    part: NDArray[np.bool_], volume: Volume, settings: FillSettings, progress: Progress
+) -> NDArray[np.bool_]:
+    """`part` closed and with its small holes filled, working on its own bounding box only."""
+    if not part.any():
+        return part
+    where = []
+    for axis, spacing in enumerate(volume.spacing_mm):
+        used = np.flatnonzero(part.any(axis=tuple(i for i in range(3) if i != axis)))
+        margin = int(settings.closing_mm / spacing) + 1
+        where.append(slice(max(int(used[0]) - margin, 0), int(used[-1]) + margin + 1))
+    box = tuple(where)
+    closed = close_gaps(part[box], settings.closing_mm, volume.spacing_mm, progress=progress)
+    part[box] = fill_small_holes(closed, volume.spacing_mm, volume.slice_axis, HOLE_MM2)
+    progress.check()
+    return part
+
+
+def _foreground(cloud: PointCloud) -> PointCloud:
+    if cloud.labels is None:
+        raise ValueError("filling needs a cloud with labels")
+    return cloud if cloud.labels.all() else cloud.select(cloud.labels != TISSUE)
+
+
+def _crop_of(cloud: PointCloud) -> Lattice:
+    """The part of the cloud's lattice that holds its points, with one cell of tissue around."""
+    low = np.maximum(cloud.index.min(axis=0) - 1, 0)
+    high = np.minimum(cloud.index.max(axis=0) + 2, cloud.lattice.shape)
+    origin = np.asarray(cloud.lattice.origin_mm) + low * np.asarray(cloud.lattice.step_mm)
+    x, y, z = (int(n) for n in high - low)
+    return Lattice(cloud.lattice.step_mm, (x, y, z), (float(origin[0]), float(origin[1]), float(origin[2])))
+
+
+def _voxels_of(crop: Lattice, volume: Volume, margin_mm: float) -> Box:
+    """The box of voxels that the crop touches, with a margin for the closing."""
+    low, high = [], []
+    for origin, step, cells, spacing, n in zip(
+        crop.origin_mm, crop.step_mm, crop.shape, volume.spacing_mm, volume.shape, strict=True
+    ):
+        low.append(min(max(int((origin - margin_mm) / spacing), 0), n - 1))
+        high.append(min(int(np.ceil((origin + cells * step + margin_mm) / spacing - 1e-6)), n))
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
+def _painted(
+    cloud: PointCloud, context: PointCloud | None, crop: Lattice, target: Lattice
+) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
+    """(k, kidney or tumour, tumour) for each slice of voxels, two bool (X, Y) each."""
+    if cloud.probability is None:
+        cells = np.zeros(crop.shape, np.uint8)
+        _scatter(cloud, crop, np.asarray(cloud.labels), cells)
+        for k, labels in _looked_up(cells, crop, target):
+            yield k, labels != TISSUE, labels == TUMOUR
+        return
+    fields = _probability_fields(cloud, context, crop)
+    for k, values in upsampled_slices(fields, crop, target):
+        either = values[0] >= 0.5
+        yield k, either, either & (values[1] > values[0] / 2)
+
+
+def _probability_fields(cloud: PointCloud, context: PointCloud | None, crop: Lattice) -> NDArray[np.float16]:
+    """Probability of kidney or tumour, and of tumour, on the crop: float16 (2, *crop.shape), 0 where no point is."""
+    fields = np.zeros((2, *crop.shape), np.float16)
+    if context is not None and context.labels is not None:
+        # Of the context only tissue: kidney and tumour points that the cloud has lost stay 0.
+        _scatter_probability(context.select(context.labels == TISSUE), crop, _MOST_BESIDE, fields)
+    _scatter_probability(cloud, crop, 1.0, fields)
+    return fields
+
+
+def _scatter_probability(points: PointCloud, crop: Lattice, most: float, fields: NDArray[np.float16]) -> None:
+    """Write the points' two probabilities into their cells, scaled so that kidney or tumour is at most `most`."""
+    if points.probability is None:
+        return
+    classes = points.probability.astype(np.float32)
+    either = 1 - classes[:, TISSUE]
+    tumour = classes[:, TUMOUR] if classes.shape[1] > TUMOUR else np.zeros_like(either)
+    scale = most / np.maximum(either, most)
+    _scatter(points, crop, either * scale, fields[0])
+    _scatter(points, crop, tumour * scale, fields[1])
+
+
+def _scatter(cloud: PointCloud, crop: Lattice, values: NDArray[Any], out: NDArray[Any]) -> None:
+    """Write `values` of the cloud's points into their cells of the crop; points outside it are left out."""
+    shift = np.rint((np.asarray(crop.origin_mm) - np.asarray(cloud.lattice.origin_mm)) / crop.step_mm).astype(np.int64)
+    index = cloud.index - shift
+    inside = ((index >= 0) & (index < crop.shape)).all(axis=1)
+    out[tuple(index[inside].T)] = values[inside]
+
+
+def _looked_up(cells: NDArray[np.uint8], crop: Lattice, target: Lattice) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(k, uint8 (X, Y)): the label of the cell that each voxel centre lies in, TISSUE outside the crop."""
+    picks = []
+    for axis in range(3):
+        centre = target.origin_mm[axis] + (np.arange(target.shape[axis]) + 0.5) * target.step_mm[axis]
+        picks.append(crop.cells_of(centre, axis) + 1)
+    framed = np.pad(cells, 1)
+    x, y, z = (np.clip(pick, 0, n + 1) for pick, n in zip(picks, crop.shape, strict=True))
+    for k, layer in enumerate(z):
+        yield k, framed[:, :, layer][np.ix_(x, y)]
