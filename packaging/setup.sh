@@ -177,7 +177,7 @@ set_up() { # run|check
     : >"$log"
     say "Setting up KidneySeg in $root (once; log: .setup/setup.log)"
     trap 'say "set-up stopped unexpectedly. Log: $log"' EXIT
-    trap 'kill "$watcher" 2>/dev/null; say ""; die "set-up stopped; the next start takes it up again."' INT TERM
+    trap 'kill "$watcher" 2>/dev/null || true; say ""; die "set-up stopped; the next start takes it up again."' INT TERM
     if ! venv_fits; then
         new=1
         pick_python
