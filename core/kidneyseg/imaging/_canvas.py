@@ -71,7 +71,7 @@ class Canvas:
 
     def tubes(self, scale_mm: float, radius_mm: float, box: Box | None = None) -> Array:
         """Distance in mm (roughly) to a tangle of random vessels about `scale_mm` apart, minus their radius."""
-        near = np.hypot(self.field(scale_mm, box), self.field(scale_mm, box))
+        near = hypotenuse(self.field(scale_mm, box), self.field(scale_mm, box))
         return near * (0.6 * scale_mm) - np.float32(radius_mm)
 
     def paint(
@@ -132,6 +132,11 @@ class Canvas:
         noise = self._rng.standard_normal(self.hu.shape, np.float32)
         noise = blurred(noise, [sigma / step for sigma, step in zip(sigma_mm, self._spacing, strict=True)])
         self.hu += noise * np.float32(sd_hu / max(float(noise[::2, ::3, ::3].std()), 1e-6))
+
+
+def hypotenuse(a: Array, b: Array) -> Array:
+    """As np.hypot, whose care about overflow makes it ten times slower."""
+    return np.asarray(np.sqrt(a * a + b * b))
 
 
 def blurred(image: Array, sigma_voxels: Sequence[float]) -> Array:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kidneyseg.imaging._canvas import Array, Canvas
+from kidneyseg.imaging._canvas import Array, Canvas, hypotenuse
 from kidneyseg.imaging._patient import FAT, Patient
 
 _EVERYWHERE = (slice(None), slice(None), slice(None))
@@ -41,12 +41,12 @@ def paint_wall(canvas: Canvas, patient: Patient) -> Array:
 
 
 def _superellipse(canvas: Canvas, middle_y: float, width: Array, depth: Array) -> Array:
-    """Distance to an upright cylinder, a rounded rectangle rather than an ellipse, whose half axes may change with z."""
+    """Distance to an upright cylinder, a rounded rectangle more than an ellipse, whose half axes may vary with z."""
     y = canvas.y - np.float32(middle_y)
     across, along = (canvas.x / width) ** 2, (y / depth) ** 2
     # A blend of the norms with exponents 2 and 4: square roots are cheap, other powers are not.
-    s = 0.6 * np.sqrt(across + along) + 0.4 * np.sqrt(np.hypot(across, along))
-    return np.hypot(canvas.x, y) * (1 - 1 / np.maximum(s, 1e-2))
+    s = 0.6 * np.sqrt(across + along) + 0.4 * np.sqrt(hypotenuse(across, along))
+    return hypotenuse(canvas.x, y) * (1 - 1 / np.maximum(s, 1e-2))
 
 
 def _part_muscles(canvas: Canvas, muscle: Array, wall: Array, flank: Array, front: Array) -> None:
@@ -77,14 +77,14 @@ def paint_back_muscles(canvas: Canvas, patient: Patient) -> None:
     fibre = muscle + 14 * canvas.field(5, box) - 9
     for side in (-1, 1):
         x = canvas.x[box] * side
-        erector = (np.hypot((x - 34 * lean) / (32 * lean), (y + 46 * lean) / (21 * lean)) - 1) * 21
+        erector = (hypotenuse((x - 34 * lean) / (32 * lean), (y + 46 * lean) / (21 * lean)) - 1) * 21
         canvas.paint(erector, fibre, box)
         canvas.paint(np.maximum(np.abs(erector + 9) - 0.6, canvas.field(9, box) * 3), -40.0, box)
-        quadratus = (np.hypot((x - 62 * lean) / (20 * lean), (y + 36 * lean - 0.1 * x) / (9 * lean)) - 1) * 12
+        quadratus = (hypotenuse((x - 62 * lean) / (20 * lean), (y + 36 * lean - 0.1 * x) / (9 * lean)) - 1) * 12
         canvas.paint(np.maximum(quadratus, z - 30), fibre, box)
         lower = np.clip((50 - z) / 130, 0, 1.2)
         radius = np.float32(9 * lean) + 15 * lean * lower
-        psoas = np.hypot((x - 27 * lean - 14 * lower) / radius, (y - 2 + 4 * lower) / (radius * 1.15)) - 1
+        psoas = hypotenuse((x - 27 * lean - 14 * lower) / radius, (y - 2 + 4 * lower) / (radius * 1.15)) - 1
         canvas.paint(np.maximum(psoas * radius, z - 45), muscle + 6 * canvas.field(6, box), box)
 
 
@@ -96,23 +96,23 @@ def paint_spine(canvas: Canvas, patient: Patient) -> None:
     phase = (z / period + 0.5) % 1 - 0.5  # 0 in the middle of a vertebra, ±.5 in a disk
     from_disk = (0.5 - np.abs(phase)) * period - 4.5
     size = patient.lean * (1 - 0.10 * np.cos(2 * np.pi * phase))
-    body = (np.hypot(x / (24.5 * size), y / (17.5 * size)) - 1) * 19 + 0.8 * canvas.field(14, box)
+    body = (hypotenuse(x / (24.5 * size), y / (17.5 * size)) - 1) * 19 + 0.8 * canvas.field(14, box)
     canvas.paint(body, 95.0, box)
     bone = np.maximum(body, -from_disk)
     canvas.paint(bone, 470.0, box)
     spongy = 175 + 45 * canvas.field(4, box)
     canvas.paint(bone + 2.2, spongy, box)
     middle = np.abs(z - 3 - period * np.round((z - 3) / period)) - 0.36 * period
-    arch = np.maximum(np.maximum((np.hypot(x / 17, (y + 26) / 14) - 1) * 14, middle), y + 12)
+    arch = np.maximum(np.maximum((hypotenuse(x / 17, (y + 26) / 14) - 1) * 14, middle), y + 12)
     canvas.paint(arch, 300 + spongy, box)
     spine = np.maximum(np.maximum(np.abs(x) - 3.5, np.abs(y + 50) - 17), middle + 3)
     canvas.paint(spine, 180 + spongy, box)
     transverse = np.maximum(np.abs(y + 20 + 0.12 * np.abs(x)) - 4, np.maximum(np.abs(x) - 38, middle + 7.5))
     canvas.paint(np.maximum(transverse, 14 - np.abs(x)), 200 + spongy, box)
     for side in (-1, 1):
-        joint = np.hypot(x * side - 17, y + 34) - 7.5
+        joint = hypotenuse(x * side - 17, y + 34) - 7.5
         canvas.paint(np.maximum(joint, -middle - 9), 350 + spongy, box)
-    canal = (np.hypot(x / 11, (y + 25.5) / 8) - 1) * 8
+    canal = (hypotenuse(x / 11, (y + 25.5) / 8) - 1) * 8
     canvas.paint(canal, 18.0, box)
     canvas.paint(canal + 3.5, 38.0, box)
 
@@ -154,7 +154,7 @@ def paint_hips(canvas: Canvas, patient: Patient, inside: Array) -> None:
     for number, (a, b) in enumerate(pairwise(corners)):
         dx, dy = b[0] - a[0], b[1] - a[1]
         t = np.clip(((x - a[0]) * dx + (y - a[1]) * dy) / (dx * dx + dy * dy), 0, 1)
-        off = np.hypot(x - a[0] - t * dx, y - a[1] - t * dy)
+        off = hypotenuse(x - a[0] - t * dx, y - a[1] - t * dy)
         along = np.where(off < plate, number + t, along)
         plate = np.minimum(plate, off)
     below = z + 92 + 34 * (along - 1.1) ** 2

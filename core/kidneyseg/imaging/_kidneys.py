@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.imaging._canvas import Array, Box, Canvas, Point
+from kidneyseg.imaging._canvas import Array, Box, Canvas, Point, hypotenuse
 from kidneyseg.imaging._patient import FAT, Patient
 
 KIDNEY, TUMOUR = 1, 2
@@ -90,7 +90,7 @@ def _paint_fat(canvas: Canvas, kidney: Kidney, box: Box, inside: Array) -> None:
     u, v, w = (r + kidney.gap_mm for r in kidney.radii)
     bed = canvas.ellipsoid(box, kidney.at(0, -2, 0), (u, v, w), kidney.axes) + 2 * canvas.field(25, box)
     soft = canvas.hu[box] < 260  # bone stays
-    spine = 40 - np.hypot(canvas.x[box] / 1.15, canvas.y[box] - 2)
+    spine = 40 - hypotenuse(canvas.x[box] / 1.15, canvas.y[box] - 2)
     muscles = _muscles_behind(canvas, box)
     bed = np.where(soft, np.maximum(np.maximum(bed, spine), np.maximum(muscles, inside + 1.5)), 9)
     canvas.paint(np.abs(bed) - 0.5, -30.0, box)

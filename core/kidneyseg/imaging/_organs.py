@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kidneyseg.imaging._canvas import Array, Canvas, Point
+from kidneyseg.imaging._canvas import Array, Canvas, Point, hypotenuse
 from kidneyseg.imaging._patient import Patient
 
 
@@ -82,7 +82,7 @@ def paint_upper_organs(canvas: Canvas, patient: Patient, rng: np.random.Generato
     place = (-108 * lean, front - 30, 64 + rng.uniform(-8, 8))
     box = canvas.around(place, 75)
     spleen = canvas.ellipsoid(box, place, (44, 52, 46 + 8 * lean)) + 2.5 * canvas.field(30, box)
-    hollow = 36 - np.hypot(canvas.x[box] + 58, (canvas.y[box] - front + 14) * 0.8)
+    hollow = 36 - hypotenuse(canvas.x[box] + 58, (canvas.y[box] - front + 14) * 0.8)
     spleen = np.maximum(np.maximum(spleen, inside[box] + 4), hollow)
     canvas.paint(spleen, patient.hu["spleen"] + 3 * canvas.field(12, box), box)
     pancreas: list[Point] = [(34, 42, -8), (24, 50, 12), (0, 58, 18), (-40, 48, 30), (-78, 22, 42)]
@@ -103,7 +103,7 @@ def _paint_liver(canvas: Canvas, patient: Patient, rng: np.random.Generator, ins
     right = canvas.ellipsoid(box, (82 * lean, front + 4, 62 + rng.uniform(-8, 8)), (78, 92, 80))
     left = canvas.ellipsoid(box, (10, front + 46, 78), (78, 44, 42))
     liver = np.maximum(np.minimum(right, left) + 5 * canvas.field(40, box), inside[box] + 4)
-    around_spine = 46 - np.hypot(canvas.x[box], canvas.y[box] - 4)
+    around_spine = 46 - hypotenuse(canvas.x[box], canvas.y[box] - 4)
     liver = np.maximum(np.maximum(liver, around_spine), (canvas.z[box] - patient.dome - 4) * 0.8)
     canvas.paint(liver, patient.hu["liver"] + 3 * canvas.field(12, box), box)
     canvas.paint(np.maximum(canvas.tubes(28, 1.9, box), liver + 6), patient.hu["portal"], box, edge_mm=3)
