@@ -165,7 +165,7 @@ def _checked_shape(header: Header, name: str) -> tuple[int, ...]:
 def _check_type(header: Header, name: str) -> None:
     try:
         kind = header.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         raise InputError(f"{name} has an unknown voxel type. Save it with int16 voxels.") from error
     if kind.names is not None:
         raise InputError(f"{name} is a colour (RGB) image, not a CT. Open the original CT, not a picture of it.")
@@ -178,7 +178,7 @@ def _check_type(header: Header, name: str) -> None:
 def _check_size(header: Header, shape: tuple[int, ...], stream: InputStream) -> None:
     """Compare what the header promises with what file and memory can hold, before any voxel is read."""
     name = stream.path.name
-    offset = float(header["vox_offset"])
+    offset = float(header["vox_offset"]) or float(header.single_vox_offset)
     if not header.single_vox_offset <= offset < float(1 << 40):
         raise InputError(f"{name} has a damaged NIfTI header: its voxels begin at byte {offset:g}. Export it again.")
     promised = prod(shape) * header.get_data_dtype().itemsize

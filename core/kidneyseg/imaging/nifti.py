@@ -105,7 +105,7 @@ def _read(path: Path, dtype: type[np.int16] | type[np.uint8]) -> tuple[NDArray[A
         slope, intercept = _scaling(header, path.name)
         try:
             voxels = np.empty(geometry.shape, dtype, order="F")
-            stream.skip(int(header["vox_offset"]) - header.sizeof_hdr)
+            stream.skip((int(header["vox_offset"]) or header.single_vox_offset) - header.sizeof_hdr)
             darkest = np.iinfo(np.int16).max
             in_file = geometry.in_file_order(voxels)
             for slab in _slabs(in_file):
