@@ -198,7 +198,7 @@ def test_impossible_spacing(tmp_path: Path, size: float, sform: int) -> None:
     ("rows", "word"),
     [
         ({"srow_z": [0, 0, 0, 0]}, "singular"),
-        ({"srow_x": [0.8, 0, 0, 0], "srow_y": [0.8, 0.0001, 0, 0]}, "singular"),
+        ({"srow_x": [0.8, 0.8, 0, 0], "srow_y": [0.8, 0.8, 0, 0]}, "singular"),
         ({"srow_x": [0.8, 0.8, 0, 0], "srow_y": [0, 0, 0, 0]}, "singular"),
         ({"srow_x": [np.nan, 0, 0, 0]}, "NaN"),
         ({"srow_x": [0.8, 0, 0, np.inf]}, "NaN or infinite"),
