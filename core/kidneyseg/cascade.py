@@ -1,4 +1,4 @@
-"""The two stages: a first network finds the kidneys among the sampled points, a second looks closely where it points."""
+"""The two stages: a first network finds the kidneys among the sampled points, a second looks closely there."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import KIDNEY, TISSUE, PointCloud
 from kidneyseg.points.features import hu_features
+from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.roi import near_find
 from kidneyseg.points.sampling import LOWEST_HU
@@ -24,8 +25,6 @@ from kidneyseg.progress import Progress
 from kidneyseg.settings import RefineSettings
 from kidneyseg.sparse import SparseUNet
 
-# The paper's field: coordinates beyond it cannot be represented there.
-PAPER_FIELD = 1024
 # A find smaller than this is no kidney (a child's has some 20 mL) and not worth stage 2's time.
 _SMALLEST_FIND_ML = 1.5
 
@@ -42,7 +41,7 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
         return torch.device("cpu")
-    if name.split(":")[0] == "cuda":
+    if name.split(":", maxsplit=1)[0] == "cuda":
         if not torch.cuda.is_available():
             raise ResourceError("no CUDA GPU can be used here; choose the device auto or cpu")
         return torch.device(name)
@@ -103,25 +102,6 @@ def separate_tumour(
     order = np.lexsort(index.T[::-1])
     index, hu, probability = index[order], hu[order], probability[order]
     return PointCloud(whole, index, hu, probability.argmax(1).astype(np.uint8), probability)
-
-
-def paper_cells(cloud: PointCloud, volume: Volume) -> NDArray[np.int64]:
-    """The paper's grid (N, 3): in-plane in pixels, across slices scaled by (slice distance / pixel size) * 0.5.
-
-    Raises:
-        ResourceError: for a volume larger than the paper's field of 1024 cells.
-    """
-    scale = np.ones(3)
-    axis = volume.slice_axis
-    pixel = min(volume.spacing_mm[i] for i in range(3) if i != axis)
-    scale[axis] = volume.spacing_mm[axis] / pixel * 0.5
-    cells = np.floor(cloud.index * scale).astype(np.int64)
-    if len(cells) and cells.max() >= PAPER_FIELD:
-        raise ResourceError(
-            f"this CT spans {int(cells.max()) + 1} cells, more than the {PAPER_FIELD} of the preset `paper`; "
-            "use the preset `default`"
-        )
-    return cells
 
 
 def label_band(

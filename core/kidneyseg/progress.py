@@ -49,9 +49,11 @@ class CallbackProgress(Progress):
 
     @property
     def cancelled(self) -> bool:
+        """What `is_cancelled()` says."""
         return self._is_cancelled is not None and self._is_cancelled()
 
     def show(self, stage: str, fraction: float) -> None:
+        """Hand the report to `on_update`."""
         if self._on_update is not None:
             self._on_update(stage, fraction)
 

@@ -37,7 +37,9 @@ class SamplingSettings:
         _require(0 < self.kept_percent <= 100, f"kept intensity must be in (0, 100] %, not {self.kept_percent}")
         _require(self.region in ("body", "volume"), f"region must be body or volume, not {self.region!r}")
         _require(1 <= self.bands <= 20, f"intensity bands must be 1 to 20, not {self.bands}")
-        _require(self.grid_mm is None or 1.0 <= self.grid_mm <= 10.0, f"stage 1 grid must be 1 to 10 mm, not {self.grid_mm}")
+        _require(
+            self.grid_mm is None or 1.0 <= self.grid_mm <= 10.0, f"stage 1 grid must be 1 to 10 mm, not {self.grid_mm}"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,13 @@ class RefineSettings:
     below_stage1_hu: float = 100.0
 
     def __post_init__(self) -> None:
-        _require(self.grid_mm is None or 0.5 <= self.grid_mm <= 5.0, f"stage 2 grid must be 0.5 to 5 mm, not {self.grid_mm}")
+        _require(
+            self.grid_mm is None or 0.5 <= self.grid_mm <= 5.0, f"stage 2 grid must be 0.5 to 5 mm, not {self.grid_mm}"
+        )
         _require(0 <= self.margin_mm <= 50, f"stage 2 margin must be 0 to 50 mm, not {self.margin_mm}")
-        _require(0 <= self.below_stage1_hu <= 500, f"stage 2 bound must be 0 to 500 HU lower, not {self.below_stage1_hu}")
+        _require(
+            0 <= self.below_stage1_hu <= 500, f"stage 2 bound must be 0 to 500 HU lower, not {self.below_stage1_hu}"
+        )
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,9 @@ class FillSettings:
         _require(0 <= self.closing_mm <= 20, f"closing radius must be 0 to 20 mm, not {self.closing_mm}")
 
 
+_ROOMS = {"sampling": SamplingSettings, "refine": RefineSettings, "clusters": ClusterSettings, "fill": FillSettings}
+
+
 @dataclass(frozen=True)
 class Settings:
     """One complete set of settings. `preset` names the networks and where the values started from."""
@@ -108,7 +117,9 @@ class Settings:
     fill: FillSettings = field(default_factory=FillSettings)
 
     def __post_init__(self) -> None:
-        _require(self.preset in PRESET_NAMES, f"there is no preset {self.preset!r}; there are: {', '.join(PRESET_NAMES)}")
+        _require(
+            self.preset in PRESET_NAMES, f"there is no preset {self.preset!r}; there are: {', '.join(PRESET_NAMES)}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -121,7 +132,12 @@ class Settings:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Settings:
         """The inverse of `to_dict`. Raises SettingsError for unknown names or values out of range."""
-        rooms = {"sampling": SamplingSettings, "refine": RefineSettings, "clusters": ClusterSettings, "fill": FillSettings}
+        rooms = {
+            "sampling": SamplingSettings,
+            "refine": RefineSettings,
+            "clusters": ClusterSettings,
+            "fill": FillSettings,
+        }
         try:
             made = {name: kind(**values[name]) for name, kind in rooms.items() if name in values}
             return Settings(**{**values, **made})

@@ -18,6 +18,7 @@ from kidneyseg.sparse import SparseUNet
 
 BUNDLED = Path(__file__).parent
 _FORMAT = "kidneyseg-unet-1"
+_MEND = "reinstall, or train one: kidneyseg train"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +51,21 @@ def load_model(name: str, directory: Path | None = None) -> Model:
     """
     path = (directory or BUNDLED) / f"{name}.safetensors"
     if not path.is_file():
-        raise ModelError(f"the network {path.name} is missing in {path.parent}; reinstall, or train it: kidneyseg train")
+        raise ModelError(
+            f"the network {path.name} is missing in {path.parent}; reinstall, or train it: kidneyseg train"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata.get("format") != _FORMAT:
-            raise ModelError(f"{path.name} holds no network of this program; reinstall, or train it: kidneyseg train")
+            raise ModelError(f"{path.name} holds no network of this program; {_MEND}")
         network = SparseUNet(**json.loads(metadata["config"]))
         network.load_state_dict(state)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(f"the network {path.name} is damaged ({error}); reinstall, or train it: kidneyseg train") from error
+        raise ModelError(
+            f"the network {path.name} is damaged ({error}); reinstall, or train it: kidneyseg train"
+        ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     return Model(network.eval(), name, f"{name}-{digest}", json.loads(metadata.get("info", "{}")))
 

@@ -60,19 +60,17 @@ def _inside(
     coarse: Lattice,
     margin_mm: float,
 ) -> NDArray[np.bool_]:
-    """Which fine cells lie within the margin of this part, their distance interpolated from the coarse cells' centres."""
+    """Which fine cells lie within the margin of this part, by distance interpolated between coarse cells."""
     axes = []
     for axis in range(3):
         centre = (np.arange(fine.shape[axis]) + 0.5) * fine.step_mm[axis] + fine.origin_mm[axis]
         axes.append((centre - coarse.origin_mm[axis]) / coarse.step_mm[axis] - 0.5 - low[axis])
     field = np.where(ndimage.binary_dilation(part, iterations=1), distance, margin_mm + 1e3).astype(np.float32)
     # One axis after the other: linear interpolation on a regular lattice is separable.
-    for axis, position in enumerate(axes):
-        position = np.clip(position, 0, field.shape[axis] - 1)
-        before = (
-            np.minimum(position.astype(int), field.shape[axis] - 2) if field.shape[axis] > 1 else position.astype(int)
-        )
+    for axis, wanted in enumerate(axes):
+        last = field.shape[axis] - 1
+        position = np.clip(wanted, 0, last)
+        before = np.minimum(position.astype(int), max(last - 1, 0))
         share = (position - before).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
-        after = np.minimum(before + 1, field.shape[axis] - 1)
-        field = field.take(before, axis) * (1 - share) + field.take(after, axis) * share
+        field = field.take(before, axis) * (1 - share) + field.take(np.minimum(before + 1, last), axis) * share
     return np.asarray(field <= margin_mm)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ def _shaped(value: Tensor, like: Tensor, name: str) -> Tensor:
     return value.detach().reshape(like.shape).to(like.dtype)
 
 
-def _read_config(state: Mapping[str, Tensor]) -> dict[str, object]:
+def _read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     classes, last_planes = state["linear.weight"].shape
     unet = "sparseModel.2"
     residual = f"{unet}.0.1.0.weight" in state
@@ -109,7 +110,7 @@ def _read_config(state: Mapping[str, Tensor]) -> dict[str, object]:
 
 
 def _is_down(state: Mapping[str, Tensor], prefix: str) -> bool:
-    """Whether this slot is the way down to a deeper level: only that has a norm at `.1.3` and a convolution at `.1.4`."""
+    """Whether this slot is the way down to a deeper level: only that has a convolution at `.1.4`."""
     return f"{prefix}.1.4.weight" in state
 
 

@@ -2,8 +2,8 @@
 
 Sites are kept as packed int64 keys in lexicographic order of (batch, x, y, z), so a neighbour is found by adding a
 constant to a key. Each level carries its maps from the first time they are asked for, and a U-Net asks each of them
-several times. Filter offsets count as in SparseConvNet: the first coordinate is slowest, `k = 9(dx+1) + 3(dy+1) + (dz+1)`
-for a 3x3x3 submanifold filter whose input site is output + d, and `k = 4(x&1) + 2(y&1) + (z&1)` for filter 2, stride 2.
+several times. Filter offsets count as in SparseConvNet, the first coordinate slowest: for a 3x3x3 submanifold filter
+`k = 9(dx+1) + 3(dy+1) + (dz+1)`, whose input site is output + d; for filter 2, stride 2 `k = 4(x&1) + 2(y&1) + (z&1)`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_SITES = 2**31 - 1
 
 @dataclass(frozen=True)
 class Packing:
-    """How (batch, x, y, z) becomes one int64: `((batch * x_size + x) * y_size + y) * z_size + z`, coordinates padded."""
+    """How (batch, x, y, z) becomes one int64: `((batch * x_size + x) * y_size + y) * z_size + z`, padding added."""
 
     x_size: int
     y_size: int

@@ -1,0 +1,1 @@
+"""Networks from labelled CTs: data, augmentation, inserted lesions, recipes and the training loop."""

@@ -52,9 +52,7 @@ def warp(
     half = np.asarray(shape, dtype=np.float64) / 2
     theta = (matrix * half[None, :] / half[:, None])[::-1, ::-1].copy()
     theta = np.concatenate([theta, np.zeros((3, 1))], axis=1)
-    grid = torch.nn.functional.affine_grid(
-        torch.from_numpy(theta[None]).float(), [1, 1, *shape], align_corners=False
-    )
+    grid = torch.nn.functional.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, *shape], align_corners=False)
     image = torch.from_numpy(hu)[None, None] - outside_hu
     moved = torch.nn.functional.grid_sample(image, grid, mode="bilinear", align_corners=False)[0, 0] + outside_hu
     mask = torch.from_numpy(labels)[None, None].float()
@@ -74,12 +72,10 @@ def scanner(hu: NDArray[np.float32], cell_mm: float, rng: np.random.Generator) -
         sd = rng.uniform(0, 30) * min(1.0, (1.5 / cell_mm) ** 1.5)
         out = out + rng.standard_normal(out.shape, dtype=np.float32) * np.float32(sd)
     out[hu <= low + 1] = low  # air stays air
-    return np.clip(out, low, high).astype(np.float32)
+    return np.asarray(np.clip(out, low, high), np.float32)
 
 
-def random_field_of_view(
-    shape: tuple[int, ...], rng: np.random.Generator, smallest: float = 0.5
-) -> tuple[slice, ...]:
+def random_field_of_view(shape: tuple[int, ...], rng: np.random.Generator, smallest: float = 0.5) -> tuple[slice, ...]:
     """A box that a smaller field of view would have shown: at least `smallest` of each axis, placed at random."""
     box = []
     for size in shape:

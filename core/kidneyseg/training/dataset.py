@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.errors import InputError, KidneySegError
+from kidneyseg.errors import InputError
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.body import body_mask_on
@@ -19,6 +19,8 @@ from kidneyseg.points.cloud import Lattice
 from kidneyseg.points.resample import lattice_for, resample_hu, resample_labels
 
 _CACHE_VERSION = 1
+# What is cut out around a kidney: room for stage 1's errors, its margin, and turning.
+_KIDNEY_MARGIN_MM = 36.0
 
 
 @dataclass(frozen=True)
@@ -112,29 +114,38 @@ def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
 
 def whole_scene(case: CaseFiles, cell_mm: float, cache: Path) -> Scene:
     """The whole CT on cells of `cell_mm` with its body mask; from the cache when it was made before."""
-    file = _cache_file(case, f"whole-{cell_mm:g}", cache)
+    file = cache_file(case, f"whole-{cell_mm:g}", cache)
     if not file.is_file():
-        volume = load_volume(case.image)
-        scene = _cut(case, volume, load_labels(case, volume), lattice_for(volume, cell_mm))
-        _store(file, scene, body_mask_on(scene.hu))
+        _store(file, whole_scene_of(*read_case(case), cell_mm))
     return _restore(file, cell_mm)
 
 
-def kidney_scenes(case: CaseFiles, cell_mm: float, cache: Path, *, margin_mm: float = 36.0) -> list[Scene]:
-    """One scene for each connected kidney, cut with a margin; from the cache when they were made before."""
-    names = [_cache_file(case, f"kidney{i}-{cell_mm:g}-{margin_mm:g}", cache) for i in range(2)]
-    if not names[0].is_file():
-        volume = load_volume(case.image)
-        labels = load_labels(case, volume)
-        lattices = list(_kidney_boxes(labels, volume, cell_mm, margin_mm))
-        for file, lattice in reversed(list(zip(names, lattices, strict=False))):
-            _store(file, _cut(case, volume, labels, lattice), None)
-    return [_restore(file, cell_mm) for file in names if file.is_file()]
+def kidney_scenes(case: CaseFiles, cell_mm: float, cache: Path) -> list[Scene]:
+    """One scene for each of the patient's sides, cut with a margin; from the cache when they were made before."""
+    files = [cache_file(case, f"kidney{i}-{cell_mm:g}-{_KIDNEY_MARGIN_MM:g}", cache) for i in range(2)]
+    if not files[0].is_file():
+        scenes = kidney_scenes_of(*read_case(case), cell_mm)
+        for file, scene in reversed(list(zip(files, scenes, strict=False))):
+            _store(file, scene)  # the first file comes last: it tells that all are there
+    return [_restore(file, cell_mm) for file in files if file.is_file()]
 
 
-def _kidney_boxes(
-    labels: NDArray[np.uint8], volume: Volume, cell_mm: float, margin_mm: float
-) -> Iterator[Lattice]:
+def whole_scene_of(
+    volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, cell_mm: float
+) -> Scene:
+    """A CT in memory with labels and organs (X, Y, Z) as a scene with its body mask."""
+    scene = _cut(volume, labels, organs, lattice_for(volume, cell_mm))
+    return replace(scene, body=body_mask_on(scene.hu))
+
+
+def kidney_scenes_of(
+    volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, cell_mm: float
+) -> list[Scene]:
+    """The kidney scenes of a CT in memory; see `kidney_scenes`. Raises InputError without a labelled voxel."""
+    return [_cut(volume, labels, organs, lattice) for lattice in _kidney_boxes(labels, volume, cell_mm)]
+
+
+def _kidney_boxes(labels: NDArray[np.uint8], volume: Volume, cell_mm: float) -> Iterator[Lattice]:
     whole = lattice_for(volume, cell_mm)
     coarse = resample_labels(labels, volume.spacing_mm, whole) > 0
     columns = np.flatnonzero(coarse.any(axis=(1, 2)))
@@ -147,28 +158,36 @@ def _kidney_boxes(
         if len(side) == 0:
             continue
         part = coarse[side[0] : side[-1] + 1]
-        margin = int(np.ceil(margin_mm / cell_mm))
+        margin = int(np.ceil(_KIDNEY_MARGIN_MM / cell_mm))
         low, high = [], []
         for axis, offset in ((0, side[0]), (1, 0), (2, 0)):
             hit = np.flatnonzero(part.any(axis=tuple(i for i in range(3) if i != axis))) + offset
             low.append(max(0, int(hit[0]) - margin))
             high.append(min(whole.shape[axis], int(hit[-1]) + 1 + margin))
-        yield lattice_for(volume, cell_mm, box=(tuple(low), tuple(high)))
+        yield lattice_for(volume, cell_mm, box=((low[0], low[1], low[2]), (high[0], high[1], high[2])))
 
 
-def _cut(case: CaseFiles, volume: Volume, labels: NDArray[np.uint8], lattice: Lattice) -> Scene:
-    organs = np.zeros(lattice.shape, np.uint8)
-    if case.organs is not None:
-        organs = resample_labels(load_mask(case.organs)[0], volume.spacing_mm, lattice)
+def read_case(case: CaseFiles) -> tuple[Volume, NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """The CT, its labels and, where there is one, its organ map, all (X, Y, Z) on the CT's voxels."""
+    volume = load_volume(case.image)
+    organs = None if case.organs is None else load_mask(case.organs)[0]
+    return volume, load_labels(case, volume), organs
+
+
+def _cut(volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, lattice: Lattice) -> Scene:
+    if organs is None:
+        organs_there = np.zeros(lattice.shape, np.uint8)
+    else:
+        organs_there = resample_labels(organs, volume.spacing_mm, lattice)
     return Scene(
         resample_hu(volume, lattice),
         resample_labels(labels, volume.spacing_mm, lattice),
-        organs,
+        organs_there,
         lattice.step_mm[0],
     )
 
 
-def _cache_file(case: CaseFiles, kind: str, cache: Path) -> Path:
+def cache_file(case: CaseFiles, kind: str, cache: Path) -> Path:
     """A file name that changes with the case's files, the kind of scene and this code's version."""
     stamp = hashlib.sha256(f"{_CACHE_VERSION} {kind}".encode())
     for path in (case.image, case.labels, case.organs):
@@ -178,28 +197,15 @@ def _cache_file(case: CaseFiles, kind: str, cache: Path) -> Path:
     return cache / f"{case.name}-{kind}-{stamp.hexdigest()[:12]}.npz"
 
 
-def _store(file: Path, scene: Scene, body: NDArray[np.bool_] | None) -> None:
+def _store(file: Path, scene: Scene) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}.part")
     with temporary.open("wb") as out:
-        arrays = {"hu": scene.hu, "labels": scene.labels, "organs": scene.organs}
-        np.savez_compressed(out, **arrays, **({} if body is None else {"body": body}))
+        body = {} if scene.body is None else {"body": scene.body}
+        np.savez_compressed(out, hu=scene.hu, labels=scene.labels, organs=scene.organs, **body)  # type: ignore[arg-type]
     temporary.replace(file)
 
 
 def _restore(file: Path, cell_mm: float) -> Scene:
     with np.load(file, allow_pickle=False) as arrays:
-        body = arrays["body"] if "body" in arrays else None
-        return Scene(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, body)
-
-
-def usable(cases: Sequence[CaseFiles], prepare: object) -> tuple[list[CaseFiles], list[str]]:
-    """The cases that `prepare(case)` accepts, and one sentence for each that it does not."""
-    good, complaints = [], []
-    for case in cases:
-        try:
-            prepare(case)  # type: ignore[operator]
-            good.append(case)
-        except (KidneySegError, OSError, ValueError) as error:
-            complaints.append(f"{case.name} is left out: {error}")
-    return good, complaints
+        return Scene(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, arrays.get("body"))

@@ -2,89 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kidneyseg.errors import SettingsError
-from kidneyseg.models import model_name
+from kidneyseg.imaging.phantom import SAMPLE_SEED, Phase, make_phantom
+from kidneyseg.imaging.volume import Volume
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.training.dataset import CaseFiles, Scene, kidney_scenes, whole_scene
+from kidneyseg.training.bands import BandSampler, band_cases, plain_band
+from kidneyseg.training.dataset import CaseFiles, kidney_scenes, kidney_scenes_of, whole_scene, whole_scene_of
 from kidneyseg.training.lesions import LesionLibrary
-from kidneyseg.training.samples import (
-    Sample,
-    Stage1Sampler,
-    Stage2Sampler,
-    plain_stage1,
-    plain_stage2,
-    with_lesions,
-)
-from kidneyseg.training.trainer import Trainer, TrainingPlan
+from kidneyseg.training.samples import Stage1Sampler, Stage2Sampler, plain_stage1, plain_stage2, with_lesions
+from kidneyseg.training.trainer import Sample, Trainer, TrainingPlan
 
-# The cascade's networks see one grey channel; the paper repeats it three times.
 PLANES = [16, 32, 48, 64, 80]
+PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 
 
-def default_trainer(
-    stage: int,
-    settings: Settings,
-    training: Sequence[CaseFiles],
-    validation: Sequence[CaseFiles],
-    lesions: LesionLibrary | None,
-    held_out_lesions: LesionLibrary | None,
-    folder: Path,
-    *,
-    steps: int,
-    seed: int = 0,
-    extra: Sequence[Scene] = (),
-) -> Trainer:
-    """The trainer of the `default` preset's stage 1 or 2.
+@dataclass(frozen=True)
+class Data:
+    """What to learn from.
 
-    Args:
-        stage: 1 or 2.
-        settings: the preset, for its grids, kept share and margin.
+    Attributes:
         training: labelled CTs to learn from.
         validation: labelled CTs to score on; never learnt from.
-        lesions: shapes to insert into `training`.
+        lesions: shapes to insert into `training`; None where the labels hold tumours.
         held_out_lesions: shapes to insert, once each, into `validation`.
-        folder: where checkpoints, log and prepared scenes go.
-        steps: optimiser steps.
-        seed: of network initialisation and all draws.
-        extra: scenes to learn from besides (made, not read).
+        cache: where prepared scenes are kept.
+        phantoms: how many made-up patients to learn from besides.
+    """
+
+    training: Sequence[CaseFiles]
+    validation: Sequence[CaseFiles]
+    lesions: LesionLibrary | None
+    held_out_lesions: LesionLibrary | None
+    cache: Path
+    phantoms: int = 0
+
+
+def trainer(stage: int, settings: Settings, data: Data, folder: Path, *, steps: int, seed: int = 0) -> Trainer:
+    """The trainer of a preset's stage 1 or 2; its checkpoints and log go to `folder`.
+
+    Raises:
+        SettingsError: for another stage.
     """
     if stage not in (1, 2):
         raise SettingsError(f"there is stage 1 and stage 2, no stage {stage}")
-    cache = folder.parent / "cache"
     torch.manual_seed(seed)
-    network = SparseUNet(1, stage + 1, PLANES, residual=True)
-    if stage == 1:
-        grid = settings.sampling.grid_mm or 4.0
-        scenes = [whole_scene(case, grid, cache) for case in training] + list(extra)
-        held_out = [whole_scene(case, grid, cache) for case in validation]
-        return Trainer(
-            network,
-            Stage1Sampler(scenes, settings.sampling, lesions),
-            TrainingPlan(steps, batch=1, class_weights=(1.0, 3.0), seed=seed),
-            folder / model_name(settings.preset, stage),
-            validator([plain_stage1(scene, settings.sampling) for scene in held_out], ("kidney",)),
-        )
-    grid = settings.refine.grid_mm or 1.5
-    scenes = [scene for case in training for scene in kidney_scenes(case, grid, cache)] + list(extra)
-    held_out = [scene for case in validation for scene in kidney_scenes(case, grid, cache)]
-    samples = [plain_stage2(scene, settings.refine) for scene in held_out]
-    if held_out_lesions is not None:
-        rng = np.random.default_rng([seed, 2])
-        samples += [plain_stage2(with_lesions(scene, held_out_lesions, rng), settings.refine) for scene in held_out]
+    if settings.preset == "paper":
+        return _paper(stage, settings, data, folder, steps, seed)
+    return (_stage1 if stage == 1 else _stage2)(settings, data, folder, steps, seed)
+
+
+def _stage1(settings: Settings, data: Data, folder: Path, steps: int, seed: int) -> Trainer:
+    grid = settings.sampling.grid_mm or 4.0
+    scenes = [whole_scene(case, grid, data.cache) for case in data.training]
+    scenes += [whole_scene_of(volume, labels, None, grid) for volume, labels in _phantoms(data.phantoms)]
+    held_out = [whole_scene(case, grid, data.cache) for case in data.validation]
     return Trainer(
-        network,
-        Stage2Sampler(scenes, settings.refine, lesions),
+        SparseUNet(1, 2, PLANES, residual=True),
+        Stage1Sampler(scenes, settings.sampling, data.lesions),
+        TrainingPlan(steps, batch=1, class_weights=(1.0, 3.0), seed=seed),
+        folder,
+        validator([plain_stage1(scene, settings.sampling) for scene in held_out], ("kidney",)),
+    )
+
+
+def _stage2(settings: Settings, data: Data, folder: Path, steps: int, seed: int) -> Trainer:
+    grid = settings.refine.grid_mm or 1.5
+    scenes = [scene for case in data.training for scene in kidney_scenes(case, grid, data.cache)]
+    for volume, labels in _phantoms(data.phantoms):
+        scenes += kidney_scenes_of(volume, labels, None, grid)
+    held_out = [scene for case in data.validation for scene in kidney_scenes(case, grid, data.cache)]
+    samples = [plain_stage2(scene, settings.refine) for scene in held_out]
+    if data.held_out_lesions is not None:
+        rng = np.random.default_rng([seed, 2])
+        changed = [with_lesions(scene, data.held_out_lesions, rng) for scene in held_out]
+        samples += [plain_stage2(scene, settings.refine) for scene in changed]
+    return Trainer(
+        SparseUNet(1, 3, PLANES, residual=True),
+        Stage2Sampler(scenes, settings.refine, data.lesions),
         TrainingPlan(steps, batch=1, class_weights=(1.0, 1.0, 2.0), seed=seed),
-        folder / model_name(settings.preset, stage),
+        folder,
         validator(samples, ("kidney", "tumour")),
     )
+
+
+def _paper(stage: int, settings: Settings, data: Data, folder: Path, steps: int, seed: int) -> Trainer:
+    """The published network and class weights, on the bands that inference sees."""
+    make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=seed)
+    training = [clouds for case in data.training for clouds in make(case, lesions=data.lesions)]
+    validation = [clouds for case in data.validation for clouds in make(case, lesions=data.held_out_lesions)]
+    weights = (1.0, 1000.0) if stage == 1 else (1.0, 1.0, 100.0)
+    names = ("kidney",) if stage == 1 else ("kidney", "tumour")
+    return Trainer(
+        SparseUNet(3, stage + 1, PAPER_PLANES),
+        BandSampler(training, stage),
+        TrainingPlan(steps, batch=1, rate=1e-3, class_weights=weights, dice_weight=0.0, seed=seed),
+        folder,
+        validator([plain_band(clouds, stage) for clouds in validation], names),
+    )
+
+
+def _phantoms(count: int) -> Iterator[tuple[Volume, NDArray[np.uint8]]]:
+    """Made-up patients of all phases; the first is the sample case."""
+    phases: tuple[Phase, ...] = ("portal", "arterial", "noncontrast", "late")
+    for i in range(count):
+        yield make_phantom(SAMPLE_SEED + i, phase=phases[i % 4], tumours=1 + i % 2)
 
 
 def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[SparseUNet], dict[str, float]]:

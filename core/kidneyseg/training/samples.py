@@ -21,6 +21,10 @@ from kidneyseg.training.dataset import Scene
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions, retint_organs
 from kidneyseg.training.trainer import Sample
 
+# Patients differ more in size than one kidney does in tilt.
+_WHOLE = SpatialRange(scale=(0.8, 1.25), stretch=0.1)
+_KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0))
+
 
 @dataclass(frozen=True, eq=False)
 class Stage1Sampler:
@@ -35,13 +39,12 @@ class Stage1Sampler:
     scenes: Sequence[Scene]
     settings: SamplingSettings
     lesions: LesionLibrary | None = None
-    spatial: SpatialRange = SpatialRange(scale=(0.8, 1.25), stretch=0.1)
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One augmented CT as points."""
         scene = self.scenes[int(rng.integers(len(self.scenes)))]
         hu, labels = _changed_patient(scene, self.lesions, rng, retint=0.7, insert=0.5)
-        hu, labels = warp(hu, labels, random_affine(rng, self.spatial), outside_hu=-125.0)
+        hu, labels = warp(hu, labels, random_affine(rng, _WHOLE), outside_hu=-125.0)
         if rng.random() < 0.9:
             box = random_field_of_view(hu.shape, rng)
             hu, labels = hu[box], labels[box]
@@ -67,13 +70,12 @@ class Stage2Sampler:
     scenes: Sequence[Scene]
     settings: RefineSettings
     lesions: LesionLibrary | None = None
-    spatial: SpatialRange = SpatialRange(rotate_deg=(12.0, 12.0, 18.0))
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One augmented kidney as points."""
         scene = self.scenes[int(rng.integers(len(self.scenes)))]
         hu, labels = _changed_patient(scene, self.lesions, rng, retint=0.6, insert=0.8)
-        hu, labels = warp(hu, labels, random_affine(rng, self.spatial), outside_hu=-125.0)
+        hu, labels = warp(hu, labels, random_affine(rng, _KIDNEY), outside_hu=-125.0)
         if rng.random() < 0.5:
             box = random_field_of_view(hu.shape, rng, smallest=0.6)
             hu, labels = hu[box], labels[box]
@@ -163,7 +165,7 @@ def plain_stage2(scene: Scene, settings: RefineSettings) -> Sample:
 
 def with_lesions(scene: Scene, lesions: LesionLibrary, rng: np.random.Generator) -> Scene:
     """The scene with lesions inserted once, for validation."""
-    hu, labels = insert_random_lesions(
-        scene.hu, scene.labels, (scene.cell_mm,) * 3, lesions, rng, organs=scene.organs
-    )[:2]
+    hu, labels = insert_random_lesions(scene.hu, scene.labels, (scene.cell_mm,) * 3, lesions, rng, organs=scene.organs)[
+        :2
+    ]
     return replace(scene, hu=hu, labels=labels)

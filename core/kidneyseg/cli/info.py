@@ -1,0 +1,79 @@
+"""`kidneyseg info`: what is installed, or what a CT file holds."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from kidneyseg import __version__
+from kidneyseg.cli.terminal import print_json
+
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "nibabel", "PySide6-Essentials")
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "info",
+        help="what is installed, or what a CT holds",
+        description="Without CT: versions, devices, kernels and networks. With CT: its geometry and HU.",
+    )
+    parser.add_argument("ct", type=Path, nargs="?", metavar="CT")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Collect and print."""
+    facts = _program() if arguments.ct is None else _image(arguments.ct)
+    if arguments.json:
+        print_json(facts)
+    else:
+        width = max(len(name) for name in facts) + 2
+        for name, value in facts.items():
+            print(f"{name:<{width}}{', '.join(map(str, value)) if isinstance(value, list) else value}")
+    return 0
+
+
+def _program() -> dict[str, Any]:
+    import torch
+
+    from kidneyseg.models import BUNDLED, load_model
+    from kidneyseg.sparse import native
+
+    kernels = f"native, {native.instruction_set()}" if native.available() else f"torch ({native.reason()})"
+    return {
+        "kidneyseg": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "other libraries": [
+            f"{name} {metadata.version(name)}" for name in ("numpy", "scipy", "nibabel", "PySide6-Essentials")
+        ],
+        "threads": torch.get_num_threads(),
+        "CUDA": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+        "CPU kernels": kernels,
+        "networks": [load_model(path.stem).id for path in sorted(BUNDLED.glob("*.safetensors"))],
+        "use": "research only, not a medical device",
+    }
+
+
+def _image(path: Path) -> dict[str, Any]:
+    import nibabel
+    import numpy as np
+
+    from kidneyseg.imaging.nifti import load_volume
+
+    volume = load_volume(path)
+    low, middle, high = (int(v) for v in np.percentile(volume.hu[::4, ::4, ::2], [1, 50, 99]))
+    return {
+        "case": volume.name,
+        "voxels": list(volume.shape),
+        "spacing (mm)": [round(s, 4) for s in volume.spacing_mm],
+        "slices along": "xyz"[volume.slice_axis],
+        "stored as": "".join(nibabel.orientations.aff2axcodes(nibabel.Nifti1Image.from_filename(path).affine)),
+        "HU (1 %, median, 99 %)": [low, middle, high],
+        "calibrated": "yes" if volume.calibrated else "no: these numbers do not look like HU",
+    }

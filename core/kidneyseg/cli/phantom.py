@@ -1,0 +1,38 @@
+"""`kidneyseg phantom`: a made-up abdomen with its labels."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "phantom",
+        help="make a CT of nobody",
+        description="Make a procedural abdomen with kidneys and tumours, for trying things out; labels lie beside it.",
+    )
+    parser.add_argument("output", type=Path, metavar="CT", help="where to write it, as .nii or .nii.gz")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another patient (%(default)s)")
+    parser.add_argument(
+        "--phase",
+        choices=("noncontrast", "arterial", "portal", "late"),
+        default="portal",
+        help="(%(default)s)",
+    )
+    parser.add_argument("--tumours", type=int, default=1, metavar="N", help="how many (%(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make and write it."""
+    from kidneyseg.imaging.nifti import case_name, save_mask, save_volume
+    from kidneyseg.imaging.phantom import make_phantom
+
+    volume, labels = make_phantom(arguments.seed, phase=arguments.phase, tumours=arguments.tumours)
+    beside = arguments.output.with_name(case_name(arguments.output) + "_labels.nii.gz")
+    save_volume(volume, arguments.output)
+    save_mask(labels, volume, beside)
+    print(f"CT: {arguments.output}\nlabels: {beside}")
+    return 0

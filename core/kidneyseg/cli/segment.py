@@ -1,0 +1,76 @@
+"""`kidneyseg segment`: a CT in, a mask and its sidecar out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kidneyseg.cli.terminal import BarProgress, add_settings, peak_mb, print_json, settings_of
+
+if TYPE_CHECKING:
+    from kidneyseg.pipeline import Result
+
+_STARTED = time.perf_counter()
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "segment",
+        help="segment a CT",
+        description="Segment kidneys (1) and kidney tumours (2) on a CT and write them as NIfTI, with a sidecar JSON.",
+    )
+    parser.add_argument("ct", type=Path, metavar="CT", help="a CT as .nii or .nii.gz")
+    parser.add_argument("-o", "--output", type=Path, metavar="MASK", help="CT_mask.nii.gz beside the CT if not given")
+    parser.add_argument("--no-overwrite", action="store_true", help="fail if the mask exists already")
+    parser.add_argument("--timings", action="store_true", help="print the seconds of each stage and the peak memory")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when no kidney is found")
+    add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segment, export, report."""
+    settings = settings_of(arguments)
+
+    from kidneyseg.export import export, sidecar
+    from kidneyseg.imaging.nifti import case_name, load_volume
+    from kidneyseg.pipeline import Pipeline
+
+    imported = time.perf_counter()
+    bar = BarProgress()
+    try:
+        bar.update("reading", 0.0)
+        volume = load_volume(arguments.ct)
+        read = time.perf_counter()
+        result = Pipeline(volume, device=arguments.device, models_dir=arguments.models).run(settings, bar)
+        computed = time.perf_counter()
+    finally:
+        bar.close()
+    mask = arguments.output or arguments.ct.with_name(case_name(arguments.ct) + "_mask.nii.gz")
+    beside = export(result, volume, mask, overwrite=not arguments.no_overwrite)
+    seconds = {"import": imported - _STARTED, "read": read - imported, **result.timings}
+    seconds |= {"write": time.perf_counter() - computed, "total": time.perf_counter() - _STARTED}
+    if arguments.json:
+        report = sidecar(result, volume) | {"mask": str(mask), "sidecar": str(beside), "peak_mb": peak_mb()}
+        print_json(report | {"seconds": {stage: round(s, 3) for stage, s in seconds.items()}})
+    else:
+        _print_report(result, mask, seconds if arguments.timings else None)
+    return 1 if arguments.strict and not result.mask.any() else 0
+
+
+def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) -> None:
+    for note in result.notes:
+        print(note)
+    for kidney in result.findings.kidneys:
+        print(f"{kidney.side} kidney: {kidney.ml:.0f} mL, tumour on it: {kidney.tumour_ml:.1f} mL")
+    for tumour in result.findings.tumours:
+        print(f"tumour on the {tumour.side}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm")
+    print(f"mask: {mask}")
+    if seconds is not None:
+        for stage, spent in seconds.items():
+            print(f"  {stage:<10}{spent:8.2f} s")
+        print(f"  peak memory {peak_mb()} MB")

@@ -1,0 +1,32 @@
+"""The paper's integer grid."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.errors import ResourceError
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.points.cloud import PointCloud
+
+# The paper's field: coordinates beyond it cannot be represented there.
+PAPER_FIELD = 1024
+
+
+def paper_cells(cloud: PointCloud, volume: Volume) -> NDArray[np.int64]:
+    """The paper's grid (N, 3): in-plane in pixels, across slices scaled by (slice distance / pixel size) * 0.5.
+
+    Raises:
+        ResourceError: for a volume larger than the paper's field of 1024 cells.
+    """
+    scale = np.ones(3)
+    axis = volume.slice_axis
+    pixel = min(volume.spacing_mm[i] for i in range(3) if i != axis)
+    scale[axis] = volume.spacing_mm[axis] / pixel * 0.5
+    cells = np.floor(cloud.index * scale).astype(np.int64)
+    if len(cells) and cells.max() >= PAPER_FIELD:
+        raise ResourceError(
+            f"this CT spans {int(cells.max()) + 1} cells, more than the {PAPER_FIELD} of the preset `paper`; "
+            "use the preset `default`"
+        )
+    return cells
