@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - imports inside functions: the window only when it is wanted
 """Starts the window: `kidneyseg-gui [CT]`."""
 
 from __future__ import annotations

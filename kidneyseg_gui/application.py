@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - imports inside functions: VTK after the first paint
 """The start: first paint at once, everything that is slow to import after it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - imports inside functions: the point of this file, see above
 """Everything the window asks of the engine, as functions that import it only when they are called.
 
 torch and scikit-learn take seconds to import: they must not stand between a user and the first paint. Tests put
@@ -37,7 +38,7 @@ def _pipeline(volume: Volume, device: str) -> Any:
 
 
 def _export(result: Any, volume: Volume, path: Path) -> None:
-    from kidneyseg.pipeline import export
+    from kidneyseg.export import export
 
     export(result, volume, path)
 

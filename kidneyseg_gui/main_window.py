@@ -143,6 +143,7 @@ class MainWindow(QMainWindow):
     # Drag and drop
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Say what letting go would do."""
         if not event.mimeData().hasUrls():
             return
         path, problem = judge_drop(event.mimeData())
@@ -150,13 +151,16 @@ class MainWindow(QMainWindow):
         event.acceptProposedAction()  # an unfitting file, too: the drop then says what is wrong
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        """Keep the offer."""
         event.acceptProposedAction()
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        """Take the offer back."""
         self._drop_zone.hide()
         event.accept()
 
     def dropEvent(self, event: QDropEvent) -> None:
+        """Open the dropped CT, or say why not."""
         self._drop_zone.hide()
         path, problem = judge_drop(event.mimeData())
         event.acceptProposedAction()
@@ -166,10 +170,12 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, lambda: self.conductor.open(path))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the drop zone over the whole window."""
         super().resizeEvent(event)
         self._drop_zone.setGeometry(self.rect())
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask where work would be lost; keep the options; wait for the engine."""
         if not self.conductor.may_close():
             event.ignore()
             return

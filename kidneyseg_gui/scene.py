@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - imports inside functions: VTK in the working thread
 """The 3-D objects of a result, prepared in the working thread: shuffled point clouds and smooth surfaces.
 
 Everything is in mm from the volume's corner along its voxel axes (see `Lattice`): x to the Right, y to the Anterior,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Finer cells add nothing that is seen, and VTK keeps the interpreter to itself while it walks them: on 1.5 mm a pair
 # of kidneys takes some 30 ms.
 _SURFACE_MM = 1.5
+_PAD_MM = 6.0
 _LARGEST_CLOUD = 1_000_000
 
 
@@ -59,30 +61,50 @@ def build_scene(result: Any, volume: Volume, progress: Progress) -> Scene:
 def _split(cloud: PointCloud | None) -> dict[int, NDArray[np.float32]]:
     if cloud is None or len(cloud) == 0:
         return {}
-    rows = np.random.default_rng(0).permutation(len(cloud))[:_LARGEST_CLOUD]
+    rows = np.random.default_rng(0).choice(len(cloud), min(len(cloud), _LARGEST_CLOUD), replace=False)
     points = cloud.lattice.centres_mm(cloud.index[rows])
     labels = np.zeros(len(rows), np.uint8) if cloud.labels is None else cloud.labels[rows]
     return {int(label): points[labels == label] for label in np.unique(labels)}
 
 
 def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> Any:
-    boxes = ndimage.find_objects(inside.view(np.uint8))
-    if not boxes:
+    box = _box(inside)
+    if box is None:
         return None
     import pyvista as pv
 
-    box = boxes[0]
-    part = inside[box].astype(np.float32)
     spacing = np.array(spacing_mm)
-    zoom = spacing / _SURFACE_MM
-    field = (
-        ndimage.zoom(part, np.minimum(zoom, 4.0), order=1, grid_mode=True, mode="nearest") if max(zoom) > 0 else part
-    )
-    step = spacing * part.shape / field.shape
     # Padded before smoothing: a kidney at the edge of the scan is closed there, too.
-    field = ndimage.gaussian_filter(np.pad(field, 3), 0.9)
-    origin = [piece.start * s - 3 * d + d / 2 for piece, s, d in zip(box, spacing, step, strict=True)]
-    grid = pv.ImageData(dimensions=field.shape, spacing=tuple(step), origin=origin)
+    pad = np.ceil(_PAD_MM / spacing).astype(int)
+    field = np.pad(inside[box], [(n, n) for n in pad]).astype(np.float32)
+    for axis in np.argsort(spacing):  # finest first: each step then works on less
+        field = _resample(field, int(axis), _SURFACE_MM / spacing[axis])
+    # The blur spans a slice of the CT, or thick slices would show as steps.
+    field = ndimage.gaussian_filter(field, np.maximum(0.8, 0.45 * spacing / _SURFACE_MM))
+    origin = [(piece.start - n) * step + _SURFACE_MM / 2 for piece, n, step in zip(box, pad, spacing, strict=True)]
+    grid = pv.ImageData(dimensions=field.shape, spacing=(_SURFACE_MM,) * 3, origin=origin)
     grid.point_data["inside"] = field.ravel(order="F")
-    surface = grid.contour([0.45], scalars="inside", method="flying_edges", compute_normals=True, compute_scalars=False)
+    surface = grid.contour([0.5], scalars="inside", method="flying_edges", compute_normals=True, compute_scalars=False)
     return surface if surface.n_points else None
+
+
+def _box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
+    """The smallest box around the true voxels. Slowest axis first, so that most of the volume is read only once."""
+    pieces = [slice(None)] * 3
+    for axis in (2, 1, 0):
+        others = tuple(a for a in range(3) if a != axis)
+        filled = np.flatnonzero(inside[tuple(pieces)].any(axis=others))
+        if filled.size == 0:
+            return None
+        pieces[axis] = slice(int(filled[0]), int(filled[-1]) + 1)
+    return pieces[0], pieces[1], pieces[2]
+
+
+def _resample(field: NDArray[np.float32], axis: int, step: float) -> NDArray[np.float32]:
+    """Linear interpolation along one axis onto cells that are `step` of the old ones wide, from the same corner."""
+    count = field.shape[axis]
+    at = np.clip((np.arange(int(np.ceil(count / step))) + 0.5) * step - 0.5, 0, count - 1)
+    below = np.minimum(at.astype(np.intp), max(count - 2, 0))
+    weight = (at - below).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+    low, high = np.take(field, below, axis), np.take(field, np.minimum(below + 1, count - 1), axis)
+    return low + (high - low) * weight

@@ -37,7 +37,7 @@ class Plane:
         return volume[tuple(chosen)].T
 
     def columns_flipped(self, radiological: bool) -> bool:
-        """Whether columns run right to left on the screen: the patient's right is on the left, the front on the left."""
+        """Whether columns run right to left on the screen: the patient's right, or front, is on the left."""
         return radiological if self.column == 0 else True
 
     def letters(self, radiological: bool) -> tuple[str, str, str, str]:

@@ -25,7 +25,8 @@ PRESET_TEXTS = {
     "default": ("Default", "Best accuracy on CTs of any contrast phase and field of view."),
     "paper": (
         "Paper",
-        "The published method: the brightest 10 % of the image in three bands. For comparison; weak where kidneys enhance little.",
+        "The published method: the brightest 10 % of the image in three bands. "
+        "For comparison; weak where kidneys enhance little.",
     ),
 }
 _DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "Graphics card (CUDA)"))
@@ -40,8 +41,10 @@ _HINTS = {
     "Auto takes a twentieth of all points, as the published method does.\nUpdates the mask at once.",
     "fill": "How points become a solid mask.\nClosing follows the points and closes small gaps; "
     "convex hull draws the tightest outer contour on every slice.\nUpdates the mask at once.",
-    "closing": "Gaps up to about twice this radius are closed; 0 leaves the points as they are.\nUpdates the mask at once.",
-    "device": "Where the networks run. Automatic takes a CUDA graphics card when there is one.\nA change needs a new segmentation.",
+    "closing": "Gaps up to about twice this radius are closed; 0 leaves the points as they are.\n"
+    "Updates the mask at once.",
+    "device": "Where the networks run. Automatic takes a CUDA graphics card when there is one.\n"
+    "A change needs a new segmentation.",
 }
 
 

@@ -6,16 +6,20 @@ starts with a notice, and a backend is put in once it is there; tests put in a s
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtOpenGLWidgets import QOpenGLWidget
 from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
 
 from kidneyseg_gui.case import Case, Colour
 from kidneyseg_gui.look import icon
-from kidneyseg_gui.scene import Scene
 from kidneyseg_gui.views.pane import Pane
+
+if TYPE_CHECKING:  # preparing scenes needs scipy, which the first paint does not wait for
+    from kidneyseg_gui.scene import Scene
 
 SHOWN = (
     ("sampled", "Sampled", "Stage 1: every point the sampling kept, coloured by what the first network made of it"),
@@ -58,19 +62,23 @@ class StandIn:
         self.resets = 0
 
     def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
+        """Remember the scene."""
         self.shown = (scene, shown, colours)
 
     def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
+        """Remember the place."""
         self.crosshair = at_mm
 
     def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
+        """Remember the box."""
         self.box = size_mm
 
     def reset_camera(self) -> None:
+        """Count."""
         self.resets += 1
 
     def close(self) -> None:
-        pass
+        """Nothing to let go of."""
 
 
 class CloudPane(Pane):
@@ -84,6 +92,7 @@ class CloudPane(Pane):
         self._stack = QStackedLayout(body, stackingMode=QStackedLayout.StackingMode.StackOne)
         self._notice = QLabel("Loading 3D…", objectName="paneNotice", alignment=Qt.AlignmentFlag.AlignCenter)
         self._stack.addWidget(self._notice)
+        self._open_gl_from_the_start(body)
         self.buttons: dict[str, QToolButton] = {}
         self._make_buttons()
         # Crosshair moves come by the dozen while a slice is scrolled: one redraw for all of them.
@@ -111,6 +120,12 @@ class CloudPane(Pane):
         reset.setToolTip("Look at everything from the front (R)")
         reset.clicked.connect(self.reset_camera)
         self.controls.addWidget(reset)
+
+    @staticmethod
+    def _open_gl_from_the_start(parent: QWidget) -> None:
+        # A window that gets its first QOpenGLWidget later is made anew by Qt: it would go black for a second.
+        if QGuiApplication.platformName() not in ("offscreen", "minimal"):
+            QOpenGLWidget(parent).setFixedSize(1, 1)
 
     def set_backend(self, backend: CloudBackend) -> None:
         """Draw with `backend` from now on."""

@@ -119,6 +119,7 @@ class SliceView(QWidget):
     # Painting
 
     def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw the slice, its outlines and what is written over it."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(0, 0, 0))
         if self._case.volume is None:
@@ -138,10 +139,12 @@ class SliceView(QWidget):
     # Mouse and keys
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Begin a click or a drag."""
         self._pressed = self._last = event.position()
         self._dragging = Qt.MouseButton.NoButton
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Drag, and show what is under the mouse."""
         position = event.position()
         self._pointer = position
         if self._pressed is not None and self._dragging == Qt.MouseButton.NoButton:
@@ -167,12 +170,14 @@ class SliceView(QWidget):
             self._case.set_window(round(width + moved.x() * speed), round(level + moved.y() * speed))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """A left button that was not dragged moves the crosshair."""
         clicked = self._pressed is not None and self._dragging == Qt.MouseButton.NoButton
         if clicked and event.button() == Qt.MouseButton.LeftButton:
             self._point_crosshair(event.position())
         self._pressed, self._dragging = None, Qt.MouseButton.NoButton
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Fill the window with this view, and back."""
         if event.button() == Qt.MouseButton.LeftButton:
             self.maximise_requested.emit()
 
@@ -189,6 +194,7 @@ class SliceView(QWidget):
         self._zoom = zoom
 
     def wheelEvent(self, event: QWheelEvent) -> None:
+        """Step through the slices; zoom with Ctrl."""
         turned = event.angleDelta().y() / 120.0
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self._zoom_at(1.15**turned, event.position())
@@ -201,6 +207,7 @@ class SliceView(QWidget):
             self._case.step(self.plane.normal, steps)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Step through the slices, hide or show the mask."""
         if event.key() in _STEP_KEYS:
             self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
         elif event.key() == Qt.Key.Key_Home:
@@ -213,17 +220,20 @@ class SliceView(QWidget):
             super().keyPressEvent(event)
 
     def enterEvent(self, event: QEnterEvent) -> None:
+        """Take the keys."""
         # Keys go to the view under the mouse, but never out of a field that is being typed into.
         if not isinstance(QApplication.focusWidget(), QAbstractSpinBox | QLineEdit):
             self.setFocus(Qt.FocusReason.MouseFocusReason)
         super().enterEvent(event)
 
     def leaveEvent(self, event: QEvent) -> None:
+        """Nothing is under the mouse any more."""
         self._pointer = None
         self.update()
         super().leaveEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the same place in the middle."""
         if event.oldSize().width() > 0:  # the same place stays in the middle, at the same fit
             self._pan *= event.size().width() / event.oldSize().width()
         super().resizeEvent(event)

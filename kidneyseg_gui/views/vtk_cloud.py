@@ -6,6 +6,7 @@ import numpy as np
 import pyvista as pv
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from numpy.typing import NDArray
+from PySide6.QtGui import QOffscreenSurface, QOpenGLContext
 from PySide6.QtWidgets import QWidget
 from pyvistaqt import QtInteractor
 from vtkmodules.vtkRenderingAnnotation import vtkAnnotatedCubeActor
@@ -13,27 +14,51 @@ from vtkmodules.vtkRenderingAnnotation import vtkAnnotatedCubeActor
 from kidneyseg_gui.case import Colour
 from kidneyseg_gui.scene import Scene
 
-# Points that llvmpipe draws fluently: about 90 ms for 100 000.
-_MOVING, _AT_REST_SOFTWARE, _AT_REST = 50_000, 300_000, 1_000_000
+# Points per frame. llvmpipe draws 100 000 in some 90 ms, and a frame that takes longer is a window that stalls.
+_MOVING, _AT_REST = 300_000, 1_000_000
+_MOVING_SOFTWARE, _AT_REST_SOFTWARE = 50_000, 100_000
 _POINT_SIZE = {TISSUE: 2.0, KIDNEY: 4.0, TUMOUR: 5.0}
 _OPACITY = {TISSUE: 0.16, KIDNEY: 1.0, TUMOUR: 1.0}
 _SURFACE_OPACITY = {KIDNEY: 0.45, TUMOUR: 1.0}
 _LINES = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 _LINE_COLOURS = ("#e8c854", "#6ec46c", "#e25c54")
+_GL_RENDERER = 0x1F01
 _SOFTWARE = ("llvmpipe", "softpipe", "swr")
+
+
+class _Interactor(QtInteractor):
+    """Draws once per frame. pyvistaqt draws on every wish for a new frame, and again when Qt paints it."""
+
+    def __init__(self, parent: QWidget | None, samples: int) -> None:
+        self._painting = False
+        super().__init__(parent, auto_update=False, multi_samples=samples)
+        self.setAcceptDrops(False)  # the window takes files, not pyvista's readers
+        interactor = self.render_window.GetInteractor()
+        interactor.EnableRenderOff()
+        interactor.AddObserver("RenderEvent", lambda _interactor, _event: None if self._painting else self.update())
+
+    def paintGL(self) -> None:
+        """Draw the scene into Qt's frame."""
+        interactor = self.render_window.GetInteractor()
+        self._painting = True
+        interactor.EnableRenderOn()
+        super().paintGL()
+        interactor.EnableRenderOff()
+        self._painting = False
 
 
 class VtkCloud:
     """Points and surfaces in a pyvistaqt interactor; see `CloudBackend`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        self.widget = self._plotter = QtInteractor(parent, auto_update=False, multi_samples=4)
-        self.widget.setAcceptDrops(False)  # the window takes files, not pyvista's readers
+        software = any(name in _renderer() for name in _SOFTWARE)
+        self._at_rest = _AT_REST_SOFTWARE if software else _AT_REST
+        self._moving = _MOVING_SOFTWARE if software else _MOVING
+        self.widget = self._plotter = _Interactor(parent, samples=1 if software else 4)
         self._plotter.set_background("#0c0e11", top="#232a33")
         self._plotter.enable_trackball_style()
         self._size: tuple[float, float, float] | None = None
         self._drawn: tuple[Scene | None, str] = (None, "")
-        self._at_rest: int | None = None
         self._marks = [self._line(axis, colour) for axis, colour in zip(_LINES, _LINE_COLOURS, strict=True)]
         self._dense: list[pv.Actor] = []
         self._light: list[pv.Actor] = []
@@ -69,7 +94,7 @@ class VtkCloud:
             faces().SetColor(0.9, 0.93, 0.96)
         # Turned so that every letter stands upright when the patient does.
         cube.SetXFaceTextRotation(90)
-        cube.SetYFaceTextRotation(180)
+        cube.SetYFaceTextRotation(0)
         cube.SetZFaceTextRotation(0)
         self._plotter.add_orientation_widget(cube, interactive=False, viewport=(0.0, 0.0, 0.18, 0.18))
 
@@ -102,7 +127,7 @@ class VtkCloud:
         if focus_changes:
             self.reset_camera()
         else:
-            self._plotter.render()
+            self._plotter.update()
 
     def _add_surfaces(self, scene: Scene, colours: dict[int, Colour]) -> None:
         for label in (TUMOUR, KIDNEY):  # translucent last, so that the tumour shows through
@@ -121,10 +146,7 @@ class VtkCloud:
                 self._light.append(actor)
 
     def _add_points(self, cloud: dict[int, NDArray[np.float32]], colours: dict[int, Colour]) -> None:
-        if self._at_rest is None:
-            capabilities = self._plotter.render_window.ReportCapabilities().lower()
-            self._at_rest = _AT_REST_SOFTWARE if any(name in capabilities for name in _SOFTWARE) else _AT_REST
-        for actors, budget in ((self._dense, self._at_rest), (self._light, _MOVING)):
+        for actors, budget in ((self._dense, self._at_rest), (self._light, self._moving)):
             left = budget
             for label in (TUMOUR, KIDNEY, TISSUE):  # what was found is never thinned out for what was not
                 points = cloud.get(label, np.zeros((0, 3), np.float32))[:left]
@@ -157,7 +179,7 @@ class VtkCloud:
             mark.SetVisibility(at_mm is not None)
             if at_mm is not None:
                 mark.SetPosition(*at_mm)
-        self._plotter.render()
+        self._plotter.update()
 
     def reset_camera(self) -> None:
         """Look from the front at what was found, or at the whole box while nothing is."""
@@ -166,7 +188,7 @@ class VtkCloud:
         if bounds is not None:
             self._plotter.reset_camera(bounds=bounds, render=False)
             self._plotter.camera.zoom(1.25)
-        self._plotter.render()
+        self._plotter.update()
 
     def _bounds(self) -> tuple[float, ...] | None:
         found = [actor.GetBounds() for actor in self._dense]
@@ -179,6 +201,17 @@ class VtkCloud:
     def close(self) -> None:
         """Let go of the graphics."""
         self._plotter.close()
+
+
+def _renderer() -> str:
+    """What draws OpenGL here, in lower case; a graphics card, or a name of `_SOFTWARE`."""
+    surface, context = QOffscreenSurface(), QOpenGLContext()
+    surface.create()
+    if not context.create() or not context.makeCurrent(surface):
+        return ""
+    name = str(context.functions().glGetString(_GL_RENDERER))
+    context.doneCurrent()
+    return name.lower()
 
 
 def _fraction(colour: Colour) -> tuple[float, float, float]:
