@@ -199,7 +199,7 @@ def _joined_across(profiles: NDArray[np.float64], x_mm: NDArray[np.float64], mid
     """Which pieces, given their kidney voxels in each x (pieces, width), are kidneys joined across the midline."""
     right = profiles[:, x_mm > middle].sum(axis=1) / np.maximum(profiles.sum(axis=1), 1)
     width = np.array([np.ptp(x_mm[used]) if used.any() else 0.0 for used in profiles > 0])
-    return (np.minimum(right, 1 - right) >= _HORSESHOE_SHARE) & (width >= _HORSESHOE_MM)
+    return np.asarray((np.minimum(right, 1 - right) >= _HORSESHOE_SHARE) & (width >= _HORSESHOE_MM))
 
 
 def _profiles(pieces: NDArray[np.integer], count: int) -> NDArray[np.float64]:

@@ -55,7 +55,7 @@ def fill_closing(
     cloud = _foreground(cloud)
     if len(cloud) == 0:
         return mask
-    crop = _crop_of(cloud)
+    crop = _crop_of(cloud, volume)
     box = _voxels_of(crop, volume, settings.closing_mm)
     target = voxel_lattice(volume.shape, volume.spacing_mm, box)
     kidney = np.zeros(target.shape, np.bool_, order="F")
@@ -160,10 +160,11 @@ def _foreground(cloud: PointCloud) -> PointCloud:
     return cloud if cloud.labels.all() else cloud.select(cloud.labels != TISSUE)
 
 
-def _crop_of(cloud: PointCloud) -> Lattice:
-    """The part of the cloud's lattice that holds its points, with one cell of tissue around."""
-    low = np.maximum(cloud.index.min(axis=0) - 1, 0)
-    high = np.minimum(cloud.index.max(axis=0) + 2, cloud.lattice.shape)
+def _crop_of(cloud: PointCloud, volume: Volume) -> Lattice:
+    """The part of the cloud's lattice that holds its points, with tissue around as far as a voxel's mean reaches."""
+    around = np.ceil(np.divide(volume.spacing_mm, cloud.lattice.step_mm)).astype(np.int64)
+    low = np.maximum(cloud.index.min(axis=0) - around, 0)
+    high = np.minimum(cloud.index.max(axis=0) + around + 1, cloud.lattice.shape)
     origin = np.asarray(cloud.lattice.origin_mm) + low * np.asarray(cloud.lattice.step_mm)
     x, y, z = (int(n) for n in high - low)
     return Lattice(cloud.lattice.step_mm, (x, y, z), (float(origin[0]), float(origin[1]), float(origin[2])))

@@ -88,8 +88,8 @@ def resample_labels(
     best = np.ones(lattice.shape, np.float32)  # the background's share until labels take theirs away
     out = np.zeros(lattice.shape, np.uint8)
     shares: list[tuple[int, tuple[slice, ...], NDArray[np.float32]]] = []
-    for label, where in enumerate(ndimage.find_objects(labels), start=1):
-        found = None if where is None else _share_of(labels, label, where, spacing_mm, lattice)
+    for label, where in enumerate(ndimage.find_objects(labels.T), start=1):  # x is fastest in memory
+        found = None if where is None else _share_of(labels, label, where[::-1], spacing_mm, lattice)
         if found is not None:
             shares.append((label, *found))
             best[found[0]] -= found[1]

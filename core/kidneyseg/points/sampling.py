@@ -1,4 +1,4 @@
-"""Which cells or voxels of a CT become points: a share of the body, or bands of the whole volume."""
+"""Which cells or voxels of a CT become points: a share of the body, or intensity bands of the whole volume."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from numpy.typing import NDArray
 
 from kidneyseg.imaging.volume import HU_WINDOW, Volume
 from kidneyseg.points.body import body_mask_on
-from kidneyseg.points.cloud import PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, resample_hu, voxel_lattice
 from kidneyseg.progress import Progress
 from kidneyseg.settings import SamplingSettings
 
-# No point is darker than this: air and lung are never kidney, whatever share of the body is kept.
+# No point inside the body is darker than this: air and lung are never kidney, whatever share is kept.
 LOWEST_HU = HU_WINDOW[0] + 25
 
+# The patient is looked for on cells of this size, whatever grid the points are on.
+BODY_GRID_MM = 4.0
+
 _BINS = HU_WINDOW[1] - HU_WINDOW[0] + 1
+
+# Voxels along x that are brought into C order at a time.
+_SLAB = 32
 
 
 def hu_histogram(hu: NDArray[np.int16], inside: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -38,20 +44,25 @@ def intensity_threshold(hu: NDArray[np.int16], inside: NDArray[np.bool_] | None,
 
 
 def sample_body(volume: Volume, settings: SamplingSettings, *, progress: Progress | None = None) -> PointCloud:
-    """Cells of the lattice inside the patient that are among its brightest `kept_percent`, for the default preset.
+    """The brightest `kept_percent` of the cells inside the patient in one cloud, for the default preset.
 
     With `region` "volume" the share is of all cells of the box. `grid_mm` None takes the voxels themselves as cells.
-    Never a cell under LOWEST_HU. Rows in lexicographic order of their cell; empty when there is no patient.
+    Rows in lexicographic order of their cell; empty when there is no patient. HU are clipped to HU_WINDOW, and inside
+    the body never below LOWEST_HU.
     """
-    step = volume.spacing_mm if settings.grid_mm is None else settings.grid_mm
-    lattice = lattice_for(volume, step)
-    hu = resample_hu(volume, lattice, progress=progress)
-    inside = body_mask_on(hu) if settings.region == "body" else None
-    threshold = max(intensity_threshold(hu, inside, settings.kept_percent), LOWEST_HU)
-    kept = hu >= threshold
-    if inside is not None:
-        kept &= inside
-    return PointCloud(lattice, np.argwhere(kept).astype(np.int32), hu[kept])
+    lattice, hu, inside = _cells(volume, settings, progress)
+    lowest = _threshold(hu_histogram(hu, inside), settings.kept_percent / 100)
+    return _clouds(lattice, hu, inside, [(lowest, HU_WINDOW[1])], progress)[0]
+
+
+def sample_bands(volume: Volume, settings: SamplingSettings, *, progress: Progress | None = None) -> list[PointCloud]:
+    """The paper's sampling: the brightest share in intensity bands, brightest band first.
+
+    Returns exactly `settings.bands` clouds, as `sample_body` makes one; every kept voxel or cell is in exactly one.
+    Bands can be empty where HU are heavily tied (see `band_bounds`). In preset `paper`: voxels of the whole volume.
+    """
+    lattice, hu, inside = _cells(volume, settings, progress)
+    return _clouds(lattice, hu, inside, band_bounds(hu, settings, inside), progress)
 
 
 def band_bounds(
@@ -74,26 +85,60 @@ def band_bounds(
     return bounds
 
 
-def sample_bands(volume: Volume, settings: SamplingSettings, *, progress: Progress | None = None) -> list[PointCloud]:
-    """The paper's sampling: the brightest voxels of the whole volume in intensity bands, brightest band first.
+def _cells(
+    volume: Volume, settings: SamplingSettings, progress: Progress | None
+) -> tuple[Lattice, NDArray[np.int16], NDArray[np.bool_] | None]:
+    """The lattice that is sampled, the HU of its cells, and which of them are inside the region (None: all)."""
+    if settings.grid_mm is None:
+        lattice, hu = voxel_lattice(volume.shape, volume.spacing_mm), volume.hu
+    else:
+        lattice = lattice_for(volume, settings.grid_mm)
+        hu = resample_hu(volume, lattice, progress=progress)
+    if settings.region == "volume":
+        return lattice, hu, None
+    if settings.grid_mm == BODY_GRID_MM:
+        return lattice, hu, body_mask_on(hu)
+    coarse = lattice_for(volume, BODY_GRID_MM)
+    body = body_mask_on(resample_hu(volume, coarse, progress=progress))
+    return lattice, hu, _looked_up(body, coarse, lattice)
 
-    Returns exactly `settings.bands` clouds on the voxel lattice, rows in lexicographic order; every kept voxel is in
-    exactly one. Bands can be empty where HU are heavily tied (see `band_bounds`). HU are clipped to HU_WINDOW.
-    """
-    bounds = band_bounds(volume.hu, settings)
-    lattice = voxel_lattice(volume.shape, volume.spacing_mm)
+
+def _looked_up(body: NDArray[np.bool_], coarse: Lattice, lattice: Lattice) -> NDArray[np.bool_]:
+    """Which cells of `lattice` have their centre in a body cell: bool (lattice.shape), x fastest in memory."""
+    picks = []
+    for axis in range(3):
+        centre = (np.arange(lattice.shape[axis]) + 0.5) * lattice.step_mm[axis]
+        picks.append(coarse.cells_of(centre, axis).clip(0, coarse.shape[axis] - 1))
+    inside = np.empty(lattice.shape, np.bool_, order="F")
+    for k, layer in enumerate(picks[2]):
+        inside[:, :, k] = body[:, :, layer][np.ix_(picks[0], picks[1])]
+    return inside
+
+
+def _clouds(
+    lattice: Lattice,
+    hu: NDArray[np.int16],
+    inside: NDArray[np.bool_] | None,
+    bounds: list[tuple[int, int]],
+    progress: Progress | None,
+) -> list[PointCloud]:
+    """One cloud per (lowest, highest) HU, rows in lexicographic order of their cells."""
     rows: list[list[NDArray[np.int32]]] = [[] for _ in bounds]
     values: list[list[NDArray[np.int16]]] = [[] for _ in bounds]
-    slab = 32
-    for x in range(0, volume.shape[0], slab):
+    for x in range(0, hu.shape[0], _SLAB):
         # C order within the slab: np.argwhere then walks it fast and in lexicographic order.
-        hu = np.clip(np.ascontiguousarray(volume.hu[x : x + slab]), *HU_WINDOW)
+        slab = np.clip(np.ascontiguousarray(hu[x : x + _SLAB]), *HU_WINDOW)
+        usable = None
+        if inside is not None:
+            usable = np.ascontiguousarray(inside[x : x + _SLAB]) & (slab >= LOWEST_HU)
         for band, (lowest, highest) in enumerate(bounds):
-            kept = (hu >= lowest) & (hu <= highest)
+            kept = (slab >= lowest) & (slab <= highest)
+            if usable is not None:
+                kept &= usable
             index = np.argwhere(kept).astype(np.int32)
             index[:, 0] += x
             rows[band].append(index)
-            values[band].append(hu[kept])
+            values[band].append(slab[kept])
         if progress is not None:
             progress.check()
     return [PointCloud(lattice, np.concatenate(i), np.concatenate(v)) for i, v in zip(rows, values, strict=True)]
