@@ -67,9 +67,9 @@ def surface_dice(
         return float(not pred.any() and not truth.any())
     window = _window((pred != 0) | (truth != 0))
     area_pred, area_truth = (_surface_area(np.pad(mask[window] != 0, 1), spacing_mm) for mask in (pred, truth))
-    inside = _area_near(area_pred, area_truth, spacing_mm, tolerance_mm)
-    inside += _area_near(area_truth, area_pred, spacing_mm, tolerance_mm)
-    return inside / float(area_pred.sum() + area_truth.sum())
+    outside = _area_beyond(area_pred, area_truth, spacing_mm, tolerance_mm)
+    outside += _area_beyond(area_truth, area_pred, spacing_mm, tolerance_mm)
+    return 1 - outside / float(area_pred.sum(dtype=np.float64) + area_truth.sum(dtype=np.float64))
 
 
 def point_iou(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int) -> list[float]:
@@ -133,9 +133,9 @@ def _surface_area(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArr
     return np.sqrt(area)
 
 
-def _area_near(
+def _area_beyond(
     area: NDArray[np.float32], other: NDArray[np.float32], spacing_mm: Sequence[float], tolerance_mm: float
 ) -> float:
-    """How much of `area` lies within the tolerance of the other surface."""
+    """How much of `area` lies farther than the tolerance from the other surface."""
     distance = ndimage.distance_transform_edt(other == 0, sampling=spacing_mm)
-    return float(area[distance <= tolerance_mm].sum(dtype=np.float64))
+    return float(area[distance > tolerance_mm].sum(dtype=np.float64))
