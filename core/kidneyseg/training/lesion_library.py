@@ -209,13 +209,14 @@ def _case_number(path: Path) -> int:
 
 
 def _read_contrast(path: Path) -> NDArray[np.float32]:
-    rows = []
     with path.open(newline="") as table:
         reader = csv.DictReader(table)
         missing = {"case", *_CSV_COLUMNS} - set(reader.fieldnames or ())
         if missing:
             raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}: expected KiTS23's HU statistics.")
-        for row in reader:
-            if all(row[column] for column in _CSV_COLUMNS):
-                rows.append([int(row["case"].split("_")[-1]), *(float(row[column]) for column in _CSV_COLUMNS)])
+        rows = [
+            [float(row["case"].split("_")[-1]), *(float(row[column]) for column in _CSV_COLUMNS)]
+            for row in reader
+            if all(row[column] for column in _CSV_COLUMNS)
+        ]
     return np.array(rows, dtype=np.float32).reshape(-1, 6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,7 @@ class Host:
         step: coarse cell in voxels along each axis.
         step_mm: the same in mm.
         volume_ml: the kidney's volume.
+        median_hu: the kidney's HU.
     """
 
     frame: KidneyFrame
@@ -63,6 +64,11 @@ class Host:
     step: NDArray[np.int64]
     step_mm: NDArray[np.float64]
     volume_ml: float
+    median_hu: float
+
+    def points_mm(self, cells: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Centres (N, 3) in host mm of coarse cells."""
+        return np.asarray((cells * self.step + self.start + (self.step - 1) / 2.0) * self.step_mm / self.step)
 
     def coarse_index(self, points_mm: NDArray[np.floating]) -> NDArray[np.floating]:
         """Fractional coarse index (..., 3) of host points in mm."""
@@ -82,11 +88,11 @@ def find_hosts(
     if box is None:
         return []
     start = np.array([side.start for side in box])
-    kidney = _block_mean(labels[box] > 0, step) >= 0.5
+    kidney = block_mean(labels[box] > 0, step) >= 0.5
     bodies, count = ndimage.label(kidney)
     cell_ml = float((step * spacing).prod()) / 1000.0
     sizes = np.bincount(bodies.ravel(), minlength=count + 1)[1:] * cell_ml
-    grey = _block_mean(hu[box], step)
+    grey = block_mean(hu[box], step)
     other = None if organs is None else _strided(organs[box], step, grey.shape)
     hosts = []
     for body in np.argsort(-sizes)[:2]:
@@ -98,8 +104,17 @@ def find_hosts(
             frame = KidneyFrame.of(points)
         except QhullError:
             continue
-        host = Host(frame, one, np.zeros(one.shape, np.float32), start, step, step * spacing, float(sizes[body]))
-        occupied = _block_mean(labels[box] == 2, step) > 0.25
+        host = Host(
+            frame=frame,
+            kidney=one,
+            barrier=np.zeros(one.shape, np.float32),
+            start=start,
+            step=step,
+            step_mm=step * spacing,
+            volume_ml=float(sizes[body]),
+            median_hu=float(np.median(grey[one])),
+        )
+        occupied = block_mean(labels[box] == 2, step) > 0.25
         hosts.append(_with_barrier(host, grey, kidney, occupied, other))
     return hosts
 
@@ -118,15 +133,13 @@ def _with_barrier(
     if organs is not None:
         barrier |= (organs > 0) & (organs != 2) & (organs != 3)
     # Sinus fat, pelvis and hilar vessels lie within the hull: tumours do replace those.
-    cells = np.argwhere(barrier)
-    points = (cells * host.step + host.start + (host.step - 1) / 2.0) * host.step_mm / host.step
-    within = host.frame.distance(points) < -1.0
+    box = ndimage.find_objects(host.kidney.view(np.uint8))[0]
+    cells = np.argwhere(barrier[box]) + [side.start for side in box]
+    within = host.frame.distance(host.points_mm(cells)) < -1.0
     barrier[tuple(cells[within].T)] = False
     barrier &= ~near
     barrier |= (kidneys & ~host.kidney) | occupied
-    return Host(
-        host.frame, host.kidney, barrier.astype(np.float32), host.start, host.step, host.step_mm, host.volume_ml
-    )
+    return replace(host, barrier=barrier.astype(np.float32))
 
 
 def place(
@@ -171,7 +184,7 @@ def place(
 def _sites(lesion: Lesion, host: Host, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random points (T, 3) in mm of the kidney's surface, most of them at the source's height on the long axis."""
     rim = np.argwhere(host.kidney & ~ndimage.binary_erosion(host.kidney))
-    points = (rim * host.step + host.start + (host.step - 1) / 2.0) * host.step_mm / host.step
+    points = host.points_mm(rim)
     height = host.frame.along(points)
     source = float(np.clip(lesion.along * rng.choice([-1, 1], p=[0.3, 0.7]), -0.95, 0.95))
     # The hilum lies below the hull: fewer lesions start there.
@@ -213,7 +226,7 @@ def _blocked(points: NDArray[np.float64], host: Host, avoid: tuple[tuple[NDArray
 def _rotation_between(
     source: NDArray[np.float64], target: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A random rotation, half of the time with a reflection, that turns `source` to `target` (within some 10 degrees)."""
+    """A random rotation, every other time with a reflection, that turns `source` to `target` (within some 10°)."""
     tilted = target + rng.normal(0.0, 0.12, 3)
     first, second = _basis(source, rng), _basis(tilted / np.linalg.norm(tilted), rng)
     if rng.random() < 0.5:
@@ -241,7 +254,7 @@ def _bounds(labels: NDArray[np.uint8], margin: NDArray[np.int64]) -> Box | None:
     return sides[0], sides[1], sides[2]
 
 
-def _block_mean(array: NDArray[np.generic], step: NDArray[np.int64]) -> NDArray[np.float32]:
+def block_mean(array: NDArray[np.generic], step: NDArray[np.int64]) -> NDArray[np.float32]:
     """Means over blocks of `step` voxels; an incomplete last block is left out."""
     x, y, z = (size // int(by) for size, by in zip(array.shape, step, strict=True))
     a, b, c = (int(by) for by in step)

@@ -65,7 +65,7 @@ class KidneyFrame:
         """The frame of a kidney given as points (N, 3); N >= 4 and not all in one plane, else scipy's QhullError."""
         points = np.asarray(points_mm, dtype=np.float64)
         hull = spatial.ConvexHull(points)
-        # Triangulated facets of one plane repeat its equation: unique rows make the distance search several times faster.
+        # Triangulated facets of one plane repeat its equation: without repeats the distance search is much faster.
         equations = np.unique(hull.equations.astype(np.float32).round(4), axis=0)
         centre = points.mean(axis=0)
         _, vectors = np.linalg.eigh(np.cov((points - centre).T))
@@ -92,7 +92,7 @@ class KidneyFrame:
         return np.asarray(normal / np.linalg.norm(normal))
 
     def along(self, point_mm: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Position of points (..., 3) on the long axis, -1 lower pole ... 1 upper pole (beyond it for exophytic ones)."""
+        """Position of points (..., 3) on the long axis: -1 lower pole ... 1 upper pole, and beyond."""
         return np.asarray((np.asarray(point_mm) - self.centre) @ self.axis / self.half_length)
 
 
@@ -149,7 +149,7 @@ def _isotropic(part: NDArray[np.bool_], spacing: NDArray[np.float64]) -> tuple[N
     step = voxel_mm / spacing
     size = np.ceil((np.asarray(padded.shape) - 1) / step).astype(int) + 1
     fine = ndimage.affine_transform(distance, step, output_shape=tuple(size), order=1, mode="nearest")
-    # A lesson of lesions one voxel wide: the interpolated distance may never reach 0 there.
+    # In lesions one voxel wide the interpolated distance may never rise above 0.
     mask = fine > min(0.0, float(fine.max()) - 1e-3)
     return crop_to_content(mask, margin=2), voxel_mm
 

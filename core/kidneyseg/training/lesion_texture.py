@@ -26,8 +26,13 @@ def correlated_noise(
     """
     step = np.maximum(scale_mm / spacing / 1.2, 1.0)
     size = [int(np.ceil(n / s)) + 4 for n, s in zip(shape, step, strict=True)]
-    coarse = ndimage.gaussian_filter(rng.standard_normal(size).astype(np.float32), scale_mm / spacing / step)
-    field = ndimage.affine_transform(coarse, 1.0 / step, offset=1.5, output_shape=shape, order=1, mode="nearest")
+    field = rng.standard_normal(size, dtype=np.float32)
+    field = ndimage.gaussian_filter(field, scale_mm / spacing / step)
+    for axis, n in enumerate(shape):
+        position = 1.5 + np.arange(n) / step[axis]
+        before = position.astype(int)
+        share = (position - before).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
+        field = field.take(before, axis) * (1 - share) + field.take(before + 1, axis) * share
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-6), dtype=np.float32)
 
 
@@ -80,53 +85,51 @@ def _with_necrosis(
     return np.asarray(hu + dead * (rng.uniform(*_NECROSIS_HU) - hu), dtype=np.float32)
 
 
-def cyst_hu(shape: tuple[int, ...], median: float) -> NDArray[np.float32]:
-    """A simple cyst's HU: one value, since water has no structure."""
-    return np.full(shape, median, dtype=np.float32)
-
-
 def host_noise(
-    grey: NDArray[np.float32], spacing: NDArray[np.float64], rng: np.random.Generator
+    grey: NDArray[np.float32], spacing: NDArray[np.float64], shape: tuple[int, ...], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """New noise with the strength and the texture of a CT patch's own.
+    """New noise with the strength and the texture that a CT patch has.
 
-    The residual of the patch itself would carry its edges into the lesion as ghosts. Instead its autocovariance is
+    The patch's own residual would carry its edges into the lesion as ghosts. Instead its autocovariance is
     measured where soft tissue is even, and noise with that covariance is drawn.
 
     Args:
-        grey: float32 (X, Y, Z), HU.
+        grey: float32 (X, Y, Z), HU; some 5 cm are enough.
         spacing: voxel edge lengths in mm.
+        shape: of the noise wanted.
+        rng: draws the noise.
 
     Returns:
-        float32 of the same shape, mean about 0.
+        float32 of `shape`, mean about 0.
     """
     rest, even = _residual(grey, spacing)
     count = int(even.sum())
     if count < 50:
-        return rng.normal(0.0, 12.0, grey.shape).astype(np.float32)
+        return rng.normal(0.0, 12.0, shape).astype(np.float32)
     strength = float(1.4826 * np.median(np.abs(rest[even])))
     rest = np.where(even, np.clip(rest, -3.0 * strength, 3.0 * strength), 0.0).astype(np.float32)
-    size = [fft.next_fast_len(n + 2 * _LAGS, real=True) for n in grey.shape]
+    size = [fft.next_fast_len(n + _LAGS, real=True) for n in grey.shape]
     pairs = fft.irfftn(np.abs(fft.rfftn(even.astype(np.float32), size)) ** 2, size)
     covariance = fft.irfftn(np.abs(fft.rfftn(rest, size)) ** 2, size) / np.maximum(pairs, 0.2 * count)
-    for axis, n in enumerate(size):
-        lag = np.minimum(np.arange(n), n - np.arange(n))
-        taper = np.where(lag <= _LAGS, 0.5 + 0.5 * np.cos(np.pi * lag / (_LAGS + 1)), 0.0)
-        covariance *= taper.reshape([-1 if i == axis else 1 for i in range(3)]).astype(np.float32)
-    power = np.clip(fft.rfftn(covariance).real, 0.0, None)
-    white = fft.rfftn(rng.standard_normal(size).astype(np.float32))
-    noise = fft.irfftn(white * np.sqrt(power), size)[tuple(slice(n) for n in grey.shape)]
+    lags = np.arange(-_LAGS, _LAGS + 1)
+    taper = 0.5 + 0.5 * np.cos(np.pi * lags / (_LAGS + 1))
+    covariance = covariance[np.ix_(lags, lags, lags)] * np.einsum("i,j,k->ijk", taper, taper, taper)
+    size = [fft.next_fast_len(max(n, 2 * _LAGS + 1), real=True) for n in shape]
+    kernel = np.zeros(size, dtype=np.float32)
+    kernel[np.ix_(lags, lags, lags)] = covariance
+    power = np.clip(fft.rfftn(kernel).real, 0.0, None)
+    white = fft.rfftn(rng.standard_normal(size, dtype=np.float32))
+    noise = fft.irfftn(white * np.sqrt(power), size)[tuple(slice(n) for n in shape)]
     return np.asarray(noise * (strength / max(float(noise.std()), 1e-6)), dtype=np.float32)
 
 
 def _residual(grey: NDArray[np.float32], spacing: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """What is left of a patch without its smooth part, and where that is noise: in even soft tissue."""
-    sigma = 2.5 / spacing
-    smooth = ndimage.gaussian_filter(grey, 1.2 / spacing)
-    tissue = ndimage.binary_erosion((smooth > _FAT_HU) & (smooth < _BRIGHT_HU), iterations=1)
-    tissue &= (grey > grey.min()) & (grey < grey.max())
-    slope = ndimage.gaussian_gradient_magnitude(grey, sigma)
+    smooth = ndimage.gaussian_filter(grey, 2.0 / spacing)
+    tissue = (smooth > _FAT_HU) & (smooth < _BRIGHT_HU) & (grey > grey.min()) & (grey < grey.max())
+    slope = sum(np.square(slant) for slant in np.gradient(smooth, *spacing))
     even = tissue & (slope <= np.quantile(slope[tissue], 0.5)) if tissue.sum() > 100 else tissue
+    sigma = 2.5 / spacing
     weight = ndimage.gaussian_filter(even.astype(np.float32), sigma)
     mean = ndimage.gaussian_filter(np.where(even, grey, 0.0), sigma) / np.maximum(weight, 1e-3)
     return np.asarray(grey - mean, dtype=np.float32), even
