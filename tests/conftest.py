@@ -15,3 +15,12 @@ def data_dir() -> Path:
     if not (DATA / "btcv").is_dir():
         pytest.skip("no real CTs: ../shared/data is missing")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """SparseConvNet's own inputs and outputs; a test that asks for them is skipped where they are missing."""
+    folder = DATA.parent / "golden"
+    if not folder.is_dir():
+        pytest.skip("no reference outputs: ../shared/golden is missing")
+    return folder

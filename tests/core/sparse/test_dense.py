@@ -1,0 +1,125 @@
+"""Sparse convolutions against dense `conv3d` masked to the active sites: independent of any rulebook."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as dense
+
+from kidneyseg.sparse import SparseUNet, native
+from kidneyseg.sparse.layers import InputLayer, SparseTensor, StridedConv, SubmanifoldConv, TransposedConv
+
+SIZE = 12
+
+
+@pytest.fixture(params=["native", "torch"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "torch":
+        monkeypatch.setattr(native, "serves", lambda _: False)
+    elif not native.available():
+        pytest.skip(native.reason())
+    return str(request.param)
+
+
+def random_sites(batch: int = 2, fill: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
+    """Active sites of a random scene: coords (N, 4) and the dense occupancy (batch, 1, S, S, S)."""
+    generator = torch.Generator().manual_seed(0)
+    occupied = torch.rand(batch, SIZE, SIZE, SIZE, generator=generator) < fill
+    coords = occupied.nonzero()
+    return torch.cat([coords[:, 1:], coords[:, :1]], dim=1), occupied[:, None].float()
+
+
+def scatter(coords: torch.Tensor, features: torch.Tensor, size: int = SIZE) -> torch.Tensor:
+    """Features (N, C) at coords as a dense (batch, C, S, S, S)."""
+    x, y, z, b = coords.unbind(1)
+    grid = features.new_zeros(int(b.max()) + 1, size, size, size, features.shape[1])
+    return grid.index_put((b, x, y, z), features).permute(0, 4, 1, 2, 3)
+
+
+def gather(grid: torch.Tensor, coords: torch.Tensor) -> torch.Tensor:
+    x, y, z, b = coords.unbind(1)
+    return grid.permute(0, 2, 3, 4, 1)[b, x, y, z]
+
+
+def conv3d_weight(weight: torch.Tensor, size: int) -> torch.Tensor:
+    """(K, 1, in, out), first coordinate slowest -> torch's (out, in, X, Y, Z)."""
+    return weight[:, 0].permute(2, 1, 0).unflatten(2, (size, size, size))
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_submanifold_is_masked_conv3d(kernels: str, size: int) -> None:
+    coords, _ = random_sites()
+    features = torch.randn(len(coords), 5, requires_grad=True)
+    layer = SubmanifoldConv(5, 7, size)
+    x, _ = InputLayer()(coords, features)
+    expected = gather(
+        dense.conv3d(scatter(coords, features), conv3d_weight(layer.weight, size), padding=size // 2), coords
+    )
+    check_equal(layer(x).features, expected, [features, layer.weight])
+
+
+def test_strided_is_conv3d_at_stride_2(kernels: str) -> None:
+    coords, _ = random_sites(fill=0.05)
+    features = torch.randn(len(coords), 5, requires_grad=True)
+    layer = StridedConv(5, 7)
+    x, _ = InputLayer()(coords, features)
+    y = layer(x)
+    assert torch.equal(y.level.coords, unique_rows(torch.cat([coords[:, :3] // 2, coords[:, 3:]], dim=1)))
+    grid = dense.conv3d(scatter(coords, features), conv3d_weight(layer.weight, 2), stride=2)
+    check_equal(y.features, gather(grid, y.level.coords), [features, layer.weight])
+
+
+def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: str) -> None:
+    coords, _ = random_sites(fill=0.05)
+    x, _ = InputLayer()(coords, torch.zeros(len(coords), 1))
+    coarse = x.level.down().coarse
+    features = torch.randn(len(coarse), 5, requires_grad=True)
+    layer = TransposedConv(5, 7)
+    weight = layer.weight[:, 0].permute(1, 2, 0).unflatten(2, (2, 2, 2))
+    grid = dense.conv_transpose3d(scatter(coarse.coords, features, SIZE // 2), weight, stride=2)
+    y = layer(SparseTensor(features, coarse), x.level)
+    check_equal(y.features, gather(grid, x.level.coords), [features, layer.weight])
+
+
+def unique_rows(coords: torch.Tensor) -> torch.Tensor:
+    """Distinct rows, sorted by batch, x, y, z."""
+    return torch.unique(coords[:, [3, 0, 1, 2]], dim=0)[:, [1, 2, 3, 0]]
+
+
+def check_equal(ours: torch.Tensor, expected: torch.Tensor, leaves: list[torch.Tensor]) -> None:
+    """Values and the gradients of a random linear functional of them agree."""
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+    direction = torch.randn_like(expected)
+    mine = torch.autograd.grad(ours, leaves, direction)
+    theirs = torch.autograd.grad(expected, leaves, direction)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_network_does_not_depend_on_the_order_of_points(kernels: str, residual: bool) -> None:
+    torch.manual_seed(0)
+    network = SparseUNet(2, 3, [4, 8, 12], residual=residual).eval()
+    coords, _ = random_sites()
+    features = torch.randn(len(coords), 2)
+    order = torch.randperm(len(coords))
+    torch.testing.assert_close(network(coords[order], features[order]), network(coords, features)[order])
+
+
+def test_native_and_torch_networks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not native.available():
+        pytest.skip(native.reason())
+    torch.manual_seed(0)
+    network = SparseUNet(1, 2, [16, 32, 48], residual=True)
+    coords, _ = random_sites()
+    features = torch.randn(len(coords), 1)
+    outcomes = []
+    for served in (True, False):
+        if not served:
+            monkeypatch.setattr(native, "serves", lambda _: False)
+        network.zero_grad()
+        logits = network(coords, features)
+        logits.square().sum().backward()
+        outcomes.append([logits.detach(), *(p.grad.clone() for p in network.parameters())])
+    for ours, theirs in zip(*outcomes, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
