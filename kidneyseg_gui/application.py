@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 from kidneyseg_gui.logs import catch_errors, start_log
 from kidneyseg_gui.look import dress
 from kidneyseg_gui.main_window import MainWindow
+from kidneyseg_gui.mend import keep_true_alive
 
 log = logging.getLogger(__name__)
 _NO_3D = "The 3-D view is not available here.\nEverything else works without it."
@@ -47,6 +48,7 @@ def run(ct: Path | None) -> int:
     """Show the window, with `ct` or the sample case. Returns the exit status."""
     began = time.monotonic()
     os.environ.setdefault("QT_API", "pyside6")
+    keep_true_alive()
     _choose_surface()
     application = QApplication.instance() or QApplication(["kidneyseg-gui"])
     QGuiApplication.setDesktopFileName("kidneyseg")

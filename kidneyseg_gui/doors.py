@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QStandardPaths
-
 if TYPE_CHECKING:
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.progress import Progress
@@ -28,7 +26,7 @@ def _load(path: Path) -> Volume:
 def _sample() -> Path:
     from kidneyseg.imaging.phantom import sample_case
 
-    return sample_case(Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.CacheLocation)))
+    return sample_case()
 
 
 def _pipeline(volume: Volume, device: str) -> Any:
@@ -50,7 +48,8 @@ def _scene(result: Any, volume: Volume, progress: Progress) -> Any:
 
 
 def _warm_up() -> None:
-    import kidneyseg.pipeline  # noqa: F401 - imported for the time it takes
+    import kidneyseg.export
+    import kidneyseg.pipeline  # noqa: F401 - both imported for the time it takes
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import platformdirs
 from PySide6.QtCore import QMimeData, QStandardPaths
 
 from kidneyseg_gui.case import Case
@@ -33,9 +34,9 @@ def proposed_mask(case: Case) -> Path:
     name = "CT" if volume is None else volume.name
     for suffix in (".gz", ".nii"):
         name = name.removesuffix(suffix)
-    cache = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.CacheLocation)
+    cache = platformdirs.user_cache_path("kidneyseg", appauthor=False).resolve()  # where the sample case lives
     folder = None if volume is None or volume.path is None else Path(volume.path).resolve().parent
-    if folder is None or not os.access(folder, os.W_OK) or folder == Path(cache).resolve():
+    if folder is None or not os.access(folder, os.W_OK) or cache in folder.parents:
         folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation))
         folder = folder if folder.is_dir() else Path.home()
     return folder / f"{name}_mask.nii.gz"

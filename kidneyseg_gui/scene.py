@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # of kidneys takes some 30 ms.
 _SURFACE_MM = 1.5
 _PAD_MM = 6.0
+_MOST_TUMOURS = 50
 _LARGEST_CLOUD = 1_000_000
 
 
@@ -34,12 +35,14 @@ class Scene:
         clouds: "sampled", "kidney", "objects" to {label: float32 (N, 3) points in mm, shuffled}, so that the first
             n of them are a fair sample.
         surfaces: label to a pyvista.PolyData with normals.
-        size_mm: edges of the volume's box.
+        tumours: the voxel in the middle of each tumour, largest tumour first, as in the findings.
+        result: what all this was made from.
     """
 
     clouds: dict[str, dict[int, NDArray[np.float32]]]
     surfaces: dict[int, Any]
-    size_mm: tuple[float, float, float]
+    tumours: tuple[tuple[int, int, int], ...]
+    result: Any
 
 
 def build_scene(result: Any, volume: Volume, progress: Progress) -> Scene:
@@ -54,8 +57,7 @@ def build_scene(result: Any, volume: Volume, progress: Progress) -> Scene:
         surface = _surface(inside(result.mask), volume.spacing_mm)
         if surface is not None:
             surfaces[label] = surface
-    x, y, z = (n * step for n, step in zip(volume.shape, volume.spacing_mm, strict=True))
-    return Scene(clouds, surfaces, (x, y, z))
+    return Scene(clouds, surfaces, _middles(result.mask == TUMOUR), result)
 
 
 def _split(cloud: PointCloud | None) -> dict[int, NDArray[np.float32]]:
@@ -86,6 +88,18 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
     grid.point_data["inside"] = field.ravel(order="F")
     surface = grid.contour([0.5], scalars="inside", method="flying_edges", compute_normals=True, compute_scalars=False)
     return surface if surface.n_points else None
+
+
+def _middles(inside: NDArray[np.bool_]) -> tuple[tuple[int, int, int], ...]:
+    """The middle of each connected component, largest first."""
+    box = _box(inside)
+    if box is None:
+        return ()
+    parts, _count = ndimage.label(inside[box], structure=np.ones((3, 3, 3)))
+    sizes = np.bincount(parts.ravel())[1:]
+    order = np.argsort(-sizes, kind="stable") + 1
+    found = np.array(ndimage.center_of_mass(parts > 0, parts, order[:_MOST_TUMOURS])) + [piece.start for piece in box]
+    return tuple((round(x), round(y), round(z)) for x, y, z in found)
 
 
 def _box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from PySide6.QtCore import Qt
@@ -51,6 +52,7 @@ class FindingsPanel(Section):
         self.body.addWidget(self.table)
         self.body.addWidget(self.empty)
         case.result_changed.connect(self._show)
+        case.scene_changed.connect(self._show)
         self._show()
 
     def copy_table(self) -> None:
@@ -62,12 +64,14 @@ class FindingsPanel(Section):
         if result is None:
             return []
         rows = [
-            (("Kidney", kidney.side.capitalize(), f"{kidney.ml:.1f} mL", ""), _centre(kidney))
+            (("Kidney", kidney.side.capitalize(), f"{kidney.ml:.1f} mL", ""), None)
             for kidney in result.findings.kidneys
         ]
-        for tumour in result.findings.tumours:
+        scene, tumours = self._case.scene, result.findings.tumours
+        middles = scene.tumours[: len(tumours)] if scene is not None and scene.result is result else ()
+        for tumour, middle in zip_longest(tumours, middles):
             texts = ("Tumour", tumour.side.capitalize(), f"{tumour.ml:.1f} mL", f"{tumour.longest_mm:.0f} mm")
-            rows.append((texts, _centre(tumour)))
+            rows.append((texts, middle))
         return rows
 
     def _show(self) -> None:
@@ -94,8 +98,4 @@ class FindingsPanel(Section):
     def _on_click(self, item: QTableWidgetItem) -> None:
         centre = item.data(Qt.ItemDataRole.UserRole)
         if centre is not None:
-            self._case.set_crosshair((round(centre[0]), round(centre[1]), round(centre[2])))
-
-
-def _centre(finding: Any) -> Any:
-    return getattr(finding, "centre_voxel", None)
+            self._case.set_crosshair(centre)

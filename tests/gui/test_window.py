@@ -1,0 +1,450 @@
+"""The window as a whole, over a fake engine: opening, dropping, segmenting, cancelling, exporting, closing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from conftest import Bench
+from fakes import make_volume
+from kidneyseg.errors import OutputError
+from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication
+from PySide6.QtWidgets import QApplication, QLabel
+
+from kidneyseg_gui.main_window import DISCLAIMER
+
+MakeBench = Callable[..., Bench]
+
+
+def mime_of(*paths: Path) -> QMimeData:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return mime
+
+
+def hold_over(bench: Bench, mime: QMimeData) -> QDragEnterEvent:
+    event = QDragEnterEvent(
+        QPointF(90, 90), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    QApplication.sendEvent(bench.window, event)
+    return event
+
+
+def let_go(bench: Bench, mime: QMimeData) -> None:
+    hold_over(bench, mime)  # Qt sends a drop to whoever took the drag
+    event = QDropEvent(
+        QPointF(90, 90), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    QApplication.sendEvent(bench.window, event)
+
+
+# Opening
+
+
+def test_opening_shows_the_case(bench: Bench):
+    path = bench.open("case_00007.nii.gz")
+    assert bench.window.windowTitle().startswith("case_00007")
+    assert bench.case.volume.shape == (48, 40, 24)
+    assert bench.window.options.recent == [path.resolve()]
+    assert bench.cloud.box == (96.0, 80.0, 120.0)
+
+
+def test_a_dropped_ct_opens_after_a_highlight(bench: Bench):
+    path = bench.file("dropped.nii.gz")
+    mime = mime_of(path)
+    assert hold_over(bench, mime).isAccepted()
+    assert bench.window._drop_zone.isVisible()
+    with bench.qtbot.waitSignal(bench.case.volume_changed, timeout=5000):
+        let_go(bench, mime)
+    assert not bench.window._drop_zone.isVisible()
+    assert bench.case.volume.name == "dropped"
+
+
+def test_the_highlight_goes_when_the_file_is_taken_away(bench: Bench):
+    mime = mime_of(bench.file())
+    hold_over(bench, mime)
+    QApplication.sendEvent(bench.window, QDragLeaveEvent())
+    assert not bench.window._drop_zone.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a.nii.gz", "b.nii.gz"], "one CT"),
+        (["report.pdf"], "report.pdf is not a NIfTI file"),
+        (["scan.dcm"], "scan.dcm is not a NIfTI file"),
+    ],
+)
+def test_a_drop_that_does_not_fit_is_answered_in_one_sentence(bench: Bench, names: list[str], words: str):
+    bench.open("first.nii")
+    let_go(bench, mime_of(*(bench.file(name) for name in names)))
+    assert words in bench.said()
+    assert bench.case.volume.name == "first"
+
+
+def test_a_dropped_folder_and_dropped_text_are_answered(bench: Bench):
+    let_go(bench, mime_of(bench.folder))
+    assert "is a folder" in bench.said()
+    text = QMimeData()
+    text.setText("hello")
+    assert not hold_over(bench, text).isAccepted()
+
+
+def test_a_bad_file_leaves_the_open_case_as_it_was(bench: Bench):
+    bench.open("first.nii")
+    bench.segment()
+    result = bench.case.result
+    bench.window.conductor.open(bench.file("broken.nii.gz", b"bad"))
+    bench.idle()
+    assert "broken.nii.gz is not a NIfTI file" in bench.said()
+    assert bench.case.volume.name == "first"
+    assert bench.case.result is result
+
+
+def test_a_missing_recent_file_says_so_and_is_forgotten(bench: Bench):
+    path = bench.open()
+    path.unlink()
+    bench.window.conductor.open(path.resolve())
+    assert "not there any more" in bench.said()
+    assert bench.window.options.recent == []
+
+
+def test_an_uncalibrated_image_opens_with_a_warning(bench: Bench):
+    bench.fake.volumes["grey.nii"] = make_volume(calibrated=False)
+    bench.open("grey.nii")
+    assert "not calibrated in HU" in bench.said()
+    bench.open("case.nii")
+    assert "calibrated" not in bench.said()
+
+
+def test_an_unexpected_error_is_one_sentence(make_bench: MakeBench):
+    bench = make_bench()
+    bench.fake.volumes["x.nii"] = None  # makes the fake loader fail in a way that nobody foresaw
+    bench.window.conductor.open(bench.file("x.nii"))
+    bench.idle()
+    assert "TypeError" in bench.said()
+    assert "Traceback" not in bench.said()
+
+
+# Segmenting
+
+
+def test_segmenting_shows_mask_findings_and_scene(bench: Bench):
+    bench.open()
+    bench.segment()
+    assert set(bench.case.mask.ravel()) == {0, 1, 2}
+    table = bench.window.findings.table
+    assert [table.item(row, 0).text() for row in range(table.rowCount())] == ["Kidney", "Kidney", "Tumour"]
+    assert table.item(2, 3).text() == "21 mm"
+    scene, shown, colours = bench.cloud.shown
+    assert shown == "surface"
+    assert set(scene.surfaces) == {1, 2}
+    assert set(colours) == {0, 1, 2}
+    assert bench.window.isWindowModified()
+    assert bench.window.actions_.export.isEnabled()
+
+
+def test_a_click_on_a_tumour_takes_the_crosshair_there(bench: Bench):
+    bench.open()
+    bench.segment()
+    table = bench.window.findings.table
+    table.itemClicked.emit(table.item(2, 0))
+    assert bench.case.mask[bench.case.crosshair] == 2
+
+
+def test_the_findings_can_be_copied(bench: Bench):
+    bench.open()
+    bench.segment()
+    bench.window.findings.copy_table()
+    lines = QGuiApplication.clipboard().text().splitlines()
+    assert len(lines) == 3
+    assert lines[0].split("\t")[:2] == ["Kidney", "Right"]
+
+
+def test_notes_of_the_result_are_shown(make_bench: MakeBench):
+    bench = make_bench(notes=("No kidneys were found on this CT.",))
+    bench.open()
+    bench.segment()
+    assert "No kidneys were found" in bench.said()
+
+
+def test_progress_shows_stage_percent_and_time_left(make_bench: MakeBench):
+    bench = make_bench(seconds=2.5)
+    bench.open()
+    bench.window.conductor.segment()
+    panel = bench.window.run_panel
+    assert panel.button.text() == "Cancel"
+    bench.qtbot.waitUntil(lambda: "%" in panel.stage.text() and "left" in panel.left.text(), timeout=5000)
+    assert panel.bar.value() > 0
+    bench.idle()
+    assert panel.button.text() == "Segment"
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["listening", "deaf"])
+def test_cancel_answers_within_a_second_and_keeps_the_result(make_bench: MakeBench, deaf: bool):
+    bench = make_bench()
+    bench.open()
+    bench.segment()
+    before = bench.case.result
+    bench.fake.pipelines[-1].seconds, bench.fake.pipelines[-1].deaf = 3.0, deaf
+    bench.case.set_settings(bench.case.settings.with_(sampling={"kept_percent": 12.0}))
+    bench.window.conductor.segment()
+    bench.qtbot.wait(150)
+    began = time.monotonic()
+    with bench.qtbot.waitSignal(bench.engine.cancelled, timeout=5000):
+        bench.window.run_panel.button.click()
+    assert time.monotonic() - began < 1.0
+    assert "cancelled" in bench.said()
+    assert bench.case.result is before
+    assert not bench.engine.busy
+    if deaf:  # what the abandoned run still brings is dropped
+        bench.qtbot.wait(3300)
+        assert bench.case.result is before
+
+
+def test_the_window_stays_alive_while_the_engine_works(make_bench: MakeBench):
+    bench = make_bench(seconds=1.5)
+    bench.open()
+    beats: list[float] = []
+    pulse = QTimer(interval=10)
+    pulse.timeout.connect(lambda: beats.append(time.perf_counter()))
+    bench.window.conductor.segment()
+    bench.qtbot.wait(100)
+    pulse.start()
+    bench.qtbot.wait(1200)
+    pulse.stop()
+    gaps = sorted(b - a for a, b in pairwise(beats))
+    # A busy machine may hold up single beats; a window that waits for its engine would miss nearly all of them.
+    assert gaps[len(gaps) * 9 // 10] < 0.1
+
+
+# Settings
+
+
+def test_fields_write_settings_and_show_them(bench: Bench):
+    panel, case = bench.window.parameters, bench.case
+    panel.kept.setValue(42)
+    panel.eps.setValue(7.5)
+    panel.auto.setChecked(True)
+    panel.fill.setCurrentIndex(panel.fill.findData("hull"))
+    panel.fill.activated.emit(panel.fill.currentIndex())
+    assert case.settings.sampling.kept_percent == 42
+    assert case.settings.clusters.eps_mm == 7.5
+    assert case.settings.clusters.min_samples is None
+    assert case.settings.fill.method == "hull"
+    assert not panel.closing.isEnabled()
+    assert panel.kept_slider.value() == 42
+    panel.preset.setCurrentIndex(panel.preset.findData("paper"))
+    panel.preset.activated.emit(panel.preset.currentIndex())
+    assert case.settings.preset == "paper"
+    assert panel.kept.value() == round(case.settings.sampling.kept_percent)
+
+
+def test_a_changed_fill_updates_the_mask_without_a_network(bench: Bench):
+    bench.open()
+    bench.segment()
+    pipeline = bench.fake.pipelines[0]
+    filled = int((bench.case.mask > 0).sum())
+    with bench.qtbot.waitSignal(bench.case.result_changed, timeout=2000):
+        bench.case.set_settings(bench.case.settings.with_(fill={"method": "hull"}))
+    assert int((bench.case.mask > 0).sum()) < filled
+    assert pipeline.network_runs == 1
+    assert len(bench.fake.pipelines) == 1
+
+
+def test_quick_changes_are_gathered_into_one_update(bench: Bench):
+    bench.open()
+    bench.segment()
+    for eps in (6, 7, 8, 9, 10):
+        bench.window.parameters.eps.setValue(eps)
+    with bench.qtbot.waitSignal(bench.case.result_changed, timeout=2000):
+        pass
+    assert [run.clusters.eps_mm for run in bench.fake.pipelines[0].runs[1:]] == [10]
+
+
+def test_a_network_setting_asks_for_a_new_segmentation_and_starts_none(bench: Bench):
+    bench.open()
+    bench.segment()
+    bench.window.parameters.kept.setValue(33)
+    bench.qtbot.wait(500)
+    assert len(bench.fake.pipelines[0].runs) == 1
+    assert bench.window.run_panel.button.text() == "Segment again"
+    bench.window.parameters.eps.setValue(9)  # still updates, with the networks' settings of the result
+    with bench.qtbot.waitSignal(bench.case.result_changed, timeout=2000):
+        pass
+    assert bench.fake.pipelines[0].network_runs == 1
+    bench.segment()
+    assert bench.fake.pipelines[0].network_runs == 2
+    assert bench.window.run_panel.button.text() == "Segment"
+
+
+def test_a_change_during_a_run_is_caught_up_with(make_bench: MakeBench):
+    bench = make_bench(seconds=0.6)
+    bench.open()
+    bench.window.conductor.segment()
+    bench.qtbot.wait(50)
+    bench.case.set_settings(bench.case.settings.with_(fill={"closing_mm": 5.0}))
+    bench.qtbot.waitUntil(
+        lambda: bench.case.result is not None and bench.case.result.settings.fill.closing_mm == 5.0, timeout=5000
+    )
+    assert bench.fake.pipelines[0].network_runs == 1
+
+
+# The 3-D pane
+
+
+def test_the_3d_pane_follows_its_buttons_and_the_labels(bench: Bench):
+    bench.open()
+    bench.segment()
+    bench.window.quad.cloud.buttons["objects"].click()
+    assert bench.cloud.shown[1] == "objects"
+    assert set(bench.cloud.shown[0].clouds["objects"]) == {1, 2}
+    bench.case.set_overlay(bench.case.overlay.with_label(2, visible=False))
+    assert 2 not in bench.cloud.shown[2]
+    bench.case.set_crosshair((1, 2, 3))
+    bench.qtbot.waitUntil(lambda: bench.cloud.crosshair == (3.0, 5.0, 17.5), timeout=1000)
+
+
+def test_surfaces_lie_where_the_mask_lies(bench: Bench):
+    bench.open()
+    bench.segment()
+    low_high = bench.case.scene.surfaces[1].bounds
+    filled = (bench.case.mask > 0).nonzero()
+    for axis, step in enumerate(bench.case.volume.spacing_mm):
+        assert low_high[2 * axis] == pytest.approx(filled[axis].min() * step, abs=2.5)
+        assert low_high[2 * axis + 1] == pytest.approx((filled[axis].max() + 1) * step, abs=2.5)
+
+
+# Exporting
+
+
+def test_export_proposes_a_name_writes_and_says_where(bench: Bench):
+    bench.open("case_7.nii.gz")
+    bench.segment()
+    target = bench.folder / "mask.nii.gz"
+    bench.answers.path = target
+    with bench.qtbot.waitSignal(bench.engine.exported, timeout=5000):
+        bench.window.actions_.export.trigger()
+    assert bench.answers.proposed == bench.folder / "case_7_mask.nii.gz"
+    assert target.read_bytes() == b"mask"
+    assert str(target) in bench.said()
+    assert not bench.window.isWindowModified()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OutputError("The disk is full."), "The disk is full."),
+        (PermissionError(13, "Permission denied", "/x/mask.nii.gz"), "Permission denied: /x/mask.nii.gz"),
+    ],
+)
+def test_an_export_that_fails_says_why_and_stays_unsaved(bench: Bench, error: Exception, words: str):
+    bench.open()
+    bench.segment()
+
+    def fail(*_args: object) -> None:
+        raise error
+
+    bench.engine._doors = replace(bench.engine._doors, export=fail)
+    bench.answers.path = bench.folder / "mask.nii.gz"
+    bench.window.conductor.ask_export()
+    bench.idle()
+    assert "not saved" in bench.said()
+    assert words in bench.said()
+    assert bench.case.dirty
+
+
+def test_nothing_is_exported_before_a_result(bench: Bench):
+    bench.open()
+    assert not bench.window.actions_.export.isEnabled()
+
+
+# Leaving
+
+
+def test_closing_asks_for_an_unsaved_mask(bench: Bench):
+    bench.open()
+    bench.segment()
+    bench.answers.go_on = False
+    assert not bench.window.close()
+    assert "not been exported" in bench.answers.asked[-1]
+    bench.answers.go_on = True
+    assert bench.window.close()
+
+
+def test_closing_asks_while_work_runs_and_then_stops_it(make_bench: MakeBench):
+    bench = make_bench(seconds=5)
+    bench.open()
+    bench.window.conductor.segment()
+    bench.qtbot.wait(100)
+    began = time.monotonic()
+    assert bench.window.close()
+    assert "still running" in bench.answers.asked[-1]
+    assert time.monotonic() - began < 2
+
+
+def test_opening_another_ct_asks_for_an_unsaved_mask(bench: Bench):
+    bench.open("first.nii")
+    bench.segment()
+    bench.answers.go_on = False
+    bench.window.conductor.open(bench.file("second.nii"))
+    assert bench.answers.asked
+    assert bench.case.volume.name == "first"
+    assert not bench.engine.busy
+
+
+def test_options_survive_a_restart(make_bench: MakeBench):
+    first = make_bench()
+    first.case.set_window(1500, 300)
+    first.case.set_overlay(replace(first.case.overlay, opacity=0.7, outlined=False).with_label(2, visible=False))
+    first.case.set_display(radiological=False)
+    first.case.set_settings(first.case.settings.with_(clusters={"eps_mm": 8.0}))
+    first.window.close()
+    second = make_bench()
+    assert second.case.window == (1500, 300)
+    assert second.case.overlay == first.case.overlay
+    assert not second.case.display.radiological
+    assert second.case.settings.clusters.eps_mm == 8.0
+
+
+def test_spoiled_options_do_no_harm(make_bench: MakeBench):
+    first = make_bench()
+    first.window.close()
+    for key in ("window", "overlay", "display", "settings", "device"):
+        first.store.setValue(f"case/{key}", '{"eps": [')
+    first.store.setValue("recent", "7")
+    first.store.sync()
+    second = make_bench()
+    assert second.case.window == (350, 40)
+    assert second.window.options.recent == []
+
+
+# Keys and words
+
+
+def test_keys_set_window_overlay_and_layout(bench: Bench):
+    bench.open()
+    for key, check in (
+        (Qt.Key.Key_6, lambda: bench.case.window == (1500, 300)),
+        (Qt.Key.Key_O, lambda: not bench.case.overlay.shown),
+        (Qt.Key.Key_X, lambda: not bench.case.display.crosshair),
+    ):
+        bench.qtbot.keyClick(bench.window.quad.slices[0].slices, key)
+        assert check()
+
+
+def test_it_says_once_that_it_is_no_medical_device(bench: Bench):
+    texts = [label.text() for label in bench.window.findChildren(QLabel)]
+    assert [text for text in texts if "medical" in text.lower()] == [DISCLAIMER]
+
+
+def test_shortcuts_and_about_open(bench: Bench):
+    bench.window.actions_.help.trigger()
+    dialog = bench.window.findChildren(QApplication.activeModalWidget().__class__)[0]
+    assert "Shortcuts" in dialog.windowTitle()
+    dialog.close()
