@@ -25,11 +25,25 @@ struct Entry {
     int32_t out;
 };
 
+// All the entries of a tile for offsets first ... first + length - 1 of the filter; padded to whole micro-kernels with
+// entries that read an honest row and write the row after the tile's last.
+struct Batch {
+    int32_t first, length;
+    int64_t count;  // without the padding
+    const Entry* entries;
+};
+
+// What a tile of output rows needs, in the order in which it is added up.
+struct Tile {
+    const Batch* batches;
+    int64_t count;
+};
+
 // The first segment in the activity pattern of a run of offsets.
 struct Segment {
     uint8_t list;   // which of the run's lists; its last list swallows rows without a neighbour
     uint8_t first;  // its first offset in the run
-    uint8_t more;   // nonzero where further segments follow, as the code that remains
+    uint8_t more;   // nonzero where further segments follow
 };
 
 constexpr int kLongestRun = 5;
@@ -43,51 +57,43 @@ struct Runs {
     Segment first[1 << (2 * kLongestRun - 1)]; // by code: activity bits, then bits for "the next row follows"
 };
 
-struct Scratch {
-    Entry* entries;   // a list after the other, `capacity` apart
-    int32_t* counts;  // per list
-    float* tile;      // (tile rows + 1, padded channels); the last row takes what nobody wants
-    const float** pointers;
+// A worker's lists while it reads a table, `capacity` entries apart.
+struct Lists {
+    Entry* entries;
+    int32_t* counts;
     int64_t capacity;
 };
 
-// out[i] = sum_k x[table[i, k]] @ weight[k]; or, with parent and slot, out[i] = x[parent[i]] @ weight[slot[i]].
+// out[i] = sum over the batches' entries of x[in ...] @ weight[first ...].
 struct Conv {
     const float* x;
     int64_t x_stride;
-    const int32_t* table;
-    int64_t table_size;
-    const int32_t* parent;
-    const int32_t* slot;
-    const Runs* runs;
     int filter;
     int64_t in_channels, out_channels, padded_channels;
     const float* packed;  // weights, a panel of columns after the other, each (filter * in_channels, panel width)
-    int64_t rows, tile_rows;
+    int64_t tile_rows;
     const Output* outputs;
     int output_count;
 };
 
-// part[k] = sum over rows of x[table[i, k]]^T grad[i].
+// sums[k] += sum over the batches' entries of x[in]^T grad[out].
 struct WeightGrad {
     const float* x;
-    const int32_t* table;
-    int64_t table_size;
     const float* grad;
-    const Runs* runs;
-    int filter;
     int64_t in_channels, out_channels, padded_channels;
-    int64_t tile_rows;
 };
 
 // The kernels of one instruction set.
 struct Kernels {
     const char* name;
     int vector;  // floats in a vector
-    int panel;   // columns that a full micro-kernel computes
+    int rows;    // rows that a micro-kernel takes at once
     void (*pack)(const float* weight, const int64_t* strides, int filter, int64_t in, int64_t out, float* packed);
-    void (*conv_tile)(const Conv& conv, Scratch& scratch, int64_t tile);
-    void (*weight_grad_rows)(const WeightGrad& job, Scratch& scratch, int64_t begin, int64_t end, int first_run,
-                             int last_run, float* part);
+    // Lists rows begin ... end of a table (of `size` entries in all).
+    void (*list)(const int32_t* table, int64_t size, const Runs& runs, int64_t begin, int64_t end, const Lists& lists);
+    // Rows begin ... end of the output; `sums` holds (tile_rows + 1, padded_channels).
+    void (*conv)(const Conv& conv, const Tile& tile, int64_t begin, int64_t end, float* sums);
+    // Batches of the offsets first ... last of a tile that begins at row `begin`.
+    void (*weight_grad)(const WeightGrad& job, const Tile& tile, int64_t begin, int first, int last, float* sums);
     void (*affine)(const float* in, int64_t in_stride, int64_t rows, int64_t channels, const Output& out);
 };

@@ -4,7 +4,7 @@
 // takes ROWS input rows where they lie, a panel of the weights, and adds to ROWS rows of the tile.
 
 constexpr int WIDTH = sizeof(V) / sizeof(float);
-constexpr int PANEL = 2 * WIDTH;
+constexpr int PANEL = 2 * WIDTH;  // columns that a full micro-kernel computes
 typedef V Loose __attribute__((aligned(4), may_alias));
 
 static inline V load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
@@ -49,45 +49,53 @@ static inline void row_bits(const int32_t* row, int count, uint64_t& active, uin
 }
 #endif
 
-static void list_segments(const int32_t* table, int64_t table_size, int filter, const Runs& runs, bool join,
-                          int64_t begin, int64_t end, int first_run, int last_run, Scratch& scratch) {
-    const int length = runs.length, lists = runs.lists;
-    const int runs_at_once = 63 / length;
-    const unsigned active_mask = (1u << length) - 1, joined_mask = (1u << (length - 1)) - 1;
-    for (int i = 0; i < runs.count * lists; ++i) scratch.counts[i] = 0;
-    for (int from = first_run; from < last_run; from += runs_at_once) {
-        const int to = from + runs_at_once < last_run ? from + runs_at_once : last_run;
+template <int LENGTH>
+static void list_runs(const int32_t* table, int64_t size, const Runs& runs, int64_t begin, int64_t end,
+                      const Lists& lists) {
+    constexpr int LISTS = LENGTH * LENGTH + 1, AT_ONCE = 63 / LENGTH;
+    constexpr unsigned ACTIVE = (1u << LENGTH) - 1, JOINED = (1u << (LENGTH - 1)) - 1;
+    const int filter = runs.count * LENGTH;
+    for (int i = 0; i < runs.count * LISTS; ++i) lists.counts[i] = 0;
+    for (int from = 0; from < runs.count; from += AT_ONCE) {
+        const int count = runs.count - from < AT_ONCE ? runs.count - from : AT_ONCE;
         for (int64_t i = begin; i < end; ++i) {
-            const int32_t* row = table + i * filter + from * length;
+            const int32_t* row = table + i * filter + from * LENGTH;
             uint64_t active, joined;
-            if (row - table + (to - from) * length + BITS_READ_AHEAD <= table_size)
-                row_bits(row, (to - from) * length, active, joined);
+            if (row - table + count * LENGTH + BITS_READ_AHEAD <= size)
+                row_bits(row, count * LENGTH, active, joined);
             else
-                row_bits_scalar(row, (to - from) * length, active, joined);
-            if (!join) joined = 0;
-            int32_t* count = scratch.counts + from * lists;
-            Entry* entries = scratch.entries + from * lists * scratch.capacity;
-            for (int run = from; run < to; ++run) {
-                unsigned code = unsigned(active & active_mask) | unsigned(joined & joined_mask) << length;
-                const Segment* segment = &runs.first[code];
-                entries[segment->list * scratch.capacity + count[segment->list]++] = {row[segment->first],
-                                                                                        int32_t(i - begin)};
-                while (segment->more) {
+                row_bits_scalar(row, count * LENGTH, active, joined);
+            int32_t* counts = lists.counts + from * LISTS;
+            Entry* entries = lists.entries + from * LISTS * lists.capacity;
+            const int32_t out = int32_t(i - begin);
+            for (int run = 0; run < count; ++run) {
+                unsigned code = (unsigned(active) & ACTIVE) | (unsigned(joined) & JOINED) << LENGTH;
+                Segment segment = runs.first[code];
+                entries[segment.list * lists.capacity + counts[segment.list]++] = {row[segment.first], out};
+                while (__builtin_expect(segment.more, 0)) {
                     code = runs.rest[code];
-                    segment = &runs.first[code];
-                    entries[segment->list * scratch.capacity + count[segment->list]++] = {row[segment->first],
-                                                                                            int32_t(i - begin)};
+                    segment = runs.first[code];
+                    entries[segment.list * lists.capacity + counts[segment.list]++] = {row[segment.first], out};
                 }
-                active >>= length, joined >>= length;
-                row += length, count += lists, entries += lists * scratch.capacity;
+                active >>= LENGTH, joined >>= LENGTH;
+                row += LENGTH, counts += LISTS, entries += LISTS * lists.capacity;
             }
         }
     }
 }
 
+static void list(const int32_t* table, int64_t size, const Runs& runs, int64_t begin, int64_t end,
+                 const Lists& lists) {
+    const auto by_length = runs.length == 5   ? list_runs<5>
+                           : runs.length == 3 ? list_runs<3>
+                           : runs.length == 2 ? list_runs<2>
+                                              : list_runs<1>;
+    by_length(table, size, runs, begin, end, lists);
+}
+
 // tile[out of e] += x[in of e][0:depth] @ panel, for ROWS entries.
 template <int VECTORS>
-static inline void multiply(const float* x, int64_t x_stride, const Entry* e, const float* panel, int64_t depth,
+ALWAYS_INLINE void multiply(const float* x, int64_t x_stride, const Entry* e, const float* panel, int64_t depth,
                             float* tile, int64_t tile_stride) {
     V sum[ROWS][VECTORS];
     const float* row[ROWS];
@@ -114,45 +122,20 @@ static inline void multiply(const float* x, int64_t x_stride, const Entry* e, co
         for (int v = 0; v < VECTORS; ++v) store(tile + e[r].out * tile_stride + v * WIDTH, sum[r][v]);
 }
 
-static void multiply_list(const Conv& conv, const Entry* e, int64_t count, int offset, int length, float* tile) {
-    const int64_t depth = length * conv.in_channels, all = conv.filter * conv.in_channels;
+static void multiply_batch(const Conv& conv, const float* x, const Batch& batch, int64_t depth, int first,
+                           float* sums) {
     const float* packed = conv.packed;
     for (int64_t column = 0; column < conv.padded_channels; column += PANEL) {
         const bool full = conv.padded_channels - column >= PANEL;
         const int64_t width = full ? PANEL : WIDTH;
-        const float* panel = packed + offset * conv.in_channels * width;
-        for (int64_t i = 0; i < count; i += ROWS)
+        const float* panel = packed + first * conv.in_channels * width;
+        for (int64_t i = 0; i < batch.count; i += ROWS)
             if (full)
-                multiply<2>(conv.x, conv.x_stride, e + i, panel, depth, tile + column, conv.padded_channels);
+                multiply<2>(x, conv.x_stride, batch.entries + i, panel, depth, sums + column, conv.padded_channels);
             else
-                multiply<1>(conv.x, conv.x_stride, e + i, panel, depth, tile + column, conv.padded_channels);
-        packed += all * width;
+                multiply<1>(x, conv.x_stride, batch.entries + i, panel, depth, sums + column, conv.padded_channels);
+        packed += conv.filter * conv.in_channels * width;
     }
-}
-
-// One run's lists, the longest segments first. What does not fill the micro-kernel is cut into shorter segments, so
-// that only lists of single offsets are padded.
-static void multiply_run(const Conv& conv, Scratch& scratch, int run) {
-    const int length = conv.runs->length;
-    int32_t* count = scratch.counts + run * conv.runs->lists;
-    Entry* entries = scratch.entries + run * conv.runs->lists * scratch.capacity;
-    for (int part = length; part >= 1; --part)
-        for (int first = 0; first + part <= length; ++first) {
-            const int list = first * length + part - 1;
-            Entry* e = entries + list * scratch.capacity;
-            int64_t n = count[list];
-            if (part > 1) {
-                const int shorter = list - 1, last = (first + part - 1) * length;
-                for (; n % ROWS; --n) {
-                    const Entry cut = e[n - 1];
-                    entries[shorter * scratch.capacity + count[shorter]++] = cut;
-                    entries[last * scratch.capacity + count[last]++] = {cut.in + part - 1, cut.out};
-                }
-            } else {
-                for (; n % ROWS; ++n) e[n] = {e[0].in, int32_t(conv.tile_rows)};
-            }
-            if (n) multiply_list(conv, e, n, run * length + first, part, scratch.tile);
-        }
 }
 
 static void write_row(const float* from, int64_t channels, const Output& output, float* to) {
@@ -177,48 +160,43 @@ static void affine(const float* in, int64_t in_stride, int64_t rows, int64_t cha
     for (int64_t i = 0; i < rows; ++i) write_row(in + i * in_stride, channels, out, out.rows + i * out.stride);
 }
 
-static void conv_tile(const Conv& conv, Scratch& scratch, int64_t tile) {
-    const int64_t begin = tile * conv.tile_rows;
-    const int64_t end = begin + conv.tile_rows < conv.rows ? begin + conv.tile_rows : conv.rows;
-    const int64_t padded = conv.padded_channels, floats = (conv.tile_rows + 1) * padded;
-    for (int64_t i = 0; i < floats; ++i) scratch.tile[i] = 0.0f;
-    if (conv.table) {
-        const bool join = conv.x_stride == conv.in_channels;
-        list_segments(conv.table, conv.table_size, conv.filter, *conv.runs, join, begin, end, 0, conv.runs->count,
-                      scratch);
-    } else {
-        for (int k = 0; k < conv.filter; ++k) scratch.counts[k * 2] = 0;
-        for (int64_t i = begin; i < end; ++i) {
-            const int list = conv.slot[i] * 2;
-            scratch.entries[list * scratch.capacity + scratch.counts[list]++] = {conv.parent[i], int32_t(i - begin)};
-        }
+static void conv(const Conv& conv, const Tile& tile, int64_t begin, int64_t end, float* sums) {
+    const int64_t floats = (conv.tile_rows + 1) * conv.padded_channels;
+    for (int64_t i = 0; i < floats; ++i) sums[i] = 0.0f;
+    for (int64_t b = 0; b < tile.count; ++b) {
+        const Batch& batch = tile.batches[b];
+        if (conv.x_stride == conv.in_channels)
+            multiply_batch(conv, conv.x, batch, batch.length * conv.in_channels, batch.first, sums);
+        else
+            for (int part = 0; part < batch.length; ++part)
+                multiply_batch(conv, conv.x + part * conv.x_stride, batch, conv.in_channels, batch.first + part, sums);
     }
-    for (int run = 0; run < conv.runs->count; ++run) multiply_run(conv, scratch, run);
     for (int o = 0; o < conv.output_count; ++o) {
         const Output& output = conv.outputs[o];
-        affine(scratch.tile, padded, end - begin, conv.out_channels,
+        affine(sums, conv.padded_channels, end - begin, conv.out_channels,
                {output.rows + begin * output.stride, output.stride, output.scale, output.shift, output.leak});
     }
 }
 
-// part[0:BLOCK] (stride `stride`) += x^T grad over `count` pairs of rows.
+constexpr int64_t PAIRS = 192;  // whose slices of x and grad stay together in the first-level cache
+
+// sums[0:BLOCK] (stride apart) += x^T grad over `count` pairs of rows; `grad` holds a panel, row by row.
 template <int BLOCK, int VECTORS>
-static inline void correlate(const float* const* rows, int64_t count, int64_t first, int64_t column, float* part,
+ALWAYS_INLINE void correlate(const float* const* x, int64_t first, const float* grad, int64_t count, float* sums,
                              int64_t stride) {
     V sum[BLOCK][VECTORS];
 #pragma GCC unroll 16
     for (int r = 0; r < BLOCK; ++r)
 #pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; ++v) sum[r][v] = load(part + r * stride + v * WIDTH);
-    for (int64_t i = 0; i < count; ++i) {
-        const float* x = rows[2 * i] + first;
-        const float* grad = rows[2 * i + 1] + column;
+        for (int v = 0; v < VECTORS; ++v) sum[r][v] = load(sums + r * stride + v * WIDTH);
+    for (int64_t i = 0; i < count; ++i, grad += VECTORS * WIDTH) {
+        const float* row = x[i] + first;
         V g[VECTORS];
 #pragma GCC unroll 2
         for (int v = 0; v < VECTORS; ++v) g[v] = load(grad + v * WIDTH);
 #pragma GCC unroll 16
         for (int r = 0; r < BLOCK; ++r) {
-            const V value = SPLAT(x[r]);
+            const V value = SPLAT(row[r]);
 #pragma GCC unroll 2
             for (int v = 0; v < VECTORS; ++v) sum[r][v] += value * g[v];
         }
@@ -226,61 +204,58 @@ static inline void correlate(const float* const* rows, int64_t count, int64_t fi
 #pragma GCC unroll 16
     for (int r = 0; r < BLOCK; ++r)
 #pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; ++v) store(part + r * stride + v * WIDTH, sum[r][v]);
+        for (int v = 0; v < VECTORS; ++v) store(sums + r * stride + v * WIDTH, sum[r][v]);
 }
 
 template <int BLOCK, int VECTORS>
-static inline void correlate_up_to(int size, const float* const* rows, int64_t count, int64_t first, int64_t column,
-                                   float* part, int64_t stride) {
+static void correlate_rest(int size, const float* const* x, int64_t first, const float* grad, int64_t count,
+                           float* sums, int64_t stride) {
     if (size == BLOCK)
-        correlate<BLOCK, VECTORS>(rows, count, first, column, part, stride);
+        correlate<BLOCK, VECTORS>(x, first, grad, count, sums, stride);
     else if constexpr (BLOCK > 1)
-        correlate_up_to<BLOCK - 1, VECTORS>(size, rows, count, first, column, part, stride);
+        correlate_rest<BLOCK - 1, VECTORS>(size, x, first, grad, count, sums, stride);
 }
 
-static void weight_grad_rows(const WeightGrad& job, Scratch& scratch, int64_t begin, int64_t end, int first_run,
-                             int last_run, float* part) {
-    constexpr int64_t AT_ONCE = 192;  // pairs whose slices of x and grad stay in the first-level cache
-    const int length = job.runs->length, lists = job.runs->lists;
-    const int64_t padded = job.padded_channels;
-    const bool pad = padded != job.out_channels;
-    for (; begin < end; begin += job.tile_rows) {
-        const int64_t stop = begin + job.tile_rows < end ? begin + job.tile_rows : end;
-        list_segments(job.table, job.table_size, job.filter, *job.runs, true, begin, stop, first_run, last_run,
-                      scratch);
-        const float* grad = job.grad + begin * job.out_channels;
-        if (pad) {
-            for (int64_t i = 0; i < stop - begin; ++i)
-                for (int64_t c = 0; c < padded; ++c)
-                    scratch.tile[i * padded + c] = c < job.out_channels ? grad[i * job.out_channels + c] : 0.0f;
-            grad = scratch.tile;
-        }
-        for (int index = first_run * lists; index < last_run * lists; ++index) {
-            const int list = index % lists, count = scratch.counts[index];
-            if (list == lists - 1 || count == 0) continue;
-            const Entry* e = scratch.entries + index * scratch.capacity;
-            for (int64_t i = 0; i < count; ++i) {
-                scratch.pointers[2 * i] = job.x + e[i].in * job.in_channels;
-                scratch.pointers[2 * i + 1] = grad + e[i].out * padded;
-            }
-            const int64_t offset = index / lists * length + list / length;
-            const int64_t depth = (list % length + 1) * job.in_channels;
-            float* to = part + offset * job.in_channels * padded;
-            for (int64_t from = 0; from < count; from += AT_ONCE) {
-                const float* const* rows = scratch.pointers + 2 * from;
-                const int64_t pairs = count - from < AT_ONCE ? count - from : AT_ONCE;
-                for (int64_t column = 0; column < padded; column += PANEL)
-                    for (int64_t d = 0; d < depth; d += ROWS) {
-                        const int size = depth - d < ROWS ? int(depth - d) : ROWS;
-                        float* block = to + d * padded + column;
-                        if (padded - column >= PANEL)
-                            correlate_up_to<ROWS, 2>(size, rows, pairs, d, column, block, padded);
-                        else
-                            correlate_up_to<ROWS, 1>(size, rows, pairs, d, column, block, padded);
+template <int VECTORS>
+static void correlate_panel(const float* const* x, int64_t depth, const float* grad, int64_t count, float* sums,
+                            int64_t stride) {
+    int64_t d = 0;
+    for (; d + ROWS <= depth; d += ROWS) correlate<ROWS, VECTORS>(x, d, grad, count, sums + d * stride, stride);
+    if (d < depth)
+        correlate_rest<ROWS - 1, VECTORS>(int(depth - d), x, d, grad, count, sums + d * stride, stride);
+}
+
+static void weight_grad(const WeightGrad& job, const Tile& tile, int64_t begin, int first, int last, float* sums) {
+    const float* x[PAIRS];
+    alignas(64) float grad[PAIRS * PANEL];
+    const int64_t out = job.out_channels, padded = job.padded_channels;
+    for (int64_t b = 0; b < tile.count; ++b) {
+        const Batch& batch = tile.batches[b];
+        if (batch.first < first || batch.first >= last) continue;
+        float* to = sums + batch.first * job.in_channels * padded;
+        for (int64_t from = 0; from < batch.count; from += PAIRS) {
+            const int64_t count = batch.count - from < PAIRS ? batch.count - from : PAIRS;
+            const Entry* e = batch.entries + from;
+            for (int64_t i = 0; i < count; ++i) x[i] = job.x + e[i].in * job.in_channels;
+            for (int64_t column = 0; column < padded; column += PANEL) {
+                const int64_t width = padded - column < PANEL ? WIDTH : PANEL;
+                const int64_t filled = out - column < width ? out - column : width;
+                for (int64_t i = 0; i < count; ++i) {
+                    const float* row = job.grad + (begin + e[i].out) * out + column;
+                    float* copy = grad + i * width;
+                    if (filled == PANEL) {
+                        store(copy, load(row)), store(copy + WIDTH, load(row + WIDTH));
+                    } else {
+                        for (int64_t c = 0; c < width; ++c) copy[c] = c < filled ? row[c] : 0.0f;
                     }
+                }
+                if (width == PANEL)
+                    correlate_panel<2>(x, batch.length * job.in_channels, grad, count, to + column, padded);
+                else
+                    correlate_panel<1>(x, batch.length * job.in_channels, grad, count, to + column, padded);
             }
         }
     }
 }
 
-static const Kernels kernels = {NAME, WIDTH, PANEL, pack, conv_tile, weight_grad_rows, affine};
+static const Kernels kernels = {NAME, WIDTH, ROWS, pack, list, conv, weight_grad, affine};

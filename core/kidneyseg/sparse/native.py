@@ -8,6 +8,7 @@ how many. Where no compiler built the library, `available()` is False and `reaso
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Sequence
 from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_void_p
 from functools import cache
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 _MAX_ROWS = 2**31 - 1
+_NO_MEMORY = "not enough memory for a sparse convolution; use a coarser lattice or fewer points"
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 
@@ -55,6 +57,20 @@ class _Output(ctypes.Structure):
         ("shift", c_void_p),
         ("leak", c_float),
     )
+
+
+class _Plan:
+    """A table as the kernels read it; made on its first use and kept on the tensor, as one table serves many layers."""
+
+    def __init__(self, table: Tensor) -> None:
+        library = _library()
+        self.version = _version(table)
+        self.instruction_set = instruction_set()
+        self.handle = library.kidneyseg_plan(table.data_ptr(), *table.shape, torch.get_num_threads())
+        if self.handle is None:
+            raise MemoryError(_NO_MEMORY)
+        self._free = weakref.finalize(self, library.kidneyseg_free_plan, self.handle)
+        self.last_input = int(library.kidneyseg_plan_last_input(self.handle))
 
 
 def available() -> bool:
@@ -102,11 +118,8 @@ def gather_conv_into(x: Tensor, table: Tensor, weight: Tensor, targets: Sequence
     _check_conv(x, weight, len(table), targets)
     if table.shape[1] != len(weight):
         raise ValueError(f"table has {table.shape[1]} offsets, but weight has {len(weight)}")
-    _done(
-        _library().kidneyseg_gather_conv(
-            x.data_ptr(), _row_stride(x), table.data_ptr(), *table.shape, *_conv_arguments(weight, targets)
-        )
-    )
+    plan = _plan_of(table, len(x))
+    _done(_library().kidneyseg_gather_conv(plan.handle, *_conv_arguments(x, weight, targets)))
 
 
 def parent_conv(x: Tensor, parent: Tensor, slot: Tensor, weight: Tensor) -> Tensor:
@@ -132,13 +145,7 @@ def parent_conv_into(x: Tensor, parent: Tensor, slot: Tensor, weight: Tensor, ta
         raise ValueError(f"parent has {len(parent)} rows, but slot has {len(slot)}")
     _done(
         _library().kidneyseg_parent_conv(
-            x.data_ptr(),
-            _row_stride(x),
-            parent.data_ptr(),
-            slot.data_ptr(),
-            len(parent),
-            len(weight),
-            *_conv_arguments(weight, targets),
+            *(parent.data_ptr(), slot.data_ptr(), len(parent), len(weight)), *_conv_arguments(x, weight, targets)
         )
     )
 
@@ -159,19 +166,13 @@ def gather_weight_grad(x: Tensor, table: Tensor, grad: Tensor) -> Tensor:
             raise ValueError(f"{name} must be contiguous")
     if len(grad) != len(table):
         raise ValueError(f"table has {len(table)} rows, but grad has {len(grad)}")
+    plan, threads = _plan_of(table, len(x)), torch.get_num_threads()
     out = x.new_empty(table.shape[1], x.shape[1], grad.shape[1])
-    if out.numel():
-        _done(
-            _library().kidneyseg_weight_grad(
-                x.data_ptr(),
-                table.data_ptr(),
-                *table.shape,
-                grad.data_ptr(),
-                *out.shape[1:],
-                out.data_ptr(),
-                torch.get_num_threads(),
-            )
+    _done(
+        _library().kidneyseg_weight_grad(
+            plan.handle, x.data_ptr(), grad.data_ptr(), *out.shape[1:], out.data_ptr(), threads
         )
+    )
     return out
 
 
@@ -180,9 +181,7 @@ def affine_into(x: Tensor, target: Target) -> None:
     _check_features(x, "x")
     _check_target(target, len(x), x.shape[1])
     _done(
-        _library().kidneyseg_affine(
-            x.data_ptr(), _row_stride(x), *x.shape, _outputs([target]), torch.get_num_threads()
-        )
+        _library().kidneyseg_affine(x.data_ptr(), _row_stride(x), *x.shape, _outputs([target]), torch.get_num_threads())
     )
 
 
@@ -236,12 +235,16 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         library = ctypes.CDLL(str(files[0]))
         library.kidneyseg_instruction_set.argtypes = [c_int]
         library.kidneyseg_instruction_set.restype = c_char_p
-        conv = [c_int, c_void_p, POINTER(c_int64), c_int64, c_int64, POINTER(_Output), c_int, c_int]
-        library.kidneyseg_gather_conv.argtypes = [c_void_p, c_int64, c_void_p, c_int64, *conv]
-        library.kidneyseg_parent_conv.argtypes = [c_void_p, c_int64, c_void_p, c_void_p, c_int64, *conv]
-        library.kidneyseg_weight_grad.argtypes = [
-            *(c_void_p, c_void_p, c_int64, c_int, c_void_p, c_int64, c_int64, c_void_p, c_int)
-        ]
+        library.kidneyseg_plan.argtypes = [c_void_p, c_int64, c_int, c_int]
+        library.kidneyseg_plan.restype = c_void_p
+        library.kidneyseg_free_plan.argtypes = [c_void_p]
+        library.kidneyseg_free_plan.restype = None
+        library.kidneyseg_plan_last_input.argtypes = [c_void_p]
+        library.kidneyseg_plan_last_input.restype = c_int64
+        conv = [c_void_p, c_int64, c_void_p, POINTER(c_int64), c_int64, c_int64, POINTER(_Output), c_int, c_int]
+        library.kidneyseg_gather_conv.argtypes = [c_void_p, *conv]
+        library.kidneyseg_parent_conv.argtypes = [c_void_p, c_void_p, c_int64, c_int, *conv]
+        library.kidneyseg_weight_grad.argtypes = [*(c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int)]
         library.kidneyseg_affine.argtypes = [c_void_p, c_int64, c_int64, c_int64, POINTER(_Output), c_int]
         library.kidneyseg_neighbour_table.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_int, c_void_p, c_int]
         library.kidneyseg_coarsen.argtypes = [
@@ -263,7 +266,22 @@ def _library() -> ctypes.CDLL:
 
 def _done(failed: int) -> None:
     if failed:
-        raise MemoryError("not enough memory for a sparse convolution; use a coarser lattice or fewer points")
+        raise MemoryError(_NO_MEMORY)
+
+
+def _version(table: Tensor) -> int:
+    """Changes where a table is written to; tensors of inference mode do not count, and are not written to either."""
+    return 0 if table.is_inference() else table._version
+
+
+def _plan_of(table: Tensor, rows: int) -> _Plan:
+    plan: _Plan | None = getattr(table, "_kidneyseg_plan", None)
+    if plan is None or (plan.version, plan.instruction_set) != (_version(table), instruction_set()):
+        plan = _Plan(table)
+        table._kidneyseg_plan = plan  # type: ignore[attr-defined]
+    if plan.last_input >= rows:
+        raise ValueError(f"table points at row {plan.last_input}, but x has only {rows}")
+    return plan
 
 
 def _row_stride(x: Tensor) -> int:
@@ -276,17 +294,14 @@ def _outputs(targets: Sequence[Target]) -> ctypes.Array[_Output]:
         for t in targets
     ]
     return (_Output * len(targets))(
-        *(
-            _Output(t.rows.data_ptr(), _row_stride(t.rows), *p, t.leak)
-            for t, p in zip(targets, pointer, strict=True)
-        )
+        *(_Output(t.rows.data_ptr(), _row_stride(t.rows), *p, t.leak) for t, p in zip(targets, pointer, strict=True))
     )
 
 
-def _conv_arguments(weight: Tensor, targets: Sequence[Target]) -> tuple[object, ...]:
+def _conv_arguments(x: Tensor, weight: Tensor, targets: Sequence[Target]) -> tuple[object, ...]:
     strides = (c_int64 * 3)(*weight.stride())
     return (
-        *(weight.data_ptr(), strides, weight.shape[1], weight.shape[2]),
+        *(x.data_ptr(), _row_stride(x), weight.data_ptr(), strides, weight.shape[1], weight.shape[2]),
         *(_outputs(targets), len(targets), torch.get_num_threads()),
     )
 
