@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from kidneyseg.metrics import (
+    _surface_area,
     dice,
     kits19_dice,
     kits23_dice,
@@ -55,7 +56,7 @@ def test_surface_dice_of_shifted_boxes():
     a, b = box(shape, (5, 5, 5), (15, 15, 15)), box(shape, (7, 5, 5), (17, 15, 15))
     assert surface_dice(a, a, (1.0,) * 3, 0.0) == 1.0
     assert surface_dice(a, b, (1.0,) * 3, 2.0) == 1.0
-    # Without tolerance the two faces across the shift are off, but for the edges of one, and 2 of 10 rows of four sides.
+    # Without tolerance both faces across the shift are off, one but for its edges, and 2 of 10 rows of four sides.
     assert surface_dice(a, b, (1.0,) * 3, 0.5) == pytest.approx(1 - (1 + 0.8**2 + 4 * 0.2) / 6, abs=0.01)
 
 
@@ -64,6 +65,28 @@ def test_surface_dice_knows_millimetres():
     a, b = box(shape, (5, 5, 5), (15, 15, 15)), box(shape, (5, 5, 5), (15, 15, 14))
     assert surface_dice(a, b, (1.0, 1.0, 3.0), 2.9) < 1.0
     assert surface_dice(a, b, (1.0, 1.0, 3.0), 3.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        ([0], np.sqrt(1.5) / np.sqrt(32)),  # a triangle across one corner
+        ([0, 1], np.sqrt(0.5)),  # a bevel along one edge
+        ([0, 1, 2, 3], 1.0),  # a flat face
+        ([0, 7], 2 * np.sqrt(1.5) / np.sqrt(32)),  # two corners, diagonally opposite
+        ([], 0.0),
+        (list(range(8)), 0.0),
+    ],
+)
+def test_surface_elements_by_hand(inside, expected):
+    voxels = np.isin(np.arange(8), inside).reshape(2, 2, 2)
+    assert _surface_area(voxels, (1.0, 1.0, 1.0)).item() == pytest.approx(expected)
+    assert _surface_area(~voxels, (1.0, 1.0, 1.0)).item() == pytest.approx(expected)
+
+
+def test_surface_elements_grow_with_the_voxel():
+    flat = np.array([0, 0, 0, 0, 1, 1, 1, 1], bool).reshape(2, 2, 2)  # parted along x
+    assert _surface_area(flat, (9.0, 0.5, 3.0)).item() == pytest.approx(1.5)
 
 
 def test_surface_weighs_by_area():
