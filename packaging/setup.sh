@@ -57,17 +57,19 @@ pick_python() {
 # Says what a long command in the foreground is doing, from what it writes to the log. On a terminal one line is
 # rewritten every second; elsewhere (CI) a line is added when there is news, at most every 15 s.
 follow_log() { # what is done
-    local started=$SECONDS told=0 news before=
+    local started=$SECONDS told=0 news before="" said
+    said=$(wc -c <"$log") # by the commands before this one
     # A sleep that outlives this loop must not keep the caller's pipes open; the loop must not outlive the caller.
     while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
-        news=$(tail -n 60 "$log" | sed -nE \
+        news=$(tail -c "+$((said + 1))" "$log" | tail -n 60 | sed -nE \
             -e 's/^ *Downloading ([A-Za-z0-9_.]+)-[^ ]*( \(.*\))?$/downloading \1\2/p' \
             -e 's/^ *Using cached ([A-Za-z0-9_.]+)-[^ ]*( \(.*\))?$/reading \1\2/p' \
             -e 's/^Installing collected packages.*/unpacking/p' \
-            -e 's/^(Unpacking|Get:[0-9]+ [^ ]+ [^ ]+ [^ ]+) ([^ ]+).*/\2/p' | tail -n 1)
+            -e 's/^Get:[0-9]+ [^ ]+ [^ ]+ [^ ]+ ([a-z][^ ]+).*/downloading \1/p' \
+            -e 's/^(Unpacking|Setting up) ([^ :]+).*/installing \2/p' | tail -n 1)
         if [[ -t 2 ]]; then
             printf '\r\033[K    %s, %d s' "${news:-$1}" $((SECONDS - started)) >&2
-        elif [[ $news != "$before" ]] && ((SECONDS - told >= 15)); then
+        elif [[ ${news:=$1} != "$before" ]] && ((SECONDS - told >= 15)); then
             say "    $news, $((SECONDS - started)) s"
             before=$news told=$SECONDS
         fi
