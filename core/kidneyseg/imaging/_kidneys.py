@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from kidneyseg.imaging._canvas import Array, Box, Canvas, Point, hypotenuse
 from kidneyseg.imaging._patient import FAT, Patient
@@ -36,13 +36,18 @@ class Kidney:
         x, y, z = np.asarray(self.centre) + np.array([u, v, w]) @ self.axes
         return float(x), float(y), float(z)
 
+    def bend(self, u: ArrayLike) -> Array:
+        """How far the bean's middle line lies towards the hilum at u: most at the poles."""
+        long, wide, _ = self.radii
+        return 0.16 * np.square(u) / long - 0.12 * wide
+
 
 def draw_kidney(rng: np.random.Generator, patient: Patient, side: int) -> Kidney:
     """A random kidney: the upper pole tilts to the spine and back, the hilum faces inward and to the front."""
     lean = patient.lean
     up = np.array([-side * rng.uniform(0.15, 0.34), -rng.uniform(0.15, 0.5), 1.0])
     up /= np.linalg.norm(up)
-    turn = rng.uniform(0.45, 0.95)
+    turn = rng.uniform(0.35, 0.8)
     hilum = np.array([-side * np.cos(turn), np.sin(turn), 0.0])
     hilum -= (hilum @ up) * up
     hilum /= np.linalg.norm(hilum)
@@ -51,10 +56,10 @@ def draw_kidney(rng: np.random.Generator, patient: Patient, side: int) -> Kidney
         side=side,
         centre=(
             side * (66 + 12 * patient.visceral_fat + rng.uniform(-3, 3)) * lean,
-            rng.uniform(-6, 4) + 4 * patient.visceral_fat,
+            rng.uniform(0, 8) + 4 * patient.visceral_fat,
             rng.uniform(-6, 6) - side * 5,
         ),
-        radii=(length, length * rng.uniform(0.5, 0.57), length * rng.uniform(0.40, 0.46)),
+        radii=(length, length * rng.uniform(0.56, 0.65), length * rng.uniform(0.40, 0.46)),
         axes=np.stack([up, hilum, np.cross(up, hilum)]),
         gap_mm=5 + 13 * patient.visceral_fat,
     )
@@ -66,13 +71,11 @@ def paint_kidney(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.rando
     _paint_fat(canvas, kidney, box, inside[box])
     u, v, w = canvas.local(box, kidney.centre, kidney.axes)
     long, wide, thick = kidney.radii
-    v = v - 0.10 * u**2 / long - 0.06 * long  # poles lean over to the hilum
-    v = v + 0.12 * wide
-    surface = np.sqrt((u / long) ** 2 + (v / wide) ** 2 + (w / thick) ** 2 + 1e-6) - 1
-    surface = surface * thick + 1.2 * canvas.field(16, box)
-    notch = np.sqrt((u / (0.32 * long)) ** 2 + ((v - 1.02 * wide) / (0.62 * wide)) ** 2 + (w / (0.42 * thick)) ** 2) - 1
-    sinus = np.sqrt((u / (0.5 * long)) ** 2 + ((v - 0.42 * wide) / (0.5 * wide)) ** 2 + (w / (0.36 * thick)) ** 2) - 1
-    sinus = np.minimum(sinus, notch) * (0.4 * thick) + 1.6 * canvas.field(7, box)
+    v = v - kidney.bend(u)
+    surface = (_norm(u / long, v / wide, w / thick) - 1) * thick + 1.2 * canvas.field(16, box)
+    notch = _norm(u / (0.34 * long), (v - 1.05 * wide) / (0.75 * wide), w / (0.42 * thick)) - 1
+    sinus = _norm(u / (0.52 * long), (v - 0.40 * wide) / (0.48 * wide), w / (0.34 * thick)) - 1
+    sinus = np.minimum(sinus, notch) * (0.4 * thick) + 1.8 * canvas.field(7, box)
     parenchyma = np.maximum(surface, -sinus)
     cortex, medulla = patient.hu["cortex"], patient.hu["medulla"]
     canvas.paint(parenchyma, cortex + 4 * canvas.field(8, box), box)
@@ -87,8 +90,8 @@ def paint_kidney(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.rando
 
 def _paint_fat(canvas: Canvas, kidney: Kidney, box: Box, inside: Array) -> None:
     """Clear a bed of perirenal fat, with a fine fascia around it and a few strands in it."""
-    u, v, w = (r + kidney.gap_mm for r in kidney.radii)
-    bed = canvas.ellipsoid(box, kidney.at(0, -2, 0), (u, v, w), kidney.axes) + 2 * canvas.field(25, box)
+    u, v, w = (r + kidney.gap_mm * share for r, share in zip(kidney.radii, (1.0, 0.7, 0.8), strict=True))
+    bed = canvas.ellipsoid(box, kidney.at(0, -2, 0), (u, v, w), kidney.axes) + 3 * canvas.field(22, box)
     soft = canvas.hu[box] < 260  # bone stays
     spine = 40 - hypotenuse(canvas.x[box] / 1.15, canvas.y[box] - 2)
     muscles = _muscles_behind(canvas, box)
@@ -96,6 +99,10 @@ def _paint_fat(canvas: Canvas, kidney: Kidney, box: Box, inside: Array) -> None:
     canvas.paint(np.abs(bed) - 0.5, -30.0, box)
     canvas.paint(bed + 0.5, FAT + 4 * canvas.field(10, box), box)
     canvas.paint(np.maximum(canvas.tubes(18, 0.3, box), bed + 3), -50.0, box)
+
+
+def _norm(u: Array, v: Array, w: Array) -> Array:
+    return np.asarray(np.sqrt(u * u + v * v + w * w))
 
 
 def _muscles_behind(canvas: Canvas, box: Box) -> Array:
@@ -137,8 +144,7 @@ def _surface_point(kidney: Kidney, rng: np.random.Generator, depth: float) -> Po
         if d[1] < 0.2 and abs(d[0]) < 0.85:
             break
     u, v, w = depth * d * np.asarray(kidney.radii)
-    long, wide, _ = kidney.radii
-    return kidney.at(float(u), float(v + 0.10 * u**2 / long + 0.06 * long - 0.12 * wide), float(w))
+    return kidney.at(float(u), float(v + kidney.bend(u)), float(w))
 
 
 def _paint_cyst(canvas: Canvas, kidney: Kidney, rng: np.random.Generator) -> None:
@@ -158,7 +164,7 @@ def paint_tumour(canvas: Canvas, patient: Patient, kidney: Kidney, rng: np.rando
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     radii = (radius, radius * rng.uniform(0.85, 1.1), radius * rng.uniform(0.8, 1.05))
     mass = canvas.ellipsoid(box, centre, radii, turn) + 1.3 * canvas.field(9, box)
-    mass = np.maximum(mass, np.maximum(_muscles_behind(canvas, box), inside[box] + 2))
+    mass = np.maximum(mass, np.maximum(_muscles_behind(canvas, box) - 8, inside[box] + 1))
     texture = patient.hu["tumour"] + 0.13 * patient.hu["tumour"] * canvas.field(7, box) + 6 * canvas.field(3.5, box)
     canvas.paint(mass - 0.5, texture + 15, box, edge_mm=2.5)
     canvas.paint(mass + 2, texture, box, edge_mm=3)
