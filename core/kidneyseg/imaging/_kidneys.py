@@ -51,7 +51,7 @@ def draw_kidney(rng: np.random.Generator, patient: Patient, side: int) -> Kidney
     hilum = np.array([-side * np.cos(turn), np.sin(turn), 0.0])
     hilum -= (hilum @ up) * up
     hilum /= np.linalg.norm(hilum)
-    length = rng.uniform(50, 61) * lean
+    length = rng.uniform(48, 58) * lean
     return Kidney(
         side=side,
         centre=(
