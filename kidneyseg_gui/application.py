@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from kidneyseg import __version__
 from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtGui import QGuiApplication, QSurfaceFormat
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from kidneyseg_gui.logs import catch_errors, start_log
@@ -47,9 +46,7 @@ class _CloudLoader(QObject):
 def run(ct: Path | None) -> int:
     """Show the window, with `ct` or the sample case. Returns the exit status."""
     began = time.monotonic()
-    os.environ.setdefault("QT_API", "pyside6")
     keep_true_alive()
-    _choose_surface()
     application = QApplication.instance() or QApplication(["kidneyseg-gui"])
     QGuiApplication.setDesktopFileName("kidneyseg")
     application.setApplicationName("KidneySeg")
@@ -68,26 +65,12 @@ def run(ct: Path | None) -> int:
         log.info("KidneySeg %s, first paint after %.2f s", __version__, time.monotonic() - began)
         window.conductor.open(ct)
         window.engine.warm_up()
-        if application.platformName() in ("offscreen", "minimal"):
-            window.quad.cloud.fail(_NO_3D)
-        else:
-            loader.start()
+        loader.start()
 
     QTimer.singleShot(0, lambda: QTimer.singleShot(30, after_first_paint))
     status = application.exec()
     pulse.stop()
     return status
-
-
-def _choose_surface() -> None:
-    # What VTK's render window needs; has to be settled before the first window.
-    surface = QSurfaceFormat()
-    surface.setRenderableType(QSurfaceFormat.RenderableType.OpenGL)
-    surface.setVersion(3, 2)
-    surface.setProfile(QSurfaceFormat.OpenGLContextProfile.CoreProfile)
-    surface.setDepthBufferSize(24)
-    surface.setStencilBufferSize(8)
-    QSurfaceFormat.setDefaultFormat(surface)
 
 
 def _build_cloud(window: MainWindow) -> None:

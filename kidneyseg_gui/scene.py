@@ -28,18 +28,35 @@ _LARGEST_CLOUD = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
+class Dots:
+    """Points (N, 3) float32 in mm with a brightness (N,) of 0...1 after their HU.
+
+    They are shuffled, so that the first of them are a fair sample.
+    """
+
+    points: NDArray[np.float32]
+    brightness: NDArray[np.float32]
+
+    def first(self, count: int) -> Dots:
+        """The first `count` of them."""
+        return Dots(self.points[:count], self.brightness[:count])
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """What the 3-D pane can show.
 
     Attributes:
-        clouds: "sampled", "kidney", "objects" to {label: float32 (N, 3) points in mm, shuffled}, so that the first
-            n of them are a fair sample.
-        surfaces: label to a pyvista.PolyData with normals.
+        clouds: "sampled", "kidney", "objects" to {label: Dots}.
+        surfaces: label to a vtkPolyData with normals.
         tumours: the voxel in the middle of each tumour, largest tumour first, as in the findings.
         result: what all this was made from.
     """
 
-    clouds: dict[str, dict[int, NDArray[np.float32]]]
+    clouds: dict[str, dict[int, Dots]]
     surfaces: dict[int, Any]
     tumours: tuple[tuple[int, int, int], ...]
     result: Any
@@ -60,20 +77,29 @@ def build_scene(result: Any, volume: Volume, progress: Progress) -> Scene:
     return Scene(clouds, surfaces, _middles(result.mask == TUMOUR), result)
 
 
-def _split(cloud: PointCloud | None) -> dict[int, NDArray[np.float32]]:
+def _split(cloud: PointCloud | None) -> dict[int, Dots]:
     if cloud is None or len(cloud) == 0:
         return {}
     rows = np.random.default_rng(0).choice(len(cloud), min(len(cloud), _LARGEST_CLOUD), replace=False)
     points = cloud.lattice.centres_mm(cloud.index[rows])
     labels = np.zeros(len(rows), np.uint8) if cloud.labels is None else cloud.labels[rows]
-    return {int(label): points[labels == label] for label in np.unique(labels)}
+    hu = cloud.hu[rows].astype(np.float32)
+    split = {}
+    for label in np.unique(labels):
+        own = labels == label
+        dark, bright = np.percentile(hu[own], (5, 95))
+        brightness = (
+            np.clip((hu[own] - dark) / (bright - dark), 0, 1) if bright > dark else np.ones(own.sum(), np.float32)
+        )
+        split[int(label)] = Dots(points[own], brightness)
+    return split
 
 
 def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> Any:
     box = _box(inside)
     if box is None:
         return None
-    import pyvista as pv
+    from kidneyseg_gui.geometry import surface_data
 
     spacing = np.array(spacing_mm)
     # Padded before smoothing: a kidney at the edge of the scan is closed there, too.
@@ -82,12 +108,10 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
     for axis in np.argsort(spacing):  # finest first: each step then works on less
         field = _resample(field, int(axis), _SURFACE_MM / spacing[axis])
     # The blur spans a slice of the CT, or thick slices would show as steps.
-    field = ndimage.gaussian_filter(field, np.maximum(0.8, 0.45 * spacing / _SURFACE_MM))
+    field = ndimage.gaussian_filter(field, np.maximum(1.0, 0.6 * spacing / _SURFACE_MM))
     origin = [(piece.start - n) * step + _SURFACE_MM / 2 for piece, n, step in zip(box, pad, spacing, strict=True)]
-    grid = pv.ImageData(dimensions=field.shape, spacing=(_SURFACE_MM,) * 3, origin=origin)
-    grid.point_data["inside"] = field.ravel(order="F")
-    surface = grid.contour([0.5], scalars="inside", method="flying_edges", compute_normals=True, compute_scalars=False)
-    return surface if surface.n_points else None
+    surface = surface_data(field, 0.5, tuple(origin), (_SURFACE_MM,) * 3)
+    return surface if surface.GetNumberOfPoints() else None
 
 
 def _middles(inside: NDArray[np.bool_]) -> tuple[tuple[int, int, int], ...]:

@@ -1,7 +1,7 @@
 """The 3-D pane: what it shows is chosen here, drawn by a backend behind a small interface.
 
-VTK cannot draw on Qt's offscreen platform (it takes the process down), and it costs seconds to import. So the pane
-starts with a notice, and a backend is put in once it is there; tests put in a stand-in.
+VTK costs seconds to import, and there are machines without OpenGL. So the pane starts with a notice, and a backend is
+put in once it is there; tests put in a stand-in.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtOpenGLWidgets import QOpenGLWidget
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
 
 from kidneyseg_gui.case import Case, Colour
@@ -92,7 +90,6 @@ class CloudPane(Pane):
         self._stack = QStackedLayout(body, stackingMode=QStackedLayout.StackingMode.StackOne)
         self._notice = QLabel("Loading 3D…", objectName="paneNotice", alignment=Qt.AlignmentFlag.AlignCenter)
         self._stack.addWidget(self._notice)
-        self._open_gl_from_the_start(body)
         self.buttons: dict[str, QToolButton] = {}
         self._make_buttons()
         # Crosshair moves come by the dozen while a slice is scrolled: one redraw for all of them.
@@ -121,19 +118,20 @@ class CloudPane(Pane):
         reset.clicked.connect(self.reset_camera)
         self.controls.addWidget(reset)
 
-    @staticmethod
-    def _open_gl_from_the_start(parent: QWidget) -> None:
-        # A window that gets its first QOpenGLWidget later is made anew by Qt: it would go black for a second.
-        if QGuiApplication.platformName() not in ("offscreen", "minimal"):
-            QOpenGLWidget(parent).setFixedSize(1, 1)
-
     def set_backend(self, backend: CloudBackend) -> None:
         """Draw with `backend` from now on."""
         self._backend = backend
+        backend.widget.installEventFilter(self)
         self._stack.addWidget(backend.widget)
         self._stack.setCurrentWidget(backend.widget)
         self._draw_box()
         self._draw()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """A double-click on the view fills the window with it, and back."""
+        if event.type() == QEvent.Type.MouseButtonDblClick:
+            self.maximise_requested.emit(self.title)
+        return super().eventFilter(watched, event)
 
     def fail(self, reason: str) -> None:
         """Say why there is no 3-D view; everything else works without it."""

@@ -313,7 +313,7 @@ def test_the_3d_pane_follows_its_buttons_and_the_labels(bench: Bench):
 def test_surfaces_lie_where_the_mask_lies(bench: Bench):
     bench.open()
     bench.segment()
-    low_high = bench.case.scene.surfaces[1].bounds
+    low_high = bench.case.scene.surfaces[1].GetBounds()
     filled = (bench.case.mask > 0).nonzero()
     for axis, step in enumerate(bench.case.volume.spacing_mm):
         assert low_high[2 * axis] == pytest.approx(filled[axis].min() * step, abs=2.5)

@@ -1,0 +1,136 @@
+"""A widget that shows what VTK draws out of sight.
+
+VTK draws into a window of its own that is never shown, and the picture is copied into an ordinary widget. So the rest
+of the window needs no OpenGL: with QOpenGLWidget (pyvistaqt) Qt puts the whole window together by OpenGL at every
+change of any widget, which takes a processor that has to play graphics card some 80 ms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import vtkmodules.vtkRenderingOpenGL2  # noqa: F401 - registers what draws
+from PySide6.QtCore import QEvent, QPointF, Qt, QTimer
+from PySide6.QtGui import QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
+from PySide6.QtWidgets import QWidget
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
+from vtkmodules.vtkInteractionStyle import vtkInteractorStyleTrackballCamera
+from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
+from vtkmodules.vtkRenderingUI import vtkGenericRenderWindowInteractor
+
+_SETTLED_MS = 250
+_PRESS = {
+    Qt.MouseButton.LeftButton: ("LeftButtonPressEvent", "LeftButtonReleaseEvent"),
+    Qt.MouseButton.MiddleButton: ("MiddleButtonPressEvent", "MiddleButtonReleaseEvent"),
+    Qt.MouseButton.RightButton: ("RightButtonPressEvent", "RightButtonReleaseEvent"),
+}
+
+
+class Screen(QWidget):
+    """Draws `renderer` when something changed. The mouse: left turns, middle pans, right and wheel zoom."""
+
+    def __init__(self, samples: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setMinimumSize(160, 140)
+        self.renderer = vtkRenderer()
+        self.window_ = vtkRenderWindow()
+        self.window_.SetOffScreenRendering(True)
+        self.window_.SetMultiSamples(samples)
+        self.window_.AddRenderer(self.renderer)
+        self._interactor = vtkGenericRenderWindowInteractor()
+        self._interactor.SetRenderWindow(self.window_)
+        self._interactor.SetInteractorStyle(vtkInteractorStyleTrackballCamera())
+        self._interactor.EnableRenderOff()  # the widget draws when Qt asks it to paint, once per frame
+        self._interactor.Initialize()
+        self._interactor.AddObserver("RenderEvent", lambda _interactor, _event: self.redraw())
+        self._bytes = vtkUnsignedCharArray()
+        self._image = QImage()
+        self._stale, self.moving = True, False
+        self._settled = QTimer(self, singleShot=True, interval=_SETTLED_MS)
+        self._settled.timeout.connect(lambda: self._set_moving(False))
+
+    def redraw(self) -> None:
+        """Something changed: draw it at the next paint."""
+        self._stale = True
+        self.update()
+
+    def before_drawing(self) -> None:
+        """For subclasses: what has to follow the camera, and what is shown while it moves."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw if something changed, and show the picture."""
+        if self._stale:
+            self._stale = False
+            self._draw()
+        painter = QPainter(self)
+        painter.translate(0, self.height())
+        painter.scale(1, -1)  # OpenGL's rows start at the bottom
+        painter.drawImage(self.rect(), self._image)
+
+    def _draw(self) -> None:
+        scale = self.devicePixelRatioF()
+        width, height = max(round(self.width() * scale), 1), max(round(self.height() * scale), 1)
+        if tuple(self.window_.GetSize()) != (width, height):
+            self.window_.SetSize(width, height)
+            self._interactor.SetSize(width, height)
+        self.before_drawing()
+        self.renderer.ResetCameraClippingRange()
+        self.window_.Render()
+        self.window_.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, self._bytes)
+        self._pixels = np.ascontiguousarray(vtk_to_numpy(self._bytes))  # QImage borrows this memory
+        self._image = QImage(self._pixels.data, width, height, width * 4, QImage.Format.Format_RGBX8888)
+
+    def _tell(self, event: str, at: QPointF, modifiers: Qt.KeyboardModifier) -> None:
+        scale = self.devicePixelRatioF()
+        control = bool(modifiers & Qt.KeyboardModifier.ControlModifier)
+        shift = bool(modifiers & Qt.KeyboardModifier.ShiftModifier)
+        x, y = round(at.x() * scale), round(at.y() * scale)
+        self._interactor.SetEventInformationFlipY(x, y, control, shift, chr(0), 0, None)
+        self._interactor.InvokeEvent(event)
+
+    def _set_moving(self, moving: bool) -> None:
+        if moving != self.moving:
+            self.moving = moving
+            self.redraw()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Begin to turn, pan or zoom."""
+        if event.button() in _PRESS:
+            self._tell(_PRESS[event.button()][0], event.position(), event.modifiers())
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Turn, pan or zoom."""
+        if event.buttons():
+            self._set_moving(True)
+        self._tell("MouseMoveEvent", event.position(), event.modifiers())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Come to rest."""
+        if event.button() in _PRESS:
+            self._tell(_PRESS[event.button()][1], event.position(), event.modifiers())
+            self._set_moving(False)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom."""
+        self._set_moving(True)
+        self._settled.start()
+        forward = event.angleDelta().y() > 0
+        self._tell(
+            "MouseWheelForwardEvent" if forward else "MouseWheelBackwardEvent", event.position(), event.modifiers()
+        )
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Draw at the new size."""
+        self.redraw()
+        super().resizeEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw anew on another screen."""
+        self._stale = True
+        super().changeEvent(event)
+
+    def finalize(self) -> None:
+        """Let go of the graphics."""
+        self._interactor.RemoveAllObservers()
+        self.window_.Finalize()
