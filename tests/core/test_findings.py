@@ -4,6 +4,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from kidneyseg.findings import Findings, longest_diameter_mm, measure
 from kidneyseg.imaging.volume import Volume
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kidneyseg.metrics import (
     _surface_area,
     dice,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from networks import tiny_models
 
 from kidneyseg import cascade
 from kidneyseg.errors import Cancelled, ModelError, OutputError, ResourceError
@@ -21,6 +19,7 @@ from kidneyseg.pipeline import STAGES, Pipeline
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import Settings, preset
+from networks import tiny_models
 
 
 def abdomen(shape: tuple[int, int, int] = (100, 80, 30)) -> tuple[Volume, np.ndarray[Any, Any]]:
@@ -47,7 +46,7 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many points each call of the network saw; the network labels by HU: above 100 kidney, above 200 tumour."""
     seen: list[int] = []
 
@@ -59,7 +58,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return np.eye(3)[label][:, :classes].astype(np.float16) if classes == 3 else np.eye(2)[label.clip(max=1)]
 
     monkeypatch.setattr(cascade, "predict", by_brightness)
-    yield seen
+    return seen
 
 
 def dice(a: Any, b: Any) -> float:
@@ -190,7 +189,7 @@ def test_a_network_is_cancelled_between_its_layers(models: Path) -> None:
 
 def test_missing_networks_and_devices_say_the_mend(tmp_path: Path) -> None:
     volume, _ = abdomen()
-    with pytest.raises(ModelError, match="missing.*kidneyseg train"):
+    with pytest.raises(ModelError, match=r"missing.*kidneyseg train"):
         Pipeline(volume, models_dir=tmp_path).run(preset("default"))
     with pytest.raises(ResourceError, match="choose auto, cpu or cuda"):
         Pipeline(volume, device="abacus")

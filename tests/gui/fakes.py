@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.settings import Settings
-
 from kidneyseg_gui.doors import Doors
 
 STAGES = ("sample", "stage 1", "stage 2", "clusters", "fill", "findings")

@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakes import FakePipeline, make_volume
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
-from kidneyseg.settings import preset
 from pytestqt.qtbot import QtBot
 
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case, Overlay
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from conftest import Bench
 from fakes import make_volume
-from kidneyseg.errors import OutputError
 from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel
 
+from kidneyseg.errors import OutputError
 from kidneyseg_gui.main_window import DISCLAIMER
 
 MakeBench = Callable[..., Bench]

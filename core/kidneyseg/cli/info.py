@@ -49,9 +49,7 @@ def _program() -> dict[str, Any]:
         "kidneyseg": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "other libraries": [
-            f"{name} {metadata.version(name)}" for name in ("numpy", "scipy", "nibabel", "PySide6-Essentials")
-        ],
+        "other libraries": [f"{name} {metadata.version(name)}" for name in _LIBRARIES],
         "threads": torch.get_num_threads(),
         "CUDA": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         "CPU kernels": kernels,

@@ -55,9 +55,8 @@ def band_cases(
                 volume = Volume(np.asfortranarray(hu), volume.spacing_mm, volume.affine, volume.slice_axis)
             _store(file, volume, labels, settings)
         with np.load(file, allow_pickle=False) as arrays:
-            names = ("cells", "hu", "labels")
-            bands = [(arrays[f"{n}{i}"] for n in names) for i in range(settings.bands)]
-            result.append(BandClouds([(c, h, y) for c, h, y in bands]))
+            bands = [(arrays[f"cells{i}"], arrays[f"hu{i}"], arrays[f"labels{i}"]) for i in range(settings.bands)]
+            result.append(BandClouds(bands))
     return result
 
 

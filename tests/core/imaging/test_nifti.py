@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from kidneyseg.imaging.nifti import case_name, load_mask, load_volume, save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
 

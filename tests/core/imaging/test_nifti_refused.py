@@ -15,6 +15,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.imaging import geometry
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from kidneyseg.errors import OutputError
 from kidneyseg.imaging import phantom
 from kidneyseg.imaging._canvas import Canvas
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.phantom import make_phantom, sample_case
 from kidneyseg.imaging.volume import Volume
-from scipy import ndimage
 
 # Coarse, so that the tests are quick: the anatomy is in mm and stays.
 SHAPE, SPACING = (96, 96, 48), (4.0, 4.0, 6.0)

@@ -1,4 +1,5 @@
 import numpy as np
+
 from kidneyseg.points.body import body_mask_on
 
 AIR, FAT, LUNG, ORGAN = -125, -100, -125, 60

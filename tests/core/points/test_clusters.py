@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from sklearn.cluster import DBSCAN
+from sklearn.metrics import adjusted_rand_score
+
 from kidneyseg.errors import Cancelled
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud, cluster_points
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import ClusterSettings
-from sklearn.cluster import DBSCAN
-from sklearn.metrics import adjusted_rand_score
 
 
 def blobs(rng, count=1500, noise=150):

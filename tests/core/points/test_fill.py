@@ -4,6 +4,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from kidneyseg.errors import Cancelled
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.metrics import dice

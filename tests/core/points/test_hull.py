@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kidneyseg.points.hull import paint_hull
 
 

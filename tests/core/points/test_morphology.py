@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from kidneyseg.points.morphology import close_gaps, fill_small_holes
 from scipy import ndimage
+
+from kidneyseg.points.morphology import close_gaps, fill_small_holes
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 3.0), (2.0, 1.0, 0.7)])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kidneyseg.errors import Cancelled
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice

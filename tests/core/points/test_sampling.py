@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kidneyseg.errors import Cancelled
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.sampling import LOWEST_HU, band_bounds, intensity_threshold, sample_bands, sample_body

@@ -145,7 +145,7 @@ def test_a_state_dict_of_something_else() -> None:
 def test_missing_and_left_over_entries_are_named() -> None:
     state = to_sparseconvnet(network())
     state["extra"] = torch.zeros(1)
-    with pytest.raises(ModelError, match="left over.*extra"):
+    with pytest.raises(ModelError, match=r"left over.*extra"):
         from_sparseconvnet(state)
 
 

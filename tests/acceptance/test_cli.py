@@ -1,0 +1,132 @@
+"""The `kidneyseg` command in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kidneyseg.imaging.nifti import load_mask, load_volume, save_volume
+from networks import tiny_models
+from test_pipeline import abdomen
+
+
+def kidneyseg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kidneyseg", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `ct.nii.gz` and tiny random networks in `models`."""
+    folder = tmp_path_factory.mktemp("case")
+    save_volume(abdomen()[0], folder / "ct.nii.gz")
+    (folder / "models").mkdir()
+    tiny_models(folder / "models")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["", "segment", "evaluate", "train", "phantom", "info"])
+def test_help_reads_well_and_needs_no_torch(command: str) -> None:
+    code = (
+        "import sys; from kidneyseg.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    asked = [word for word in (command, "--help") if word]
+    done = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: ")
+    assert done.stderr.strip() == "False"
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_segment_writes_mask_and_sidecar_beside_the_ct(case: Path, tmp_path: Path) -> None:
+    ct = tmp_path / "patient.nii.gz"
+    ct.write_bytes((case / "ct.nii.gz").read_bytes())
+    done = kidneyseg("segment", ct, "--models", case / "models", "--timings")
+    assert done.returncode == 0, done.stderr
+    assert "stage 1" in done.stdout
+    assert "peak memory" in done.stdout
+    assert load_mask(tmp_path / "patient_mask.nii.gz")[0].shape == load_volume(ct).shape
+    told = json.loads((tmp_path / "patient_mask.json").read_text())
+    assert told["settings"]["preset"] == "default"
+    assert done.stderr == ""  # no progress bar where no terminal is
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_json_and_changed_settings(case: Path, tmp_path: Path, preset: str) -> None:
+    changes = ("--kept-percent", "20", "--eps-mm", "8", "--min-samples", "auto", "--fill", "hull")
+    mask = tmp_path / "m.nii"
+    done = kidneyseg(
+        "segment", case / "ct.nii.gz", "-o", mask, "--models", case / "models", "--preset", preset, *changes, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["settings"]["sampling"]["kept_percent"] == 20
+    assert told["settings"]["clusters"] == {"eps_mm": 8.0, "min_samples": None}
+    assert told["settings"]["fill"]["method"] == "hull"
+    again = kidneyseg(
+        "segment", case / "ct.nii.gz", "-o", tmp_path / "n.nii", "--models", case / "models",
+        "--settings", tmp_path / "m.json",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert np.array_equal(load_mask(mask)[0], load_mask(tmp_path / "n.nii")[0])
+
+
+def test_exit_codes_mean_something(case: Path, tmp_path: Path) -> None:
+    models, ct = ("--models", case / "models"), case / "ct.nii.gz"
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(ct.read_bytes()[:2000])
+    for expected, says, arguments in (
+        (2, "arguments are required", ["segment"]),
+        (2, "DBSCAN eps must be", ["segment", ct, "--eps-mm", "0", *models]),
+        (3, "not found", ["segment", tmp_path / "nothing.nii.gz", *models]),
+        (3, "broken.nii.gz", ["segment", broken, *models]),
+        (3, "no labelled CT", ["evaluate", tmp_path]),
+        (3, "no labelled CT", ["train", tmp_path, "-o", tmp_path / "out"]),
+        (4, "missing folder", ["segment", ct, "-o", tmp_path / "missing folder" / "m.nii.gz", *models]),
+        (4, "never overwritten", ["segment", ct, "-o", ct, *models]),
+        (1, "kidneyseg train", ["segment", ct, "-o", tmp_path / "m.nii.gz", "--models", tmp_path]),
+        (1, "no CUDA", ["segment", ct, "-o", tmp_path / "m.nii.gz", "--device", "cuda", *models]),
+    ):
+        done = kidneyseg(*arguments)
+        if says == "no CUDA" and done.returncode == 0:
+            continue  # there is a GPU
+        assert done.returncode == expected, (arguments, done.stderr)
+        assert says in done.stderr or expected == 3, done.stderr
+        assert "Traceback" not in done.stderr
+        if expected != 2:
+            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_an_interrupt_leaves_no_mask(case: Path, tmp_path: Path) -> None:
+    mask = tmp_path / "m.nii.gz"
+    command = [sys.executable, "-m", "kidneyseg", "segment", str(case / "ct.nii.gz"), "-o", str(mask)]
+    process = subprocess.Popen([*command, "--models", str(case / "models")], stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    # Before the command is imported Python itself ends with the signal.
+    assert process.returncode in (130, -signal.SIGINT, 1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_phantom_and_info(tmp_path: Path) -> None:
+    ct = tmp_path / "phantom.nii.gz"
+    done = kidneyseg("phantom", ct, "--seed", "3", "--phase", "arterial")
+    assert done.returncode == 0, done.stderr
+    labels = load_mask(tmp_path / "phantom_labels.nii.gz")[0]
+    assert set(np.unique(labels)) == {0, 1, 2}
+    told = json.loads(kidneyseg("info", ct, "--json").stdout)
+    assert tuple(told["voxels"]) == labels.shape
+    assert told["calibrated"] == "yes"
+    about = json.loads(kidneyseg("info", "--json").stdout)
+    assert about["torch"].startswith("2.")

@@ -1,0 +1,242 @@
+"""The native kernels against loops over the definition, on every instruction set that this processor has."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from kidneyseg.sparse import functional, native, rulebook
+from kidneyseg.sparse.rulebook import Packing
+
+pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
+
+
+@pytest.fixture(params=["baseline", "avx2", "avx512"])
+def instructions(request):
+    best = native.instruction_set()
+    if native.limit_instruction_set(request.param) != request.param:
+        native.limit_instruction_set(best)
+        pytest.skip(f"this processor has no {request.param}")
+    yield
+    native.limit_instruction_set(best)
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """One thread, as torch's helpers would only wait on each other at these sizes; gives the means to ask for more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def sites(count: int, edge: int, batches: int = 2, seed: int = 0) -> tuple[Tensor, Packing]:
+    """Sorted keys of up to `count` random sites in cubes of that edge."""
+    generator = torch.Generator().manual_seed(seed)
+    coords = torch.randint(0, edge, (count, 4), generator=generator)
+    coords[:, 3] %= batches
+    packing = Packing.around((edge, edge, edge))
+    return torch.unique(packing.pack(coords)), packing
+
+
+def tables(keys: Tensor, packing: Packing) -> dict[str, Tensor]:
+    """Tables of every kind: submanifold filters, children, and one without any order."""
+    random = torch.randint(-1, max(len(keys), 1), (len(keys), 27), dtype=torch.int32)
+    return {
+        **{f"{s}³": rulebook.neighbour_table(keys, packing.y_size, packing.z_size, s) for s in (1, 3, 5)},
+        "children": rulebook.coarsen(keys, packing, packing.coarser())[3],
+        "random": random if len(keys) else random.fill_(-1),
+    }
+
+
+def naive_conv(x: Tensor, table: Tensor, weight: Tensor) -> Tensor:
+    out = torch.zeros(len(table), weight.shape[2], dtype=torch.float64)
+    for k in range(table.shape[1]):
+        hit = table[:, k] >= 0
+        out[hit] += x[table[hit, k].long()].double() @ weight[k].double()
+    return out
+
+
+def naive_weight_grad(x: Tensor, table: Tensor, grad: Tensor) -> Tensor:
+    out = torch.zeros(table.shape[1], x.shape[1], grad.shape[1], dtype=torch.float64)
+    for k in range(table.shape[1]):
+        hit = table[:, k] >= 0
+        out[k] = x[table[hit, k].long()].double().T @ grad[hit].double()
+    return out
+
+
+def assert_close(actual: Tensor, expected: Tensor) -> None:
+    assert actual.shape == expected.shape
+    if expected.numel():
+        assert float((actual - expected).abs().max()) <= 1e-5 * max(1.0, float(expected.abs().max()))
+
+
+CHANNELS = [(1, 16), (3, 2), (7, 13), (16, 16), (33, 40), (16, 50)]
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("count", [0, 1, 7, 700])
+@pytest.mark.parametrize(("in_channels", "out_channels"), CHANNELS)
+def test_convolution_and_its_weight_gradient_match_their_definition(count, in_channels, out_channels):
+    keys, packing = sites(count, edge=9)
+    for name, table in tables(keys, packing).items():
+        x, grad = torch.randn(len(keys), in_channels), torch.randn(len(table), out_channels)
+        weight = torch.randn(table.shape[1], in_channels, out_channels)
+        assert_close(native.gather_conv(x, table, weight), naive_conv(x, table, weight)), name
+        assert_close(native.gather_weight_grad(x, table, grad), naive_weight_grad(x, table, grad)), name
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize(("in_channels", "out_channels"), CHANNELS)
+def test_parent_convolution_matches_its_definition(in_channels, out_channels):
+    for count in (0, 1, 1500):
+        keys, packing = sites(count, edge=12)
+        coarse, parent, slot, _ = rulebook.coarsen(keys, packing, packing.coarser())
+        x, weight = torch.randn(len(coarse), in_channels), torch.randn(8, in_channels, out_channels)
+        expected = torch.einsum("nc,ncd->nd", x[parent.long()].double(), weight[slot.long()].double())
+        assert_close(native.parent_conv(x, parent, slot, weight), expected)
+
+
+def test_weights_may_be_transposed_views():
+    keys, packing = sites(800, edge=9)
+    table = tables(keys, packing)["3³"]
+    x, weight = torch.randn(len(keys), 12), torch.randn(27, 20, 12)
+    assert torch.equal(
+        native.gather_conv(x, table, weight.transpose(1, 2)),
+        native.gather_conv(x, table, weight.transpose(1, 2).contiguous()),
+    )
+
+
+@pytest.mark.usefixtures("instructions")
+def test_fused_outputs_go_through_norm_and_relu_into_columns():
+    keys, packing = sites(900, edge=9)
+    table = tables(keys, packing)["3³"]
+    wide = torch.randn(len(keys), 19)
+    x, weight = wide[:, 2:9], torch.randn(27, 7, 13)
+    scale, shift = torch.randn(13), torch.randn(13)
+    raw, joined = torch.empty(len(keys), 13), torch.full((len(keys), 20), 5.0)
+    native.gather_conv_into(x, table, weight, [native.Target(raw), native.Target(joined[:, 4:17], scale, shift, 0.25)])
+    assert_close(raw, naive_conv(x, table, weight))
+    normed = torch.nn.functional.leaky_relu(raw * scale + shift, 0.25)
+    assert_close(joined[:, 4:17], normed)
+    assert (joined[:, :4] == 5).all()
+    assert (joined[:, 17:] == 5).all()
+    alone = torch.empty_like(raw)
+    native.affine_into(raw, native.Target(alone, scale, shift, 0.25))
+    assert_close(alone, normed)
+
+
+@pytest.mark.parametrize(("count", "edge"), [(0, 4), (1, 1), (2, 40), (3000, 10), (9000, 64)])
+def test_maps_match_the_torch_ones(count, edge, threads):
+    keys, packing = sites(count, edge, batches=3)
+    coarse = packing.coarser()
+    for number in (1, 2, 3):
+        threads(number)
+        for size in (1, 3, 5):
+            table = native.neighbour_table(keys, packing.y_size, packing.z_size, size)
+            assert torch.equal(table, rulebook.neighbour_table(keys, packing.y_size, packing.z_size, size))
+        for built, expected in zip(
+            native.coarsen(keys, packing, coarse), rulebook.coarsen(keys, packing, coarse), strict=True
+        ):
+            assert torch.equal(built, expected)
+
+
+def test_results_repeat_and_do_not_depend_on_threads(threads):
+    keys, packing = sites(3000, edge=20)
+    threads(1)
+    down = rulebook.Level(keys, packing).down()
+    x, grad, weight = torch.randn(len(keys), 8), torch.randn(len(keys), 12), torch.randn(27, 8, 12)
+    halved, up = torch.randn(len(down.coarse), 8), torch.randn(8, 8, 12)
+
+    def everything() -> list[Tensor]:
+        table = native.neighbour_table(keys, packing.y_size, packing.z_size)
+        return [
+            table,
+            *native.coarsen(keys, packing, packing.coarser()),
+            native.gather_conv(x, table, weight),
+            native.gather_weight_grad(x, table, grad),
+            native.parent_conv(halved, down.parent, down.slot, up),
+        ]
+
+    first = everything()
+    for number in (2, 4, 8):
+        threads(number)
+        for _ in range(100):
+            assert all(torch.equal(a, b) for a, b in zip(first, everything(), strict=True))
+
+
+def test_gradients_match_autograd_of_the_torch_kernels(monkeypatch):
+    keys, packing = sites(700, edge=8)
+    level = rulebook.Level(keys, packing)
+    parameters = [torch.randn(len(keys), 5), torch.randn(27, 5, 6), torch.randn(8, 6, 9), torch.randn(8, 9, 4)]
+
+    def gradients() -> list[Tensor]:
+        x, weight, down, up = (p.clone().requires_grad_() for p in parameters)
+        y = functional.submanifold_conv(x, weight, level.neighbours(3))
+        y = functional.transposed_conv(functional.strided_conv(y, down, level.down()), up, level.down())
+        y.square().sum().backward()
+        return [y.detach(), *(p.grad for p in (x, weight, down, up))]
+
+    natively = gradients()
+    monkeypatch.setattr(native, "serves", lambda _: False)
+    for ours, theirs in zip(natively, gradients(), strict=True):
+        assert float((ours - theirs).norm()) <= 1e-5 * float(theirs.norm())
+
+
+def test_a_table_is_planned_once_until_it_changes():
+    keys, packing = sites(300, edge=7)
+    table = tables(keys, packing)["3³"]
+    x, weight = torch.randn(len(keys), 4), torch.randn(27, 4, 4)
+    native.gather_conv(x, table, weight)
+    plan = table._kidneyseg_plan
+    native.gather_conv(x, table, weight)
+    assert table._kidneyseg_plan is plan
+    table[:, 3] = -1
+    assert_close(native.gather_conv(x, table, weight), naive_conv(x, table, weight))
+
+
+def test_wrong_arguments_are_refused():
+    x, table, weight = torch.randn(4, 3), torch.full((4, 27), -1, dtype=torch.int32), torch.randn(27, 3, 5)
+    with pytest.raises(ValueError, match="x has 3 channels, but weight takes 2"):
+        native.gather_conv(x, table, weight[:, :2])
+    with pytest.raises(ValueError, match="table has 27 offsets, but weight has 8"):
+        native.gather_conv(x, table, weight[:8])
+    with pytest.raises(ValueError, match="table must be int32"):
+        native.gather_conv(x, table.long(), weight)
+    with pytest.raises(ValueError, match=re.escape("x must be a float32 matrix")):
+        native.gather_conv(x.double(), table, weight)
+    with pytest.raises(ValueError, match="table points at row 4, but x has only 4"):
+        native.gather_conv(x, torch.full_like(table, 4), weight)
+    with pytest.raises(ValueError, match="table has 4 rows, but grad has 3"):
+        native.gather_weight_grad(x, table, torch.randn(3, 5))
+    with pytest.raises(ValueError, match=re.escape("target must be (4, 5)")):
+        native.gather_conv_into(x, table, weight, [native.Target(torch.empty(4, 6))])
+    with pytest.raises(ValueError, match="1, 3 or 5 wide, not 7"):
+        native.neighbour_table(torch.tensor([99]), 9, 9, 7)
+    with pytest.raises(ValueError, match="more than the 2147483647"):
+        native.neighbour_table(torch.tensor([99]).expand(2**31), 9, 9)
+
+
+def test_a_library_that_is_missing_or_broken_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    load = native._load.__wrapped__
+    assert load()[0] is None
+    assert "not built" in load()[1]
+    (tmp_path / "_kernels.so").write_bytes(b"not a library")
+    assert load()[0] is None
+    assert "do not load" in load()[1]
+
+
+@pytest.mark.parametrize("compiler", ["clang++", "aarch64-linux-gnu-g++"])
+def test_other_compilers_take_the_sources(compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} here")
+    folder = Path(native.__file__).parent
+    flags = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-psabi"]
+    sources = [str(folder / name) for name in ("_kernels.cpp", "_maps.cpp")]
+    done = subprocess.run([compiler, *flags, *sources], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
