@@ -28,7 +28,7 @@ void each_part(const std::vector<int64_t>& bounds, const Work& work) {
 }
 
 std::vector<int64_t> even_parts(int64_t count, int threads) {
-    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, count / 4096));
+    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, count / 1024));
     std::vector<int64_t> bounds;
     for (int64_t p = 0; p <= parts; ++p) bounds.push_back(count * p / parts);
     return bounds;

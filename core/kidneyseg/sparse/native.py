@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -241,7 +241,17 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         library.kidneyseg_free_plan.restype = None
         library.kidneyseg_plan_last_input.argtypes = [c_void_p]
         library.kidneyseg_plan_last_input.restype = c_int64
-        conv = [c_void_p, c_int64, c_void_p, POINTER(c_int64), c_int64, c_int64, POINTER(_Output), c_int, c_int]
+        conv: list[Any] = [
+            c_void_p,
+            c_int64,
+            c_void_p,
+            POINTER(c_int64),
+            c_int64,
+            c_int64,
+            POINTER(_Output),
+            c_int,
+            c_int,
+        ]
         library.kidneyseg_gather_conv.argtypes = [c_void_p, *conv]
         library.kidneyseg_parent_conv.argtypes = [c_void_p, c_void_p, c_int64, c_int, *conv]
         library.kidneyseg_weight_grad.argtypes = [*(c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int)]
@@ -306,29 +316,31 @@ def _conv_arguments(x: Tensor, weight: Tensor, targets: Sequence[Target]) -> tup
     )
 
 
+def _check_rows(rows: int) -> None:
+    if rows > _MAX_ROWS:
+        raise ValueError(f"{rows} sites are more than the {_MAX_ROWS} that one run can hold; split the input")
+
+
 def _check_features(x: Tensor, name: str) -> None:
+    _check_rows(len(x))
     if x.dtype != torch.float32 or x.device.type != "cpu" or x.ndim != 2:
         raise ValueError(f"{name} must be a float32 matrix on the CPU, not {x.dtype} {tuple(x.shape)} on {x.device}")
     if x.shape[1] > 1 and len(x) and x.stride(1) != 1:
         raise ValueError(f"{name} must have contiguous rows, not strides {x.stride()}")
-    if len(x) > _MAX_ROWS:
-        raise ValueError(f"{len(x)} sites are more than the {_MAX_ROWS} that one run can hold; split the input")
 
 
 def _check_index(index: Tensor, name: str, dimensions: int) -> None:
+    _check_rows(len(index))
     if index.dtype != torch.int32 or index.device.type != "cpu" or index.ndim != dimensions:
         raise ValueError(f"{name} must be int32 on the CPU, not {index.dtype} {tuple(index.shape)} on {index.device}")
     if not index.is_contiguous():
         raise ValueError(f"{name} must be contiguous")
-    if len(index) > _MAX_ROWS:
-        raise ValueError(f"{len(index)} sites are more than the {_MAX_ROWS} that one run can hold; split the input")
 
 
 def _check_keys(keys: Tensor) -> None:
+    _check_rows(len(keys))
     if keys.dtype != torch.int64 or keys.device.type != "cpu" or keys.ndim != 1 or not keys.is_contiguous():
         raise ValueError(f"keys must be int64 (N,) on the CPU, not {keys.dtype} {tuple(keys.shape)} on {keys.device}")
-    if len(keys) > _MAX_ROWS:
-        raise ValueError(f"{len(keys)} sites are more than the {_MAX_ROWS} that one run can hold; split the input")
 
 
 def _check_target(target: Target, rows: int, channels: int) -> None:
