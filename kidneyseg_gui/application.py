@@ -9,11 +9,11 @@ import threading
 import time
 from pathlib import Path
 
-from kidneyseg import __version__
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMessageBox
 
+from kidneyseg import __version__
 from kidneyseg_gui.logs import catch_errors, start_log
 from kidneyseg_gui.look import dress
 from kidneyseg_gui.main_window import MainWindow

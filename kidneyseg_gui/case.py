@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
-from kidneyseg.settings import Settings, preset
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
+
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.settings import Settings, preset
 
 if TYPE_CHECKING:  # importing the pipeline for its types would load torch before the first paint
     from kidneyseg.imaging.volume import Volume

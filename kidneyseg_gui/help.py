@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kidneyseg import __version__
 from PySide6.QtCore import QSize, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
+from kidneyseg import __version__
 from kidneyseg_gui.logs import log_folder
 from kidneyseg_gui.look import icon
 from kidneyseg_gui.slices import WINDOW_PRESETS

@@ -8,10 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kidneyseg.errors import SettingsError
-from kidneyseg.settings import Settings
 from PySide6.QtCore import QSettings
 
+from kidneyseg.errors import SettingsError
+from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case, Overlay
 
 log = logging.getLogger(__name__)

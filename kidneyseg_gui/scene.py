@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 
 if TYPE_CHECKING:
     from kidneyseg.imaging.volume import Volume

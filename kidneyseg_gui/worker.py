@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, Slot
+
 from kidneyseg.errors import Cancelled, KidneySegError
 from kidneyseg.progress import CallbackProgress, Progress
-from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, Slot
 
 if TYPE_CHECKING:
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.settings import Settings
-
     from kidneyseg_gui.doors import Doors
 
 log = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ class FindingsPanel(Section):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         self.table.horizontalHeader().setHighlightSections(False)
-        for column, width in enumerate((76, 60, 86)):
+        for column, width in enumerate((70, 56, 88)):
             self.table.setColumnWidth(column, width)
         self.table.horizontalHeader().setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         self.table.itemClicked.connect(self._on_click)
@@ -63,14 +63,11 @@ class FindingsPanel(Section):
         result = self._case.result
         if result is None:
             return []
-        rows = [
-            (("Kidney", kidney.side.capitalize(), f"{kidney.ml:.1f} mL", ""), None)
-            for kidney in result.findings.kidneys
-        ]
+        rows = [(("Kidney", kidney.side.capitalize(), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys]
         scene, tumours = self._case.scene, result.findings.tumours
         middles = scene.tumours[: len(tumours)] if scene is not None and scene.result is result else ()
         for tumour, middle in zip_longest(tumours, middles):
-            texts = ("Tumour", tumour.side.capitalize(), f"{tumour.ml:.1f} mL", f"{tumour.longest_mm:.0f} mm")
+            texts = ("Tumour", tumour.side.capitalize(), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm")
             rows.append((texts, middle))
         return rows
 
@@ -99,3 +96,7 @@ class FindingsPanel(Section):
         centre = item.data(Qt.ItemDataRole.UserRole)
         if centre is not None:
             self._case.set_crosshair(centre)
+
+
+def _ml(volume: float) -> str:
+    return f"{volume:.1f} mL" if volume < 100 else f"{volume:.0f} mL"

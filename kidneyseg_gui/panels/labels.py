@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from PySide6.QtCore import QSignalBlocker, QSize, Qt
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
 
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.look import icon
 from kidneyseg_gui.panels.section import Section

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kidneyseg.settings import PRESET_NAMES, Settings, preset
 from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -17,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from kidneyseg.settings import PRESET_NAMES, Settings, preset
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.look import icon
 from kidneyseg_gui.panels.section import Section

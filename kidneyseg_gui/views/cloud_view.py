@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
 
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Case, Colour
 from kidneyseg_gui.look import icon
 from kidneyseg_gui.views.pane import Pane

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 from vtkmodules.vtkFiltersSources import vtkLineSource, vtkOutlineSource
 from vtkmodules.vtkRenderingAnnotation import vtkAnnotatedCubeActor
 from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper, vtkRenderer
 
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Colour
 from kidneyseg_gui.geometry import points_data
 from kidneyseg_gui.scene import Dots, Scene

@@ -1,0 +1,100 @@
+"""The real window on a real X server (Xvfb), in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kidneyseg import models
+from kidneyseg.imaging.nifti import load_mask, load_volume, save_volume
+from kidneyseg.imaging.phantom import make_phantom
+
+ROOT = Path(__file__).resolve().parents[2]
+XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1600x1200x24"]
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="xvfb-run is not installed (apt install xvfb xauth)"),
+    pytest.mark.timeout(900),
+]
+
+
+def environment(home: Path) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if k not in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")}
+    return {**clean, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "QT_QPA_PLATFORM": "xcb"}
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small made-up CT as a file."""
+    path = tmp_path_factory.mktemp("ct") / "made_up.nii.gz"
+    volume, _labels = make_phantom(seed=4, shape=(128, 128, 48), spacing_mm=(3.0, 3.0, 6.0))
+    save_volume(volume, path)
+    return path
+
+
+def drive(ct: Path, folder: Path, *options: str) -> dict[str, Any]:
+    command = [*XVFB, sys.executable, str(ROOT / "tests/acceptance/window_driver.py"), str(ct), str(folder), *options]
+    done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=800, check=False)
+    lines = done.stdout.strip().splitlines()
+    assert done.returncode == 0, done.stderr
+    assert lines, done.stderr
+    seen = json.loads(lines[-1])
+    assert "error" not in seen, seen
+    return seen
+
+
+def test_the_window_draws_a_ct_in_all_panes(phantom: Path, tmp_path: Path):
+    seen = drive(phantom, tmp_path)
+    assert seen["title"].startswith("made_up")
+    for pane in ("Axial", "Coronal", "Sagittal"):
+        assert seen[f"greys {pane}"] > 30, seen
+    assert seen["greys 3D"] > 10, seen  # the box, the crosshair and the compass over a gradient
+
+
+@pytest.mark.skipif(
+    not (Path(models.__file__).parent / "default-stage2.safetensors").is_file(), reason="no networks are bundled yet"
+)
+def test_segment_change_the_fill_and_export(phantom: Path, tmp_path: Path):
+    seen = drive(phantom, tmp_path, "--segment")
+    assert not seen["networks_again"]
+    assert {"made_up_mask.nii.gz", "made_up_mask.json"} <= set(seen["exported"])
+    mask, _geometry = load_mask(tmp_path / "made_up_mask.nii.gz")
+    assert mask.shape == load_volume(phantom).shape
+    assert json.loads((tmp_path / "made_up_mask.json").read_text())["settings"]["fill"]["method"] == "hull"
+
+
+def test_help_and_version_need_no_display(tmp_path: Path):
+    for option, words in (("--help", "sample case"), ("--version", "KidneySeg")):
+        done = subprocess.run(
+            [sys.executable, "-m", "kidneyseg_gui", option],
+            env={k: v for k, v in environment(tmp_path).items() if k != "QT_QPA_PLATFORM"},
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert words in done.stdout
+
+
+def test_interrupt_ends_the_program(phantom: Path, tmp_path: Path):
+    # Offscreen, so that the signal reaches the program itself and not xvfb-run.
+    program = subprocess.Popen(
+        [sys.executable, "-m", "kidneyseg_gui", str(phantom)],
+        env={**environment(tmp_path), "QT_QPA_PLATFORM": "offscreen"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    log = tmp_path / ".local/share/KidneySeg/logs/kidneyseg.log"
+    end = time.monotonic() + 60
+    while not (log.is_file() and "opened a CT" in log.read_text()):
+        assert time.monotonic() < end
+        assert program.poll() is None
+        time.sleep(0.2)
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=60)
+    assert program.returncode == 130
