@@ -20,6 +20,8 @@ _CT_RANGE = (-1024, 3071)
 # fades over so many times its own length.
 _MOST_PUSH, _MOST_PUSH_MM, _PUSH_REACH = 0.2, 5.0, 3.0
 _NOISE_MM = 50.0
+# Half the width of the thinnest outgrowth that a lesion keeps where its surroundings have cut it.
+_THINNEST_MM = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +86,20 @@ def _occupancy(
     )
     shape = tuple(side.stop - side.start for side in box)
     filled = filled.reshape(shape[0], fine[0], shape[1], fine[1], shape[2], fine[2]).mean(axis=(1, 3, 5))
+    cut = bool((filled * barrier > 0.3).any())
     filled = ndimage.gaussian_filter(filled * (1.0 - barrier), _PSF_MM / spacing)
-    pieces, count = ndimage.label(filled >= 0.5)
-    if count > 1:
-        largest = int(np.argmax(np.bincount(pieces.ravel())[1:])) + 1
-        filled[ndimage.binary_dilation((pieces > 0) & (pieces != largest))] = 0.0
+    if cut:
+        _drop_crumbs(filled, min(_THINNEST_MM, 0.3 * placement.radius_mm), spacing)
     return np.asarray(np.minimum(filled, 1.0), dtype=np.float32)
+
+
+def _drop_crumbs(filled: NDArray[np.float32], half_width_mm: float, spacing: NDArray[np.float64]) -> None:
+    """Empty, in place, what squeezed through a gap between organs or was cut off."""
+    core = ndimage.distance_transform_edt(filled >= 0.5, sampling=spacing) > half_width_mm
+    pieces, count = ndimage.label(core)
+    if count:
+        core = pieces == int(np.argmax(np.bincount(pieces.ravel())[1:])) + 1
+        filled[ndimage.distance_transform_edt(~core, sampling=spacing) > half_width_mm + 2.0] = 0.0
 
 
 def _barrier_on(host: Host, box: Box, spacing: NDArray[np.float64]) -> NDArray[np.float32]:

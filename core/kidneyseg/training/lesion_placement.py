@@ -33,12 +33,14 @@ class Placement:
         centre_mm: (3,) where the lesion's centre comes to lie.
         rotation: (3, 3), possibly with a reflection.
         scale: enlargement of the shape.
+        radius_mm: radius of the ball of the lesion's volume.
         blocked: fraction of the lesion that lies in things it must not replace.
     """
 
     centre_mm: NDArray[np.float64]
     rotation: NDArray[np.float64]
     scale: float
+    radius_mm: float
     blocked: float
 
 
@@ -129,7 +131,7 @@ def _with_barrier(
     near = ndimage.binary_dilation(host.kidney)
     barrier = (grey > _BONE_HU) | (grey < _GAS_HU)
     # Muscle, bowel and vessels; single coarse voxels of stranding in the fat do not stop a tumour.
-    barrier |= ndimage.binary_opening(grey > _SOFT_HU)
+    barrier |= ndimage.binary_opening(ndimage.gaussian_filter(grey, 0.5) > _SOFT_HU)
     if organs is not None:
         barrier |= (organs > 0) & (organs != 2) & (organs != 3)
     # Sinus fat, pelvis and hilar vessels lie within the hull: tumours do replace those.
@@ -174,7 +176,7 @@ def place(
         moved = points + depth * normal
         blocked = _blocked(moved, host, avoid)
         if best is None or blocked < best.blocked:
-            best = Placement(site + depth * normal, rotation, scale, blocked)
+            best = Placement(site + depth * normal, rotation, scale, radius, blocked)
         if blocked < 0.04:
             break
     assert best is not None

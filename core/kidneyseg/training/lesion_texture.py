@@ -53,11 +53,12 @@ def tumour_hu(
     """
     solid = share >= 0.5
     radius = float((0.75 / np.pi * solid.sum() * spacing.prod()) ** (1 / 3))
-    # A part of the measured spread is the rim's partial volume, and small lesions are plainer than large ones.
-    spread = np.sqrt(max(aim.sd**2 - noise_sd**2 - 18.0**2, 16.0)) * np.clip(radius / 25.0, 0.35, 1.0)
-    field = 0.6 * correlated_noise(share.shape, float(rng.uniform(1.2, 2.5)), spacing, rng)
-    field += 0.8 * correlated_noise(share.shape, float(np.clip(0.35 * radius, 2.0, 9.0)), spacing, rng)
-    hu = aim.median + 0.7 * float(spread) * field
+    # A part of the measured spread is the rim's partial volume, the more so the smaller the lesion.
+    rim_sd = 18.0 * min(1.0, 15.0 / radius)
+    spread = np.sqrt(max(aim.sd**2 - noise_sd**2 - rim_sd**2, 16.0)) * np.clip(radius / 20.0, 0.4, 1.0)
+    field = 0.45 * correlated_noise(share.shape, float(rng.uniform(1.2, 2.5)), spacing, rng)
+    field += 0.9 * correlated_noise(share.shape, float(np.clip(0.35 * radius, 2.0, 9.0)), spacing, rng)
+    hu = aim.median + 0.85 * float(spread) * field
     depth = ndimage.distance_transform_edt(solid, sampling=spacing).astype(np.float32)
     enhancement = max(aim.median - 35.0, 0.0)
     if radius > 15.0 and rng.random() < 0.6 and enhancement > 10.0:
