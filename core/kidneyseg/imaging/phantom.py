@@ -21,8 +21,9 @@ from kidneyseg.imaging.volume import Volume
 
 Phase = Literal["noncontrast", "arterial", "portal", "late"]
 
-SAMPLE_SEED = 7
-_SAMPLE_VERSION = 1  # counts up when the phantom changes, so that no stale sample is shown
+SAMPLE_SEED = 12
+_SAMPLE_SHAPE, _SAMPLE_SPACING_MM = (288, 288, 100), (1.35, 1.35, 2.9)
+_SAMPLE_VERSION = 2  # counts up when the phantom changes, so that no stale sample is shown
 
 
 def make_phantom(
@@ -107,7 +108,7 @@ def sample_case(directory: str | os.PathLike[str] | None = None) -> Path:
             raise OutputError(
                 f"The sample case cannot be kept in {folder}: {error.strerror}. Free or unlock it."
             ) from error
-        volume, mask = make_phantom(SAMPLE_SEED)
+        volume, mask = make_phantom(SAMPLE_SEED, _SAMPLE_SHAPE, _SAMPLE_SPACING_MM)
         save_mask(mask, volume, labels)
         save_volume(volume, ct)
     return ct

@@ -154,7 +154,7 @@ class TestSampleCase:
     def small(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made: list[int] = []
 
-        def make(seed: int) -> Case:
+        def make(seed: int, *_: object) -> Case:
             made.append(seed)
             return make_phantom(seed, (48, 48, 24), (8.0, 8.0, 12.0))
 
