@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from kidneyseg.training.lesion_library import TumourHU
+from kidneyseg.training.lesion_shapes import correlated_noise
 
 # HU that divides fat from water-like tissue.
 _FAT_HU = -25.0
@@ -15,25 +16,6 @@ _BRIGHT_HU = 240.0
 # Noise is correlated over at most this many voxels.
 _LAGS = 6
 _NECROSIS_HU = (8.0, 35.0)
-
-
-def correlated_noise(
-    shape: tuple[int, ...], scale_mm: float, spacing: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Noise of mean 0 and SD 1 that is correlated over about `scale_mm` (the Gaussian's standard deviation).
-
-    Made on a grid of about that scale and interpolated: the cost does not grow with the scale.
-    """
-    step = np.maximum(scale_mm / spacing / 1.2, 1.0)
-    size = [int(np.ceil(n / s)) + 4 for n, s in zip(shape, step, strict=True)]
-    field = rng.standard_normal(size, dtype=np.float32)
-    field = ndimage.gaussian_filter(field, scale_mm / spacing / step)
-    for axis, n in enumerate(shape):
-        position = 1.5 + np.arange(n) / step[axis]
-        before = position.astype(int)
-        share = (position - before).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
-        field = field.take(before, axis) * (1 - share) + field.take(before + 1, axis) * share
-    return np.asarray((field - field.mean()) / max(float(field.std()), 1e-6), dtype=np.float32)
 
 
 def tumour_hu(
