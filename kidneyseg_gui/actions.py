@@ -54,6 +54,7 @@ class Actions:
         action = QAction(text, self._window)
         if picture:
             action.setIcon(icon(picture))
+            action.setIconVisibleInMenu(False)  # menus show check marks in that place
         action.setShortcuts([QKeySequence(key) for key in keys])
         if keys or tip:
             shown = f" ({action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)})" if keys else ""

@@ -38,7 +38,7 @@ class Conductor(QObject):
         case.settings_changed.connect(self._debounce.start)
         engine.opened.connect(self._on_opened)
         engine.segmented.connect(self._on_segmented)
-        engine.scene_ready.connect(case.set_scene)
+        engine.scene_ready.connect(self._on_scene)
         engine.exported.connect(self._on_exported)
         engine.failed.connect(self._on_failed)
         engine.cancelled.connect(self._on_cancelled)
@@ -101,6 +101,10 @@ class Conductor(QObject):
         self._case.set_result(result, device)
         if self._case.quick_update is not None:  # a setting was changed while this was running
             self._debounce.start()
+
+    def _on_scene(self, scene: Any) -> None:
+        if scene.result is self._case.result:  # not of a case, or a result, that has gone meanwhile
+            self._case.set_scene(scene)
 
     # Exporting
 

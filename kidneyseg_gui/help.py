@@ -54,6 +54,8 @@ _SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ),
 )
 
+_COLUMNS = (("Mouse over a slice", "Keys over a slice"), ("Everywhere", "Window and level"))
+
 
 def show_shortcuts(parent: QWidget) -> None:
     """Open the list of shortcuts."""
@@ -61,11 +63,12 @@ def show_shortcuts(parent: QWidget) -> None:
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle("Shortcuts")
     columns = QGridLayout(horizontalSpacing=36, verticalSpacing=18)
-    # Two columns of about the same length.
-    for number, (title, rows) in enumerate(_SHORTCUTS):
-        columns.addWidget(
-            _block(title, rows), number % 3 if number < 3 else 0, 0 if number < 3 else 1, 1 if number < 3 else 3, 1
-        )
+    for column, titles in enumerate(_COLUMNS):
+        blocks = QVBoxLayout(spacing=18)
+        for title in titles:
+            blocks.addWidget(_block(title, dict(_SHORTCUTS)[title]))
+        blocks.addStretch(1)
+        columns.addLayout(blocks, 0, column)
     whole = QVBoxLayout(dialog)
     whole.setContentsMargins(22, 18, 22, 16)
     whole.addLayout(columns)

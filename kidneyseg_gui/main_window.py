@@ -82,7 +82,8 @@ class MainWindow(QMainWindow):
         self.statusBar().addPermanentWidget(QLabel(DISCLAIMER, objectName="disclaimer"))
 
     def _side_panel(self) -> QWidget:
-        middle = QWidget(objectName="sidePanel")
+        middle = QWidget()
+        middle.setFixedWidth(_PANEL_WIDTH - 1)  # a scroll bar covers its margin and moves nothing
         sections = QVBoxLayout(middle, spacing=0)
         sections.setContentsMargins(0, 0, 0, 0)
         for section in (self.findings, self.parameters, self.labels):

@@ -11,7 +11,7 @@ from typing import Any
 from PySide6.QtCore import QSettings
 
 from kidneyseg.errors import SettingsError
-from kidneyseg.settings import Settings
+from kidneyseg.settings import Settings, preset
 from kidneyseg_gui.case import Case, Overlay
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Options:
                 "display",
                 lambda v: case.set_display(radiological=bool(v["radiological"]), crosshair=bool(v["crosshair"])),
             ),
-            ("settings", lambda v: case.set_settings(Settings.from_dict(v))),
+            ("settings", lambda v: case.set_settings(preset(v["preset"]).with_(**v["changes"]))),
             ("device", lambda v: case.set_device(v if v in ("auto", "cpu", "cuda") else "auto")),
         ):
             text = self._store.value(f"case/{key}")
@@ -50,7 +50,7 @@ class Options:
             ("window", case.window),
             ("overlay", asdict(case.overlay)),
             ("display", asdict(case.display)),
-            ("settings", case.settings.to_dict()),
+            ("settings", {"preset": case.settings.preset, "changes": _changes(case.settings)}),
             ("device", case.device),
         ):
             self._store.setValue(f"case/{key}", json.dumps(value))
@@ -81,6 +81,14 @@ class Options:
     def set_value(self, key: str, value: Any) -> None:
         """Keep a value of the window itself."""
         self._store.setValue(key, value)
+
+
+def _changes(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What was set otherwise than the preset has it: all else follows the preset when a new version changes it."""
+    mine, base = settings.to_dict(), preset(settings.preset).to_dict()
+    rooms = {name: values for name, values in mine.items() if isinstance(values, dict)}
+    changed = {room: {k: v for k, v in values.items() if v != base[room][k]} for room, values in rooms.items()}
+    return {room: values for room, values in changed.items() if values}
 
 
 def _overlay_of(values: dict[str, Any], base: Overlay) -> Overlay:

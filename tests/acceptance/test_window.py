@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -72,6 +73,51 @@ def test_segment_change_the_fill_and_export(phantom: Path, tmp_path: Path):
     assert json.loads((tmp_path / "made_up_mask.json").read_text())["settings"]["fill"]["method"] == "hull"
 
 
+@pytest.mark.skipif(
+    not all(shutil.which(tool) for tool in ("Xvfb", "xdotool", "openbox")), reason="Xvfb, xdotool or openbox is missing"
+)
+def test_a_file_dragged_from_another_program_opens(phantom: Path, tmp_path: Path):
+    dropped = tmp_path / "dropped.nii.gz"
+    shutil.copy(phantom, dropped)
+    with contextlib.ExitStack() as programs:
+
+        def start(*command: str, wait_for: str = "") -> None:
+            program = subprocess.Popen(command, env=there, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            programs.callback(program.communicate)
+            programs.callback(program.terminate)
+            if wait_for:
+                assert wait_for in program.stdout.readline()
+
+        reading, writing = os.pipe()
+        server = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1600x1200x24"],
+            pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        programs.callback(server.wait)
+        programs.callback(server.terminate)
+        os.close(writing)
+        with os.fdopen(reading) as numbers:
+            there = {**environment(tmp_path), "DISPLAY": f":{numbers.readline().strip()}"}
+        start("openbox")
+        start(sys.executable, "-m", "kidneyseg_gui", str(phantom))
+        await_log(tmp_path, "opened a CT", times=1)
+        start(sys.executable, str(ROOT / "tests/acceptance/drag_source.py"), str(dropped), wait_for="ready")
+        time.sleep(2)
+        for move in ("50 30", "mousedown", "90 70", "300 300", "500 400", "520 420", "540 440", "mouseup"):
+            command = [move, "1"] if move.startswith("mouse") else ["mousemove", *move.split()]
+            subprocess.run(["xdotool", *command], env=there, check=True)
+            time.sleep(0.5)
+        await_log(tmp_path, "opened a CT", times=2)
+
+
+def await_log(home: Path, words: str, times: int) -> None:
+    log = home / ".local/share/KidneySeg/logs/kidneyseg.log"
+    end = time.monotonic() + 90
+    while not (log.is_file() and log.read_text().count(words) >= times):
+        assert time.monotonic() < end, log.read_text() if log.is_file() else "no log"
+        time.sleep(0.2)
+
+
 def test_help_and_version_need_no_display(tmp_path: Path):
     for option, words in (("--help", "sample case"), ("--version", "KidneySeg")):
         done = subprocess.run(
@@ -89,12 +135,7 @@ def test_interrupt_ends_the_program(phantom: Path, tmp_path: Path):
         env={**environment(tmp_path), "QT_QPA_PLATFORM": "offscreen"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    log = tmp_path / ".local/share/KidneySeg/logs/kidneyseg.log"
-    end = time.monotonic() + 60
-    while not (log.is_file() and "opened a CT" in log.read_text()):
-        assert time.monotonic() < end
-        assert program.poll() is None
-        time.sleep(0.2)
+    await_log(tmp_path, "opened a CT", times=1)
     program.send_signal(signal.SIGINT)
     program.communicate(timeout=60)
     assert program.returncode == 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,13 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import Bench
+from bench import Bench
 from fakes import make_volume
 from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel
 
 from kidneyseg.errors import OutputError
+from kidneyseg.settings import preset
 from kidneyseg_gui.main_window import DISCLAIMER
 
 MakeBench = Callable[..., Bench]
@@ -298,6 +300,16 @@ def test_a_change_during_a_run_is_caught_up_with(make_bench: MakeBench):
 # The 3-D pane
 
 
+def test_a_scene_of_a_case_that_has_gone_is_not_shown(bench: Bench):
+    bench.open("first.nii")
+    bench.segment()
+    late = bench.case.scene
+    bench.case.mark_saved()
+    bench.open("second.nii")
+    bench.engine.scene_ready.emit(late)
+    assert bench.case.scene is None
+
+
 def test_the_3d_pane_follows_its_buttons_and_the_labels(bench: Bench):
     bench.open()
     bench.segment()
@@ -410,6 +422,14 @@ def test_options_survive_a_restart(make_bench: MakeBench):
     assert second.case.overlay == first.case.overlay
     assert not second.case.display.radiological
     assert second.case.settings.clusters.eps_mm == 8.0
+
+
+def test_only_changed_settings_are_kept(make_bench: MakeBench):
+    bench = make_bench()
+    bench.case.set_settings(preset("paper").with_(clusters={"eps_mm": 8.0}))
+    bench.window.close()
+    kept = json.loads(bench.store.value("case/settings"))
+    assert kept == {"preset": "paper", "changes": {"clusters": {"eps_mm": 8.0}}}
 
 
 def test_spoiled_options_do_no_harm(make_bench: MakeBench):
