@@ -57,7 +57,7 @@ pick_python() {
 # Says what a long command in the foreground is doing, from what it writes to the log. On a terminal one line is
 # rewritten every second; elsewhere (CI) a line is added when there is news, at most every 15 s.
 follow_log() { # what is done
-    local started=$SECONDS told=0 news before="" said
+    local started=$SECONDS told=$SECONDS news before="" said
     said=$(wc -c <"$log") # by the commands before this one
     # A sleep that outlives this loop must not keep the caller's pipes open; the loop must not outlive the caller.
     while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
