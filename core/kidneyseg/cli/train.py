@@ -42,6 +42,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of those cases")
     parser.add_argument("--no-insertion", action="store_true", help="the labels hold tumours; insert none")
     parser.add_argument("--phantoms", type=int, default=0, metavar="N", help="made-up patients to learn from besides")
+    parser.add_argument("--start-from", type=Path, metavar="DIR", help="begin with the networks of that folder")
     parser.add_argument("--seed", type=int, default=0, help="of all chance (%(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; all if not given")
     parser.set_defaults(run=run)
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from kidneyseg.models import model_name
+    from kidneyseg.models import load_model, model_name
     from kidneyseg.training.dataset import find_cases
     from kidneyseg.training.recipes import Data, trainer
 
@@ -67,7 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     for stage in (1, 2) if arguments.stage == "all" else (int(arguments.stage),):
         name = model_name(arguments.preset, stage)
         print(f"{name}: {len(training)} cases to learn from, {len(validation)} to score on", file=sys.stderr)
-        work = trainer(stage, settings, data, arguments.output / name, steps=arguments.steps, seed=arguments.seed)
+        start = load_model(name, arguments.start_from).network if arguments.start_from else None
+        folder = arguments.output / name
+        work = trainer(stage, settings, data, folder, steps=arguments.steps, seed=arguments.seed, start=start)
         bar = BarProgress()
         try:
             work.run(bar)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -47,8 +47,19 @@ class Data:
     phantoms: int = 0
 
 
-def trainer(stage: int, settings: Settings, data: Data, folder: Path, *, steps: int, seed: int = 0) -> Trainer:
+def trainer(
+    stage: int,
+    settings: Settings,
+    data: Data,
+    folder: Path,
+    *,
+    steps: int,
+    seed: int = 0,
+    start: SparseUNet | None = None,
+) -> Trainer:
     """The trainer of a preset's stage 1 or 2; its checkpoints and log go to `folder`.
+
+    With `start` the network begins with the weights of that one, which must have the same layout, not at random.
 
     Raises:
         SettingsError: for another stage.
@@ -56,26 +67,33 @@ def trainer(stage: int, settings: Settings, data: Data, folder: Path, *, steps: 
     if stage not in (1, 2):
         raise SettingsError(f"there is stage 1 and stage 2, no stage {stage}")
     torch.manual_seed(seed)
+    planes, channels = (PAPER_PLANES, 3) if settings.preset == "paper" else (PLANES, 1)
+    network = SparseUNet(channels, stage + 1, planes, residual=settings.preset != "paper")
+    if start is not None:
+        if start.config != network.config:
+            raise SettingsError(f"the network to start from is laid out as {start.config}, not {network.config}")
+        network.load_state_dict(start.state_dict())
+    plan = TrainingPlan(steps, seed=seed)
     if settings.preset == "paper":
-        return _paper(stage, settings, data, folder, steps, seed)
-    return (_stage1 if stage == 1 else _stage2)(settings, data, folder, steps, seed)
+        return _paper(stage, network, settings, data, folder, plan)
+    return (_stage1 if stage == 1 else _stage2)(network, settings, data, folder, plan)
 
 
-def _stage1(settings: Settings, data: Data, folder: Path, steps: int, seed: int) -> Trainer:
+def _stage1(network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan) -> Trainer:
     grid = settings.sampling.grid_mm or 4.0
     scenes = [whole_scene(case, grid, data.cache) for case in data.training]
     scenes += [whole_scene_of(volume, labels, None, grid) for volume, labels in _phantoms(data.phantoms)]
     held_out = [whole_scene(case, grid, data.cache) for case in data.validation]
     return Trainer(
-        SparseUNet(1, 2, PLANES, residual=True),
+        network,
         Stage1Sampler(scenes, settings.sampling, data.lesions),
-        TrainingPlan(steps, batch=1, class_weights=(1.0, 3.0), seed=seed),
+        replace(plan, class_weights=(1.0, 1.0)),
         folder,
         validator([plain_stage1(scene, settings.sampling) for scene in held_out], ("kidney",)),
     )
 
 
-def _stage2(settings: Settings, data: Data, folder: Path, steps: int, seed: int) -> Trainer:
+def _stage2(network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan) -> Trainer:
     grid = settings.refine.grid_mm or 1.5
     scenes = [scene for case in data.training for scene in kidney_scenes(case, grid, data.cache)]
     for volume, labels in _phantoms(data.phantoms):
@@ -83,29 +101,31 @@ def _stage2(settings: Settings, data: Data, folder: Path, steps: int, seed: int)
     held_out = [scene for case in data.validation for scene in kidney_scenes(case, grid, data.cache)]
     samples = [plain_stage2(scene, settings.refine) for scene in held_out]
     if data.held_out_lesions is not None:
-        rng = np.random.default_rng([seed, 2])
+        rng = np.random.default_rng([plan.seed, 2])
         changed = [with_lesions(scene, data.held_out_lesions, rng) for scene in held_out]
         samples += [plain_stage2(scene, settings.refine) for scene in changed]
     return Trainer(
-        SparseUNet(1, 3, PLANES, residual=True),
+        network,
         Stage2Sampler(scenes, settings.refine, data.lesions),
-        TrainingPlan(steps, batch=1, class_weights=(1.0, 1.0, 2.0), seed=seed),
+        replace(plan, class_weights=(1.0, 1.0, 2.0)),
         folder,
         validator(samples, ("kidney", "tumour")),
     )
 
 
-def _paper(stage: int, settings: Settings, data: Data, folder: Path, steps: int, seed: int) -> Trainer:
+def _paper(
+    stage: int, network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan
+) -> Trainer:
     """The published network and class weights, on the bands that inference sees."""
-    make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=seed)
+    make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=plan.seed)
     training = [clouds for case in data.training for clouds in make(case, lesions=data.lesions)]
     validation = [clouds for case in data.validation for clouds in make(case, lesions=data.held_out_lesions)]
     weights = (1.0, 1000.0) if stage == 1 else (1.0, 1.0, 100.0)
     names = ("kidney",) if stage == 1 else ("kidney", "tumour")
     return Trainer(
-        SparseUNet(3, stage + 1, PAPER_PLANES),
+        network,
         BandSampler(training, stage),
-        TrainingPlan(steps, batch=1, rate=1e-3, class_weights=weights, dice_weight=0.0, seed=seed),
+        replace(plan, rate=1e-3, class_weights=weights, dice_weight=0.0),
         folder,
         validator([plain_band(clouds, stage) for clouds in validation], names),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from kidneyseg.points.sampling import LOWEST_HU, intensity_threshold
 from kidneyseg.settings import RefineSettings, SamplingSettings
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, scanner, warp
 from kidneyseg.training.dataset import Scene
-from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions, retint_organs
+from kidneyseg.training.lesions import LesionLibrary, OrganWeights, insert_random_lesions, retint_organs
 from kidneyseg.training.trainer import Sample
 
 # Patients differ more in size than one kidney does in tilt.
@@ -144,10 +145,15 @@ def _changed_patient(
     """Another contrast phase, with the chance `retint`; other lesions, with the chance `insert`."""
     hu, labels = scene.hu, scene.labels
     if rng.random() < retint and scene.organs.any():
-        hu = retint_organs(hu, scene.organs, scene.cell_mm, rng)
+        hu = retint_organs(hu, scene.organs, scene.cell_mm, rng, weights=_organ_weights(scene))
     if lesions is not None and rng.random() < insert:
         hu, labels = insert_random_lesions(hu, labels, (scene.cell_mm,) * 3, lesions, rng, organs=scene.organs)[:2]
     return hu.astype(np.float32), labels
+
+
+@cache
+def _organ_weights(scene: Scene) -> OrganWeights:
+    return OrganWeights.build(scene.hu, scene.organs, scene.cell_mm)
 
 
 def plain_stage1(scene: Scene, settings: SamplingSettings) -> Sample:

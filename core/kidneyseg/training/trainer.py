@@ -60,9 +60,9 @@ class TrainingPlan:
     """
 
     steps: int
-    batch: int = 2
+    batch: int = 1
     rate: float = 2e-3
-    class_weights: tuple[float, ...] = (1.0, 3.0)
+    class_weights: tuple[float, ...] = (1.0, 1.0)
     dice_weight: float = 1.0
     seed: int = 0
     smoothing: float = 0.995
