@@ -9,12 +9,13 @@ from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from kidneyseg_gui.case import Case, Voxel
-from kidneyseg_gui.slices import FROM, TOWARDS, Plane
+from kidneyseg_gui.slices import AXIAL, FROM, TOWARDS, Plane
 
 # One colour per plane, as 3D Slicer has them: the lines of a view are where the other two views cut it.
 PLANE_COLOURS = {"Axial": QColor(226, 92, 84), "Coronal": QColor(110, 196, 108), "Sagittal": QColor(232, 200, 84)}
 _NORMAL_OWNER = {2: "Axial", 1: "Coronal", 0: "Sagittal"}
 _TEXT, _SHADOW = QColor(226, 230, 234), QColor(0, 0, 0, 200)
+_INVITATION = QColor(125, 135, 147)
 _MARGIN = 8
 _GAP = 9
 
@@ -29,6 +30,13 @@ class Annotations:
         self._letters = QFont()
         self._letters.setPixelSize(15)
         self._letters.setBold(True)
+
+    def invite(self, painter: QPainter, area: QRect) -> None:
+        """Say how to open a CT, in one of the empty views."""
+        if self._plane == AXIAL:
+            painter.setFont(self._letters)
+            painter.setPen(_INVITATION)
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, "Drop a CT here, or press Ctrl+O")
 
     def draw(self, painter: QPainter, area: QRect, cross: QPointF, pixels_per_mm: float, pointed: Voxel | None) -> None:
         """Draw into `area`. `cross` is the crosshair on the screen, `pointed` the voxel under the mouse."""

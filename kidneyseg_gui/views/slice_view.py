@@ -123,6 +123,7 @@ class SliceView(QWidget):
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(0, 0, 0))
         if self._case.volume is None:
+            self._annotations.invite(painter, self.rect())
             return
         to_widget = self.transform()
         image: QImage = self._picture.image()

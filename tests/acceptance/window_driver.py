@@ -1,8 +1,9 @@
 """Drives the real window in a process of its own, on a real (virtual) display, and prints what it saw as JSON.
 
-    python tests/acceptance/window_driver.py CT FOLDER [--segment]
+    python tests/acceptance/window_driver.py CT FOLDER [--segment | --picture]
 
-FOLDER gets a screenshot; with --segment the bundled networks run, a fill setting is changed and the mask is exported.
+FOLDER gets a screenshot, window.png. With --segment the bundled networks run, a fill setting is changed and the mask
+is exported; with --picture they run, and the crosshair goes into what was found: the README's picture is made so.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
@@ -38,7 +40,7 @@ class Driver(MainWindow):
 
     ct: Path
     folder: Path
-    segments = False
+    segments = poses = False
 
     def __init__(self) -> None:
         super().__init__(
@@ -82,8 +84,12 @@ class Driver(MainWindow):
         self.wait(lambda: not self.engine._quiet, 120)
         self.seen["title"] = self.windowTitle()
         self._beat.start()
-        if self.segments:
+        if self.segments or self.poses:
             self._segment()
+        if self.poses:
+            self._pose()
+        elif self.segments:
+            self._change_and_export()
         self.seen["longest_stall_s"] = round(self._longest, 3)
         QApplication.processEvents()
         picture = self.grab().toImage()
@@ -95,6 +101,19 @@ class Driver(MainWindow):
         self.conductor.segment()
         self.wait(lambda: self.case.scene is not None and not self.engine.busy, 500)
         self.seen["voxels"] = int((self.case.mask > 0).sum())
+
+    def _pose(self) -> None:
+        middles = self.case.scene.tumours
+        found = np.argwhere(self.case.mask == 1)
+        if middles:
+            self.case.set_crosshair(middles[0])
+        elif len(found):
+            self.case.set_crosshair(tuple(int(v) for v in found[found[:, 0] > found[:, 0].mean()].mean(axis=0)))
+        self.case.set_window(350, 40)
+        end = time.monotonic() + 1
+        self.wait(lambda: time.monotonic() > end, 5)
+
+    def _change_and_export(self) -> None:
         self.case.set_settings(self.case.settings.with_(fill={"method": "hull"}))
         began = time.monotonic()
         self.wait(lambda: self.case.result.settings.fill.method == "hull", 60)
@@ -112,6 +131,6 @@ def _different_colours(image: QImage) -> int:
 
 if __name__ == "__main__":
     Driver.ct, Driver.folder = Path(sys.argv[1]), Path(sys.argv[2])
-    Driver.segments = "--segment" in sys.argv
+    Driver.segments, Driver.poses = "--segment" in sys.argv, "--picture" in sys.argv
     application.MainWindow = Driver
     sys.exit(application.run(Driver.ct))
