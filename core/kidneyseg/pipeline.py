@@ -19,6 +19,7 @@ from kidneyseg.models import Model, load_model, model_name
 from kidneyseg.points.cloud import KIDNEY, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
+from kidneyseg.points.objects import keep_kidneys
 from kidneyseg.points.sampling import sample_bands, sample_body
 from kidneyseg.progress import Progress
 from kidneyseg.settings import Settings
@@ -38,7 +39,7 @@ class Result:
         mask: uint8 (X, Y, Z): 0, 1 kidney, 2 tumour, on the volume's voxels.
         sampled: stage 1's points with its labels, TISSUE and KIDNEY.
         refined: stage 2's points with its labels, TISSUE, KIDNEY and TUMOUR.
-        objects: the kidney and tumour points that DBSCAN kept.
+        objects: the kidney and tumour points that were kept after DBSCAN.
         findings: what the mask says.
         timings: seconds per stage of `STAGES`; 0.0 where the stage was remembered from an earlier run.
         notes: plain sentences for the user.
@@ -151,8 +152,9 @@ class Pipeline:
     def _cluster(
         self, refined: PointCloud, settings: Settings, progress: Progress, _: cascade.Note
     ) -> tuple[PointCloud, NDArray[np.int32]]:
-        per_class = settings.preset == "paper"
-        return cluster_cloud(refined, settings.clusters, per_class=per_class, progress=progress)
+        if settings.preset == "paper":
+            return cluster_cloud(refined, settings.clusters, per_class=True, progress=progress)
+        return keep_kidneys(*cluster_cloud(refined, settings.clusters, progress=progress))
 
     def _fill(
         self,

@@ -107,7 +107,7 @@ def _stage2(network: SparseUNet, settings: Settings, data: Data, folder: Path, p
     return Trainer(
         network,
         Stage2Sampler(scenes, settings.refine, data.lesions),
-        replace(plan, class_weights=(1.0, 1.0, 2.0)),
+        replace(plan, class_weights=(1.0, 1.0, 1.0)),
         folder,
         validator(samples, ("kidney", "tumour")),
     )
