@@ -1,0 +1,147 @@
+"""Cases on disk become scenes, scenes become what inference would show a network."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kidneyseg.errors import InputError
+from kidneyseg.imaging.nifti import save_mask, save_volume
+from kidneyseg.settings import RefineSettings, SamplingSettings
+from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, warp
+from kidneyseg.training.bands import BandSampler, band_cases, plain_band
+from kidneyseg.training.dataset import find_cases, kidney_scenes, whole_scene
+from kidneyseg.training.lesions import LesionLibrary
+from kidneyseg.training.samples import Stage1Sampler, Stage2Sampler, imperfect_find, plain_stage1, plain_stage2
+from test_pipeline import abdomen
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One case in each layout."""
+    where = tmp_path_factory.mktemp("data")
+    volume, truth = abdomen()
+    for image, labels in (
+        ("a_ct.nii.gz", "a_kidney.nii.gz"),
+        ("case_00001/imaging.nii.gz", "case_00001/segmentation.nii.gz"),
+        ("imagesTr/b_0000.nii.gz", "labelsTr/b.nii.gz"),
+    ):
+        for path in (where / image, where / labels):
+            path.parent.mkdir(exist_ok=True)
+        save_volume(volume, where / image)
+        save_mask(truth, volume, where / labels)
+    return where
+
+
+def test_all_layouts_are_found(folder: Path) -> None:
+    assert [case.name for case in find_cases(folder)] == ["a", "case_00001", "b"]
+
+
+def test_an_empty_folder_names_the_layouts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="imagesTr"):
+        find_cases(tmp_path)
+
+
+def test_labels_that_do_not_lie_on_the_ct_are_refused(tmp_path: Path) -> None:
+    volume, _ = abdomen()
+    save_volume(volume, tmp_path / "a_ct.nii.gz")
+    small, other = abdomen((80, 80, 30))
+    save_mask(other, small, tmp_path / "a_kidney.nii.gz")
+    with pytest.raises(InputError, match="does not lie on"):
+        whole_scene(find_cases(tmp_path)[0], 4.0, tmp_path / "cache")
+
+
+def test_scenes_hold_the_kidneys_and_are_cached(folder: Path, tmp_path: Path) -> None:
+    case = find_cases(folder)[0]
+    whole = whole_scene(case, 4.0, tmp_path)
+    sides = kidney_scenes(case, 2.0, tmp_path)
+    _, truth = abdomen()
+    assert (whole.labels > 0).sum() * 64 == pytest.approx((truth > 0).sum() * 16, rel=0.1)
+    assert len(sides) == 2
+    assert sum((side.labels > 0).sum() * 8 for side in sides) == pytest.approx((truth > 0).sum() * 16, rel=0.1)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert np.array_equal(whole_scene(case, 4.0, tmp_path).hu, whole.hu)
+    kidney_scenes(case, 2.0, tmp_path)
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_samples_repeat_by_seed_and_differ_by_seed(folder: Path, tmp_path: Path) -> None:
+    case = find_cases(folder)[0]
+    lesions = LesionLibrary.procedural(count=5)
+    for sampler in (
+        Stage1Sampler([whole_scene(case, 4.0, tmp_path)], SamplingSettings(), lesions),
+        Stage2Sampler(kidney_scenes(case, 2.0, tmp_path), RefineSettings(), lesions),
+    ):
+        first, again, other = (sampler.draw(np.random.default_rng(seed)) for seed in (1, 1, 2))
+        assert np.array_equal(first.cells, again.cells)
+        assert np.array_equal(first.features, again.features)
+        assert np.array_equal(first.labels, again.labels)
+        assert first.features.shape != other.features.shape or not np.array_equal(first.features, other.features)
+        assert first.cells.min() >= 0
+        assert np.abs(first.features).max() <= 1.0
+
+
+def test_validation_samples_are_plain(folder: Path, tmp_path: Path) -> None:
+    case = find_cases(folder)[0]
+    scene = whole_scene(case, 4.0, tmp_path)
+    one = plain_stage1(scene, SamplingSettings())
+    assert one.labels.max() == 1
+    assert one.labels.sum() == (scene.labels > 0).sum()
+    sides = [plain_stage2(side, RefineSettings()) for side in kidney_scenes(case, 2.0, tmp_path)]
+    assert max(side.labels.max() for side in sides) == 2
+
+
+def test_bands_are_what_inference_runs(folder: Path, tmp_path: Path) -> None:
+    case = find_cases(folder)[0]
+    settings = SamplingSettings(kept_percent=10.0, region="volume", bands=3, grid_mm=None)
+    plain, changed = band_cases(case, settings, tmp_path, 0, LesionLibrary.procedural(count=5))
+    sizes = [len(cells) for cells, _, _ in plain.bands]
+    assert sum(sizes) >= 0.1 * 100 * 80 * 30
+    brightness = [(hu.min(), hu.max()) for _, hu, _ in plain.bands if len(hu)]
+    assert all(above[0] > below[1] for above, below in pairwise(brightness))
+    for stage in (1, 2):
+        sample = BandSampler([plain, changed], stage).draw(np.random.default_rng(0))
+        assert sample.features.shape == (len(sample.cells), 3)
+        assert sample.labels.max() <= stage
+        assert plain_band(plain, stage).labels.max(initial=0) <= stage
+
+
+def test_warp_by_nothing_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    hu = rng.uniform(-100, 200, (9, 10, 11)).astype(np.float32)
+    labels = rng.integers(0, 3, hu.shape).astype(np.uint8)
+    same, marks = warp(hu, labels, np.eye(3), outside_hu=-125.0)
+    np.testing.assert_allclose(same, hu, atol=1e-3)
+    assert np.array_equal(marks, labels)
+    mirrored, _ = warp(hu, labels, np.diag([-1.0, 1, 1]), outside_hu=-125.0)
+    np.testing.assert_allclose(mirrored, hu[::-1], atol=1e-3)
+
+
+def test_a_quarter_turn_turns() -> None:
+    hu = np.zeros((9, 9, 5), np.float32)
+    hu[7, 4, 2] = 100
+    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    moved, _ = warp(hu, np.zeros(hu.shape, np.uint8), turn, outside_hu=0.0)
+    assert np.argwhere(moved > 50).tolist() in ([[4, 1, 2]], [[4, 7, 2]])
+
+
+def test_chance_keeps_its_limits() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        matrix = random_affine(rng, SpatialRange())
+        assert 0.5 < abs(np.linalg.det(matrix)) < 2.2
+        box = random_field_of_view((40, 50, 60), rng, 0.5)
+        assert all(
+            0 <= s.start < s.stop <= n and s.stop - s.start >= n // 2 for s, n in zip(box, (40, 50, 60), strict=True)
+        )
+
+
+def test_an_imperfect_find_still_holds_the_kidney() -> None:
+    kidney = np.zeros((60, 60, 60), bool)
+    kidney[20:40, 20:40, 20:40] = True
+    found = [imperfect_find(kidney, 1.5, 10.0, np.random.default_rng(seed)) for seed in range(8)]
+    assert all((f & kidney).sum() > 0.95 * kidney.sum() for f in found)
+    assert len({int(f.sum()) for f in found}) == 8
