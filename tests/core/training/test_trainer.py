@@ -28,7 +28,7 @@ class BrightBall:
         return Sample(cells, grey.astype(np.float32)[:, None], ball.astype(np.uint8))
 
 
-PLAN = TrainingPlan(steps=30, rate=1e-2, check_every=10, norm_samples=3, smoothing=0.9)
+PLAN = TrainingPlan(steps=60, rate=1e-2, check_every=20, norm_samples=3, smoothing=0.9)
 
 
 def trainer(folder: Path, plan: TrainingPlan = PLAN) -> Trainer:
@@ -48,7 +48,7 @@ def test_it_learns_and_the_program_loads_the_result(tmp_path: Path) -> None:
     assert validator([sample], ("ball",))(network)["ball mean"] > 0.8
     work.save(tmp_path / "net.safetensors", {"made": "for a test"})
     model = load_model("net", tmp_path)
-    assert model.info == {"made": "for a test", "steps": 30, "seed": 0}
+    assert model.info == {"made": "for a test", "steps": 60, "seed": 0}
     assert model.network.config == network.config
     for ours, stored in zip(state(network), state(model.network), strict=True):
         torch.testing.assert_close(ours, stored, rtol=2e-3, atol=2e-3)  # fp16
@@ -65,9 +65,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
     stopped = trainer(tmp_path / "parts")
     with pytest.raises(Cancelled):
-        stopped.run(CallbackProgress(count, lambda: steps >= 23))
+        stopped.run(CallbackProgress(count, lambda: steps >= 43))
     resumed = trainer(tmp_path / "parts")
-    assert resumed.step == 20
+    assert resumed.step == 40
     parts = resumed.run()
     assert all(torch.equal(a, b) for a, b in zip(state(whole), state(parts), strict=True))
 
