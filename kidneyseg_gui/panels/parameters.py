@@ -87,6 +87,7 @@ class ParametersPanel(Section):
             self.device.addItem(text, value)
         for field in (self.kept, self.eps, self.samples, self.closing):
             field.setMinimumWidth(84)
+            field.lineEdit().setTextMargins(5, 0, 0, 0)
 
     def _lay_out(self) -> None:
         grid = QGridLayout(horizontalSpacing=10, verticalSpacing=7)

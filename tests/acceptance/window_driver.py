@@ -86,11 +86,11 @@ class Driver(MainWindow):
         self._beat.start()
         if self.segments or self.poses:
             self._segment()
-        if self.poses:
-            self._pose()
-        elif self.segments:
+        if self.segments:
             self._change_and_export()
         self.seen["longest_stall_s"] = round(self._longest, 3)
+        if self.poses:
+            self._pose()
         QApplication.processEvents()
         picture = self.grab().toImage()
         picture.save(str(self.folder / "window.png"))
@@ -104,7 +104,7 @@ class Driver(MainWindow):
 
     def _pose(self) -> None:
         middles = self.case.scene.tumours
-        found = np.argwhere(self.case.mask == 1)
+        found = np.argwhere(self.case.mask[::4, ::4] == 1) * [4, 4, 1]
         if middles:
             self.case.set_crosshair(middles[0])
         elif len(found):
