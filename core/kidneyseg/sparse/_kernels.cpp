@@ -4,140 +4,11 @@
 // tiles and partial sums are cut by the size of the problem alone, and partial sums are added in a fixed order.
 
 #include "_kernels.h"
+#include "_workers.h"
 
-#include <algorithm>
-#include <atomic>
-#include <cstdlib>
 #include <cstring>
-#include <exception>
-#include <memory>
-#include <new>
-#include <thread>
-#include <vector>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-// Each instruction set compiles the same source in its own namespace, whatever the compiler's own target is.
-#if defined(__x86_64__) && defined(__clang__)
-#define BEGIN_TARGET_AVX2 \
-    _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
-#define BEGIN_TARGET_AVX512 \
-    _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx2,fma\"))), apply_to = function)")
-#define END_TARGET _Pragma("clang attribute pop")
-#elif defined(__x86_64__)
-#define BEGIN_TARGET_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
-#define BEGIN_TARGET_AVX512 _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx2,fma\")")
-#define END_TARGET _Pragma("GCC pop_options")
-#endif
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-namespace baseline {  // SSE2 or NEON, whatever the compiler makes of four floats
-typedef float V __attribute__((vector_size(16)));
-#define SPLAT(s) (V{(s), (s), (s), (s)})
-#if defined(__aarch64__)
-#define ROWS 8
-#else
-#define ROWS 6
-#endif
-#define NAME "baseline"
-#include "_kernels_simd.h"
-#undef SPLAT
-#undef ROWS
-#undef NAME
-}  // namespace baseline
-
-#if defined(__x86_64__)
-#define ROW_BITS(at, active, joined)                                                                           \
-    do {                                                                                                       \
-        const __m256i here = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));                         \
-        const __m256i next = _mm256_loadu_si256(reinterpret_cast<const __m256i*>((at) + 1));                   \
-        const __m256i follows = _mm256_cmpeq_epi32(next, _mm256_add_epi32(here, _mm256_set1_epi32(1)));        \
-        active = uint64_t(~_mm256_movemask_ps(_mm256_castsi256_ps(here)) & 0xff);                              \
-        joined = uint64_t(_mm256_movemask_ps(_mm256_castsi256_ps(follows)));                                   \
-    } while (0)
-
-BEGIN_TARGET_AVX2
-namespace avx2 {
-typedef float V __attribute__((vector_size(32)));
-#define SPLAT(s) _mm256_set1_ps(s)
-#define ROWS 6
-#define NAME "avx2"
-#include "_kernels_simd.h"
-#undef SPLAT
-#undef ROWS
-#undef NAME
-}  // namespace avx2
-END_TARGET
-
-BEGIN_TARGET_AVX512
-namespace avx512 {
-typedef float V __attribute__((vector_size(64)));
-#define SPLAT(s) _mm512_set1_ps(s)
-#define ROWS 12
-#define NAME "avx512"
-#include "_kernels_simd.h"
-#undef SPLAT
-#undef ROWS
-#undef NAME
-}  // namespace avx512
-END_TARGET
-#endif
 
 namespace {
-
-std::atomic<const Kernels*> chosen{nullptr};
-
-const Kernels* supported(int level) {
-#if defined(__x86_64__)
-    if (level >= 2 && __builtin_cpu_supports("avx512f")) return &avx512::kernels;
-    if (level >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2::kernels;
-#endif
-    (void)level;
-    return &baseline::kernels;
-}
-
-const Kernels& kernels() {
-    const Kernels* k = chosen.load(std::memory_order_relaxed);
-    if (!k) chosen.store(k = supported(2), std::memory_order_relaxed);
-    return *k;
-}
-
-struct Free {
-    void operator()(void* p) const { std::free(p); }
-};
-template <class T>
-using Buffer = std::unique_ptr<T, Free>;
-
-template <class T>
-Buffer<T> allocate(int64_t count) {
-    const size_t bytes = (size_t(count) * sizeof(T) / 64 + 2) * 64;
-    void* p = std::aligned_alloc(64, bytes);
-    if (!p) throw std::bad_alloc();
-    return Buffer<T>(static_cast<T*>(p));
-}
-
-// Calls work(item, worker) for every item; which worker gets which item is left to chance. Threads live for one call:
-// a pool would be lost in a forked process, and starting them costs microseconds.
-template <class Work>
-void parallel(int threads, int64_t items, const Work& work) {
-    threads = int(std::max<int64_t>(1, std::min<int64_t>(threads, items)));
-    std::atomic<int64_t> next{0};
-    auto loop = [&](int worker) {
-        for (int64_t item; (item = next.fetch_add(1)) < items;) work(item, worker);
-    };
-    std::vector<std::thread> helpers;
-    helpers.reserve(size_t(threads));
-    try {
-        for (int t = 1; t < threads; ++t) helpers.emplace_back(loop, t);
-    } catch (const std::exception&) {
-        // A system that gives no more threads is served by those it gave.
-    }
-    loop(0);
-    for (auto& helper : helpers) helper.join();
-}
 
 int run_length(int filter) {
     for (int size = 2; size <= kLongestRun; ++size)
@@ -165,21 +36,6 @@ Runs make_runs(int filter, int length) {
     }
     return runs;
 }
-
-int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
-
-// Memory for each worker.
-template <class T>
-class Workspace {
-  public:
-    Workspace(int threads, int64_t count) {
-        for (int t = 0; t < threads; ++t) buffers_.push_back(allocate<T>(count));
-    }
-    T* operator[](int worker) { return buffers_[size_t(worker)].get(); }
-
-  private:
-    std::vector<Buffer<T>> buffers_;
-};
 
 // Rows of a tile: enough to fill its lists, few enough that small levels have work for every thread. They may not
 // depend on the number of threads, since the order in which a tile adds up can depend on its size.
@@ -295,12 +151,6 @@ int guarded(const Work& work) {
 }
 
 }  // namespace
-
-// The instruction set in use; level 0 asks for the baseline, 1 for at most AVX2, 2 for AVX-512, -1 changes nothing.
-KIDNEYSEG_API const char* kidneyseg_instruction_set(int level) {
-    if (level >= 0) chosen.store(supported(level));
-    return kernels().name;
-}
 
 // A plan of an int32 (rows, filter) table for the instruction set in use; null where memory ran out.
 KIDNEYSEG_API Plan* kidneyseg_plan(const int32_t* table, int64_t rows, int filter, int threads) {

@@ -97,3 +97,6 @@ struct Kernels {
     void (*weight_grad)(const WeightGrad& job, const Tile& tile, int64_t begin, int first, int last, float* sums);
     void (*affine)(const float* in, int64_t in_stride, int64_t rows, int64_t channels, const Output& out);
 };
+
+// The kernels in use.
+const Kernels& kernels();

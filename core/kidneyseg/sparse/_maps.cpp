@@ -1,30 +1,17 @@
 // Neighbour tables and coarser levels by merging sorted keys; see native.py and rulebook.py for what they mean.
 
 #include "_kernels.h"
+#include "_workers.h"
 
-#include <algorithm>
 #include <cstring>
-#include <exception>
-#include <thread>
-#include <vector>
 
 namespace {
 
-// work(part, begin, end) on as many threads as there are parts.
+// work(part, begin, end), a thread for each part.
 template <class Work>
 void each_part(const std::vector<int64_t>& bounds, const Work& work) {
     const int parts = int(bounds.size()) - 1;
-    std::vector<std::thread> helpers;
-    helpers.reserve(size_t(parts));
-    int started = 1;
-    try {
-        for (; started < parts; ++started)
-            helpers.emplace_back(work, started, bounds[size_t(started)], bounds[size_t(started) + 1]);
-    } catch (const std::exception&) {
-        for (int part = started; part < parts; ++part) work(part, bounds[size_t(part)], bounds[size_t(part) + 1]);
-    }
-    work(0, bounds[0], bounds[1]);
-    for (auto& helper : helpers) helper.join();
+    parallel(parts, parts, [&](int64_t part, int) { work(part, bounds[size_t(part)], bounds[size_t(part) + 1]); });
 }
 
 std::vector<int64_t> even_parts(int64_t count, int threads) {
@@ -34,7 +21,8 @@ std::vector<int64_t> even_parts(int64_t count, int threads) {
     return bounds;
 }
 
-// The table's rows begin ... end for the runs along z of one filter, a cursor per run.
+// The table's rows begin ... end. For each run of offsets along z a cursor stands behind the last site's neighbours; a
+// site that follows the last one in z shares all of them but the first, and needs to look at one key only.
 template <int SIZE>
 void neighbours(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size, int64_t begin, int64_t end,
                 int32_t* table) {
@@ -46,16 +34,27 @@ void neighbours(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_si
     }
     for (int64_t i = begin; i < end; ++i) {
         int32_t* row = table + i * FILTER;
+        if (i > begin && keys[i] == keys[i - 1] + 1) {
+            for (int run = 0; run < RUNS; ++run, row += SIZE) {
+                const int64_t at = cursor[run];
+                const bool hit = at < count && keys[at] == keys[i] + shift[run] + SIZE - 1;
+                for (int dz = 0; dz + 1 < SIZE; ++dz) row[dz] = row[dz + 1 - FILTER];
+                row[SIZE - 1] = hit ? int32_t(at) : -1;
+                cursor[run] = at + hit;
+            }
+            continue;
+        }
         for (int run = 0; run < RUNS; ++run, row += SIZE) {
             const int64_t first = keys[i] + shift[run];
             int64_t at = cursor[run];
+            while (at > 0 && keys[at - 1] >= first) --at;
             while (at < count && keys[at] < first) ++at;
-            cursor[run] = at;
             for (int dz = 0; dz < SIZE; ++dz) {
                 const bool hit = at < count && keys[at] == first + dz;
                 row[dz] = hit ? int32_t(at) : -1;
                 at += hit;
             }
+            cursor[run] = at;
         }
     }
 }
@@ -93,7 +92,8 @@ class Coarsening {
             const int64_t here = slab(key), target = coarse_slab(here), size = fine.y_size * fine.z_size;
             const int64_t* middle = std::lower_bound(key, stop, (here + 1) * size);
             const int64_t* last = middle;
-            if (middle < stop && coarse_slab(slab(middle)) == target) last = std::lower_bound(middle, stop, (slab(middle) + 1) * size);
+            if (middle < stop && coarse_slab(slab(middle)) == target)
+                last = std::lower_bound(middle, stop, (slab(middle) + 1) * size);
             to = merge_slabs(key, middle, last, target, to);
             key = last;
         }
@@ -164,7 +164,7 @@ KIDNEYSEG_API int kidneyseg_neighbour_table(const int64_t* keys, int64_t count, 
     if (!build) return 1;
     if (count == 0) return 0;
     each_part(even_parts(count, threads),
-              [=](int, int64_t begin, int64_t end) { build(keys, count, y_size, z_size, begin, end, table); });
+              [=](int64_t, int64_t begin, int64_t end) { build(keys, count, y_size, z_size, begin, end, table); });
     return 0;
 }
 
@@ -188,7 +188,7 @@ KIDNEYSEG_API int64_t kidneyseg_coarsen(const int64_t* keys, int64_t count, cons
         bounds[p] = at;
     }
     std::vector<int64_t> ends(bounds.size());
-    each_part(bounds, [&](int part, int64_t begin, int64_t end) { ends[size_t(part)] = job.run(begin, end, begin); });
+    each_part(bounds, [&](int64_t part, int64_t begin, int64_t end) { ends[size_t(part)] = job.run(begin, end, begin); });
     int64_t total = ends[0];
     std::vector<int64_t> moved(bounds.size(), 0);
     for (size_t p = 1; p + 1 < bounds.size(); ++p) {
@@ -198,7 +198,7 @@ KIDNEYSEG_API int64_t kidneyseg_coarsen(const int64_t* keys, int64_t count, cons
         moved[p] = from - total;
         total += sites;
     }
-    each_part(bounds, [&](int part, int64_t begin, int64_t end) {
+    each_part(bounds, [&](int64_t part, int64_t begin, int64_t end) {
         if (const int32_t by = int32_t(moved[size_t(part)]))
             for (int64_t i = begin; i < end; ++i) parent[i] -= by;
     });

@@ -1,4 +1,4 @@
-"""The native CPU kernels: `_kernels.cpp` and `_maps.cpp`, built with the package and called through plain buffers.
+"""The native CPU kernels, `_kernels.cpp` and its neighbours: built with the package and called through plain buffers.
 
 The functions are those of `functional` and `rulebook` of the same names, for float32 (features, weights), int64 (keys)
 and int32 (tables) tensors on the CPU. They use `torch.get_num_threads()` threads, and their results do not depend on

@@ -1,0 +1,61 @@
+// Threads and their memory.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <new>
+#include <thread>
+#include <vector>
+
+struct Free {
+    void operator()(void* p) const { std::free(p); }
+};
+template <class T>
+using Buffer = std::unique_ptr<T, Free>;
+
+template <class T>
+Buffer<T> allocate(int64_t count) {
+    const size_t bytes = (size_t(count) * sizeof(T) / 64 + 2) * 64;
+    void* p = std::aligned_alloc(64, bytes);
+    if (!p) throw std::bad_alloc();
+    return Buffer<T>(static_cast<T*>(p));
+}
+
+// Calls work(item, worker) for every item; which worker gets which item is left to chance. Threads live for one call:
+// a pool would be lost in a forked process, and starting them costs microseconds.
+template <class Work>
+void parallel(int threads, int64_t items, const Work& work) {
+    threads = int(std::max<int64_t>(1, std::min<int64_t>(threads, items)));
+    std::atomic<int64_t> next{0};
+    auto loop = [&](int worker) {
+        for (int64_t item; (item = next.fetch_add(1)) < items;) work(item, worker);
+    };
+    std::vector<std::thread> helpers;
+    helpers.reserve(size_t(threads));
+    try {
+        for (int t = 1; t < threads; ++t) helpers.emplace_back(loop, t);
+    } catch (const std::exception&) {
+        // A system that gives no more threads is served by those it gave.
+    }
+    loop(0);
+    for (auto& helper : helpers) helper.join();
+}
+
+inline int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
+
+// Memory for each worker.
+template <class T>
+class Workspace {
+  public:
+    Workspace(int threads, int64_t count) {
+        for (int t = 0; t < threads; ++t) buffers_.push_back(allocate<T>(count));
+    }
+    T* operator[](int worker) { return buffers_[size_t(worker)].get(); }
+
+  private:
+    std::vector<Buffer<T>> buffers_;
+};
