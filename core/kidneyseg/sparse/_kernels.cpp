@@ -152,6 +152,9 @@ int guarded(const Work& work) {
 
 }  // namespace
 
+// Counts up whenever a function of this interface changes, so that native.py refuses a library of another version.
+KIDNEYSEG_API int kidneyseg_interface() { return 1; }
+
 // A plan of an int32 (rows, filter) table for the instruction set in use; null where memory ran out.
 KIDNEYSEG_API Plan* kidneyseg_plan(const int32_t* table, int64_t rows, int filter, int threads) {
     Plan* plan = nullptr;

@@ -20,6 +20,7 @@ from torch import Tensor
 
 _MAX_ROWS = 2**31 - 1
 _NO_MEMORY = "not enough memory for a sparse convolution; use a coarser lattice or fewer points"
+_INTERFACE = 1  # as in _kernels.cpp
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 
@@ -233,6 +234,8 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         return None, "the native kernels were not built; reinstall kidneyseg where there is a C++ compiler"
     try:
         library = ctypes.CDLL(str(files[0]))
+        if library.kidneyseg_interface() != _INTERFACE:
+            return None, f"the native kernels in {files[0].name} are of another version; reinstall kidneyseg"
         library.kidneyseg_instruction_set.argtypes = [c_int]
         library.kidneyseg_instruction_set.restype = c_char_p
         library.kidneyseg_plan.argtypes = [c_void_p, c_int64, c_int, c_int]
