@@ -147,9 +147,7 @@ class InputLayer(nn.Module):
         if len(keys) < 2 or bool((keys[1:] > keys[:-1]).all()):
             return SparseTensor(features, Level(keys, packing)), torch.arange(len(keys), device=keys.device)
         order = torch.argsort(keys, stable=True)
-        unique, site_of_sorted, counts = torch.unique_consecutive(
-            keys[order], return_inverse=True, return_counts=True
-        )
+        unique, site_of_sorted, counts = torch.unique_consecutive(keys[order], return_inverse=True, return_counts=True)
         rows = torch.empty_like(order)
         rows[order] = site_of_sorted
         merged, kept = self._merge(features, order, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,14 @@ from kidneyseg.sparse.rulebook import Level, Packing
 TOLERANCE = 1e-4
 NETWORKS = ("unet_plain_m8_dense", "unet_residual_m8", "unet_plain_m16")
 
-# Backward through a ReLU is decided by the sign of what goes in. In unet_plain_m16 four of its units lie within 8e-6 of
-# zero (unit variance), where the rounding of SparseConvNet's run fell on the other side than ours does: norm, row (in
-# lexicographic order), channel, and whether the gate was open there. With these four decided as there, all agrees.
-GATES_ON_THE_KINK = {
-    "unet_plain_m16": [
-        ("unet.up_norm", 4518, 21, False),
-        ("unet.deeper.deeper.up_norm", 2502, 15, True),
-        ("unet.deeper.deeper.deeper.after.0.norm", 2738, 105, False),
-        ("unet.deeper.deeper.deeper.deeper.deeper.after.0.norm", 95, 103, True),
-    ]
-}
+# Backward through a ReLU is decided by the sign of what goes in. Where that lies within rounding of zero (inputs have
+# unit variance), SparseConvNet's run and ours may decide differently: in float64 unet_residual_m8 has such a unit at
+# 1e-7, and unet_plain_m16 four below 8e-6. It changes an output by 1e-5 at the most and single gradients by half a per
+# cent, so those few units are decided as the golden's gradients say before anything is compared.
+ON_THE_KINK = 1e-5
+MOST_ON_THE_KINK = 8
+
+Gates = dict[str, list[tuple[int, int]]]
 
 
 def relative(ours: torch.Tensor, golden: NDArray[Any]) -> float:
@@ -75,12 +73,17 @@ def test_eval_logits(golden_dir: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_training_step(golden_dir: Path, name: str) -> None:
-    arrays, network = load(golden_dir, name)
-    features = torch.from_numpy(arrays["features"]).requires_grad_()
-    force_gates(network.train(), GATES_ON_THE_KINK.get(name, []))
-    logits = network(torch.from_numpy(arrays["coords"]), features)
-    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(arrays["labels"]))
-    loss.backward()
+    arrays, _ = load(golden_dir, name)
+    flipped: Gates = {}
+    while True:
+        network, features, logits, loss, before = training_step(golden_dir, name, flipped)
+        wrong = first_wrong_gate(network, before, arrays, flipped)
+        if wrong is None:
+            break
+        norm, row, channel = wrong
+        assert before[norm][row, channel].abs() < ON_THE_KINK, (norm, row, channel)
+        flipped.setdefault(norm, []).append((row, channel))
+        assert sum(map(len, flipped.values())) <= MOST_ON_THE_KINK
     assert relative(logits, arrays["train_logits"]) < TOLERANCE
     assert abs(loss.item() / float(arrays["train_loss"]) - 1) < TOLERANCE
     assert relative(features.grad, arrays["grad_features"]) < TOLERANCE
@@ -96,22 +99,45 @@ def test_training_step(golden_dir: Path, name: str) -> None:
     assert compared == sum(key.startswith(("grad/", "after/")) for key in arrays)
 
 
-def force_gates(network: torch.nn.Module, gates: list[tuple[str, int, int, bool]]) -> None:
-    """Open or close single ReLU units, which changes their output by less than 8e-6 and their gradient wholly."""
-    norms = dict(network.named_modules())
-    for name in {gate[0] for gate in gates}:
-        mine = [gate[1:] for gate in gates if gate[0] == name]
+def training_step(golden_dir: Path, name: str, flipped: Gates) -> tuple[Any, ...]:
+    """One forward and backward pass with some ReLU units decided the other way: also what went into every ReLU."""
+    arrays, network = load(golden_dir, name)
+    before: dict[str, torch.Tensor] = {}
 
-        def hook(norm: BatchNormReLU, inputs: Any, output: SparseTensor, mine: Any = mine) -> SparseTensor:
-            x = inputs[0].features
-            before = torch.nn.functional.batch_norm(x, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
-            gate = before > 0
-            for row, channel, is_open in mine:
-                assert abs(before[row, channel].item()) < 1e-5
-                gate[row, channel] = is_open
-            return output.with_features(before * gate)
+    def hook(norm: BatchNormReLU, inputs: Any, output: SparseTensor, name: str) -> SparseTensor:
+        x = inputs[0].features
+        before[name] = torch.nn.functional.batch_norm(x, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
+        gate = before[name] > 0
+        for row, channel in flipped.get(name, []):
+            gate[row, channel] = ~gate[row, channel]
+        return output.with_features(before[name] * gate)
 
-        norms[name].register_forward_hook(hook)
+    for path, module in network.train().named_modules():
+        if isinstance(module, BatchNormReLU):
+            module.register_forward_hook(partial(hook, name=path))
+    features = torch.from_numpy(arrays["features"]).requires_grad_()
+    logits = network(torch.from_numpy(arrays["coords"]), features)
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(arrays["labels"]))
+    loss.backward()
+    return network, features, logits, loss, before
+
+
+def first_wrong_gate(
+    network: Any, before: dict[str, torch.Tensor], arrays: Any, flipped: Gates
+) -> tuple[str, int, int] | None:
+    """Backward's first norm whose bias gradient is off; its unit nearest to zero in the channel that is most off."""
+    parameters, theirs = dict(network.named_parameters()), dict(_name_pairs(network))
+    for norm in reversed(before):
+        golden = arrays[f"grad/{theirs[f'{norm}.bias']}"]
+        off = np.abs(parameters[f"{norm}.bias"].grad.numpy() - golden) / np.abs(golden).max()
+        if off.max() > TOLERANCE / 3:
+            channel = int(off.argmax())
+            distance = before[norm][:, channel].detach().abs()
+            for row, other in flipped.get(norm, []):
+                if other == channel:
+                    distance[row] = torch.inf
+            return norm, int(distance.argmin()), channel
+    return None
 
 
 @pytest.mark.parametrize("name", NETWORKS)
