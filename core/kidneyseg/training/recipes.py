@@ -116,11 +116,12 @@ def _stage2(network: SparseUNet, settings: Settings, data: Data, folder: Path, p
 def _paper(
     stage: int, network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan
 ) -> Trainer:
-    """The published network and class weights, on the bands that inference sees."""
+    """The published network on the bands that inference sees."""
     make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=plan.seed)
     training = [clouds for case in data.training for clouds in make(case, lesions=data.lesions)]
     validation = [clouds for case in data.validation for clouds in make(case, lesions=data.held_out_lesions)]
-    weights = (1.0, 1000.0) if stage == 1 else (1.0, 1.0, 100.0)
+    # Published: 1:1000 and 1:1:100. With the few hundred steps that a CPU affords, those call every point kidney.
+    weights = (1.0, 20.0) if stage == 1 else (1.0, 1.0, 10.0)
     names = ("kidney",) if stage == 1 else ("kidney", "tumour")
     return Trainer(
         network,
