@@ -14,7 +14,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kidneyseg-gui",
         description="Open the KidneySeg window. Research use only, not a medical device.",
-        epilog="Without a CT the window opens a made-up sample case.",
+        epilog="Without a CT the window opens a made-up sample case. The environment variable KIDNEYSEG_3D chooses how"
+        " the 3-D view is drawn: pyvistaqt (as with a graphics card) or offscreen (as without one).",
     )
     parser.add_argument("ct", nargs="?", type=Path, metavar="CT", help="a CT to open, as .nii or .nii.gz")
     parser.add_argument("--version", action="version", version=f"KidneySeg {__version__}")

@@ -1,4 +1,4 @@
-# ruff: noqa: PLC0415 - imports inside functions: VTK after the first paint
+# ruff: noqa: PLC0415 - imports inside functions: PyVista after the first paint
 """The start: first paint at once, everything that is slow to import after it."""
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
@@ -24,9 +25,9 @@ _NO_3D = "The 3-D view is not available here.\nEverything else works without it.
 
 
 class _CloudLoader(QObject):
-    """Imports VTK in a thread and says when it is there."""
+    """Imports PyVista in a thread and says with which front it is there."""
 
-    loaded = Signal()
+    loaded = Signal(object)
     failed = Signal(str)
 
     def start(self) -> None:
@@ -35,12 +36,15 @@ class _CloudLoader(QObject):
 
     def _import(self) -> None:
         try:
-            import kidneyseg_gui.views.vtk_cloud  # noqa: F401
+            import kidneyseg_gui.views.pyvista_cloud  # noqa: F401
+            from kidneyseg_gui.views.fronts import choose
+
+            choice = choose()
         except Exception as error:
             log.exception("the 3-D view cannot be loaded")
             self.failed.emit(str(error))
         else:
-            self.loaded.emit()
+            self.loaded.emit(choice)
 
 
 def run(ct: Path | None) -> int:
@@ -58,7 +62,7 @@ def run(ct: Path | None) -> int:
     pulse = _answer_interrupts(window)
     window.show()
     loader = _CloudLoader()
-    loader.loaded.connect(lambda: _build_cloud(window))
+    loader.loaded.connect(lambda choice: _build_cloud(window, choice))
     loader.failed.connect(lambda _reason: window.quad.cloud.fail(_NO_3D))
 
     def after_first_paint() -> None:
@@ -73,11 +77,13 @@ def run(ct: Path | None) -> int:
     return status
 
 
-def _build_cloud(window: MainWindow) -> None:
-    from kidneyseg_gui.views.vtk_cloud import VtkCloud
+def _build_cloud(window: MainWindow, choice: Any) -> None:
+    from kidneyseg_gui.views import fronts
+    from kidneyseg_gui.views.pyvista_cloud import PyVistaCloud
 
     try:
-        window.set_cloud_backend(VtkCloud(window.quad.cloud))
+        front = fronts.make(choice, window.quad.cloud)
+        window.set_cloud_backend(PyVistaCloud(front, software=choice.software))
     except Exception:
         log.exception("the 3-D view cannot be built")
         window.quad.cloud.fail(_NO_3D)

@@ -52,7 +52,7 @@ class Scene:
 
     Attributes:
         clouds: "sampled", "kidney", "objects" to {label: Dots}.
-        surfaces: label to a vtkPolyData with normals.
+        surfaces: label to a pyvista.PolyData with normals.
         tumours: the voxel in the middle of each tumour, largest tumour first, as in the findings.
         result: what all this was made from.
     """
@@ -112,7 +112,7 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
     field = ndimage.gaussian_filter(field, np.maximum(1.0, 0.6 * spacing / _SURFACE_MM))
     origin = [(piece.start - n) * step + _SURFACE_MM / 2 for piece, n, step in zip(box, pad, spacing, strict=True)]
     surface = surface_data(field, 0.5, tuple(origin), (_SURFACE_MM,) * 3)
-    return surface if surface.GetNumberOfPoints() else None
+    return surface if surface.n_points else None
 
 
 def _middles(inside: NDArray[np.bool_]) -> tuple[tuple[int, int, int], ...]:

@@ -1,22 +1,19 @@
-"""A widget that shows what VTK draws out of sight.
+"""The front of the 3-D pane for machines without a graphics card: a widget that shows what is drawn out of sight.
 
-VTK draws into a window of its own that is never shown, and the picture is copied into an ordinary widget. So the rest
-of the window needs no OpenGL: with QOpenGLWidget (pyvistaqt) Qt puts the whole window together by OpenGL at every
-change of any widget, which takes a processor that has to play graphics card some 80 ms.
+PyVista draws into a window of its own that is never shown, and the picture is copied into an ordinary widget. So the
+rest of the window needs no OpenGL: with pyvistaqt's widget, a QOpenGLWidget, Qt puts the whole window together by
+OpenGL at every change of any widget, which takes a processor that has to play graphics card some 80 ms.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import vtkmodules.vtkRenderingOpenGL2  # noqa: F401 - registers what draws
+import pyvista
 from PySide6.QtCore import QEvent, QPointF, Qt, QTimer
 from PySide6.QtGui import QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
-from vtkmodules.vtkInteractionStyle import vtkInteractorStyleTrackballCamera
-from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
-from vtkmodules.vtkRenderingUI import vtkGenericRenderWindowInteractor
 
 _SETTLED_MS = 250
 _PRESS = {
@@ -27,20 +24,16 @@ _PRESS = {
 
 
 class Screen(QWidget):
-    """Draws `renderer` when something changed. The mouse: left turns, middle pans, right and wheel zoom."""
+    """Draws its plotter when something changed; see `Front`. Left turns, middle pans, right and wheel zoom."""
 
-    def __init__(self, samples: int, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setMinimumSize(160, 140)
-        self.renderer = vtkRenderer()
-        self.window_ = vtkRenderWindow()
-        self.window_.SetOffScreenRendering(True)
-        self.window_.SetMultiSamples(samples)
-        self.window_.AddRenderer(self.renderer)
-        self._interactor = vtkGenericRenderWindowInteractor()
-        self._interactor.SetRenderWindow(self.window_)
-        self._interactor.SetInteractorStyle(vtkInteractorStyleTrackballCamera())
+        self.widget: QWidget = self
+        self.plotter = pyvista.Plotter(off_screen=True, lighting="none")
+        self._window = self.plotter.render_window
+        self._interactor = self.plotter.iren.interactor
         self._interactor.EnableRenderOff()  # the widget draws when Qt asks it to paint, once per frame
         self._interactor.Initialize()
         self._interactor.AddObserver("RenderEvent", lambda _interactor, _event: self.redraw())
@@ -55,9 +48,6 @@ class Screen(QWidget):
         self._stale = True
         self.update()
 
-    def before_drawing(self) -> None:
-        """For subclasses: what has to follow the camera, and what is shown while it moves."""
-
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Draw if something changed, and show the picture."""
         if self._stale:
@@ -71,13 +61,11 @@ class Screen(QWidget):
     def _draw(self) -> None:
         scale = self.devicePixelRatioF()
         width, height = max(round(self.width() * scale), 1), max(round(self.height() * scale), 1)
-        if tuple(self.window_.GetSize()) != (width, height):
-            self.window_.SetSize(width, height)
+        if tuple(self._window.GetSize()) != (width, height):
+            self._window.SetSize(width, height)
             self._interactor.SetSize(width, height)
-        self.before_drawing()
-        self.renderer.ResetCameraClippingRange()
-        self.window_.Render()
-        self.window_.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, self._bytes)
+        self._window.Render()
+        self._window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, self._bytes)
         self._pixels = np.ascontiguousarray(vtk_to_numpy(self._bytes))  # QImage borrows this memory
         self._image = QImage(self._pixels.data, width, height, width * 4, QImage.Format.Format_RGBX8888)
 
@@ -130,7 +118,9 @@ class Screen(QWidget):
         self._stale = True
         super().changeEvent(event)
 
-    def finalize(self) -> None:
+    def finish(self) -> None:
         """Let go of the graphics."""
+        self._settled.stop()
+        self._stale = False
         self._interactor.RemoveAllObservers()
-        self.window_.Finalize()
+        self.plotter.close()

@@ -42,11 +42,12 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def drive(ct: Path, folder: Path, *options: str) -> dict[str, Any]:
+def drive(ct: Path, folder: Path, *options: str, **more: str) -> dict[str, Any]:
     command = [*XVFB, sys.executable, str(ROOT / "tests/acceptance/window_driver.py"), str(ct), str(folder), *options]
-    done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=800, check=False)
+    there = {**environment(folder), **more}
+    done = subprocess.run(command, env=there, capture_output=True, text=True, timeout=800, check=False)
     lines = done.stdout.strip().splitlines()
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr  # also after the window has closed
     assert lines, done.stderr
     seen = json.loads(lines[-1])
     assert "error" not in seen, seen
@@ -59,6 +60,17 @@ def test_the_window_draws_a_ct_in_all_panes(phantom: Path, tmp_path: Path):
     for pane in ("Axial", "Coronal", "Sagittal"):
         assert seen[f"greys {pane}"] > 30, seen
     assert seen["greys 3D"] > 10, seen  # the box, the crosshair and the compass over a gradient
+
+
+@pytest.mark.parametrize(
+    ("choice", "widget", "platform"),
+    [("pyvistaqt", "QtInteractor", "xcb"), ("offscreen", "Screen", "xcb"), ("pyvistaqt", "Screen", "offscreen")],
+)
+def test_both_fronts_show_the_surface(phantom: Path, tmp_path: Path, choice: str, widget: str, platform: str):
+    seen = drive(phantom, tmp_path, "--surface", KIDNEYSEG_3D=choice, QT_QPA_PLATFORM=platform)
+    assert seen["front"] == widget
+    assert seen["changed by the surface"] > 0.05, seen
+    assert seen["surface pixels"] > 0.01, seen
 
 
 @pytest.mark.skipif(

@@ -1,9 +1,10 @@
 """Drives the real window in a process of its own, on a real (virtual) display, and prints what it saw as JSON.
 
-    python tests/acceptance/window_driver.py CT FOLDER [--segment | --picture]
+    python tests/acceptance/window_driver.py CT FOLDER [--segment | --picture | --surface]
 
 FOLDER gets a screenshot, window.png. With --segment the bundled networks run, a fill setting is changed and the mask
-is exported; with --picture they run, and the crosshair goes into what was found: the README's picture is made so.
+is exported; with --picture they run, and the crosshair goes into what was found: the README's picture is made so;
+with --surface a stand-in for the networks labels by threshold, and the surface is shown.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
 from kidneyseg_gui import application
+from kidneyseg_gui.doors import Doors
 from kidneyseg_gui.main_window import MainWindow
 from kidneyseg_gui.prompts import Prompts
-from kidneyseg_gui.views.vtk_cloud import VtkCloud
 
 
 class _Answers(Prompts):
@@ -40,11 +41,13 @@ class Driver(MainWindow):
 
     ct: Path
     folder: Path
-    segments = poses = False
+    segments = poses = surfaces = False
 
     def __init__(self) -> None:
         super().__init__(
-            None, QSettings(str(self.folder / "options.ini"), QSettings.Format.IniFormat), _Answers(self.folder)
+            _fake_doors() if self.surfaces else None,
+            QSettings(str(self.folder / "options.ini"), QSettings.Format.IniFormat),
+            _Answers(self.folder),
         )
         self.resize(1440, 900)
         self.seen: dict[str, object] = {}
@@ -80,12 +83,15 @@ class Driver(MainWindow):
 
     def _script(self) -> None:
         self.wait(lambda: self.case.volume is not None and not self.engine.busy, 120)
-        self.wait(lambda: isinstance(self.quad.cloud._backend, VtkCloud), 120)
+        self.wait(lambda: self.quad.cloud._backend is not None, 120)
+        self.seen["front"] = type(self.quad.cloud._backend.widget).__name__
         self.wait(lambda: not self.engine._quiet, 120)
         self.seen["title"] = self.windowTitle()
         self._beat.start()
-        if self.segments or self.poses:
+        if self.segments or self.poses or self.surfaces:
             self._segment()
+        if self.surfaces:
+            self._show_surface()
         if self.segments:
             self._change_and_export()
         self.seen["longest_stall_s"] = round(self._longest, 3)
@@ -101,6 +107,16 @@ class Driver(MainWindow):
         self.conductor.segment()
         self.wait(lambda: self.case.scene is not None and not self.engine.busy, 500)
         self.seen["voxels"] = int((self.case.mask > 0).sum())
+
+    def _show_surface(self) -> None:
+        self.case.set_display(cloud="sampled")
+        QApplication.processEvents()
+        points = _copy(self.quad.cloud.view.grab().toImage())
+        self.case.set_display(cloud="surface")
+        QApplication.processEvents()
+        surface = _copy(self.quad.cloud.view.grab().toImage())
+        self.seen["changed by the surface"] = float((points != surface).any(axis=-1).mean())
+        self.seen["surface pixels"] = float((np.ptp(surface[..., :3].astype(int), axis=-1) > 60).mean())
 
     def _pose(self) -> None:
         middles = self.case.scene.tumours
@@ -124,6 +140,18 @@ class Driver(MainWindow):
         self.seen["exported"] = sorted(path.name for path in self.folder.iterdir())
 
 
+def _fake_doors() -> Doors:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "gui"))
+    from fakes import FakePipeline  # noqa: PLC0415 - only where it is wanted, from the folder just added
+
+    return Doors(pipeline=lambda volume, device: FakePipeline(volume, device=device))
+
+
+def _copy(image: QImage) -> np.ndarray:
+    image = image.convertToFormat(QImage.Format.Format_RGB32)
+    return np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.width(), 4).copy()
+
+
 def _different_colours(image: QImage) -> int:
     image = image.scaled(64, 64)
     return len({image.pixel(x, y) for x in range(64) for y in range(64)})
@@ -132,5 +160,6 @@ def _different_colours(image: QImage) -> int:
 if __name__ == "__main__":
     Driver.ct, Driver.folder = Path(sys.argv[1]), Path(sys.argv[2])
     Driver.segments, Driver.poses = "--segment" in sys.argv, "--picture" in sys.argv
+    Driver.surfaces = "--surface" in sys.argv
     application.MainWindow = Driver
     sys.exit(application.run(Driver.ct))
