@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -151,16 +153,20 @@ def test_a_full_disk_is_said_before_the_download(machine: Machine) -> None:
 
 
 def test_an_interrupted_set_up_begins_with_a_clean_environment(machine: Machine) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [machine.root / "run", "--setup"],
-        env=machine.environment(FAKE_PIP_SECONDS="30"),
+        env=machine.environment(FAKE_PIP_SECONDS="120"),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    _wait_until(lambda: machine.diary.exists() and "pip install" in machine.diary.read_text())
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    ) as process:
+        try:
+            _wait_until(lambda: machine.diary.exists() and "pip install" in machine.diary.read_text())
+            os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 2, said
     assert "the next start takes it up again" in said
     (machine.root / ".venv/half-written").touch()
@@ -211,8 +217,8 @@ def test_the_scripts_are_clean() -> None:
     assert done.stdout == ""
 
 
-def _wait_until(condition) -> None:
-    deadline = time.monotonic() + 20
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
