@@ -21,9 +21,9 @@ from kidneyseg.imaging.volume import Volume
 
 Phase = Literal["noncontrast", "arterial", "portal", "late"]
 
-SAMPLE_SEED = 12
+SAMPLE_SEED = 22
 _SAMPLE_SHAPE, _SAMPLE_SPACING_MM = (288, 288, 100), (1.35, 1.35, 2.9)
-_SAMPLE_VERSION = 2  # counts up when the phantom changes, so that no stale sample is shown
+_SAMPLE_VERSION = 3  # counts up when the phantom changes, so that no stale sample is shown
 
 
 def make_phantom(
