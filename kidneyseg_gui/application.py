@@ -18,7 +18,7 @@ from kidneyseg import __version__
 from kidneyseg_gui.logs import catch_errors, start_log
 from kidneyseg_gui.look import dress
 from kidneyseg_gui.main_window import MainWindow
-from kidneyseg_gui.mend import keep_true_alive
+from kidneyseg_gui.mend import keep_constants_alive
 
 log = logging.getLogger(__name__)
 _NO_3D = "The 3-D view is not available here.\nEverything else works without it."
@@ -50,7 +50,7 @@ class _CloudLoader(QObject):
 def run(ct: Path | None) -> int:
     """Show the window, with `ct` or the sample case. Returns the exit status."""
     began = time.monotonic()
-    keep_true_alive()
+    keep_constants_alive()
     application = QApplication.instance() or QApplication(["kidneyseg-gui"])
     QGuiApplication.setDesktopFileName("kidneyseg")
     application.setApplicationName("KidneySeg")

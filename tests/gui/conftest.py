@@ -14,9 +14,9 @@ from bench import Bench
 from fakes import FakeEngine
 from pytestqt.qtbot import QtBot
 
-from kidneyseg_gui.mend import keep_true_alive
+from kidneyseg_gui.mend import keep_constants_alive
 
-keep_true_alive()
+keep_constants_alive()
 
 
 @pytest.fixture
