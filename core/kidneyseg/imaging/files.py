@@ -6,17 +6,19 @@ import errno
 import os
 import stat
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
+
 from kidneyseg.errors import InputError, OutputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_CHUNK = 1 << 18  # of compressed bytes: zlib copies what it has not yet used, so bigger is slower
+_CHUNK = 1 << 18  # of compressed bytes: what is not yet used is copied, so bigger is slower
 _DEFLATE_MAX_RATIO = 1032  # no deflate stream unpacks to more than this many times its size
 _SURPLUS = 16 << 20  # bytes after the voxels that are still unpacked to reach gzip's checksum
 
@@ -34,7 +36,7 @@ class InputStream:
         self.size = os.fstat(self._file.fileno()).st_size
         magic = self._file.read(2)
         self._file.seek(0)
-        self._unpacker = zlib.decompressobj(wbits=31) if magic == _GZIP_MAGIC else None
+        self._unpacker = isal_zlib.decompressobj(wbits=31) if magic == _GZIP_MAGIC else None
         self._left = b""
 
     @property
@@ -79,7 +81,7 @@ class InputStream:
     def _read(self, length: int) -> bytearray:
         try:
             return self._unpack(length) if self.packed else self._read_plain(length)
-        except zlib.error as error:
+        except IsalError as error:  # type: ignore[misc] # its stub calls the class an instance
             raise InputError(f"{self.path.name} is damaged: its gzip data do not unpack. Copy it again.") from error
         except OSError as error:
             raise InputError(f"{self.path.name} could not be read: {error.strerror or error}.") from error
@@ -99,7 +101,7 @@ class InputStream:
                 rest = self._unpacker.unused_data or self._file.read(_CHUNK)
                 if not rest.startswith(_GZIP_MAGIC):
                     break
-                self._unpacker, self._left = zlib.decompressobj(wbits=31), rest
+                self._unpacker, self._left = isal_zlib.decompressobj(wbits=31), rest
             packed = self._left or self._file.read(_CHUNK)
             if not packed:
                 break

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
+from isal import igzip
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError, OutputError
@@ -16,8 +16,8 @@ from kidneyseg.imaging.files import InputStream, atomic_write
 from kidneyseg.imaging.geometry import Geometry, Header, plain_geometry, read_geometry, read_header
 from kidneyseg.imaging.volume import Volume
 
-_SLAB_VOXELS = 1 << 22  # small enough that a float64 slab is nothing beside the volume
-_GZIP_LEVEL = 3  # a mask is mostly zeros: higher levels take far longer and gain little
+_SLAB_VOXELS = 1 << 18  # a float64 slab stays in the cache
+_GZIP_LEVEL = 1  # a mask is mostly zeros: ISA-L's higher levels take longer and gain little or nothing
 # Fat is near -100 HU and air far below: an image without either does not hold HU.
 _UNCALIBRATED_ABOVE_HU = -100
 
@@ -176,13 +176,13 @@ def _save(voxels: NDArray[Any], geometry: Geometry, target: Path, overwrite: boo
     with atomic_write(target, overwrite=overwrite) as file:
         if target.name.lower().endswith(".gz"):
             # No name and no time inside: the same voxels give the same bytes.
-            with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+            with igzip.IGzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
                 _write(packed, voxels, geometry)
         else:
             _write(file, voxels, geometry)
 
 
-def _write(file: IO[bytes] | gzip.GzipFile, voxels: NDArray[Any], geometry: Geometry) -> None:
+def _write(file: IO[bytes] | igzip.IGzipFile, voxels: NDArray[Any], geometry: Geometry) -> None:
     header = geometry.header.copy()
     header.set_data_dtype(voxels.dtype)
     file.write(header.binaryblock)

@@ -145,6 +145,18 @@ def test_corrupt_gzip(tmp_path: Path, place: float) -> None:
     refused(path, "damaged", "Copy it again")
 
 
+def test_one_wrong_byte_never_gives_other_voxels(tmp_path: Path) -> None:
+    path = saved(tmp_path / "ct.nii.gz", HU)
+    content = path.read_bytes()
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        try:
+            read = load_volume(path).hu
+        except InputError:
+            continue
+        np.testing.assert_array_equal(read, HU)  # a byte of gzip's header that says nothing of the content
+
+
 def test_wrong_gzip_checksum(tmp_path: Path) -> None:
     path = saved(tmp_path / "ct.nii.gz", HU)
     content = bytearray(path.read_bytes())
