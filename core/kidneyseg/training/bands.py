@@ -6,9 +6,10 @@ points are dropped by intensity in stage 2 (that deletes most hypo-dense tumour)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache as remembered
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,10 @@ from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import sample_bands
 from kidneyseg.settings import SamplingSettings
-from kidneyseg.training.dataset import CaseFiles, cache_file, read_case
+from kidneyseg.training.batches import Sample, about
+from kidneyseg.training.cache import Arrays, array_key, cached
+from kidneyseg.training.dataset import CaseFiles, read_case
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
-from kidneyseg.training.trainer import Sample
 
 # Points a training sample holds at the most: a box of the CT, not a thinned-out CT, so that neighbourhoods stay real.
 _MOST_POINTS = 150_000
@@ -35,29 +37,27 @@ class BandClouds:
     """A CT's bands as cells of the paper's grid, brightest first: cells (N, 3), HU (N,), labels (N,) each."""
 
     bands: Sequence[tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.uint8]]]
+    case: str = ""
 
 
 def band_cases(
     case: CaseFiles, settings: SamplingSettings, cache: Path, seed: int, lesions: LesionLibrary | None
 ) -> list[BandClouds]:
     """The case's bands as it is and, with `lesions`, once more with lesions inserted; cached on disk."""
-    variants = [False, True] if lesions is not None else [False]
-    result = []
-    for changed in variants:
-        file = cache_file(case, f"bands-{settings.kept_percent:g}-{settings.bands}-{seed}-{changed}", cache)
-        if not file.is_file():
-            volume, labels, organs = read_case(case)
-            if changed and lesions is not None:
-                rng = np.random.default_rng([seed, 3, *case.name.encode()])
-                hu, labels = insert_random_lesions(volume.hu, labels, volume.spacing_mm, lesions, rng, organs=organs)[
-                    :2
-                ]
-                volume = Volume(np.asfortranarray(hu), volume.spacing_mm, volume.affine, volume.slice_axis)
-            _store(file, volume, labels, settings)
-        with np.load(file, allow_pickle=False) as arrays:
-            bands = [(arrays[f"cells{i}"], arrays[f"hu{i}"], arrays[f"labels{i}"]) for i in range(settings.bands)]
-            result.append(BandClouds(bands))
-    return result
+    kind = f"bands-{settings.kept_percent:g}-{settings.bands}"
+    stored = [cached(cache, case.name, kind, case.files, partial(_bands, case, settings, seed, None))]
+    if lesions is not None:
+        make = partial(_bands, case, settings, seed, lesions)
+        stored.append(cached(cache, case.name, f"{kind}-lesions {seed} {_library_key(lesions)}", case.files, make))
+    return [
+        BandClouds([(each[f"cells{i}"], each[f"hu{i}"], each[f"labels{i}"]) for i in range(settings.bands)], case.name)
+        for each in stored
+    ]
+
+
+@remembered
+def _library_key(lesions: LesionLibrary) -> str:
+    return array_key([lesions.contrast, *(lesion.mask for lesion in lesions.lesions)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,12 @@ class BandSampler:
     stage: int
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """One augmented box of points."""
+        """One augmented box of points. Raises CaseError when the case cannot be made into one."""
         clouds = self.cases[int(rng.integers(len(self.cases)))]
+        with about(clouds.case):
+            return self._box_of(clouds, rng).of(clouds.case)
+
+    def _box_of(self, clouds: BandClouds, rng: np.random.Generator) -> Sample:
         cells, hu, labels = clouds.bands[int(rng.integers(len(clouds.bands)))]
         # Stage 1's finds hold much that is no kidney, so stage 2 learns from what lies near and from what lies far.
         near = self.stage == 2 and rng.random() < 0.5
@@ -139,14 +143,15 @@ def _augmented(
     return np.floor(scaled).astype(np.int64), hu
 
 
-def _store(file: Path, volume: Volume, labels: NDArray[np.uint8], settings: SamplingSettings) -> None:
-    arrays = {}
+def _bands(case: CaseFiles, settings: SamplingSettings, seed: int, lesions: LesionLibrary | None) -> Arrays:
+    volume, labels, organs = read_case(case)
+    if lesions is not None:
+        rng = np.random.default_rng([seed, 3, *case.name.encode()])
+        hu, labels = insert_random_lesions(volume.hu, labels, volume.spacing_mm, lesions, rng, organs=organs)[:2]
+        volume = Volume(np.asfortranarray(hu), volume.spacing_mm, volume.affine, volume.slice_axis)
+    arrays: Arrays = {}
     for i, band in enumerate(sample_bands(volume, settings)):
         arrays[f"cells{i}"] = paper_cells(band, volume).astype(np.int16)
         arrays[f"hu{i}"] = band.hu
         arrays[f"labels{i}"] = labels[tuple(band.index.T)]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.part")
-    with temporary.open("wb") as out:
-        np.savez(out, allow_pickle=False, **arrays)
-    temporary.replace(file)
+    return arrays

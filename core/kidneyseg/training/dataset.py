@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,13 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.body import body_mask_on
 from kidneyseg.points.cloud import Lattice
 from kidneyseg.points.resample import lattice_for, resample_hu, resample_labels
+from kidneyseg.training.batches import CaseError, about
+from kidneyseg.training.cache import Arrays, cached
 
-_CACHE_VERSION = 1
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 # What is cut out around a kidney: room for stage 1's errors, its margin, and turning.
 _KIDNEY_MARGIN_MM = 36.0
 
@@ -38,6 +43,11 @@ class CaseFiles:
     image: Path
     labels: Path
     organs: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that there are."""
+        return [path for path in (self.image, self.labels, self.organs) if path is not None]
 
 
 def find_cases(folder: Path) -> list[CaseFiles]:
@@ -95,6 +105,7 @@ class Scene:
         organs: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map.
         cell_mm: edge of a cell.
         body: bool (X, Y, Z), or None where it was not asked for.
+        case: the case's name, for messages.
     """
 
     hu: NDArray[np.int16]
@@ -102,6 +113,7 @@ class Scene:
     organs: NDArray[np.uint8]
     cell_mm: float
     body: NDArray[np.bool_] | None = None
+    case: str = ""
 
 
 def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
@@ -112,22 +124,43 @@ def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
     return np.where(labels == 3, np.uint8(1), np.minimum(labels, 2)).astype(np.uint8)
 
 
+def prepare(cases: Sequence[CaseFiles], make: Callable[[CaseFiles], T]) -> dict[str, T]:
+    """`make(case)` for every case, by the case's name; a case that cannot be used is named in a warning and left out.
+
+    Raises:
+        InputError: when not one of several cases can be used.
+    """
+    made: dict[str, T] = {}
+    for case in cases:
+        try:
+            with about(case.name):
+                made[case.name] = make(case)
+        except CaseError as error:
+            log.warning("%s; the case is left out", error)
+    if cases and not made:
+        raise InputError(f"none of the {len(cases)} cases can be used; what is wrong with each was said before")
+    return made
+
+
 def whole_scene(case: CaseFiles, cell_mm: float, cache: Path) -> Scene:
     """The whole CT on cells of `cell_mm` with its body mask; from the cache when it was made before."""
-    file = cache_file(case, f"whole-{cell_mm:g}", cache)
-    if not file.is_file():
-        _store(file, whole_scene_of(*read_case(case), cell_mm))
-    return _restore(file, cell_mm)
+
+    def make() -> Arrays:
+        return _arrays(whole_scene_of(*read_case(case), cell_mm))
+
+    return _scene(cached(cache, case.name, f"whole-{cell_mm:g}", case.files, make), cell_mm, case.name)
 
 
 def kidney_scenes(case: CaseFiles, cell_mm: float, cache: Path) -> list[Scene]:
     """One scene for each of the patient's sides, cut with a margin; from the cache when they were made before."""
-    files = [cache_file(case, f"kidney{i}-{cell_mm:g}-{_KIDNEY_MARGIN_MM:g}", cache) for i in range(2)]
-    if not files[0].is_file():
+
+    def make() -> Arrays:
         scenes = kidney_scenes_of(*read_case(case), cell_mm)
-        for file, scene in reversed(list(zip(files, scenes, strict=False))):
-            _store(file, scene)  # the first file comes last: it tells that all are there
-    return [_restore(file, cell_mm) for file in files if file.is_file()]
+        return {f"{name}{i}": array for i, scene in enumerate(scenes) for name, array in _arrays(scene).items()}
+
+    arrays = cached(cache, case.name, f"kidneys-{cell_mm:g}-{_KIDNEY_MARGIN_MM:g}", case.files, make)
+    sides = [{name[:-1]: array for name, array in arrays.items() if name.endswith(str(i))} for i in range(2)]
+    return [_scene(side, cell_mm, case.name) for side in sides if side]
 
 
 def whole_scene_of(
@@ -187,25 +220,10 @@ def _cut(volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | 
     )
 
 
-def cache_file(case: CaseFiles, kind: str, cache: Path) -> Path:
-    """A file name that changes with the case's files, the kind of scene and this code's version."""
-    stamp = hashlib.sha256(f"{_CACHE_VERSION} {kind}".encode())
-    for path in (case.image, case.labels, case.organs):
-        if path is not None:
-            stat = path.stat()
-            stamp.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
-    return cache / f"{case.name}-{kind}-{stamp.hexdigest()[:12]}.npz"
+def _arrays(scene: Scene) -> Arrays:
+    body = {} if scene.body is None else {"body": scene.body}
+    return {"hu": scene.hu, "labels": scene.labels, "organs": scene.organs, **body}
 
 
-def _store(file: Path, scene: Scene) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.part")
-    with temporary.open("wb") as out:
-        body = {} if scene.body is None else {"body": scene.body}
-        np.savez_compressed(out, hu=scene.hu, labels=scene.labels, organs=scene.organs, **body)  # type: ignore[arg-type]
-    temporary.replace(file)
-
-
-def _restore(file: Path, cell_mm: float) -> Scene:
-    with np.load(file, allow_pickle=False) as arrays:
-        return Scene(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, arrays.get("body"))
+def _scene(arrays: Arrays, cell_mm: float, case: str) -> Scene:
+    return Scene(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, arrays.get("body"), case)

@@ -17,13 +17,25 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.bands import BandSampler, band_cases, plain_band
-from kidneyseg.training.dataset import CaseFiles, kidney_scenes, kidney_scenes_of, whole_scene, whole_scene_of
+from kidneyseg.training.batches import Sample
+from kidneyseg.training.dataset import (
+    CaseFiles,
+    kidney_scenes,
+    kidney_scenes_of,
+    prepare,
+    whole_scene,
+    whole_scene_of,
+)
 from kidneyseg.training.lesions import LesionLibrary
 from kidneyseg.training.samples import Stage1Sampler, Stage2Sampler, plain_stage1, plain_stage2, with_lesions
-from kidneyseg.training.trainer import Sample, Trainer, TrainingPlan
+from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 
 PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
+# The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
+# point kidney.
+PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
+FEW_STEPS_WEIGHTS = {1: (1.0, 20.0), 2: (1.0, 1.0, 10.0)}
 
 
 @dataclass(frozen=True)
@@ -55,11 +67,17 @@ def trainer(
     *,
     steps: int,
     seed: int = 0,
+    batch: int = 1,
     start: SparseUNet | None = None,
+    published_weights: bool = False,
+    options: RunOptions | None = None,
 ) -> Trainer:
     """The trainer of a preset's stage 1 or 2; its checkpoints and log go to `folder`.
 
-    With `start` the network begins with the weights of that one, which must have the same layout, not at random.
+    Args:
+        start: the network begins with the weights of this one, which must have the same layout, not at random.
+        published_weights: the paper preset weighs classes as published, not as fits some hundred steps.
+        options: how the run is carried out; see `RunOptions`.
 
     Raises:
         SettingsError: for another stage.
@@ -73,32 +91,44 @@ def trainer(
         if start.config != network.config:
             raise SettingsError(f"the network to start from is laid out as {start.config}, not {network.config}")
         network.load_state_dict(start.state_dict())
-    plan = TrainingPlan(steps, seed=seed)
+    plan = TrainingPlan(steps, batch=batch, seed=seed)
+    options = options or RunOptions()
     if settings.preset == "paper":
-        return _paper(stage, network, settings, data, folder, plan)
-    return (_stage1 if stage == 1 else _stage2)(network, settings, data, folder, plan)
+        weights = PUBLISHED_WEIGHTS if published_weights else FEW_STEPS_WEIGHTS
+        plan = replace(plan, rate=1e-3, schedule="two phases", weight_decay=0.0, class_weights=weights[stage])
+        return _paper(stage, network, settings, data, folder, replace(plan, dice_weight=0.0), options)
+    return (_stage1 if stage == 1 else _stage2)(network, settings, data, folder, plan, options)
 
 
-def _stage1(network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan) -> Trainer:
+def _stage1(
+    network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan, options: RunOptions
+) -> Trainer:
     grid = settings.sampling.grid_mm or 4.0
-    scenes = [whole_scene(case, grid, data.cache) for case in data.training]
+    found = prepare(data.training, partial(whole_scene, cell_mm=grid, cache=data.cache))
+    scenes = list(found.values())
     scenes += [whole_scene_of(volume, labels, None, grid) for volume, labels in _phantoms(data.phantoms)]
-    held_out = [whole_scene(case, grid, data.cache) for case in data.validation]
+    held_out = prepare(data.validation, partial(whole_scene, cell_mm=grid, cache=data.cache)).values()
     return Trainer(
         network,
         Stage1Sampler(scenes, settings.sampling, data.lesions),
         replace(plan, class_weights=(1.0, 1.0)),
         folder,
         validator([plain_stage1(scene, settings.sampling) for scene in held_out], ("kidney",)),
+        options=options,
+        cases=tuple(found),
     )
 
 
-def _stage2(network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan) -> Trainer:
+def _stage2(
+    network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan, options: RunOptions
+) -> Trainer:
     grid = settings.refine.grid_mm or 1.5
-    scenes = [scene for case in data.training for scene in kidney_scenes(case, grid, data.cache)]
+    found = prepare(data.training, partial(kidney_scenes, cell_mm=grid, cache=data.cache))
+    scenes = [scene for sides in found.values() for scene in sides]
     for volume, labels in _phantoms(data.phantoms):
         scenes += kidney_scenes_of(volume, labels, None, grid)
-    held_out = [scene for case in data.validation for scene in kidney_scenes(case, grid, data.cache)]
+    sides_held_out = prepare(data.validation, partial(kidney_scenes, cell_mm=grid, cache=data.cache)).values()
+    held_out = [scene for sides in sides_held_out for scene in sides]
     samples = [plain_stage2(scene, settings.refine) for scene in held_out]
     if data.held_out_lesions is not None:
         rng = np.random.default_rng([plan.seed, 2])
@@ -110,25 +140,35 @@ def _stage2(network: SparseUNet, settings: Settings, data: Data, folder: Path, p
         replace(plan, class_weights=(1.0, 1.0, 1.0)),
         folder,
         validator(samples, ("kidney", "tumour")),
+        options=options,
+        cases=tuple(found),
     )
 
 
 def _paper(
-    stage: int, network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan
+    stage: int,
+    network: SparseUNet,
+    settings: Settings,
+    data: Data,
+    folder: Path,
+    plan: TrainingPlan,
+    options: RunOptions,
 ) -> Trainer:
     """The published network on the bands that inference sees."""
     make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=plan.seed)
-    training = [clouds for case in data.training for clouds in make(case, lesions=data.lesions)]
-    validation = [clouds for case in data.validation for clouds in make(case, lesions=data.held_out_lesions)]
-    # Published: 1:1000 and 1:1:100. With the few hundred steps that a CPU affords, those call every point kidney.
-    weights = (1.0, 20.0) if stage == 1 else (1.0, 1.0, 10.0)
+    found = prepare(data.training, partial(make, lesions=data.lesions))
+    training = [clouds for variants in found.values() for clouds in variants]
+    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions))
+    validation = [clouds for variants in held_out.values() for clouds in variants]
     names = ("kidney",) if stage == 1 else ("kidney", "tumour")
     return Trainer(
         network,
         BandSampler(training, stage),
-        replace(plan, rate=1e-3, class_weights=weights, dice_weight=0.0),
+        plan,
         folder,
         validator([plain_band(clouds, stage) for clouds in validation], names),
+        options=options,
+        cases=tuple(found),
     )
 
 
@@ -139,17 +179,24 @@ def _phantoms(count: int) -> Iterator[tuple[Volume, NDArray[np.uint8]]]:
         yield make_phantom(SAMPLE_SEED + i, phase=phases[i % 4], tumours=1 + i % 2)
 
 
-def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[SparseUNet], dict[str, float]]:
+def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[SparseUNet], dict[str, float]] | None:
     """A function that scores a network by its mean and worst Dice over cells, class by class (class 1 and above).
+
+    Without a sample there is nothing to score.
 
     Dice of class k counts every label >= k, as KiTS does: the first class is kidney with tumour.
     """
 
+    if not samples:
+        return None
+
     def score(network: SparseUNet) -> dict[str, float]:
         dice: dict[str, list[float]] = {name: [] for name in names}
+        device = next(network.parameters()).device
         for sample in samples:
             with torch.no_grad():
-                found = network(torch.from_numpy(sample.cells), torch.from_numpy(sample.features)).argmax(1).numpy()
+                cells, features = (torch.from_numpy(array).to(device) for array in (sample.cells, sample.features))
+                found = network(cells, features).argmax(1).cpu().numpy()
             for label, name in enumerate(names, start=1):
                 truth, guess = sample.labels >= label, found >= label
                 if truth.any():

@@ -18,9 +18,9 @@ from kidneyseg.points.features import hu_features
 from kidneyseg.points.sampling import LOWEST_HU, intensity_threshold
 from kidneyseg.settings import RefineSettings, SamplingSettings
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, scanner, warp
+from kidneyseg.training.batches import Sample, about
 from kidneyseg.training.dataset import Scene
 from kidneyseg.training.lesions import LesionLibrary, OrganWeights, insert_random_lesions, retint_organs
-from kidneyseg.training.trainer import Sample
 
 # Patients differ more in size than one kidney does in tilt.
 _WHOLE = SpatialRange(scale=(0.8, 1.25), stretch=0.1)
@@ -42,8 +42,12 @@ class Stage1Sampler:
     lesions: LesionLibrary | None = None
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """One augmented CT as points."""
+        """One augmented CT as points. Raises CaseError when the case cannot be made into one."""
         scene = self.scenes[int(rng.integers(len(self.scenes)))]
+        with about(scene.case):
+            return self._augmented(scene, rng).of(scene.case)
+
+    def _augmented(self, scene: Scene, rng: np.random.Generator) -> Sample:
         hu, labels = _changed_patient(scene, self.lesions, rng, retint=0.7, insert=0.5)
         hu, labels = warp(hu, labels, random_affine(rng, _WHOLE), outside_hu=-125.0)
         if rng.random() < 0.9:
@@ -73,8 +77,12 @@ class Stage2Sampler:
     lesions: LesionLibrary | None = None
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """One augmented kidney as points."""
+        """One augmented kidney as points. Raises CaseError when the case cannot be made into one."""
         scene = self.scenes[int(rng.integers(len(self.scenes)))]
+        with about(scene.case):
+            return self._augmented(scene, rng).of(scene.case)
+
+    def _augmented(self, scene: Scene, rng: np.random.Generator) -> Sample:
         hu, labels = _changed_patient(scene, self.lesions, rng, retint=0.6, insert=0.5)
         hu, labels = warp(hu, labels, random_affine(rng, _KIDNEY), outside_hu=-125.0)
         if rng.random() < 0.5:

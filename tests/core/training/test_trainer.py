@@ -13,8 +13,10 @@ from kidneyseg.errors import Cancelled, ModelError
 from kidneyseg.models import load_model, save_model
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
+from kidneyseg.training.batches import Batch
+from kidneyseg.training.losses import segmentation_loss
 from kidneyseg.training.recipes import validator
-from kidneyseg.training.trainer import Sample, Trainer, TrainingPlan, segmentation_loss
+from kidneyseg.training.trainer import RunOptions, Sample, Trainer, TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class BrightBall:
 PLAN = TrainingPlan(steps=60, rate=1e-2, check_every=20, norm_samples=3, smoothing=0.9)
 
 
-def trainer(folder: Path, plan: TrainingPlan = PLAN) -> Trainer:
+def trainer(folder: Path, plan: TrainingPlan = PLAN, options: RunOptions | None = None) -> Trainer:
     torch.manual_seed(0)
     sample = BrightBall().draw(np.random.default_rng(99))
-    return Trainer(SparseUNet(1, 2, [4, 8]), BrightBall(), plan, folder, validator([sample], ("ball",)))
+    score = validator([sample], ("ball",))
+    return Trainer(SparseUNet(1, 2, [4, 8]), BrightBall(), plan, folder, score, options=options)
 
 
 def state(network: SparseUNet) -> list[torch.Tensor]:
@@ -48,11 +51,11 @@ def test_it_learns_and_the_program_loads_the_result(tmp_path: Path) -> None:
     assert validator([sample], ("ball",))(network)["ball mean"] > 0.8
     work.save(tmp_path / "net.safetensors", {"made": "for a test"})
     model = load_model("net", tmp_path)
-    assert model.info == {"made": "for a test", "steps": 60, "seed": 0}
+    assert model.info == {"made": "for a test", "steps": work.best.step, "seed": 0}
     assert model.network.config == network.config
     for ours, stored in zip(state(network), state(model.network), strict=True):
         torch.testing.assert_close(ours, stored, rtol=2e-3, atol=2e-3)  # fp16
-    assert (tmp_path / "run" / "log.csv").read_text().splitlines()[0] == "step,loss,ball mean,ball worst"
+    assert (tmp_path / "run" / "log.csv").read_text().splitlines()[0] == "step,rate,loss,ball mean,ball worst"
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
@@ -67,7 +70,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         stopped.run(CallbackProgress(count, lambda: steps >= 43))
     resumed = trainer(tmp_path / "parts")
-    assert resumed.step == 40
+    assert resumed.step == steps == 43
     parts = resumed.run()
     assert all(torch.equal(a, b) for a, b in zip(state(whole), state(parts), strict=True))
 
@@ -76,7 +79,7 @@ def test_norms_stand_still_once_frozen(tmp_path: Path) -> None:
     work = trainer(tmp_path)
     work.run()
     at_end = work.network.stem, work.network.unet.down_norm.running_mean.clone()
-    work._one_step()
+    work._one_step(Batch.of([work.loader.draw(0, 60, 0)]))
     assert torch.equal(work.network.unet.down_norm.running_mean, at_end[1])
 
 

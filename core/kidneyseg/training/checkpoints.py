@@ -1,0 +1,110 @@
+"""A run's state on disk: checksummed, written whole or not at all, with the one before it as a spare."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kidneyseg.errors import ModelError, OutputError, SettingsError
+
+log = logging.getLogger(__name__)
+
+_MAGIC = b"kidneyseg-checkpoint-1\n"
+_DIGEST = hashlib.sha256().digest_size
+
+
+def save_checkpoint(state: Mapping[str, Any], folder: Path) -> None:
+    """Write `folder`/checkpoint.pth; the checkpoint before it becomes checkpoint-before.pth.
+
+    Raises:
+        OutputError: when the disk does not take it.
+    """
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    payload = content.getvalue()
+    path = folder / "checkpoint.pth"
+    try:
+        if path.is_file():
+            path.replace(folder / "checkpoint-before.pth")
+        write_whole(path, _MAGIC + hashlib.sha256(payload).digest() + payload)
+    except OSError as error:
+        raise OutputError(f"the checkpoint {path} cannot be written ({error}); free some space, then go on") from error
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The state last saved in `folder`, on the CPU; None where there is none. A damaged one falls back to the spare.
+
+    Raises:
+        ModelError: when all that is there is damaged.
+    """
+    paths = [path for path in (folder / "checkpoint.pth", folder / "checkpoint-before.pth") if path.is_file()]
+    for path in paths:
+        content = path.read_bytes()
+        start = len(_MAGIC) + _DIGEST
+        if content.startswith(_MAGIC) and hashlib.sha256(content[start:]).digest() == content[len(_MAGIC) : start]:
+            state: dict[str, Any] = torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+            return state
+        log.warning("the checkpoint %s is damaged and cannot be used", path)
+    if paths:
+        raise ModelError(f"every checkpoint in {folder} is damaged; remove that folder to begin anew")
+    return None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file's content by way of a temporary file beside it, so that a reader never sees half of it."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def claim(folder: Path, arguments: Mapping[str, Any]) -> None:
+    """Take `folder` for a run with these arguments, or go on with a run that was begun with the same ones.
+
+    Args:
+        folder: made when it is missing; the arguments are kept there in run.json.
+        arguments: all that the run's result depends on; values that JSON can hold.
+
+    Raises:
+        SettingsError: when the folder was begun with others; the message names the first difference.
+    """
+    path = folder / "run.json"
+    wanted: dict[str, Any] = json.loads(json.dumps(dict(arguments)))
+    if path.is_file():
+        try:
+            begun = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(f"{path} is damaged; remove {folder} to begin anew") from error
+        refuse_difference(begun, wanted, folder)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(wanted, indent=1).encode())
+
+
+def refuse_difference(begun: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    """Raise SettingsError when a run in `folder` was begun with other values than are wanted now, naming the first."""
+    for name in dict.fromkeys([*begun, *wanted]):
+        if begun.get(name) != wanted.get(name):
+            was, now = _difference(begun.get(name), wanted.get(name))
+            raise SettingsError(
+                f"the run in {folder} was begun with another {name}: {was}, not {now}; "
+                "give the same arguments to go on with it, or another folder to begin anew"
+            )
+
+
+def _difference(was: Any, now: Any) -> tuple[str, str]:
+    """Both values in short; of mappings only what differs."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        names = [name for name in dict.fromkeys([*was, *now]) if was.get(name) != now.get(name)]
+        was, now = ({name: each[name] for name in names if name in each} for each in (was, now))
+    return tuple(text if len(text) <= 120 else text[:117] + "..." for text in map(str, (was, now)))  # type: ignore[return-value]

@@ -1,0 +1,150 @@
+"""Several processes that train one network together, each with its share of every batch.
+
+Sums over points (the loss, the norms' statistics, the gradients) are made over all ranks, so that the step is that of
+one process with the whole batch, up to the rounding of sums. Started by `torchrun`; alone without it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from kidneyseg.errors import SettingsError
+from kidneyseg.sparse.layers import BatchNormReLU, SparseTensor
+
+T = TypeVar("T")
+
+# Ranks wait for each other while one of them validates or prepares cases.
+_PATIENCE = timedelta(hours=4)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; by default it is alone."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and validates."""
+        return self.rank == 0
+
+    def places(self, batch: int) -> range:
+        """Which samples of a batch are drawn here. Raises SettingsError when the batch is too small to be shared."""
+        if batch < self.count:
+            raise SettingsError(
+                f"{self.count} processes cannot share a batch of {batch}; start fewer, or give --batch {self.count}"
+            )
+        return range(self.rank, batch, self.count)
+
+    def total(self, sums: Tensor) -> Tensor:
+        """Sums over all ranks; the gradient stays with this rank's own part, for `sum_gradients` adds the others'."""
+        return sums if self.count == 1 else _Sum.apply(sums, False)  # type: ignore[no-untyped-call]
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace each gradient by its sum over all ranks."""
+        if self.count == 1:
+            return
+        parameters = list(parameters)
+        grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        flat = torch.cat([grad.flatten() for grad in grads])
+        dist.all_reduce(flat)
+        start = 0
+        for parameter in parameters:
+            parameter.grad = flat[start : start + parameter.numel()].view_as(parameter)
+            start += parameter.numel()
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up on any rank."""
+        if self.count == 1:
+            return flag
+        raised = torch.tensor(int(flag))
+        dist.all_reduce(raised)
+        return bool(raised)
+
+    def from_first(self, value: T) -> T:
+        """The first rank's value, on every rank."""
+        if self.count == 1:
+            return value
+        values: list[Any] = [value]
+        dist.broadcast_object_list(values)
+        return values[0]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """Join the processes that torchrun started, where it did (it sets WORLD_SIZE)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Ranks()
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+class _Sum(Function):
+    """The sum over ranks; backward, the gradients are summed over ranks as well where `both_ways`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, both_ways: bool) -> Tensor:
+        ctx.both_ways = both_ways
+        total = x.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        grad = grads[0]
+        if ctx.both_ways:
+            grad = grad.clone(memory_format=torch.contiguous_format)
+            dist.all_reduce(grad)
+        return grad, None
+
+
+class SyncBatchNormReLU(BatchNormReLU):
+    """`BatchNormReLU` whose batch statistics, and their gradients, are those of all ranks' rows together."""
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """(N, C) -> (N, C); every rank must call it, also with N = 0."""
+        if not self.training:
+            return super().forward(x)
+        features = x.features.float()
+        sums = _summed(torch.cat([features.sum(0), features.new_full((1,), len(features))]))
+        count = sums[-1].detach().clamp(min=1)
+        mean = sums[:-1] / count
+        centred = features - mean
+        # Not E[x²] - mean²: that loses the digits of a variance small beside the mean.
+        variance = _summed((centred * centred).sum(0)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean.detach(), self.momentum)
+            if count > 1:
+                self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)
+        y = centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+        return x.with_features(nn.functional.leaky_relu(y, self.leak).to(x.features.dtype))
+
+
+def _summed(x: Tensor) -> Tensor:
+    return _Sum.apply(x, True)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def synchronise_norms(network: nn.Module) -> None:
+    """Make every BatchNormReLU of a network a SyncBatchNormReLU with the same parameters and buffers."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if type(child) is BatchNormReLU:
+                sync = SyncBatchNormReLU(len(child.weight), leak=child.leak, eps=child.eps, momentum=child.momentum)
+                sync.weight, sync.bias = child.weight, child.bias
+                sync.running_mean, sync.running_var = child.running_mean, child.running_var
+                setattr(parent, name, sync.train(child.training))
