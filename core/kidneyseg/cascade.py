@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -162,28 +160,13 @@ def _run(
     network: SparseUNet, coords: torch.Tensor, features: torch.Tensor, device: torch.device, progress: Progress
 ) -> NDArray[np.float16]:
     network = network.to(device)
-    with torch.inference_mode(), _reporting(network, progress):
-        logits = network(coords.to(device), features.to(device))
+
+    def report(share: float) -> None:
+        progress.update("network", share)  # which is also where a cancel takes effect
+
+    with torch.inference_mode():
+        logits = network(coords.to(device), features.to(device), report=report)
         return logits.softmax(1).to(torch.float16).cpu().numpy()  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _reporting(network: SparseUNet, progress: Progress) -> Iterator[None]:
-    """Report after every layer, which is also where a cancel takes effect."""
-    layers = [module for module in network.modules() if not list(module.children())]
-    done = 0
-
-    def on_layer(*_: Any) -> None:
-        nonlocal done
-        done += 1
-        progress.update("network", done / len(layers))
-
-    hooks = [layer.register_forward_hook(on_layer) for layer in layers]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _drop_small(cloud: PointCloud, labels: NDArray[np.uint8]) -> None:

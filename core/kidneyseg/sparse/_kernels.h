@@ -64,13 +64,15 @@ struct Lists {
     int64_t capacity;
 };
 
-// out[i] = sum over the batches' entries of x[in ...] @ weight[first ...].
+// out[i] = start[i] + sum over the batches' entries of x[in ...] @ weight[first ...].
 struct Conv {
     const float* x;
     int64_t x_stride;
     int filter;
     int64_t in_channels, out_channels, padded_channels;
     const float* packed;  // weights, a panel of columns after the other, each (filter * in_channels, panel width)
+    const float* start;   // or null
+    int64_t start_stride;
     int64_t tile_rows;
     const Output* outputs;
     int output_count;
@@ -95,8 +97,11 @@ struct Kernels {
     void (*conv)(const Conv& conv, const Tile& tile, int64_t begin, int64_t end, float* sums);
     // Batches of the offsets first ... last of a tile that begins at row `begin`.
     void (*weight_grad)(const WeightGrad& job, const Tile& tile, int64_t begin, int first, int last, float* sums);
-    void (*affine)(const float* in, int64_t in_stride, int64_t rows, int64_t channels, const Output& out);
 };
 
 // The kernels in use.
 const Kernels& kernels();
+
+// Rows begin ... end of the neighbour table of sites with these keys, to `rows`; size 1, 3 or 5.
+void neighbour_rows(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size, int size, int64_t begin,
+                    int64_t end, int32_t* rows);

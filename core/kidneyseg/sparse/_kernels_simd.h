@@ -102,6 +102,7 @@ ALWAYS_INLINE void multiply(const float* x, int64_t x_stride, const Entry* e, co
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) {
         row[r] = x + e[r].in * x_stride;
+        __builtin_prefetch(x + e[r + ROWS].in * x_stride);
 #pragma GCC unroll 2
         for (int v = 0; v < VECTORS; ++v) sum[r][v] = load(tile + e[r].out * tile_stride + v * WIDTH);
     }
@@ -156,13 +157,15 @@ static void write_row(const float* from, int64_t channels, const Output& output,
     }
 }
 
-static void affine(const float* in, int64_t in_stride, int64_t rows, int64_t channels, const Output& out) {
-    for (int64_t i = 0; i < rows; ++i) write_row(in + i * in_stride, channels, out, out.rows + i * out.stride);
-}
-
 static void conv(const Conv& conv, const Tile& tile, int64_t begin, int64_t end, float* sums) {
     const int64_t floats = (conv.tile_rows + 1) * conv.padded_channels;
     for (int64_t i = 0; i < floats; ++i) sums[i] = 0.0f;
+    if (conv.start)
+        for (int64_t i = begin; i < end; ++i) {
+            const float* from = conv.start + i * conv.start_stride;
+            float* to = sums + (i - begin) * conv.padded_channels;
+            for (int64_t c = 0; c < conv.out_channels; ++c) to[c] = from[c];
+        }
     for (int64_t b = 0; b < tile.count; ++b) {
         const Batch& batch = tile.batches[b];
         if (conv.x_stride == conv.in_channels)
@@ -173,8 +176,9 @@ static void conv(const Conv& conv, const Tile& tile, int64_t begin, int64_t end,
     }
     for (int o = 0; o < conv.output_count; ++o) {
         const Output& output = conv.outputs[o];
-        affine(sums, conv.padded_channels, end - begin, conv.out_channels,
-               {output.rows + begin * output.stride, output.stride, output.scale, output.shift, output.leak});
+        for (int64_t i = begin; i < end; ++i)
+            write_row(sums + (i - begin) * conv.padded_channels, conv.out_channels, output,
+                      output.rows + i * output.stride);
     }
 }
 
@@ -258,4 +262,4 @@ static void weight_grad(const WeightGrad& job, const Tile& tile, int64_t begin, 
     }
 }
 
-static const Kernels kernels = {NAME, WIDTH, ROWS, pack, list, conv, weight_grad, affine};
+static const Kernels kernels = {NAME, WIDTH, ROWS, pack, list, conv, weight_grad};

@@ -21,11 +21,11 @@ std::vector<int64_t> even_parts(int64_t count, int threads) {
     return bounds;
 }
 
-// The table's rows begin ... end. For each run of offsets along z a cursor stands behind the last site's neighbours; a
+// Rows begin ... end of the table. For each run of offsets along z a cursor stands behind the last site's neighbours; a
 // site that follows the last one in z shares all of them but the first, and needs to look at one key only.
 template <int SIZE>
 void neighbours(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size, int64_t begin, int64_t end,
-                int32_t* table) {
+                int32_t* rows) {
     constexpr int HALF = SIZE / 2, RUNS = SIZE * SIZE, FILTER = SIZE * RUNS;
     int64_t shift[RUNS], cursor[RUNS];
     for (int run = 0; run < RUNS; ++run) {
@@ -33,7 +33,7 @@ void neighbours(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_si
         cursor[run] = std::lower_bound(keys, keys + count, keys[begin] + shift[run]) - keys;
     }
     for (int64_t i = begin; i < end; ++i) {
-        int32_t* row = table + i * FILTER;
+        int32_t* row = rows + (i - begin) * FILTER;
         if (i > begin && keys[i] == keys[i - 1] + 1) {
             for (int run = 0; run < RUNS; ++run, row += SIZE) {
                 const int64_t at = cursor[run];
@@ -157,15 +157,19 @@ class Coarsening {
 
 }  // namespace
 
-// Rows of each site's neighbours in a size^3 filter, -1 where there is none. Returns 0, or 1 for a size it has not.
-KIDNEYSEG_API int kidneyseg_neighbour_table(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size,
-                                            int size, int32_t* table, int threads) {
-    const auto build = size == 1 ? neighbours<1> : size == 3 ? neighbours<3> : size == 5 ? neighbours<5> : nullptr;
-    if (!build) return 1;
-    if (count == 0) return 0;
-    each_part(even_parts(count, threads),
-              [=](int64_t, int64_t begin, int64_t end) { build(keys, count, y_size, z_size, begin, end, table); });
-    return 0;
+void neighbour_rows(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size, int size, int64_t begin,
+                    int64_t end, int32_t* rows) {
+    if (begin == end) return;
+    const auto build = size == 1 ? neighbours<1> : size == 3 ? neighbours<3> : neighbours<5>;
+    build(keys, count, y_size, z_size, begin, end, rows);
+}
+
+// Rows of each site's neighbours in a size^3 filter, -1 where there is none; size 1, 3 or 5.
+KIDNEYSEG_API void kidneyseg_neighbour_table(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size,
+                                             int size, int32_t* table, int threads) {
+    each_part(even_parts(count, threads), [=](int64_t, int64_t begin, int64_t end) {
+        neighbour_rows(keys, count, y_size, z_size, size, begin, end, table + begin * size * size * size);
+    });
 }
 
 // The level above: `coarse_keys` and `children` have room for `count` sites. Returns the number of coarse sites.

@@ -25,11 +25,13 @@ Buffer<T> allocate(int64_t count) {
     return Buffer<T>(static_cast<T*>(p));
 }
 
+inline int workers_for(int threads, int64_t items) { return int(std::max<int64_t>(1, std::min<int64_t>(threads, items))); }
+
 // Calls work(item, worker) for every item; which worker gets which item is left to chance. Threads live for one call:
 // a pool would be lost in a forked process, and starting them costs microseconds.
 template <class Work>
 void parallel(int threads, int64_t items, const Work& work) {
-    threads = int(std::max<int64_t>(1, std::min<int64_t>(threads, items)));
+    threads = workers_for(threads, items);
     std::atomic<int64_t> next{0};
     auto loop = [&](int worker) {
         for (int64_t item; (item = next.fetch_add(1)) < items;) work(item, worker);

@@ -125,7 +125,9 @@ class InputLayer(nn.Module):
             raise ValueError(f"input mode must be 0 to 4, not {mode}")
         self.mode = mode
 
-    def forward(self, coords: Tensor, features: Tensor, spatial_size: int | None = None) -> tuple[SparseTensor, Tensor]:
+    def forward(
+        self, coords: Tensor, features: Tensor, spatial_size: int | None = None
+    ) -> tuple[SparseTensor, Tensor | None]:
         """Merge points into sites.
 
         Args:
@@ -135,17 +137,15 @@ class InputLayer(nn.Module):
 
         Returns:
             The sites in lexicographic order, and int64 (N,) the row to which each point went, -1 for points that
-            modes 1 and 2 left out.
+            modes 1 and 2 left out; None where point i is row i.
 
         Raises:
             ValueError: for negative or too large coordinates, shapes that do not fit, or duplicates in mode 0.
         """
-        coords = _checked(coords, features, spatial_size)
-        extent = tuple(int(v) + 1 for v in coords.amax(0)[:3]) if len(coords) else (1, 1, 1)
-        packing = Packing.around((extent[0], extent[1], extent[2]))
+        packing = Packing.around(_checked_extent(coords, features, spatial_size))
         keys = packing.pack(coords)
         if len(keys) < 2 or bool((keys[1:] > keys[:-1]).all()):
-            return SparseTensor(features, Level(keys, packing)), torch.arange(len(keys), device=keys.device)
+            return SparseTensor(features, Level(keys, packing)), None
         order = torch.argsort(keys, stable=True)
         unique, site_of_sorted, counts = torch.unique_consecutive(keys[order], return_inverse=True, return_counts=True)
         rows = torch.empty_like(order)
@@ -171,30 +171,32 @@ class InputLayer(nn.Module):
 
 
 class OutputLayer(nn.Module):
-    """Hands each site's features back to its points; a point that went nowhere gets zeros."""
+    """Hands each site's values back to its points; a point that went nowhere gets `absent`, zeros by default."""
 
-    def forward(self, x: SparseTensor, rows: Tensor) -> Tensor:
-        """(sites, C) and rows (N,) from `InputLayer` -> (N, C)."""
-        left_out = rows < 0
-        features = x.features[rows.clamp(min=0)] if len(x.level) else x.features
-        return features.masked_fill(left_out[:, None], 0.0) if bool(left_out.any()) else features
+    def forward(self, x: SparseTensor, rows: Tensor | None, absent: Tensor | None = None) -> Tensor:
+        """(sites, C), rows (N,) or None from `InputLayer` and absent (C,) -> (N, C)."""
+        if rows is None:
+            return x.features
+        values = torch.zeros_like(x.features[:1]) if absent is None else absent[None].to(x.features.dtype)
+        # Row -1 is the one appended.
+        return torch.cat([x.features, values])[rows] if bool((rows < 0).any()) else x.features[rows]
 
 
-def _checked(coords: Tensor, features: Tensor, spatial_size: int | None) -> Tensor:
+def _checked_extent(coords: Tensor, features: Tensor, spatial_size: int | None) -> tuple[int, int, int]:
+    """One more than the largest x, y and z."""
     if coords.ndim != 2 or coords.shape[1] not in (3, 4) or coords.dtype != torch.int64:
         raise ValueError(f"coords must be int64 (N, 3) or (N, 4), not {coords.dtype} {tuple(coords.shape)}")
     if features.ndim != 2 or len(features) != len(coords):
         raise ValueError(f"features must be ({len(coords)}, C), one row per coordinate, not {tuple(features.shape)}")
-    if coords.shape[1] == 3:
-        coords = torch.cat([coords, torch.zeros_like(coords[:, :1])], dim=1)
     if len(coords) == 0:
-        return coords
-    if int(coords.amin()) < 0:
+        return 1, 1, 1
+    columns = coords.unbind(1)
+    if int(torch.stack([column.min() for column in columns]).min()) < 0:
         raise ValueError("coords must not be negative; shift them so that the smallest is 0")
-    largest = coords.amax(0).tolist()
+    largest = torch.stack([column.max() for column in columns]).tolist()
     if spatial_size is not None and max(largest[:3]) >= spatial_size:
         raise ValueError(f"coordinate {max(largest[:3])} lies outside the spatial size {spatial_size}")
     cells = math.prod(v + 10 for v in largest)
     if cells >= 2**62:
         raise ValueError(f"coordinates up to {largest} span more cells than an int64 key can number")
-    return coords
+    return largest[0] + 1, largest[1] + 1, largest[2] + 1

@@ -8,7 +8,9 @@ several times. Filter offsets count as in SparseConvNet, the first coordinate sl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,9 +38,12 @@ class Packing:
         return Packing(x, y, z)
 
     def pack(self, coords: Tensor) -> Tensor:
-        """Keys int64 (N,) of coords int64 (N, 4), x, y, z, batch."""
-        x, y, z, batch = coords.unbind(1)
-        return ((batch * self.x_size + x + PADDING) * self.y_size + y + PADDING) * self.z_size + z + PADDING
+        """Keys int64 (N,) of coords int64 (N, 3) or (N, 4): x, y, z and, where there is a fourth column, batch."""
+        x, y, z, *batch = coords.unbind(1)
+        keys = torch.add(z, y, alpha=self.z_size).add_(x, alpha=self.y_size * self.z_size)
+        for index in batch:
+            keys.add_(index, alpha=self.x_size * self.y_size * self.z_size)
+        return keys.add_(self.shift(PADDING, PADDING, PADDING))
 
     def unpack(self, keys: Tensor) -> Tensor:
         """Coords int64 (N, 4), x, y, z, batch, of keys int64 (N,)."""
@@ -57,21 +62,60 @@ class Packing:
         return Packing.around((x, y, z))
 
 
+class Gather:
+    """The map of a convolution that sums rows of its input, in the form that the kernels of a device want.
+
+    Args:
+        table: makes int32 (N, K), the input row for each output row and filter offset, -1 where there is none.
+        plan: makes the native kernels' plan of the same map.
+    """
+
+    def __init__(self, table: Callable[[], Tensor], plan: Callable[[], native.Plan]) -> None:
+        self._make_table, self._make_plan = table, plan
+        self._plan: native.Plan | None = None
+
+    @cached_property
+    def table(self) -> Tensor:
+        """int32 (N, K); made when it is first asked for."""
+        return self._make_table()
+
+    @property
+    def plan(self) -> native.Plan:
+        """The plan for the instruction set in use; made when it is first asked for."""
+        if self._plan is None or self._plan.instruction_set != native.instruction_set():
+            self._plan = self._make_plan()
+        return self._plan
+
+
+class Parents(Gather):
+    """The map that hands each coarse row down to its children: every output row reads one input row.
+
+    Attributes:
+        parent: int32 (N,), the input row. slot: int32 (N,), the filter offset. children: the same map read backwards.
+    """
+
+    def __init__(self, parent: Tensor, slot: Tensor, children: Gather) -> None:
+        super().__init__(self._table, lambda: native.Plan.of_parents(parent, slot))
+        self.parent, self.slot, self.children = parent, slot, children
+
+    def _table(self) -> Tensor:
+        table = torch.full((len(self.parent), 8), -1, dtype=torch.int32, device=self.parent.device)
+        return table.scatter_(1, self.slot.long()[:, None], self.parent[:, None])
+
+
 @dataclass(frozen=True)
 class Downsampling:
     """The map between a level and the one above it (filter 2, stride 2), in both directions.
 
     Attributes:
         coarse: the level above; its sites are floor(c / 2) of this level's.
-        children: int32 (coarse sites, 8), this level's row for each k, -1 where there is none.
-        parent: int32 (sites,), the coarse row of each of this level's rows.
-        slot: int32 (sites,), the k under which it hangs there.
+        children: this level's row for each coarse row and k, where there is one.
+        parents: the coarse row of each of this level's rows, and the k under which it hangs there.
     """
 
     coarse: Level
-    children: Tensor
-    parent: Tensor
-    slot: Tensor
+    children: Gather
+    parents: Parents
 
 
 class Level:
@@ -87,7 +131,7 @@ class Level:
             raise ValueError(f"{len(keys)} sites are more than the {_MAX_SITES} that one run can hold; split the input")
         self.keys = keys
         self.packing = packing
-        self._neighbours: dict[int, Tensor] = {}
+        self._neighbours: dict[int, Gather] = {}
         self._down: Downsampling | None = None
 
     def __len__(self) -> int:
@@ -98,13 +142,14 @@ class Level:
         """int64 (N, 4): x, y, z, batch of each row."""
         return self.packing.unpack(self.keys)
 
-    def neighbours(self, size: int = 3) -> Tensor:
-        """int32 (N, size³): the row of each site's neighbour for every filter offset, -1 where it is not active."""
+    def neighbours(self, size: int = 3) -> Gather:
+        """The row of each site's neighbour for every filter offset."""
         if size % 2 == 0 or size > 2 * PADDING + 1:
             raise ValueError(f"a submanifold filter must be 1, 3 or 5 wide, not {size}")
         if size not in self._neighbours:
             build = native.neighbour_table if native.serves(self.keys) else neighbour_table
-            self._neighbours[size] = build(self.keys, self.packing.y_size, self.packing.z_size, size)
+            where = (self.keys, self.packing.y_size, self.packing.z_size, size)
+            self._neighbours[size] = Gather(lambda: build(*where), lambda: native.Plan.of_neighbours(*where))
         return self._neighbours[size]
 
     def down(self) -> Downsampling:
@@ -113,7 +158,8 @@ class Level:
             build = native.coarsen if native.serves(self.keys) else coarsen
             packing = self.packing.coarser()
             keys, parent, slot, children = build(self.keys, self.packing, packing)
-            self._down = Downsampling(Level(keys, packing), children, parent, slot)
+            gather = Gather(lambda: children, lambda: native.Plan.of_table(children))
+            self._down = Downsampling(Level(keys, packing), gather, Parents(parent, slot, gather))
         return self._down
 
 

@@ -5,82 +5,27 @@ Its layout follows SparseConvNet's `UNet`, so that weights pass between the two 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from kidneyseg.sparse import native
+from kidneyseg.sparse.blocks import UNetLevel
+from kidneyseg.sparse.inference import FusedPass
 from kidneyseg.sparse.layers import (
     BatchNormReLU,
     InputLayer,
     NetworkInNetwork,
     OutputLayer,
-    SparseTensor,
     StridedConv,
     SubmanifoldConv,
     TransposedConv,
 )
 
-
-class PlainBlock(nn.Module):
-    """BatchNormReLU, then a 3x3x3 submanifold convolution."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.norm = BatchNormReLU(in_channels)
-        self.conv = SubmanifoldConv(in_channels, out_channels)
-
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        """(N, in) -> (N, out)."""
-        return cast(SparseTensor, self.conv(self.norm(x)))
-
-
-class ResidualBlock(nn.Module):
-    """Two plain blocks added to a shortcut, which is a linear map where the channels change."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.shortcut = NetworkInNetwork(in_channels, out_channels) if in_channels != out_channels else None
-        self.first = PlainBlock(in_channels, out_channels)
-        self.second = PlainBlock(out_channels, out_channels)
-
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        """(N, in) -> (N, out)."""
-        shortcut = x if self.shortcut is None else self.shortcut(x)
-        return x.with_features(shortcut.features + self.second(self.first(x)).features)
-
-
-class UNetLevel(nn.Module):
-    """One resolution: blocks, then (unless it is the deepest) down, the levels below, up, join, blocks again."""
-
-    def __init__(self, planes: Sequence[int], block_reps: int, *, residual: bool) -> None:
-        super().__init__()
-        make = ResidualBlock if residual else PlainBlock
-        here = planes[0]
-        self.before = nn.ModuleList(make(here, here) for _ in range(block_reps))
-        self.deeper: UNetLevel | None = None
-        if len(planes) > 1:
-            below = planes[1]
-            self.down_norm = BatchNormReLU(here)
-            self.down = StridedConv(here, below)
-            self.deeper = UNetLevel(planes[1:], block_reps, residual=residual)
-            self.up_norm = BatchNormReLU(below)
-            self.up = TransposedConv(below, here)
-            self.after = nn.ModuleList(make(2 * here if i == 0 else here, here) for i in range(block_reps))
-
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        """(N, planes[0]) -> (N, planes[0]) on the same sites."""
-        for block in self.before:
-            x = block(x)
-        if self.deeper is None:
-            return x
-        inner = self.deeper(self.down(self.down_norm(x)))
-        up = self.up(self.up_norm(inner), x.level)
-        x = x.with_features(torch.cat([x.features, up.features], dim=1))
-        for block in self.after:
-            x = block(x)
-        return x
+Report = Callable[[float], None]
 
 
 class SparseUNet(nn.Module):
@@ -118,13 +63,16 @@ class SparseUNet(nn.Module):
         self.output = OutputLayer()
         self.linear = nn.Linear(planes[0], classes)
 
-    def forward(self, coords: Tensor, features: Tensor, spatial_size: int | None = None) -> Tensor:
+    def forward(
+        self, coords: Tensor, features: Tensor, spatial_size: int | None = None, *, report: Report = lambda _: None
+    ) -> Tensor:
         """Class scores of every point.
 
         Args:
             coords: int64 (N, 3) or (N, 4), x, y, z (and batch index last), all >= 0, in any order. N may be 0.
             features: float (N, in_channels).
             spatial_size: where given, coordinates must be below it.
+            report: told the share of the layers that are done, 0 ... 1, after each; may raise to cancel.
 
         Returns:
             Logits (N, classes) in the order of `coords`.
@@ -133,7 +81,36 @@ class SparseUNet(nn.Module):
             ValueError: for coordinates or shapes that do not fit; see `InputLayer`.
         """
         x, rows = self.input(coords, features, spatial_size)
-        x = self.unet(self.stem(x))
-        if self.final_norm is not None:
-            x = self.final_norm(x)
-        return cast(Tensor, self.linear(self.output(x, rows)))
+        if not self.training and not torch.is_grad_enabled() and native.serves(x.features):
+            work = FusedPass(report, sum(isinstance(module, _CONVOLUTIONS) for module in self.modules()))
+            x = x.with_features(work.run(x.features, x.level, self.stem, self.unet, self.final_norm))
+        else:
+            with _reporting(self, report):
+                x = self.unet(self.stem(x))
+                if self.final_norm is not None:
+                    x = self.final_norm(x)
+        # One row of scores moves less memory than one of features, so points are served last.
+        scores = x.with_features(self.linear(x.features))
+        return self.output(scores, rows, self.linear.bias)  # type: ignore[no-any-return]
+
+
+_CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv, NetworkInNetwork)
+
+
+@contextmanager
+def _reporting(network: SparseUNet, report: Report) -> Iterator[None]:
+    """Report after every layer."""
+    layers = [module for module in network.modules() if isinstance(module, (*_CONVOLUTIONS, BatchNormReLU))]
+    done = 0
+
+    def on_layer(*_: Any) -> None:
+        nonlocal done
+        done += 1
+        report(done / len(layers))
+
+    hooks = [layer.register_forward_hook(on_layer) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

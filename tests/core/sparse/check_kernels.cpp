@@ -17,14 +17,17 @@ struct Output {
 extern "C" {
 const char* kidneyseg_instruction_set(int level);
 void* kidneyseg_plan(const int32_t* table, int64_t rows, int filter, int threads);
+void* kidneyseg_neighbour_plan(const int64_t* keys, int64_t rows, int64_t y_size, int64_t z_size, int size,
+                               int threads);
+void* kidneyseg_parent_plan(const int32_t* parent, const int32_t* slot, int64_t rows, int filter, int threads);
 void kidneyseg_free_plan(void* plan);
-int kidneyseg_gather_conv(const void* plan, const float* x, int64_t x_stride, const float* weight,
-                          const int64_t* weight_strides, int64_t in, int64_t out, const Output* outputs,
-                          int output_count, int threads);
+int kidneyseg_conv(const void* plan, const float* x, int64_t x_stride, const float* weight,
+                   const int64_t* weight_strides, int64_t in, int64_t out, const float* start, int64_t start_stride,
+                   const Output* outputs, int output_count, int threads);
 int kidneyseg_weight_grad(const void* plan, const float* x, const float* grad, int64_t in, int64_t out,
                           float* weight_grad, int threads);
-int kidneyseg_neighbour_table(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size, int size,
-                              int32_t* table, int threads);
+void kidneyseg_neighbour_table(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size, int size,
+                               int32_t* table, int threads);
 }
 
 static float draw() {
@@ -42,11 +45,14 @@ static bool close(const std::vector<float>& actual, const std::vector<double>& e
     return worst <= 1e-5 * largest;
 }
 
-static bool check(const std::vector<int32_t>& table, int64_t rows, int filter, int64_t in, int64_t out) {
+// Frees the plan, which is that of the table.
+static bool check(void* plan, const std::vector<int32_t>& table, int64_t rows, int filter, int64_t in, int64_t out) {
     std::vector<float> x(rows * in), weight(filter * in * out), grad(rows * out), shift(out), scale(out);
-    for (auto* values : {&x, &weight, &grad, &shift, &scale})
+    std::vector<float> start(rows * out);
+    for (auto* values : {&x, &weight, &grad, &shift, &scale, &start})
         for (float& v : *values) v = draw();
     std::vector<double> y(rows * out), normed(rows * out), to_weight(weight.size());
+    for (int64_t i = 0; i < rows * out; ++i) y[i] = start[i];
     for (int64_t i = 0; i < rows; ++i)
         for (int k = 0; k < filter; ++k) {
             if (table[i * filter + k] < 0) continue;
@@ -65,8 +71,7 @@ static bool check(const std::vector<int32_t>& table, int64_t rows, int filter, i
     const Output outputs[2] = {{raw.data(), out, nullptr, nullptr, 0.0f},
                                {fused.data(), out, scale.data(), shift.data(), 0.25f}};
     const int64_t strides[3] = {in * out, out, 1};
-    void* plan = kidneyseg_plan(table.data(), rows, filter, 2);
-    kidneyseg_gather_conv(plan, x.data(), in, weight.data(), strides, in, out, outputs, 2, 2);
+    kidneyseg_conv(plan, x.data(), in, weight.data(), strides, in, out, start.data(), out, outputs, 2, 2);
     kidneyseg_weight_grad(plan, x.data(), grad.data(), in, out, weight_grad.data(), 2);
     kidneyseg_free_plan(plan);
     const bool good = close(raw, y) && close(fused, normed) && close(weight_grad, to_weight);
@@ -96,9 +101,19 @@ int main() {
                     const int32_t row = at != keys.end() && *at == key ? int32_t(at - keys.begin()) : -1;
                     good = good && table[i * filter + k] == row;
                 }
-            for (auto& channels : {std::pair<int, int>{1, 16}, {3, 2}, {13, 33}, {16, 50}})
-                good = check(table, rows, filter, channels.first, channels.second) && good;
+            for (auto& channels : {std::pair<int, int>{1, 16}, {3, 2}, {13, 33}, {16, 50}}) {
+                const int in = channels.first, out = channels.second;
+                good = check(kidneyseg_plan(table.data(), rows, filter, 2), table, rows, filter, in, out) && good;
+                good = check(kidneyseg_neighbour_plan(keys.data(), rows, 14, 14, size, 2), table, rows, filter, in,
+                             out) && good;
+            }
         }
+        std::vector<int32_t> parent(rows), slot(rows), table(rows * 8, -1);
+        for (int64_t i = 0; i < rows; ++i) {
+            parent[i] = int32_t(i / 3), slot[i] = int32_t(i * 5 % 8);
+            table[i * 8 + slot[i]] = parent[i];
+        }
+        good = check(kidneyseg_parent_plan(parent.data(), slot.data(), rows, 8, 2), table, rows, 8, 16, 24) && good;
     }
     std::printf(good ? "agree\n" : "differ\n");
     return good ? 0 : 1;

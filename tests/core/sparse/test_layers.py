@@ -75,6 +75,7 @@ def test_mode_0_refuses_duplicates() -> None:
 def test_duplicates_by_mode(mode: int, expected: list[float]) -> None:
     coords = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
     x, rows = InputLayer(mode)(coords, torch.tensor([[1.0], [2.0], [4.0]]))
+    assert rows is not None
     out = torch.where(rows < 0, 0.0, x.features[rows.clamp(min=0), 0])
     assert out.tolist() == expected
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kidneyseg.sparse import functional, native, rulebook
-from kidneyseg.sparse.rulebook import Packing
+from kidneyseg.sparse import SparseUNet, _library, functional, native, rulebook
+from kidneyseg.sparse.native import Plan
+from kidneyseg.sparse.rulebook import Level, Packing
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
@@ -86,28 +87,41 @@ def test_convolution_and_its_weight_gradient_match_their_definition(count, in_ch
     for name, table in tables(keys, packing).items():
         x, grad = torch.randn(len(keys), in_channels), torch.randn(len(table), out_channels)
         weight = torch.randn(table.shape[1], in_channels, out_channels)
-        assert_close(native.gather_conv(x, table, weight), naive_conv(x, table, weight)), name
-        assert_close(native.gather_weight_grad(x, table, grad), naive_weight_grad(x, table, grad)), name
+        plan = Plan.of_table(table)
+        assert_close(native.conv(x, plan, weight), naive_conv(x, table, weight)), name
+        assert_close(native.weight_grad(x, plan, grad), naive_weight_grad(x, table, grad)), name
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("count", [0, 1, 2000])
+def test_a_plan_of_neighbours_is_that_of_their_table(count, size):
+    keys, packing = sites(count, edge=11)
+    where = (keys, packing.y_size, packing.z_size, size)
+    x, weight = torch.randn(len(keys), 5), torch.randn(size**3, 5, 7)
+    from_table = native.conv(x, Plan.of_table(rulebook.neighbour_table(*where)), weight)
+    assert torch.equal(native.conv(x, Plan.of_neighbours(*where), weight), from_table)
 
 
 @pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize(("in_channels", "out_channels"), CHANNELS)
-def test_parent_convolution_matches_its_definition(in_channels, out_channels):
+def test_convolution_from_parents_and_its_weight_gradient_match_their_definition(in_channels, out_channels):
     for count in (0, 1, 1500):
         keys, packing = sites(count, edge=12)
         coarse, parent, slot, _ = rulebook.coarsen(keys, packing, packing.coarser())
         x, weight = torch.randn(len(coarse), in_channels), torch.randn(8, in_channels, out_channels)
-        expected = torch.einsum("nc,ncd->nd", x[parent.long()].double(), weight[slot.long()].double())
-        assert_close(native.parent_conv(x, parent, slot, weight), expected)
+        table = Level(keys, packing).down().parents.table
+        plan, grad = Plan.of_parents(parent, slot), torch.randn(len(keys), out_channels)
+        assert_close(native.conv(x, plan, weight), naive_conv(x, table, weight))
+        assert_close(native.weight_grad(x, plan, grad), naive_weight_grad(x, table, grad))
 
 
 def test_weights_may_be_transposed_views():
     keys, packing = sites(800, edge=9)
-    table = tables(keys, packing)["3³"]
+    plan = Level(keys, packing).neighbours().plan
     x, weight = torch.randn(len(keys), 12), torch.randn(27, 20, 12)
     assert torch.equal(
-        native.gather_conv(x, table, weight.transpose(1, 2)),
-        native.gather_conv(x, table, weight.transpose(1, 2).contiguous()),
+        native.conv(x, plan, weight.transpose(1, 2)), native.conv(x, plan, weight.transpose(1, 2).contiguous())
     )
 
 
@@ -118,16 +132,14 @@ def test_fused_outputs_go_through_norm_and_relu_into_columns():
     wide = torch.randn(len(keys), 19)
     x, weight = wide[:, 2:9], torch.randn(27, 7, 13)
     scale, shift = torch.randn(13), torch.randn(13)
-    raw, joined = torch.empty(len(keys), 13), torch.full((len(keys), 20), 5.0)
-    native.gather_conv_into(x, table, weight, [native.Target(raw), native.Target(joined[:, 4:17], scale, shift, 0.25)])
-    assert_close(raw, naive_conv(x, table, weight))
-    normed = torch.nn.functional.leaky_relu(raw * scale + shift, 0.25)
-    assert_close(joined[:, 4:17], normed)
+    raw, joined = torch.randn(len(keys), 13), torch.full((len(keys), 20), 5.0)
+    expected = naive_conv(x, table, weight) + raw
+    targets = [native.Target(raw), native.Target(joined[:, 4:17], scale, shift, 0.25)]
+    native.conv_into(x, Plan.of_table(table), weight, targets, start=raw)
+    assert_close(raw, expected)
+    assert_close(joined[:, 4:17], torch.nn.functional.leaky_relu(raw * scale + shift, 0.25))
     assert (joined[:, :4] == 5).all()
     assert (joined[:, 17:] == 5).all()
-    alone = torch.empty_like(raw)
-    native.affine_into(raw, native.Target(alone, scale, shift, 0.25))
-    assert_close(alone, normed)
 
 
 @pytest.mark.parametrize(("count", "edge"), [(0, 4), (1, 1), (2, 40), (3000, 10), (9000, 64)])
@@ -145,21 +157,25 @@ def test_maps_match_the_torch_ones(count, edge, threads):
             assert torch.equal(built, expected)
 
 
+@torch.no_grad()
 def test_results_repeat_and_do_not_depend_on_threads(threads):
     keys, packing = sites(3000, edge=20)
     threads(1)
-    down = rulebook.Level(keys, packing).down()
     x, grad, weight = torch.randn(len(keys), 8), torch.randn(len(keys), 12), torch.randn(27, 8, 12)
-    halved, up = torch.randn(len(down.coarse), 8), torch.randn(8, 8, 12)
+    halved, halve, up = torch.randn(len(keys), 8), torch.randn(8, 8, 12), torch.randn(8, 8, 12)
+    coords, network = packing.unpack(keys), SparseUNet(2, 3, [8, 16, 24], residual=True).eval()
 
     def everything() -> list[Tensor]:
-        table = native.neighbour_table(keys, packing.y_size, packing.z_size)
+        level = Level(keys, packing)
+        down = level.down()
         return [
-            table,
-            *native.coarsen(keys, packing, packing.coarser()),
-            native.gather_conv(x, table, weight),
-            native.gather_weight_grad(x, table, grad),
-            native.parent_conv(halved, down.parent, down.slot, up),
+            native.neighbour_table(keys, packing.y_size, packing.z_size),
+            *(down.coarse.keys, down.parents.parent, down.parents.slot, down.children.table),
+            native.conv(x, level.neighbours().plan, weight),
+            native.weight_grad(x, level.neighbours().plan, grad),
+            native.conv(x, down.children.plan, halve),
+            native.conv(halved, down.parents.plan, up),
+            network(coords, coords[:, :2].float()),
         ]
 
     first = everything()
@@ -171,7 +187,7 @@ def test_results_repeat_and_do_not_depend_on_threads(threads):
 
 def test_gradients_match_autograd_of_the_torch_kernels(monkeypatch):
     keys, packing = sites(700, edge=8)
-    level = rulebook.Level(keys, packing)
+    level = Level(keys, packing)
     parameters = [torch.randn(len(keys), 5), torch.randn(27, 5, 6), torch.randn(8, 6, 9), torch.randn(8, 9, 4)]
 
     def gradients() -> list[Tensor]:
@@ -187,34 +203,37 @@ def test_gradients_match_autograd_of_the_torch_kernels(monkeypatch):
         assert float((ours - theirs).norm()) <= 1e-5 * float(theirs.norm())
 
 
-def test_a_table_is_planned_once_until_it_changes():
+def test_a_map_is_planned_once_for_an_instruction_set():
     keys, packing = sites(300, edge=7)
-    table = tables(keys, packing)["3³"]
-    x, weight = torch.randn(len(keys), 4), torch.randn(27, 4, 4)
-    native.gather_conv(x, table, weight)
-    plan = table._kidneyseg_plan
-    native.gather_conv(x, table, weight)
-    assert table._kidneyseg_plan is plan
-    table[:, 3] = -1
-    assert_close(native.gather_conv(x, table, weight), naive_conv(x, table, weight))
+    neighbours, best = Level(keys, packing).neighbours(), native.instruction_set()
+    plan = neighbours.plan
+    assert neighbours.plan is plan
+    if native.limit_instruction_set("baseline") != best:
+        assert neighbours.plan is not plan
+    native.limit_instruction_set(best)
 
 
 def test_wrong_arguments_are_refused():
     x, table, weight = torch.randn(4, 3), torch.full((4, 27), -1, dtype=torch.int32), torch.randn(27, 3, 5)
+    plan = Plan.of_table(table)
     with pytest.raises(ValueError, match="x has 3 channels, but weight takes 2"):
-        native.gather_conv(x, table, weight[:, :2])
-    with pytest.raises(ValueError, match="table has 27 offsets, but weight has 8"):
-        native.gather_conv(x, table, weight[:8])
+        native.conv(x, plan, weight[:, :2])
+    with pytest.raises(ValueError, match="the plan has 27 offsets, but weight has 8"):
+        native.conv(x, plan, weight[:8])
     with pytest.raises(ValueError, match="table must be int32"):
-        native.gather_conv(x, table.long(), weight)
+        Plan.of_table(table.long())
     with pytest.raises(ValueError, match=re.escape("x must be a float32 matrix")):
-        native.gather_conv(x.double(), table, weight)
-    with pytest.raises(ValueError, match="table points at row 4, but x has only 4"):
-        native.gather_conv(x, torch.full_like(table, 4), weight)
-    with pytest.raises(ValueError, match="table has 4 rows, but grad has 3"):
-        native.gather_weight_grad(x, table, torch.randn(3, 5))
+        native.conv(x.double(), plan, weight)
+    with pytest.raises(ValueError, match="the plan reads 5 rows, but x has only 4"):
+        native.conv(x, Plan.of_table(torch.full_like(table, 4)), weight)
+    with pytest.raises(ValueError, match="the plan has 4 rows, but grad has 3"):
+        native.weight_grad(x, plan, torch.randn(3, 5))
     with pytest.raises(ValueError, match=re.escape("target must be (4, 5)")):
-        native.gather_conv_into(x, table, weight, [native.Target(torch.empty(4, 6))])
+        native.conv_into(x, plan, weight, [native.Target(torch.empty(4, 6))])
+    with pytest.raises(ValueError, match=re.escape("start must be (4, 5)")):
+        native.conv_into(x, plan, weight, [native.Target(torch.empty(4, 5))], start=torch.empty(3, 5))
+    with pytest.raises(ValueError, match="slots 0 to 7"):
+        Plan.of_parents(torch.zeros(4, dtype=torch.int32), torch.full((4,), 8, dtype=torch.int32))
     with pytest.raises(ValueError, match="1, 3 or 5 wide, not 7"):
         native.neighbour_table(torch.tensor([99]), 9, 9, 7)
     with pytest.raises(ValueError, match="more than the 2147483647"):
@@ -222,8 +241,8 @@ def test_wrong_arguments_are_refused():
 
 
 def test_a_library_that_is_missing_or_broken_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
-    load = native._load.__wrapped__
+    monkeypatch.setattr(_library, "__file__", str(tmp_path / "_library.py"))
+    load = _library._load.__wrapped__
     assert load()[0] is None
     assert "not built" in load()[1]
     (tmp_path / "_kernels.so").write_bytes(b"not a library")

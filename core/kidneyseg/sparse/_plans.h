@@ -1,0 +1,29 @@
+// Plans: maps in the order in which the convolutions run through them.
+#pragma once
+
+#include "_kernels.h"
+#include "_workers.h"
+
+// A map, read once for all the convolutions that run on it.
+struct Plan {
+    int64_t rows, tile_rows;
+    std::atomic<int64_t> inputs{0};  // rows of x that it reads, up to its last
+    int filter;
+    const Kernels* made_for;
+    std::vector<Tile> tiles;
+    std::vector<Buffer<char>> memory;
+};
+
+// Offsets of a filter that run along z, whose inputs tend to be consecutive rows.
+int run_length(int filter);
+
+// Runs the work; 1 where memory ran out, else 0.
+template <class Work>
+int guarded(const Work& work) {
+    try {
+        work();
+        return 0;
+    } catch (const std::exception&) {
+        return 1;
+    }
+}
