@@ -47,6 +47,7 @@ struct Segment {
 };
 
 constexpr int kLongestRun = 5;
+constexpr int kReadAhead = 16;  // entries behind a tile's last that the kernels may read
 
 // The offsets of a filter come in runs (along z) whose input rows tend to be consecutive in memory.
 struct Runs {

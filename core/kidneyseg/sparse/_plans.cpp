@@ -58,8 +58,9 @@ Tile make_tile(const Runs& runs, const Lists& lists, int micro_rows, int64_t til
                 total += padded;
             }
     }
-    const size_t header = batches.size() * sizeof(Batch);
-    memory = allocate<char>(int64_t(header + size_t(total + 16) * sizeof(Entry)));
+    const int64_t header = int64_t(batches.size() * sizeof(Batch));
+    // The kernels look ahead by a few entries, beyond the last too.
+    memory = allocate<char>(header + (total + kReadAhead) * int64_t(sizeof(Entry)));
     Entry* to = reinterpret_cast<Entry*>(memory.get() + header);
     for (Batch& batch : batches) {
         const int64_t padded = round_up(batch.count, micro_rows);
@@ -67,15 +68,16 @@ Tile make_tile(const Runs& runs, const Lists& lists, int micro_rows, int64_t til
         batch.entries = to;
         to += padded;
     }
-    std::memcpy(memory.get(), batches.data(), header);
+    std::fill_n(to, kReadAhead, Entry{0, 0});
+    std::memcpy(memory.get(), batches.data(), size_t(header));
     return {reinterpret_cast<const Batch*>(memory.get()), int64_t(batches.size())};
 }
 
 // A plan of runs whose lists for rows begin ... end `fill(begin, end, worker, lists)` writes.
 template <class Fill>
-std::unique_ptr<Plan> make_plan(int64_t rows, const Runs& runs, int threads, const Fill& fill) {
+std::unique_ptr<Plan> make_plan(int64_t rows, int64_t inputs, const Runs& runs, int threads, const Fill& fill) {
     auto plan = std::make_unique<Plan>();
-    plan->rows = rows, plan->tile_rows = tile_rows_for(rows);
+    plan->rows = rows, plan->inputs = inputs, plan->tile_rows = tile_rows_for(rows);
     plan->filter = runs.count * runs.length, plan->made_for = &kernels();
     const int64_t tiles = (rows + plan->tile_rows - 1) / plan->tile_rows, capacity = plan->tile_rows + 16;
     plan->tiles.resize(size_t(tiles));
@@ -89,20 +91,20 @@ std::unique_ptr<Plan> make_plan(int64_t rows, const Runs& runs, int threads, con
         const int64_t begin = tile * plan->tile_rows, end = std::min(rows, begin + plan->tile_rows);
         try {
             fill(begin, end, worker, lists);
-            Tile& made = plan->tiles[size_t(tile)];
-            made = make_tile(runs, lists, plan->made_for->rows, plan->tile_rows, plan->memory[size_t(tile)]);
-            int64_t inputs = 0, seen = plan->inputs;
-            for (int64_t b = 0; b < made.count; ++b)
-                for (int64_t i = 0; i < made.batches[b].count; ++i)
-                    inputs = std::max<int64_t>(inputs, made.batches[b].entries[i].in + made.batches[b].length);
-            while (seen < inputs && !plan->inputs.compare_exchange_weak(seen, inputs)) {
-            }
+            plan->tiles[size_t(tile)] =
+                make_tile(runs, lists, plan->made_for->rows, plan->tile_rows, plan->memory[size_t(tile)]);
         } catch (const std::bad_alloc&) {
             failed = true;
         }
     });
     if (failed) throw std::bad_alloc();
     return plan;
+}
+
+int64_t last_row(const int32_t* table, int64_t size) {
+    int32_t last = -1;
+    for (int64_t i = 0; i < size; ++i) last = std::max(last, table[i]);
+    return last;
 }
 
 template <class Make>
@@ -126,7 +128,8 @@ int run_length(int filter) {
 KIDNEYSEG_API Plan* kidneyseg_plan(const int32_t* table, int64_t rows, int filter, int threads) {
     return plan_or_null([&] {
         const Runs runs = make_runs(filter, run_length(filter));
-        return make_plan(rows, runs, threads, [&](int64_t begin, int64_t end, int, const Lists& lists) {
+        const int64_t inputs = last_row(table, rows * filter) + 1;
+        return make_plan(rows, inputs, runs, threads, [&](int64_t begin, int64_t end, int, const Lists& lists) {
             kernels().list(table, rows * filter, runs, begin, end, lists);
         });
     });
@@ -140,7 +143,7 @@ KIDNEYSEG_API Plan* kidneyseg_neighbour_plan(const int64_t* keys, int64_t rows, 
         const Runs runs = make_runs(filter, run_length(filter));
         const int64_t longest = tile_rows_for(rows) * filter + 16;
         Workspace<int32_t> tables(workers_for(threads, rows), longest);
-        return make_plan(rows, runs, threads, [&](int64_t begin, int64_t end, int worker, const Lists& lists) {
+        return make_plan(rows, rows, runs, threads, [&](int64_t begin, int64_t end, int worker, const Lists& lists) {
             neighbour_rows(keys, rows, y_size, z_size, size, begin, end, tables[worker]);
             kernels().list(tables[worker], longest, runs, 0, end - begin, lists);
         });
@@ -152,7 +155,7 @@ KIDNEYSEG_API Plan* kidneyseg_parent_plan(const int32_t* parent, const int32_t* 
                                           int threads) {
     return plan_or_null([&] {
         const Runs runs = make_runs(filter, 1);
-        return make_plan(rows, runs, threads, [&](int64_t begin, int64_t end, int, const Lists& lists) {
+        return make_plan(rows, last_row(parent, rows) + 1, runs, threads, [&](int64_t begin, int64_t end, int, const Lists& lists) {
             for (int i = 0; i < runs.count * runs.lists; ++i) lists.counts[i] = 0;
             for (int64_t i = begin; i < end; ++i) {
                 const int list = slot[i] * runs.lists;

@@ -7,7 +7,7 @@
 // A map, read once for all the convolutions that run on it.
 struct Plan {
     int64_t rows, tile_rows;
-    std::atomic<int64_t> inputs{0};  // rows of x that it reads, up to its last
+    int64_t inputs;  // rows of x that it reads, up to its last
     int filter;
     const Kernels* made_for;
     std::vector<Tile> tiles;

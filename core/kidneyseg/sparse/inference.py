@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -47,7 +46,7 @@ class Buffers:
             whole = min(fitting, key=len)
             self._free = [buffer for buffer in self._free if buffer is not whole]
         else:
-            whole = _fresh(size)
+            whole = torch.empty(max(size, 1))
         self._whole[_memory(whole)] = whole
         return whole[:size].view(rows, channels)
 
@@ -58,13 +57,6 @@ class Buffers:
 
 def _memory(x: Tensor) -> int:
     return x.untyped_storage().data_ptr()
-
-
-def _fresh(size: int) -> Tensor:
-    """At least `size` floats from the start of a cache line; NumPy asks for huge pages, which are cleared faster."""
-    line = 16
-    memory = np.empty(size + line, np.float32)
-    return torch.from_numpy(memory[-(memory.ctypes.data // 4) % line :])
 
 
 class FusedPass:
