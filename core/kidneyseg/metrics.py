@@ -32,9 +32,12 @@ def dice(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 
 
 def kits19_dice(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
-    """KiTS19: Dice of the "kidney" (label > 0, so tumour included) and of the "tumour" (label > 1)."""
+    """KiTS19: Dice of the "kidney" (label > 0, so tumour included) and of the "tumour".
+
+    KiTS19 has no label above 2 and counts cysts as kidney, so KiTS23's cysts (3) are kidney here and no tumour.
+    """
     pred, truth = _cropped(pred, truth)
-    return {"kidney": dice(pred > 0, truth > 0), "tumour": dice(pred > 1, truth > 1)}
+    return {"kidney": dice(pred > 0, truth > 0), "tumour": dice(pred == 2, truth == 2)}
 
 
 def kits23_dice(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
@@ -66,27 +69,32 @@ def surface_dice(
     _same_shape(pred, truth)
     if not pred.any() or not truth.any():
         return float(not pred.any() and not truth.any())
-    window = _window((pred != 0) | (truth != 0))
+    window = bounding_box((pred != 0) | (truth != 0))
     area_pred, area_truth = (_surface_area(np.pad(mask[window] != 0, 1), spacing_mm) for mask in (pred, truth))
     outside = _area_beyond(area_pred, area_truth, spacing_mm, tolerance_mm)
     outside += _area_beyond(area_truth, area_pred, spacing_mm, tolerance_mm)
     return 1 - outside / float(area_pred.sum(dtype=np.float64) + area_truth.sum(dtype=np.float64))
 
 
-def point_iou(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int) -> list[float]:
-    """Intersection over union of each class 0 ... classes - 1 over pooled points, the paper's figure.
+def confusion(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """How many points of each true class (row) were given each class (column): int64 (classes, classes).
 
     Args:
-        pred: (N,) labels, of all cases one after the other.
-        truth: (N,) labels.
+        pred: (N,) labels 0 ... classes - 1.
+        truth: (N,) labels 0 ... classes - 1.
         classes: how many there are.
+    """
+    _same_shape(pred, truth)
+    table = np.bincount(truth.astype(np.int64) * classes + pred, minlength=classes * classes)
+    return table.reshape(classes, classes).astype(np.int64)
+
+
+def point_iou(table: NDArray[np.integer]) -> list[float]:
+    """Intersection over union of each class, the paper's figure, from the `confusion` of all cases' points added up.
 
     Returns:
         One IoU per class; 1 for a class that neither holds.
     """
-    _same_shape(pred, truth)
-    table = np.bincount(truth.astype(np.int64) * classes + pred, minlength=classes * classes)
-    table = table.reshape(classes, classes)
     both = np.diag(table)
     either = table.sum(axis=0) + table.sum(axis=1) - both
     return [float(i / u) if u else 1.0 for i, u in zip(both, either, strict=True)]
@@ -97,23 +105,20 @@ def _same_shape(pred: NDArray[np.generic], truth: NDArray[np.generic]) -> None:
         raise ValueError(f"cannot compare {pred.shape} with {truth.shape}: the shapes must be the same")
 
 
-def _cropped(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Both without what is background in both."""
-    _same_shape(pred, truth)
-    either = (pred != 0) | (truth != 0)
-    if not either.any():
-        return pred, truth
-    window = _window(either)
-    return pred[window], truth[window]
-
-
-def _window(mask: NDArray[np.bool_]) -> Window:
-    """The smallest box around a mask that is not empty."""
+def bounding_box(mask: NDArray[np.bool_]) -> Window:
+    """The smallest box around a mask; empty slices for an empty one."""
     found = []
     for axis in range(3):
         used = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
-        found.append(slice(int(used[0]), int(used[-1]) + 1))
+        found.append(slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0))
     return found[0], found[1], found[2]
+
+
+def _cropped(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Both without what is background in both."""
+    _same_shape(pred, truth)
+    box = bounding_box((pred != 0) | (truth != 0))
+    return pred[box], truth[box]
 
 
 def _surface_area(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[np.float32]:

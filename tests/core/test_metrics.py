@@ -3,6 +3,7 @@ import pytest
 
 from kidneyseg.metrics import (
     _surface_area,
+    confusion,
     dice,
     kits19_dice,
     kits23_dice,
@@ -123,5 +124,14 @@ def test_kits23_surface_dice_uses_each_class_tolerance():
 def test_point_iou_is_pooled_and_complete():
     truth = np.array([0, 0, 0, 1, 1, 2], np.uint8)
     pred = np.array([0, 0, 1, 1, 1, 1], np.uint8)
-    assert point_iou(pred, truth, 4) == [pytest.approx(2 / 3), pytest.approx(0.5), 0.0, 1.0]
-    assert point_iou(truth[:0], truth[:0], 2) == [1.0, 1.0]
+    table = confusion(pred, truth, 4)
+    assert table.tolist() == [[2, 1, 0, 0], [0, 2, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert point_iou(table) == [pytest.approx(2 / 3), pytest.approx(0.5), 0.0, 1.0]
+    assert point_iou(table + confusion(truth, truth, 4)) == [pytest.approx(5 / 6), pytest.approx(4 / 6), 0.5, 1.0]
+    assert point_iou(confusion(truth[:0], truth[:0], 2)) == [1.0, 1.0]
+
+
+def test_kits19_counts_cysts_as_kidney():
+    truth = np.array([0, 1, 2, 3], np.uint8).reshape(1, 1, 4)
+    assert kits19_dice(np.minimum(truth, 2), truth)["tumour"] == pytest.approx(2 / 3)
+    assert kits19_dice(np.where(truth == 3, 1, truth).astype(np.uint8), truth) == {"kidney": 1.0, "tumour": 1.0}

@@ -1,0 +1,204 @@
+"""Masks and labels on disk: which mask belongs to which label map, and reading them so that they lie on each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.errors import InputError
+from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome, score_case
+from kidneyseg.imaging.geometry import Geometry
+from kidneyseg.imaging.nifti import case_name, load_mask, load_volume
+from kidneyseg.imaging.volume import Volume
+
+_LARGEST_LABEL = 3
+# What a CT, an organ map or a channel of nnU-Net is called: such a file is no label map.
+_NO_LABELS = re.compile(r"_(ct|label13|\d{4})$")
+# Headers round: as long as every voxel lies within half a voxel of its partner, the two are compared as they are.
+_MOST_VOXELS_APART = 0.5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A mask and the labels to score it by; `image` is the CT, where one was asked for."""
+
+    name: str
+    mask: Path
+    labels: Path
+    image: Path | None = None
+
+
+def find_labels(folder: Path) -> dict[str, Path]:
+    """Label maps in `folder` by case name.
+
+    Layouts: NAME_kidney.nii.gz; KiTS' case_XXXXX/segmentation.nii.gz; nnU-Net's labelsTr/NAME.nii.gz; or, where there
+    is none of these, plain NAME.nii.gz. A name ending in _ct, _label13 or _0000 is taken for no label map. Files may
+    also end in .nii.
+
+    Raises:
+        InputError: the folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}. Check the name.")
+    found = {case_name(path).removesuffix("_kidney"): path for path in _images(folder, "*_kidney")}
+    found |= {path.parent.name: path for path in _images(folder, "*/segmentation")}
+    found |= {case_name(path): path for path in _images(folder, "labelsTr/*")}
+    if not found:
+        plain = [path for path in _images(folder, "*") if not _NO_LABELS.search(case_name(path))]
+        found = {case_name(path): path for path in plain}
+    if not found:
+        raise InputError(
+            f"There are no label maps in {folder}. Name them NAME.nii.gz, NAME_kidney.nii.gz, "
+            "NAME/segmentation.nii.gz or labelsTr/NAME.nii.gz."
+        )
+    return dict(sorted(found.items()))
+
+
+def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list[Pair], list[Failure], list[str]]:
+    """Match masks and label maps by name.
+
+    A mask of case NAME is called NAME_mask.nii.gz or NAME.nii.gz; or else NAME, one of "_", "-", ".", and anything; or
+    prediction_00160.nii.gz for case_00160, as handed in for KiTS; or it is in a folder NAME. Where one name begins with
+    another, the longer one is meant.
+
+    Args:
+        masks: folder of the masks.
+        labels: folder of the label maps, see `find_labels`.
+        images: folder of the CTs, named as the label maps are, where they are needed.
+
+    Returns:
+        The pairs, sorted by name; a Failure for each label map without a mask (or CT); a sentence for each file that
+        was left out.
+
+    Raises:
+        InputError: a folder is missing or empty, or nothing in it fits.
+    """
+    truth = find_labels(labels)
+    found, spare = _masks_by_case(masks, list(truth))
+    pairs, failures = [], []
+    for name, path in truth.items():
+        image = None if images is None else _image_of(name, images)
+        if name not in found:
+            failures.append(Failure(name, f"no mask in {masks}; expected {name}_mask.nii.gz or {name}.nii.gz", name))
+        elif len(found[name]) > 1:
+            names = ", ".join(str(path.relative_to(masks)) for path in found[name])
+            failures.append(
+                Failure(name, f"several files could be its mask: {names}; name one {name}_mask.nii.gz", name)
+            )
+        elif images is not None and image is None:
+            failures.append(Failure(name, f"no CT in {images}; expected {name}_ct.nii.gz or {name}.nii.gz", name))
+        else:
+            pairs.append(Pair(name, found[name][0], path, image))
+    if not pairs:
+        raise InputError(
+            f"No mask in {masks} belongs to a label map in {labels}: {failures[0].name}: {failures[0].error}."
+        )
+    return pairs, failures, spare
+
+
+def score_pairs(pairs: Sequence[Pair]) -> Iterator[Outcome]:
+    """Score masks that are there already; a case that cannot be scored becomes a Failure and the others go on."""
+    for pair in pairs:
+        try:
+            yield _score_pair(pair)
+        except InputError as error:
+            yield Failure(pair.name, str(error), pair.name)
+
+
+def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
+    """Labels 0 ... 3 (X, Y, Z), canonical, of a map that lies on the given CT or labels.
+
+    Raises:
+        InputError: for a map of another place, shape or voxel size, or with other labels; or as `load_mask` does.
+    """
+    labels, geometry = load_mask(path)
+    _require_same_place(path.name, geometry, on)
+    _require_known(labels, path.name)
+    return labels
+
+
+def _score_pair(pair: Pair) -> CaseScore:
+    truth, geometry = load_mask(pair.labels)
+    _require_known(truth, pair.labels.name)
+    hu = None
+    if pair.image is not None:
+        volume = load_volume(pair.image)
+        _require_same_place(pair.image.name, volume, geometry)
+        hu = volume.hu
+    pred = read_labels(pair.mask, geometry)
+    return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu)
+
+
+def _require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
+    if one.shape != other.shape:
+        raise InputError(
+            f"{name} has {_times(one.shape)} voxels and should have {_times(other.shape)}; "
+            "resample it to the CT (nearest neighbour)"
+        )
+    corners = np.array(list(product(*((0, n - 1) for n in one.shape))))
+    apart = np.abs(corners @ (one.affine - other.affine)[:3, :3].T + (one.affine - other.affine)[:3, 3]).max()
+    if apart > _MOST_VOXELS_APART * min(other.spacing_mm):
+        raise InputError(
+            f"{name} does not lie on the CT: its voxels are up to {apart:.3g} mm off; "
+            "write the mask with the CT's own header"
+        )
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(str(n) for n in shape)
+
+
+def _require_known(labels: NDArray[np.uint8], name: str) -> None:
+    largest = int(labels.max(initial=0))
+    if largest > _LARGEST_LABEL:
+        raise InputError(f"{name} holds the label {largest}; known are 0, 1 kidney, 2 tumour, 3 cyst: map it to these")
+
+
+def _masks_by_case(folder: Path, names: list[str]) -> tuple[dict[str, list[Path]], list[str]]:
+    """The masks of each case (one where it is clear), and a sentence for each file that belongs to none."""
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}. Check the name.")
+    candidates: dict[str, list[Path]] = {}
+    spare = []
+    for path in sorted(_images(folder, "*")) + sorted(_images(folder, "*/*")):
+        case = _case_of(path, folder, names)
+        if case is not None:
+            candidates.setdefault(case, []).append(path)
+        elif path.parent == folder:
+            spare.append(f"{path.name} belongs to no label map and was left out; name it NAME_mask.nii.gz")
+    return {name: _best(name, paths) for name, paths in candidates.items()}, spare
+
+
+def _case_of(path: Path, folder: Path, names: list[str]) -> str | None:
+    if path.parent != folder:
+        return path.parent.name if path.parent.name in names else None
+    own = case_name(path)
+    if handed_in := re.fullmatch(r"prediction_(\d+)", own):
+        own = f"case_{handed_in[1]}"
+    fitting = [name for name in names if own == name or re.match(re.escape(name) + r"[-_.]", own)]
+    return max(fitting, key=len, default=None)
+
+
+def _best(name: str, paths: list[Path]) -> list[Path]:
+    """The one with the plainest name, or all where several are as good."""
+    for wanted in (f"{name}_mask", name, "mask", "imaging_mask", "prediction"):
+        exact = [path for path in paths if case_name(path) == wanted]
+        if exact:
+            return exact
+    return paths
+
+
+def _image_of(name: str, folder: Path) -> Path | None:
+    patterns = (f"{name}_ct", f"{name}/imaging", f"imagesTr/{name}_0000", f"{name}_0000", name)
+    return next((path for pattern in patterns for path in _images(folder, pattern)), None)
+
+
+def _images(folder: Path, pattern: str) -> Iterator[Path]:
+    for ending in (".nii.gz", ".nii"):
+        yield from (path for path in folder.glob(pattern + ending) if path.is_file())

@@ -1,0 +1,211 @@
+"""Scores as tables for a reader (Markdown, also on the terminal) and as data for a program (CSV, JSON)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kidneyseg import __version__
+from kidneyseg.errors import OutputError
+from kidneyseg.evaluation.lesions import FOUND_SHARE, LEAST_LESION_ML
+from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
+from kidneyseg.evaluation.summary import Summary, summarise
+from kidneyseg.imaging.files import atomic_write
+
+RULES = (
+    "Dice and surface Dice (KiTS23's tolerances) on the CT's own voxels. Kidney: with tumours and cysts, as in KiTS19 "
+    "and KiTS23. Masses: tumours and cysts. Masses and tumour count where the truth holds some. A lesion is a "
+    f"connected true tumour; it is found when at least {FOUND_SHARE:.0%} of its voxels were called tumour. A false "
+    "positive is a connected predicted tumour that overlaps no true one. "
+    f"Both count from {LEAST_LESION_ML:g} mL. Brackets: 95 % bootstrap interval over CTs. Errors: found less true."
+)
+
+# The per-case table's columns; a column without any value is left out. The CSV has all figures.
+_COLUMNS = (
+    "kidney Dice",
+    "tumour Dice",
+    "kidney surface Dice",
+    "tumour surface Dice",
+    "kidney error mL",
+    "tumour error mL",
+    "false tumour mL",
+    "seconds",
+    "peak MB",
+)
+
+Rows = list[list[str]]
+
+
+def grouped(outcomes: Iterable[Outcome]) -> dict[str, list[CaseScore]]:
+    """The scores by group, groups in the order in which they first come; without the failures."""
+    groups: dict[str, list[CaseScore]] = {}
+    for outcome in outcomes:
+        if isinstance(outcome, CaseScore):
+            groups.setdefault(outcome.group, []).append(outcome)
+    return groups
+
+
+def write_report(
+    folder: Path, outcomes: Sequence[Outcome], *, title: str = "Evaluation", about: dict[str, Any] | None = None
+) -> list[Path]:
+    """Write `evaluation.md`, `evaluation.json`, `cases.csv` (a row a mask) and `lesions.csv` (a row a lesion).
+
+    Args:
+        folder: is made when it is missing.
+        outcomes: scores and failures, in the order in which they are to be listed.
+        title: of the Markdown page.
+        about: what else to tell: it goes into the JSON as it is.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: when a file cannot be written.
+    """
+    contents = {
+        "evaluation.md": f"# {title}\n\n{as_markdown(outcomes)}",
+        "evaluation.json": json.dumps((about or {}) | as_dict(outcomes), indent=2) + "\n",
+        "cases.csv": _csv(_case_rows(outcomes)),
+        "lesions.csv": _csv(_lesion_rows(outcomes)),
+    }
+    return [write_text(folder / name, text) for name, text in contents.items()]
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file whole or not at all, its folder made when it is missing. Raises OutputError."""
+    make_folder(path.parent)
+    with atomic_write(path) as file:
+        file.write(text.encode())
+    return path
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where it is missing. Raises OutputError when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}. Choose another one.") from error
+
+
+def as_dict(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Everything as plain values, ready for JSON."""
+    return {
+        "program": f"kidneyseg {__version__}",
+        "rules": RULES,
+        "summary": {group: summarise(scores).to_dict() for group, scores in grouped(outcomes).items()},
+        "cases": [one.to_dict() | {"figures": one.figures()} for one in outcomes if isinstance(one, CaseScore)],
+        "failures": [{"name": one.name, "error": one.error} for one in outcomes if isinstance(one, Failure)],
+    }
+
+
+def as_markdown(outcomes: Sequence[Outcome]) -> str:
+    """Per group a table of its masks and its summary; then what failed, and the rules."""
+    blocks = []
+    groups = grouped(outcomes)
+    for group, scores in groups.items():
+        if len(groups) > 1:
+            blocks.append(f"## CTs {group}")
+        blocks += [table(_mask_rows(scores)), *_summary_blocks(summarise(scores))]
+    blocks += [f"**{one.name}**: {one.error}" for one in outcomes if isinstance(one, Failure)]
+    return "\n\n".join([*blocks, RULES]) + "\n"
+
+
+def table(rows: Rows) -> str:
+    """A Markdown table that also reads well as plain text: first row the heads, first column to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "| "
+        + " | ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        + " |"
+        for row in rows
+    ]
+    rule = "|" + "|".join("-" * (w + 1) + ":" if i else "-" * (w + 2) for i, w in enumerate(widths)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _mask_rows(scores: list[CaseScore]) -> Rows:
+    figures = [score.figures() for score in scores]
+    columns = [name for name in _COLUMNS if any(row[name] is not None for row in figures)]
+    rows = [["case", *columns, "lesions found", "false positives"]]
+    for score, row in zip(scores, figures, strict=True):
+        found = f"{sum(one.found for one in score.lesions)}/{len(score.lesions)}" if score.lesions else "-"
+        rows.append(
+            [score.name, *(number(name, row[name]) for name in columns), found, str(len(score.false_positives_ml))]
+        )
+    return rows
+
+
+def _summary_blocks(summary: Summary) -> list[str]:
+    rows = [["figure", "masks", "mean", "median", "5th percentile"]]
+    for name, own in summary.figures.items():
+        middle = f"{number(name, own.mean)} [{number(name, own.low)}, {number(name, own.high)}]"
+        rows.append([name, str(own.count), middle, number(name, own.median), number(name, own.percentile_5)])
+    blocks = [table(rows)]
+    if summary.detection:
+        rows = [["lesion size", "lesions", "found", "sensitivity", "false positives", "per case"]]
+        for one in summary.detection:
+            sensitivity = "-" if one.sensitivity is None else _with_interval(one.sensitivity)
+            rows.append(
+                [
+                    one.size,
+                    str(one.lesions),
+                    str(one.found),
+                    sensitivity,
+                    str(one.false_positives),
+                    _with_interval(one.per_case),
+                ]
+            )
+        blocks.append(table(rows))
+    if summary.point_iou is not None:
+        two, three = ([f"{value:.3f}" for value in values] for values in summary.point_iou)
+        rows = [["point IoU", "tissue", "kidney", "tumour"], ["2 classes", *two, "-"], ["3 classes", *three]]
+        blocks.append(table(rows))
+    return blocks
+
+
+def number(name: str, value: float | None) -> str:
+    """A figure with as many digits as it can bear, "-" for none."""
+    if value is None:
+        return "-"
+    if "Dice" in name:
+        return f"{value:.3f}"
+    return f"{value:.0f}" if name == "peak MB" else f"{value:.1f}"
+
+
+def _with_interval(values: tuple[float, float, float]) -> str:
+    return f"{values[0]:.2f} [{values[1]:.2f}, {values[2]:.2f}]"
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _case_rows(outcomes: Sequence[Outcome]) -> list[list[object]]:
+    names = next((list(one.figures()) for one in outcomes if isinstance(one, CaseScore)), [])
+    rows: list[list[object]] = [["name", "case", "group", *names, "lesions", "found", "false positives", "error"]]
+    for one in outcomes:
+        if isinstance(one, Failure):
+            rows.append([one.name, one.case, one.group, *[""] * (len(names) + 3), one.error])
+            continue
+        figures = ["" if value is None else round(value, 5) for value in one.figures().values()]
+        counts = [len(one.lesions), sum(lesion.found for lesion in one.lesions), len(one.false_positives_ml)]
+        rows.append([one.name, one.case, one.group, *figures, *counts, ""])
+    return rows
+
+
+def _lesion_rows(outcomes: Sequence[Outcome]) -> list[list[object]]:
+    rows: list[list[object]] = [["name", "group", "kind", "mL", "share hit", "found"]]
+    for one in outcomes:
+        if isinstance(one, CaseScore):
+            rows += [
+                [one.name, one.group, "lesion", round(lesion.ml, 4), round(lesion.hit, 4), lesion.found]
+                for lesion in one.lesions
+            ]
+            rows += [[one.name, one.group, "false positive", round(ml, 4), "", ""] for ml in one.false_positives_ml]
+    return rows

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kidneyseg.errors import InputError, KidneySegError
+from kidneyseg.evaluation import (
+    AS_IS,
+    INSERTED,
+    LESIONS_UNLABELLED,
+    CaseScore,
+    Failure,
+    Segmenting,
+    Variants,
+    runs,
+    segment_and_score,
+)
+from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
+from kidneyseg.settings import Settings, preset
+from kidneyseg.training.dataset import CaseFiles
+from kidneyseg.training.lesions import LesionLibrary
+from test_pipeline import abdomen
+
+PROCEDURAL = LesionLibrary.procedural(12, seed=1)
+
+
+@pytest.fixture
+def cases(tmp_path):
+    volume, truth = abdomen()
+    found = []
+    for name in ("a", "b"):
+        case = CaseFiles(name, tmp_path / f"{name}_ct.nii.gz", tmp_path / f"{name}_kidney.nii.gz")
+        save_volume(volume, case.image)
+        save_mask((truth > 0).astype(np.uint8), volume, case.labels)
+        found.append(case)
+    return found
+
+
+@pytest.fixture
+def segmented(monkeypatch):
+    """Stands in for the program: every voxel above 100 HU is kidney. Keeps the settings of each call."""
+    calls = []
+
+    def segment(image: Path, mask: Path, how: Segmenting, settings: Path) -> tuple[float, float]:
+        volume = load_volume(image)
+        if (volume.hu == 1234).any():
+            raise InputError("no CT at all")
+        calls.append((image.name, Settings.from_json(settings.read_text())))
+        save_mask((volume.hu > 100).astype(np.uint8), volume, mask)
+        return 512.0, 2.5
+
+    monkeypatch.setattr(runs, "_segment", segment)
+    return calls
+
+
+def test_each_ct_is_segmented_with_the_settings_and_scored(cases, segmented, tmp_path):
+    settings = preset("default").with_(clusters={"eps_mm": 7.0})
+    one, two = segment_and_score(cases, Segmenting(settings), keep=tmp_path / "out")
+    assert (one.name, two.name, one.group) == ("a", "b", AS_IS)
+    assert one.dice["kidney_and_masses"] == 1.0
+    assert (one.seconds, one.peak_mb) == (2.5, 512.0)
+    assert one.points is not None
+    assert segmented == [("a_ct.nii.gz", settings), ("b_ct.nii.gz", settings)]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a_mask.nii.gz", "b_mask.nii.gz"]
+
+
+def test_insertions_are_many_different_and_repeatable(cases, segmented, tmp_path):
+    def scores(folder, seed=0, insertions=3):
+        variants = Variants(PROCEDURAL, insertions, as_is=True, seed=seed, lesions_unlabelled=frozenset({"b"}))
+        return list(segment_and_score(cases, Segmenting(preset("default")), variants, keep=tmp_path / folder))
+
+    first = scores("one")
+    assert [score.name for score in first] == [
+        *("a", "a_inserted0", "a_inserted1", "a_inserted2"),
+        *("b", "b_inserted0", "b_inserted1", "b_inserted2"),
+    ]
+    assert [score.case for score in first] == ["a"] * 4 + ["b"] * 4
+    assert [score.group for score in first] == [AS_IS, *[INSERTED] * 3, LESIONS_UNLABELLED, *[INSERTED] * 3]
+    inserted = [score for score in first if score.group == INSERTED]
+    assert all(score.lesions for score in inserted)
+    assert len({score.lesions for score in inserted}) == 6
+    assert first[0].lesions == ()
+    assert scores("again") == first
+    labels = load_mask(tmp_path / "one" / "a_inserted1_labels.nii.gz")[0]
+    assert (labels == 2).sum() * 2 * 2 * 4 / 1000 == pytest.approx(first[2].tumour_ml[1])
+    # The next seed begins where the second insertion stood.
+    assert [score.lesions for score in scores("next", seed=1, insertions=1)[1::2]] == [
+        first[2].lesions,
+        first[6].lesions,
+    ]
+
+
+def test_a_case_that_fails_is_named_and_the_others_go_on(cases, segmented):
+    volume = abdomen()[0]
+    volume.hu[0, 0, 0] = 1234
+    save_volume(volume, cases[0].image)
+    failed, good = segment_and_score(cases, Segmenting(preset("default")))
+    assert failed == Failure("a", "no CT at all", "a", AS_IS)
+    assert isinstance(good, CaseScore)
+    cases[0].labels.write_bytes(b"torn")
+    failed, _ = segment_and_score(cases, Segmenting(preset("default")))
+    assert "a_kidney.nii.gz" in failed.error
+
+
+def test_a_ct_without_room_for_a_tumour(cases, segmented):
+    truth = load_mask(cases[0].labels)[0]
+    save_mask(np.zeros_like(truth), abdomen()[0], cases[0].labels)
+    (failed,) = segment_and_score(cases[:1], Segmenting(preset("default")), Variants(PROCEDURAL))
+    assert "no tumour finds room in a" in failed.error
+
+
+def test_a_folder_that_cannot_be_made(cases, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(KidneySegError, match="cannot be made"):
+        next(segment_and_score(cases, Segmenting(preset("default")), keep=tmp_path / "file" / "x"))
