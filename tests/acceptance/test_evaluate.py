@@ -1,0 +1,81 @@
+"""`kidneyseg evaluate` in real processes, with networks that answer at random: figures are low, but all there."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import kidneyseg
+
+from kidneyseg.imaging.nifti import save_mask, save_volume
+from networks import tiny_models
+from test_pipeline import abdomen
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A KiTS folder of two cases with tumours, `models` beside it, and `masks` that hold one of the cases' labels."""
+    folder = tmp_path_factory.mktemp("data")
+    volume, truth = abdomen()
+    for name in ("case_00000", "case_00001"):
+        (folder / "kits" / name).mkdir(parents=True)
+        save_volume(volume, folder / "kits" / name / "imaging.nii.gz")
+        save_mask(truth, volume, folder / "kits" / name / "segmentation.nii.gz")
+    (folder / "masks").mkdir()
+    save_mask(truth, volume, folder / "masks" / "case_00000.nii.gz")
+    (folder / "models").mkdir()
+    tiny_models(folder / "models")
+    return folder
+
+
+def test_masks_that_are_there(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    done = kidneyseg("evaluate", data / "masks", data / "kits", "--cts", data / "kits", "-o", out)
+    assert done.returncode == 1, done.stderr  # one label map has no mask
+    assert "**case_00001**: no mask in" in done.stdout
+    assert "| case_00000 |       1.000 |" in done.stdout
+    assert "| 3 classes | 1.000  |  1.000 |  1.000 |".replace("1.000  |", " 1.000 |") in done.stdout
+    rows = list(csv.DictReader((out / "cases.csv").read_text().splitlines()))
+    assert [row["tumour surface Dice"] for row in rows] == ["", "1.0"]
+    assert kidneyseg("evaluate", data / "masks", data / "kits", "--cases", "case_00000").returncode == 0
+
+
+def test_labelled_cts_with_and_without_insertion(data: Path, tmp_path: Path) -> None:
+    done = kidneyseg(
+        "evaluate", data / "kits", "--cases", "case_00001", "--models", data / "models", "--kept-percent", "60",
+        "--lesions", "procedural", "--insertions", "1", "--originals", "-o", tmp_path, "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [case["name"] for case in told["cases"]] == ["case_00001", "case_00001_inserted"]
+    assert set(told["summary"]) == {"as they are", "with inserted tumours"}
+    inserted = told["cases"][1]
+    assert len(inserted["lesions"]) >= 2  # its own and another
+    assert inserted["figures"]["seconds"] > 0
+    assert np.sum(inserted["points"]) > 0
+    sidecar = json.loads((tmp_path / "case_00001_mask.json").read_text())
+    assert sidecar["settings"]["sampling"]["kept_percent"] == 60
+    assert (tmp_path / "evaluation.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "arguments"),
+    [
+        (2, "--models needs CTs to segment", ["masks", "kits", "--models", "models"]),
+        (2, "--cts goes with MASKS LABELS", ["kits", "--cts", "kits"]),
+        (2, "go with --lesions", ["kits", "--insertions", "3"]),
+        (2, "at least 1", ["kits", "--lesions", "procedural", "--insertions", "0"]),
+        (3, "no case case_9", ["masks", "kits", "--cases", "case_9"]),
+        (3, "no folder", ["masks", "nowhere"]),
+        (3, "no label maps", ["masks", "models"]),
+    ],
+)
+def test_what_does_not_go_together(data: Path, code: int, says: str, arguments: list[str]) -> None:
+    paths = [data / word if word in ("masks", "kits", "models", "nowhere") else word for word in arguments]
+    done = kidneyseg("evaluate", *paths)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
