@@ -261,3 +261,5 @@ static void weight_grad(const WeightGrad& job, const Tile& tile, int64_t begin, 
         }
     }
 }
+
+static const Kernels kernels = {NAME, WIDTH, ROWS, pack, list, conv, weight_grad};

@@ -1,0 +1,206 @@
+"""The command: makes the sites, runs the cases, prints Markdown tables and writes JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import sites, worker
+from benchmarks.compare import Row, compare
+from benchmarks.engines import Case
+from kidneyseg.imaging.nifti import load_volume
+from kidneyseg.imaging.phantom import make_phantom
+
+PLANES = tuple(16 * (level + 1) for level in range(7))
+LAYER_CHANNELS = (16, 32, 64, 112)
+CASES = ("inference", "layers", "maps", "training", "growth")
+# Sites of the growth table as multiples of --sites: 50k, 100k, 200k, 500k, 1M, 2M, 5M by default.
+GROWTH = (0.1, 0.2, 0.4, 1, 2, 4, 10)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; 1 when an engine failed or disagreed."""
+    args = _parser().parse_args(arguments)
+    if args.ct is None:
+        volume, source = make_phantom(1, (384, 384, 160), (1.0, 1.0, 2.0))[0], "phantom"
+    else:
+        volume, source = load_volume(args.ct), args.ct.name
+    index, hu = sites.body_voxels(volume)
+    print(f"Sites: the brightest voxels inside the body of {source}, of {len(index)} there. {_processor()}, ", end="")
+    print(f"torch {torch.__version__}. Medians of {args.repeats} alternating repeats, in seconds.")
+    tables = []
+    with tempfile.TemporaryDirectory(prefix="kidneyseg-bench-") as folder:
+        bench = Bench(index, hu, Path(folder), args)
+        for kind in args.cases:
+            for title, rows in getattr(bench, kind)():
+                table = growth_table(rows) if kind == "growth" else comparison_table(rows)
+                print(f"\n## {title}\n\n{table}", flush=True)
+                tables.append({"title": title, "rows": [asdict(row) for row in rows]})
+    if args.output:
+        report = {"sites_from": source, "processor": _processor(), "torch": torch.__version__, "tables": tables}
+        args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return int(any(row["failure"] or not row["agrees"] for table in tables for row in table["rows"]))
+
+
+@dataclass
+class Bench:
+    """The cases; each yields titles and rows.
+
+    Attributes:
+        index, hu: the body's voxels, of which the brightest become sites.
+        folder: for the coordinates, where every engine's process reads them.
+        args: the command's arguments.
+    """
+
+    index: sites.Coords
+    hu: np.ndarray[tuple[int, ...], np.dtype[np.int16]]
+    folder: Path
+    args: argparse.Namespace
+
+    def inference(self) -> Iterator[tuple[str, list[Row]]]:
+        """The U-Net in eval mode, maps included."""
+        path, coords = self._sites(self.args.sites)
+        gflop = sites.unet_gflop(coords, 3, PLANES)
+        for threads in self.args.threads:
+            case = Case("inference", path, len(coords), PLANES, threads=threads)
+            yield f"{_unet()}, {_count(coords)} sites, {gflop:.0f} GFLOP, {_threads(threads)}", self._run(case, gflop)
+
+    def training(self) -> Iterator[tuple[str, list[Row]]]:
+        """Forward and backward, maps included."""
+        path, coords = self._sites(self.args.sites)
+        gflop = 3 * sites.unet_gflop(coords, 3, PLANES)
+        for threads in self.args.threads:
+            case = Case("training", path, len(coords), PLANES, threads=threads)
+            yield f"Training step of it, {_count(coords)} sites, {_threads(threads)}", self._run(case, gflop)
+
+    def layers(self) -> Iterator[tuple[str, list[Row]]]:
+        """Single submanifold convolutions."""
+        path, coords = self._sites(self.args.sites)
+        pairs = sites.neighbour_pairs(coords[:, :3])
+        around = f"{pairs / len(coords):.1f} of 27 neighbours active"
+        for threads in self.args.threads:
+            for channels in LAYER_CHANNELS:
+                case = Case("layer", path, len(coords), (channels,), channels, threads)
+                title = f"3x3x3 layer, {channels} channels, {_count(coords)} sites, {around}, {_threads(threads)}"
+                yield title, self._run(case, 2e-9 * pairs * channels**2)
+
+    def maps(self) -> Iterator[tuple[str, list[Row]]]:
+        """All maps of seven levels: a network of one channel that makes its maps, less the same one that has them."""
+        path, coords = self._sites(2 * self.args.sites)
+        for threads in self.args.threads:
+            case = Case("maps", path, len(coords), (1,) * len(PLANES), 1, threads)
+            yield f"Maps of {len(PLANES)} levels, {_count(coords)} sites, {_threads(threads)}", self._run(case)
+
+    def growth(self) -> Iterator[tuple[str, list[Row]]]:
+        """The first engine at more and more sites."""
+        threads, engine = self.args.threads[0], self.args.engines[0]
+        rows = []
+        for factor in GROWTH:
+            path, coords = self._sites(round(factor * self.args.sites))
+            (row,) = compare(Case("inference", path, len(coords), PLANES, threads=threads), [engine], self.args.repeats)
+            rows.append(row)
+            if len(coords) == len(self.index):
+                break
+        yield f"{_unet()} by sites, {engine}, {_threads(threads)}", rows
+
+    def _sites(self, count: int) -> tuple[Path, sites.Coords]:
+        path = self.folder / f"{count}.npy"
+        if not path.exists():
+            np.save(path, sites.brightest(self.index, self.hu, count))
+        return path, np.load(path)
+
+    def _run(self, case: Case, gflop: float | None = None) -> list[Row]:
+        engines = [name for name in self.args.engines if case.threads == 1 or name not in worker.ONE_THREAD_ONLY]
+        return compare(case, engines, self.args.repeats, gflop)
+
+
+def comparison_table(rows: Sequence[Row]) -> str:
+    """Markdown: engines on the same sites; ratios are to the first row."""
+    lines = [
+        "| engine | maps | network | total | ratio | peak MB | % of torch.mm | differs by |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    first = rows[0].median("total")
+    for row in rows:
+        total = row.median("total")
+        if row.failure or not row.agrees or total is None:
+            reason = row.failure.splitlines()[0] if row.failure else f"wrong: differs by {row.difference:.1e}"
+            lines.append(f"| {row.engine} | {reason} | | | | | | |")
+            continue
+        percent = "" if row.gemm_percent is None else f"{row.gemm_percent:.0f}"
+        differs = "" if row.difference is None else f"{row.difference:.0e}"
+        seconds = [_seconds(row.median(part)) for part in ("maps", "network")]
+        cells = [row.engine, *seconds, _seconds(total), f"{total / first:.2f}" if first else ""]
+        lines.append("| " + " | ".join([*cells, f"{row.peak_mb:.0f}", percent, differs]) + " |")
+    return "\n".join(lines)
+
+
+def growth_table(rows: Sequence[Row]) -> str:
+    """Markdown: one engine on more and more sites."""
+    lines = [
+        "| sites | maps | network | total | µs per site | peak MB |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        total = row.median("total")
+        if row.failure or total is None:
+            lines.append(f"| {row.sites} | {row.failure} | | | | |")
+            continue
+        cells = [_seconds(row.median(part)) for part in ("maps", "network", "total")]
+        lines.append(f"| {row.sites} | {' | '.join(cells)} | {1e6 * total / row.sites:.2f} | {row.peak_mb:.0f} |")
+    return "\n".join(lines)
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _unet() -> str:
+    return f"U-Net m={PLANES[0]}, {len(PLANES)} levels, plain"
+
+
+def _count(coords: sites.Coords) -> str:
+    return f"{len(coords) / 1000:g}k"
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _parser() -> argparse.ArgumentParser:
+    here = worker.installed()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Times the sparse engine and every peer that can be imported on the same sites and weights in one "
+        "run, taking turns, each in a process of its own. What disagrees with the torch kernels by more than 1e-4 "
+        "gets no time.",
+        epilog="cases: inference, a U-Net with its maps; layers, single convolutions; maps, those of seven levels at "
+        "twice the sites; training, forward and backward; growth, the first engine at a tenth to ten times the sites. "
+        "To compare threads, pin the command to idle cores (taskset) and run nothing else.",
+    )
+    parser.add_argument("--ct", type=Path, help="a CT as .nii or .nii.gz; a made-up one if not given")
+    parser.add_argument("--sites", type=int, default=500_000, metavar="N", help="how many voxels (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timed runs of each (%(default)s)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N", help="e.g. 1 2 (1)")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help="which (all)")
+    parser.add_argument(
+        "--engines", nargs="+", choices=here, default=here, metavar="ENGINE", help=f"of {', '.join(here)}"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="JSON", help="write every repeat's seconds there")
+    return parser

@@ -1,0 +1,115 @@
+"""Engines taking turns at one case: medians, peak memory, and whether their outputs agree."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.engines import Case, MatrixProduct
+from benchmarks.worker import EngineError, Worker
+
+# Between independent engines 1e-6 to 1e-5 is usual. A gradient also passes ReLU units whose input lies within rounding
+# of zero and may be decided differently: single entries differ then, so it is compared as a whole.
+OUTPUT_TOLERANCE = 1e-4
+GRADIENT_TOLERANCE = 1e-3
+
+
+@dataclass
+class Row:
+    """What one engine did at one case.
+
+    Attributes:
+        engine, version: who. sites: on how many. threads: with how many.
+        seconds: by part ("maps", "network", "total"): every repeat, in order.
+        peak_mb: of its whole process.
+        difference: from the reference engine, relative; None for the reference itself or where nothing is compared.
+        agrees: whether that is within the tolerance; its times mean nothing where it is not.
+        gemm_percent: arithmetic per second of the network part against torch.mm's in the same run.
+        failure: why there are no figures.
+    """
+
+    engine: str
+    version: str = ""
+    sites: int = 0
+    threads: int = 1
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    peak_mb: float = 0.0
+    difference: float | None = None
+    agrees: bool = True
+    gemm_percent: float | None = None
+    failure: str = ""
+
+    def median(self, part: str) -> float | None:
+        """Seconds of a part."""
+        return statistics.median(self.seconds[part]) if part in self.seconds else None
+
+
+def compare(case: Case, engines: Sequence[str], repeats: int, gflop: float | None = None) -> list[Row]:
+    """Run a case on every engine, one repeat of each in turn after a warm-up that also shows whether they agree.
+
+    With `gflop`, the arithmetic of the network part (of the whole step in training), torch.mm takes turns too.
+    The torch kernels are the reference where they take part, else the first engine.
+    """
+    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="kidneyseg-bench-") as folder:
+        rows = {
+            name: Row(name, sites=case.sites, threads=case.threads)
+            for name in (*engines, *(["torch.mm"] if gflop else []))
+        }
+        workers: dict[str, Worker] = {}
+        for name, row in rows.items():
+            try:
+                workers[name] = stack.enter_context(closing(Worker(name, case)))
+                row.version = workers[name].version
+                workers[name].measure()
+            except EngineError as error:
+                row.failure = str(error)
+        running = [name for name in rows if not rows[name].failure]
+        for _ in range(repeats):
+            for name in running:
+                _repeat(workers[name], rows[name])
+        results = {}
+        for name in running:
+            if not rows[name].failure:
+                rows[name].peak_mb = workers[name].peak_mb()
+                results[name] = {} if name == "torch.mm" else workers[name].outcome(Path(folder))
+        _judge(rows, results)
+    gemm = rows.pop("torch.mm", None)
+    if gemm is not None and gflop and gemm.seconds:
+        peak = MatrixProduct.FLOP / 1e9 / (gemm.median("total") or 1)
+        for row in rows.values():
+            seconds = row.median("network") or row.median("total")
+            row.gemm_percent = 100 * gflop / seconds / peak if seconds else None
+    return list(rows.values())
+
+
+def _repeat(worker: Worker, row: Row) -> None:
+    if row.failure:
+        return
+    try:
+        for part, seconds in worker.measure().items():
+            row.seconds.setdefault(part, []).append(seconds)
+    except EngineError as error:
+        row.failure = str(error)
+
+
+def _judge(rows: dict[str, Row], results: dict[str, dict[str, Path]]) -> None:
+    results = {name: paths for name, paths in results.items() if paths}
+    reference = "torch" if "torch" in results else next(iter(results), None)
+    for name in results:
+        if reference is None or name == reference:
+            continue
+        row = rows[name]
+        for key, path in results[name].items():
+            ours, theirs = np.load(path), np.load(results[reference][key])
+            if key == "output":
+                row.difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+                row.agrees &= row.difference <= OUTPUT_TOLERANCE
+            else:
+                apart = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+                row.agrees &= apart <= GRADIENT_TOLERANCE

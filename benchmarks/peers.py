@@ -1,0 +1,179 @@
+"""spconv and SparseConvNet behind the engines' interface.
+
+spconv 2.3.8 was run. SparseConvNet is not on the package registry and **was not run by us**: its adapter follows its
+published interface, and a mistake in it shows as outputs that disagree.
+"""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module, metadata
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.engines import Engine, with_weight
+from kidneyseg.sparse.engines import GRID, sparseconvnet_model
+from kidneyseg.sparse.layers import BatchNormReLU
+
+
+class Spconv(Engine):
+    """spconv on the CPU."""
+
+    def __init__(self) -> None:
+        self._spconv = import_module("spconv.pytorch")
+        ops = self._spconv.ops
+        ops.get_current_stream = lambda: 0  # its backward pass asks for a CUDA stream even on the CPU
+        ops.get_indice_pairs, self._build = self._timed_build, ops.get_indice_pairs
+        self._building = 0.0
+
+    @staticmethod
+    def version() -> str:
+        """What is timed."""
+        return f"spconv {metadata.version('spconv')}"
+
+    def unet(self) -> nn.Module:
+        """Level by level out of spconv's layers."""
+        return _SpconvUNet(self._spconv, self.network)
+
+    def layer(self) -> nn.Module:
+        """One SubMConv3d."""
+        layer = self._spconv.SubMConv3d(*self.weight.shape[2:], 3, bias=False, indice_key="layer")
+        return with_weight(layer, _to_spconv(self.weight))  # type: ignore[no-any-return]
+
+    def sites(self) -> Any:
+        """A SparseConvTensor."""
+        indices = self.coords[:, [3, 0, 1, 2]].int()
+        return self._spconv.SparseConvTensor(self.features, indices, [GRID] * 3, 1)
+
+    def forward(self, sites: Any) -> Tensor:
+        """One pass, which always makes the maps."""
+        return self.model(sites).features  # type: ignore[no-any-return]
+
+    def measure(self) -> dict[str, float]:
+        """A second pass cannot take over the strided maps of the first, so the building itself is timed."""
+        if self.case.kind == "training":
+            return super().measure()
+        self._building = 0.0
+        with torch.inference_mode():
+            started = time.perf_counter()
+            sites = self.sites()
+            self._building += time.perf_counter() - started
+            self.result = self.forward(sites)
+            total = time.perf_counter() - started
+        return {"maps": self._building, "network": total - self._building, "total": total}
+
+    def stem_gradient(self) -> Tensor:
+        """In our layout."""
+        grad = self.model.stem.weight.grad  # type: ignore[union-attr]
+        return grad.flatten(1, 3).permute(1, 2, 0)[:, None]  # type: ignore[union-attr, operator, no-any-return]
+
+    def _timed_build(self, *args: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        built = self._build(*args, **named)
+        self._building += time.perf_counter() - started
+        return built
+
+
+class _SpconvUNet(nn.Module):
+    def __init__(self, spconv: Any, ours: Any) -> None:
+        super().__init__()
+        stem = spconv.SubMConv3d(*ours.stem.weight.shape[2:], 3, bias=False, indice_key="sub0")
+        self.stem = with_weight(stem, _to_spconv(ours.stem.weight))
+        self.unet = _SpconvLevel(spconv, ours.unet, 0)
+        self.norm, self.linear = _norm(ours.final_norm), ours.linear
+
+    def forward(self, x: Any) -> Any:
+        x = _on_features(self.norm, self.unet(self.stem(x)))
+        return x.replace_feature(self.linear(x.features))
+
+
+class _SpconvLevel(nn.Module):
+    def __init__(self, spconv: Any, ours: Any, depth: int) -> None:
+        super().__init__()
+
+        def block(plain: Any) -> nn.ModuleList:
+            conv = spconv.SubMConv3d(*plain.conv.weight.shape[2:], 3, bias=False, indice_key=f"sub{depth}")
+            return nn.ModuleList([_norm(plain.norm), with_weight(conv, _to_spconv(plain.conv.weight))])
+
+        self.before = nn.ModuleList(block(plain) for plain in ours.before)
+        self.deeper = None
+        if ours.deeper is not None:
+            here, below = ours.down.weight.shape[2:]
+            down = spconv.SparseConv3d(here, below, 2, 2, bias=False, indice_key=f"down{depth}")
+            up = spconv.SparseInverseConv3d(below, here, 2, f"down{depth}", bias=False)
+            self.down_norm, self.up_norm = _norm(ours.down_norm), _norm(ours.up_norm)
+            self.down = with_weight(down, _to_spconv(ours.down.weight))
+            self.up = with_weight(up, _to_spconv(ours.up.weight))
+            self.deeper = _SpconvLevel(spconv, ours.deeper, depth + 1)
+            self.after = nn.ModuleList(block(plain) for plain in ours.after)
+
+    def forward(self, x: Any) -> Any:
+        for norm, conv in self.before:
+            x = conv(_on_features(norm, x))
+        if self.deeper is None:
+            return x
+        up = self.up(_on_features(self.up_norm, self.deeper(self.down(_on_features(self.down_norm, x)))))
+        x = up.replace_feature(torch.cat([x.features, up.features], dim=1))
+        for norm, conv in self.after:
+            x = conv(_on_features(norm, x))
+        return x
+
+
+class SparseConvNet(Engine):
+    """facebookresearch/SparseConvNet. Not run by us."""
+
+    @staticmethod
+    def version() -> str:
+        """It has one version number for all its history."""
+        return "SparseConvNet"
+
+    def unet(self) -> nn.Module:
+        """The model of its ScanNet example, by the converter that the program itself uses."""
+        return sparseconvnet_model(self.network)
+
+    def layer(self) -> nn.Module:
+        """An input layer and one SubmanifoldConvolution."""
+        scn = import_module("sparseconvnet")
+        conv = scn.SubmanifoldConvolution(3, *self.weight.shape[2:], 3, False)
+        with torch.no_grad():
+            conv.weight.copy_(self.weight)
+        model = nn.Module()
+        model.sparseModel = scn.Sequential().add(scn.InputLayer(3, torch.LongTensor([GRID] * 3), mode=4)).add(conv)
+        return model
+
+    def sites(self) -> Any:
+        """What its input layer gives, whose metadata will keep the maps."""
+        return next(self._layers())([self.coords, self.features])
+
+    def forward(self, sites: Any) -> Tensor:
+        """All layers but the first."""
+        _, *layers = self._layers()
+        for layer in layers:
+            sites = layer(sites)
+        return sites.features if self.case.kind == "layer" else self.model.linear(sites)  # type: ignore[operator]
+
+    def stem_gradient(self) -> Tensor:
+        """Its layout is ours."""
+        _, stem, *_ = self._layers()
+        return stem.weight.grad  # type: ignore[no-any-return]
+
+    def _layers(self) -> Any:
+        return iter(self.model.sparseModel.children())  # type: ignore[union-attr, operator]
+
+
+def _to_spconv(weight: Tensor) -> Tensor:
+    """(K, 1, in, out) -> (out, x, y, z, in)."""
+    edge = round(len(weight) ** (1 / 3))
+    return weight.detach()[:, 0].permute(2, 0, 1).unflatten(1, (edge, edge, edge)).contiguous()
+
+
+def _norm(ours: BatchNormReLU) -> nn.Sequential:
+    norm = nn.BatchNorm1d(len(ours.weight), eps=ours.eps, momentum=ours.momentum)
+    norm.load_state_dict(ours.state_dict(), strict=False)
+    return nn.Sequential(norm, nn.ReLU(inplace=True))
+
+
+def _on_features(module: nn.Module, x: Any) -> Any:
+    return x.replace_feature(module(x.features))

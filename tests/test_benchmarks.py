@@ -1,0 +1,77 @@
+"""The benchmark: its arithmetic, its judgement, and one small run in real processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import sites, worker
+from benchmarks.command import comparison_table, growth_table, main
+from benchmarks.compare import Row, _judge
+from kidneyseg.imaging.nifti import save_volume
+from kidneyseg.imaging.phantom import make_phantom
+from kidneyseg.sparse.layers import InputLayer
+
+
+def random_coords(count: int = 4000, edge: int = 20) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    cells = np.unique(np.random.default_rng(0).integers(0, edge, (count, 3)), axis=0)
+    return np.column_stack([cells, np.zeros(len(cells), np.int64)])
+
+
+def test_pairs_are_those_between_neighbouring_sites() -> None:
+    coords = random_coords(500, 9)[:, :3]
+    apart = np.abs(coords[:, None] - coords[None]).max(2)
+    assert sites.neighbour_pairs(coords) == (apart <= 1).sum()
+
+
+def test_work_of_a_network_on_one_site() -> None:
+    one = np.zeros((1, 4), np.int64)
+    # Level 1: 3->4, 4->4, 8->4; down 4->5 and up 5->4; level 2: 5->5. Two operations each.
+    assert sites.unet_gflop(one, 3, (4, 5)) == pytest.approx(2e-9 * (12 + 16 + 32 + 20 + 20 + 25))
+
+
+def test_brightest_sites_are_bright_and_in_order() -> None:
+    coords = random_coords()
+    hu = np.random.default_rng(1).integers(0, 50, len(coords)).astype(np.int16)
+    chosen = sites.brightest(coords[:, :3], hu, 300)
+    assert chosen.shape == (300, 4)
+    _, rows = InputLayer()(torch.from_numpy(chosen), torch.zeros(300, 1))
+    assert rows is None or torch.equal(rows, torch.arange(300))
+    kept = {tuple(cell) for cell in (chosen[:, :3] + coords[:, :3].min(0))}
+    worst = min(value for cell, value in zip(coords, hu, strict=True) if tuple(cell[:3]) in kept)
+    assert (hu > worst).sum() <= 300 <= (hu >= worst).sum()
+
+
+def test_what_disagrees_gets_no_time(tmp_path: Path) -> None:
+    rows = {name: Row(name, seconds={"total": [1.0, 3.0, 2.0]}) for name in ("native", "torch", "peer")}
+    results = {}
+    for name, off in (("native", 5e-5), ("torch", 0.0), ("peer", 2e-4)):
+        np.save(tmp_path / f"{name}.npy", np.array([1.0, -2.0 + 2 * off]))
+        results[name] = {"output": tmp_path / f"{name}.npy"}
+    _judge(rows, results)
+    assert [row.agrees for row in rows.values()] == [True, True, False]
+    lines = comparison_table(list(rows.values())).splitlines()
+    assert "2.000" in lines[2]
+    assert "wrong" in lines[4]
+    assert "2.000" not in lines[4]
+
+
+def test_growth_is_told_per_site() -> None:
+    row = Row("native", sites=1_000_000, seconds={"maps": [0.1], "network": [0.3], "total": [0.4]}, peak_mb=700.0)
+    assert growth_table([row]).splitlines()[-1] == "| 1000000 | 0.100 | 0.300 | 0.400 | 0.40 | 700 |"
+
+
+def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ct, out = tmp_path / "ct.nii.gz", tmp_path / "times.json"
+    save_volume(make_phantom(1, (96, 96, 32), (3.0, 3.0, 6.0))[0], ct)
+    ours = [name for name in worker.installed() if name in ("native", "torch")]
+    asked = ["--sites", "2000", "--repeats", "1", "--cases", "inference", "--engines", *ours]
+    assert main(["--ct", str(ct), *asked, "-o", str(out)]) == 0
+    (table,) = json.loads(out.read_text())["tables"]
+    assert [row["engine"] for row in table["rows"]] == ours
+    assert all((row["difference"] or 0) < 1e-4 for row in table["rows"])
+    assert "| torch |" in capsys.readouterr().out
