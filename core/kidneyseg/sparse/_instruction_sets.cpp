@@ -32,6 +32,9 @@
 #define HAS_AVX512 __builtin_cpu_supports("avx512f")
 #endif
 
+#define ALL_KERNELS                                                                                       \
+    static const Kernels kernels = {NAME,        WIDTH,           ROWS,         pack,      list,         conv, \
+                                    weight_grad, norm_statistics, norm_forward, norm_sums, norm_backward};
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 namespace baseline {  // SSE2 or NEON, whatever the compiler makes of four floats
@@ -44,6 +47,8 @@ typedef float V __attribute__((vector_size(16)));
 #endif
 #define NAME "baseline"
 #include "_kernels_simd.h"
+#include "_norms_simd.h"
+ALL_KERNELS
 #undef SPLAT
 #undef ROWS
 #undef NAME
@@ -66,6 +71,8 @@ typedef float V __attribute__((vector_size(32)));
 #define ROWS 6
 #define NAME "avx2"
 #include "_kernels_simd.h"
+#include "_norms_simd.h"
+ALL_KERNELS
 #undef SPLAT
 #undef ROWS
 #undef NAME
@@ -79,6 +86,8 @@ typedef float V __attribute__((vector_size(64)));
 #define ROWS 12
 #define NAME "avx512"
 #include "_kernels_simd.h"
+#include "_norms_simd.h"
+ALL_KERNELS
 #undef SPLAT
 #undef ROWS
 #undef NAME

@@ -86,6 +86,12 @@ struct WeightGrad {
     int64_t in_channels, out_channels, padded_channels;
 };
 
+// A BatchNorm with its leaky ReLU; a vector of one float per channel each, null where a function does not need it.
+struct Norm {
+    const float *scale, *shift, *mean, *by_x, *by_one;
+    float leak;
+};
+
 // The kernels of one instruction set.
 struct Kernels {
     const char* name;
@@ -98,6 +104,13 @@ struct Kernels {
     void (*conv)(const Conv& conv, const Tile& tile, int64_t begin, int64_t end, float* sums);
     // Batches of the offsets first ... last of a tile that begins at row `begin`.
     void (*weight_grad)(const WeightGrad& job, const Tile& tile, int64_t begin, int first, int last, float* sums);
+    // A chunk of rows each; what they do is said in _norms.cpp.
+    void (*norm_statistics)(const float* x, int64_t rows, int64_t channels, float* average, float* squares);
+    void (*norm_forward)(const float* x, int64_t rows, int64_t channels, const Norm& norm, float* y);
+    void (*norm_sums)(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
+                      float* total, float* moment);
+    void (*norm_backward)(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
+                          float* to_x);
 };
 
 // The kernels in use.

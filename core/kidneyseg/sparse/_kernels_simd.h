@@ -261,5 +261,3 @@ static void weight_grad(const WeightGrad& job, const Tile& tile, int64_t begin, 
         }
     }
 }
-
-static const Kernels kernels = {NAME, WIDTH, ROWS, pack, list, conv, weight_grad};

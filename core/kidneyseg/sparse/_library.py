@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_INTERFACE = 2  # as in _kernels.cpp
+_INTERFACE = 3  # as in _kernels.cpp
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 
@@ -20,6 +20,15 @@ class Output(ctypes.Structure):
         ("stride", c_int64),
         ("scale", c_void_p),
         ("shift", c_void_p),
+        ("leak", c_float),
+    )
+
+
+class Norm(ctypes.Structure):
+    """`Norm` in _kernels.h."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("scale", "shift", "mean", "by_x", "by_one")),
         ("leak", c_float),
     )
 
@@ -41,6 +50,10 @@ _FUNCTIONS: list[tuple[str, Any, list[Any]]] = [
         ],
     ),
     ("weight_grad", c_int, [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int]),
+    ("norm_statistics", c_int, [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int]),
+    ("norm_forward", c_int, [c_void_p, c_int64, c_int64, POINTER(Norm), c_void_p, c_int]),
+    ("norm_sums", c_int, [c_void_p, c_void_p, c_int64, c_int64, POINTER(Norm), c_void_p, c_void_p, c_int]),
+    ("norm_backward", c_int, [c_void_p, c_void_p, c_int64, c_int64, POINTER(Norm), c_void_p, c_int]),
     ("neighbour_table", None, [c_void_p, c_int64, c_int64, c_int64, c_int, c_void_p, c_int]),
     (
         "coarsen",

@@ -16,14 +16,3 @@ struct Plan {
 
 // Offsets of a filter that run along z, whose inputs tend to be consecutive rows.
 int run_length(int filter);
-
-// Runs the work; 1 where memory ran out, else 0.
-template <class Work>
-int guarded(const Work& work) {
-    try {
-        work();
-        return 0;
-    } catch (const std::exception&) {
-        return 1;
-    }
-}

@@ -61,3 +61,14 @@ class Workspace {
   private:
     std::vector<Buffer<T>> buffers_;
 };
+
+// Runs the work; 1 where memory ran out, else 0.
+template <class Work>
+int guarded(const Work& work) {
+    try {
+        work();
+        return 0;
+    } catch (const std::exception&) {
+        return 1;
+    }
+}

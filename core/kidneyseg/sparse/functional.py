@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from kidneyseg.sparse import native
+from kidneyseg.sparse import native, norms
 from kidneyseg.sparse.rulebook import Downsampling, Gather, Parents
 
 # Floats of gathered input that one tile holds; about what an L2 cache keeps, and large enough to feed a GPU.
@@ -59,6 +59,8 @@ def batch_norm_relu(
     The biased variance normalises and the unbiased one goes into `running_var`, as in SparseConvNet and torch. A single
     row has no variance: it normalises to `bias` and leaves `running_var` alone.
     """
+    if len(x) > 1 and native.serves(x):
+        return _native_norm_relu(x, weight, bias, running_mean, running_var, training, momentum, eps, leak)
     if training and len(x) == 1:
         with torch.no_grad():
             running_mean.lerp_(x[0].detach(), momentum)
@@ -70,6 +72,27 @@ def batch_norm_relu(
     if leak:
         return torch.nn.functional.leaky_relu(y, leak)
     return y.relu_() if not y.requires_grad else y.relu()
+
+
+def _native_norm_relu(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    training: bool,
+    momentum: float,
+    eps: float,
+    leak: float,
+) -> Tensor:
+    mean, variance = running_mean, running_var
+    if training:
+        x = x.contiguous()
+        mean, variance = norms.statistics(x.detach())
+        with torch.no_grad():
+            running_mean.lerp_(mean.to(running_mean), momentum)
+            running_var.lerp_((variance * (len(x) / (len(x) - 1))).to(running_var), momentum)
+    return norms.norm_relu(x, weight, bias, mean, variance, eps=eps, leak=leak, own=training)
 
 
 class _Conv(Function):

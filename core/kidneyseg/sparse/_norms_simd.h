@@ -1,0 +1,102 @@
+// The norms of one instruction set; included inside its namespace like _kernels_simd.h, after it. T is a vector of
+// channels, or one of those that are left over. A column of channels is taken through all rows of a chunk.
+
+template <class T>
+static inline T get(const float* p) {
+    if constexpr (sizeof(T) == sizeof(float))
+        return *p;
+    else
+        return load(p);
+}
+template <class T>
+static inline void put(float* p, T value) {
+    if constexpr (sizeof(T) == sizeof(float))
+        *p = value;
+    else
+        store(p, value);
+}
+template <class T>
+static inline T splat(float value) {
+    if constexpr (sizeof(T) == sizeof(float))
+        return value;
+    else
+        return SPLAT(value);
+}
+
+// The gradient behind the ReLU.
+template <class T>
+static inline T behind(T x, T grad, T scale, T shift, T leak) {
+    return x * scale + shift > T{} ? grad : grad * leak;
+}
+
+template <class T>
+static void statistics_of(const float* x, int64_t rows, int64_t stride, float* average, float* squares) {
+    T sum{}, square{};
+    for (int64_t i = 0; i < rows; ++i) sum += get<T>(x + i * stride);
+    const T mean = sum / splat<T>(float(rows));
+    for (int64_t i = 0; i < rows; ++i) {
+        const T apart = get<T>(x + i * stride) - mean;
+        square += apart * apart;
+    }
+    put(average, mean), put(squares, square);
+}
+
+template <class T>
+static void forward_of(const float* x, int64_t rows, int64_t stride, const Norm& norm, int64_t c, float* y) {
+    const T scale = get<T>(norm.scale + c), shift = get<T>(norm.shift + c), leak = splat<T>(norm.leak);
+    for (int64_t i = c; i < rows * stride; i += stride) {
+        const T value = get<T>(x + i) * scale + shift;
+        put<T>(y + i, value > T{} ? value : value * leak);
+    }
+}
+
+template <class T>
+static void sums_of(const float* x, const float* grad, int64_t rows, int64_t stride, const Norm& norm, int64_t c,
+                    float* total, float* moment) {
+    const T scale = get<T>(norm.scale + c), shift = get<T>(norm.shift + c), leak = splat<T>(norm.leak);
+    const T mean = get<T>(norm.mean + c);
+    T sum{}, product{};
+    for (int64_t i = c; i < rows * stride; i += stride) {
+        const T value = get<T>(x + i), g = behind(value, get<T>(grad + i), scale, shift, leak);
+        sum += g;
+        product += g * (value - mean);
+    }
+    put(total + c, sum), put(moment + c, product);
+}
+
+template <class T>
+static void backward_of(const float* x, const float* grad, int64_t rows, int64_t stride, const Norm& norm, int64_t c,
+                        float* to_x) {
+    const T scale = get<T>(norm.scale + c), shift = get<T>(norm.shift + c), leak = splat<T>(norm.leak);
+    const T by_x = get<T>(norm.by_x + c), by_one = get<T>(norm.by_one + c);
+    for (int64_t i = c; i < rows * stride; i += stride) {
+        const T value = get<T>(x + i), g = behind(value, get<T>(grad + i), scale, shift, leak);
+        put<T>(to_x + i, g * scale + value * by_x + by_one);
+    }
+}
+
+static void norm_statistics(const float* x, int64_t rows, int64_t channels, float* average, float* squares) {
+    int64_t c = 0;
+    for (; c + WIDTH <= channels; c += WIDTH) statistics_of<V>(x + c, rows, channels, average + c, squares + c);
+    for (; c < channels; ++c) statistics_of<float>(x + c, rows, channels, average + c, squares + c);
+}
+
+static void norm_forward(const float* x, int64_t rows, int64_t channels, const Norm& norm, float* y) {
+    int64_t c = 0;
+    for (; c + WIDTH <= channels; c += WIDTH) forward_of<V>(x, rows, channels, norm, c, y);
+    for (; c < channels; ++c) forward_of<float>(x, rows, channels, norm, c, y);
+}
+
+static void norm_sums(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
+                      float* total, float* moment) {
+    int64_t c = 0;
+    for (; c + WIDTH <= channels; c += WIDTH) sums_of<V>(x, grad, rows, channels, norm, c, total, moment);
+    for (; c < channels; ++c) sums_of<float>(x, grad, rows, channels, norm, c, total, moment);
+}
+
+static void norm_backward(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
+                          float* to_x) {
+    int64_t c = 0;
+    for (; c + WIDTH <= channels; c += WIDTH) backward_of<V>(x, grad, rows, channels, norm, c, to_x);
+    for (; c < channels; ++c) backward_of<float>(x, grad, rows, channels, norm, c, to_x);
+}
