@@ -18,6 +18,8 @@ from benchmarks.worker import EngineError, Worker
 # of zero and may be decided differently: single entries differ then, so it is compared as a whole.
 OUTPUT_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
+# In training torch sums a channel's statistics over half a million rows in float32, which alone is 1.4e-4 off float64.
+TRAINING_TOLERANCE = 1e-3
 
 
 @dataclass
@@ -78,7 +80,7 @@ def compare(case: Case, engines: Sequence[str], repeats: int, gflop: float | Non
             if not rows[name].failure:
                 rows[name].peak_mb = workers[name].peak_mb()
                 results[name] = {} if name == "torch.mm" else workers[name].outcome(Path(folder))
-        _judge(rows, results)
+        _judge(rows, results, training=case.kind == "training")
     gemm = rows.pop("torch.mm", None)
     if gemm is not None and gflop and gemm.seconds:
         peak = MatrixProduct.FLOP / 1e9 / (gemm.median("total") or 1)
@@ -98,7 +100,7 @@ def _repeat(worker: Worker, row: Row) -> None:
         row.failure = str(error)
 
 
-def _judge(rows: dict[str, Row], results: dict[str, dict[str, Path]]) -> None:
+def _judge(rows: dict[str, Row], results: dict[str, dict[str, Path]], *, training: bool) -> None:
     results = {name: paths for name, paths in results.items() if paths}
     reference = "torch" if "torch" in results else next(iter(results), None)
     for name in results:
@@ -109,7 +111,7 @@ def _judge(rows: dict[str, Row], results: dict[str, dict[str, Path]]) -> None:
             ours, theirs = np.load(path), np.load(results[reference][key])
             if key == "output":
                 row.difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-                row.agrees &= row.difference <= OUTPUT_TOLERANCE
+                row.agrees &= row.difference <= (TRAINING_TOLERANCE if training else OUTPUT_TOLERANCE)
             else:
                 apart = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
                 row.agrees &= apart <= GRADIENT_TOLERANCE

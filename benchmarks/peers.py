@@ -45,7 +45,9 @@ class Spconv(Engine):
     def sites(self) -> Any:
         """A SparseConvTensor."""
         indices = self.coords[:, [3, 0, 1, 2]].int()
-        return self._spconv.SparseConvTensor(self.features, indices, [GRID] * 3, 1)
+        # Its CPU hashes count the grid's cells in 32 bits: the smallest that holds the sites and halves six times.
+        grid = -(-(int(indices.max()) + 1) // 64) * 64
+        return self._spconv.SparseConvTensor(self.features, indices, [grid] * 3, 1)
 
     def forward(self, sites: Any) -> Tensor:
         """One pass, which always makes the maps."""
