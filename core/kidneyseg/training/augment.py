@@ -44,26 +44,74 @@ def random_affine(rng: np.random.Generator, limits: SpatialRange) -> NDArray[np.
 
 
 def warp(
-    hu: NDArray[np.float32], labels: NDArray[np.uint8], matrix: NDArray[np.float64], *, outside_hu: float
+    hu: NDArray[np.floating | np.int16],
+    labels: NDArray[np.uint8],
+    matrix: NDArray[np.float64],
+    *,
+    outside_hu: float,
+    box: tuple[slice, ...] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Resample HU (linear) and labels (nearest), both (X, Y, Z) of cubic cells, about their centre by `matrix`."""
-    shape = hu.shape
-    # grid_sample counts its coordinates in half extents, last axis first.
-    half = np.asarray(shape, dtype=np.float64) / 2
-    theta = (matrix * half[None, :] / half[:, None])[::-1, ::-1].copy()
-    theta = np.concatenate([theta, np.zeros((3, 1))], axis=1)
-    grid = torch.nn.functional.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, *shape], align_corners=False)
-    image = torch.from_numpy(hu)[None, None] - outside_hu
-    moved = torch.nn.functional.grid_sample(image, grid, mode="bilinear", align_corners=False)[0, 0] + outside_hu
+    """Resample HU (linear) and labels (nearest), both (X, Y, Z) of cubic cells, about their centre by `matrix`.
+
+    With `box` only that part of the result is made, which costs as much less as it is smaller.
+    """
+    box = tuple(slice(0, n) for n in hu.shape) if box is None else box
+    grid = sampling_grid(box, np.array(hu.shape) / 2, matrix, np.array(hu.shape) / 2, hu.shape)
+    return warp_into(hu, labels, grid, outside_hu=outside_hu)
+
+
+def warp_into(
+    hu: NDArray[np.floating | np.int16], labels: NDArray[np.uint8], grid: torch.Tensor, *, outside_hu: float
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """HU (linear) and labels (nearest), both (X, Y, Z), at the places of a `sampling_grid`."""
+    moved = sample_linear(np.asarray(hu, np.float32) - np.float32(outside_hu), grid) + np.float32(outside_hu)
     mask = torch.from_numpy(labels)[None, None].float()
     marked = torch.nn.functional.grid_sample(mask, grid, mode="nearest", align_corners=False)[0, 0]
-    return moved.numpy(), marked.to(torch.uint8).numpy()
+    return moved, marked.to(torch.uint8).numpy()
+
+
+def sampling_grid(
+    box: tuple[slice, ...],
+    centre: NDArray[np.floating],
+    matrix: NDArray[np.floating],
+    source_centre: NDArray[np.floating],
+    source_shape: tuple[int, ...],
+) -> torch.Tensor:
+    """Where torch's grid_sample has to look for the cells of `box`: float32 (1, X, Y, Z, 3).
+
+    Args:
+        box: output cells; cell i covers i...i + 1.
+        centre: the output point, in output cells, that `matrix` turns about.
+        matrix: (3, 3), output cells to source cells.
+        source_centre: where the source has that point, in source cells.
+        source_shape: (X, Y, Z) of the source.
+    """
+    # grid_sample counts its coordinates in half extents from the middle, last axis first.
+    half = np.asarray(source_shape, dtype=np.float64) / 2
+    start = (source_centre - half) / half
+    steps = [np.arange(side.start, side.stop) + 0.5 - c for side, c in zip(box, centre, strict=True)]
+    grid = np.empty((1, *(len(step) for step in steps), 3), np.float32)
+    for axis in range(3):
+        x, y, z = ((step * matrix[axis, i] / half[axis]).astype(np.float32) for i, step in enumerate(steps))
+        plane = (x + np.float32(start[axis]))[:, None] + y[None, :]
+        np.add(plane[:, :, None], z[None, None, :], out=grid[0, ..., 2 - axis])
+    return torch.from_numpy(grid)
+
+
+def sample_linear(field: NDArray[np.float32], grid: torch.Tensor) -> NDArray[np.float32]:
+    """`field` (X, Y, Z) interpolated at a `sampling_grid`; 0 beyond it."""
+    image = torch.from_numpy(field)[None, None]
+    moved = torch.nn.functional.grid_sample(image, grid, mode="bilinear", align_corners=False)[0, 0]
+    return np.asarray(moved.numpy(), np.float32)
 
 
 def scanner(hu: NDArray[np.float32], cell_mm: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Another scanner's look: overall gain and offset, thicker slices or softer kernel at times, noise."""
     low, high = HU_WINDOW
-    out = hu * rng.uniform(0.9, 1.1) + rng.uniform(-12, 12)
+    # Tube voltage and dose of contrast agent move tissue far more than calibration does, but hardly move fat.
+    gain = rng.uniform(0.7, 1.35) if rng.random() < 0.4 else rng.uniform(0.93, 1.07)
+    out = hu * np.float32(rng.uniform(0.95, 1.05)) + np.float32(rng.uniform(-12, 12))
+    out += np.maximum(hu, 0) * np.float32(gain - 1)
     if rng.random() < 0.3:
         thick = rng.uniform(0.0, 5.0) / cell_mm * 0.4
         soft = rng.uniform(0.0, 1.2) / cell_mm
@@ -75,11 +123,18 @@ def scanner(hu: NDArray[np.float32], cell_mm: float, rng: np.random.Generator) -
     return np.asarray(np.clip(out, low, high), np.float32)
 
 
-def random_field_of_view(shape: tuple[int, ...], rng: np.random.Generator, smallest: float = 0.5) -> tuple[slice, ...]:
-    """A box that a smaller field of view would have shown: at least `smallest` of each axis, placed at random."""
+def random_field_of_view(
+    shape: tuple[int, ...], rng: np.random.Generator, smallest: float = 0.5, most_cells: float = np.inf
+) -> tuple[slice, ...]:
+    """A box that a smaller field of view would have shown: at least `smallest` of each axis, placed at random.
+
+    A box of more than `most_cells` is made smaller still, all its sides alike.
+    """
+    sides = np.array([size * rng.uniform(smallest, 1.0) for size in shape])
+    sides *= min(1.0, (most_cells / sides.prod()) ** (1 / 3))
     box = []
-    for size in shape:
-        keep = max(8, round(size * rng.uniform(smallest, 1.0)))
+    for size, side in zip(shape, sides, strict=True):
+        keep = min(size, max(8, round(side)))
         start = int(rng.integers(0, size - keep + 1))
         box.append(slice(start, start + keep))
     return tuple(box)

@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# What is cut out around a kidney: room for stage 1's errors, its margin, and turning.
-_KIDNEY_MARGIN_MM = 36.0
-
 
 @dataclass(frozen=True)
 class CaseFiles:
@@ -151,53 +148,12 @@ def whole_scene(case: CaseFiles, cell_mm: float, cache: Path) -> Scene:
     return _scene(cached(cache, case.name, f"whole-{cell_mm:g}", case.files, make), cell_mm, case.name)
 
 
-def kidney_scenes(case: CaseFiles, cell_mm: float, cache: Path) -> list[Scene]:
-    """One scene for each of the patient's sides, cut with a margin; from the cache when they were made before."""
-
-    def make() -> Arrays:
-        scenes = kidney_scenes_of(*read_case(case), cell_mm)
-        return {f"{name}{i}": array for i, scene in enumerate(scenes) for name, array in _arrays(scene).items()}
-
-    arrays = cached(cache, case.name, f"kidneys-{cell_mm:g}-{_KIDNEY_MARGIN_MM:g}", case.files, make)
-    sides = [{name[:-1]: array for name, array in arrays.items() if name.endswith(str(i))} for i in range(2)]
-    return [_scene(side, cell_mm, case.name) for side in sides if side]
-
-
 def whole_scene_of(
     volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, cell_mm: float
 ) -> Scene:
     """A CT in memory with labels and organs (X, Y, Z) as a scene with its body mask."""
-    scene = _cut(volume, labels, organs, lattice_for(volume, cell_mm))
+    scene = cut_scene(volume, labels, organs, lattice_for(volume, cell_mm))
     return replace(scene, body=body_mask_on(scene.hu))
-
-
-def kidney_scenes_of(
-    volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, cell_mm: float
-) -> list[Scene]:
-    """The kidney scenes of a CT in memory; see `kidney_scenes`. Raises InputError without a labelled voxel."""
-    return [_cut(volume, labels, organs, lattice) for lattice in _kidney_boxes(labels, volume, cell_mm)]
-
-
-def _kidney_boxes(labels: NDArray[np.uint8], volume: Volume, cell_mm: float) -> Iterator[Lattice]:
-    whole = lattice_for(volume, cell_mm)
-    coarse = resample_labels(labels, volume.spacing_mm, whole) > 0
-    columns = np.flatnonzero(coarse.any(axis=(1, 2)))
-    if len(columns) == 0:
-        raise InputError(f"{volume.name} has no voxel labelled kidney")
-    # The patient's two sides part at the widest gap between labelled columns.
-    gaps = np.diff(columns)
-    cut = int(np.argmax(gaps)) + 1 if len(gaps) and gaps.max() > 2 else len(columns)
-    for side in (columns[:cut], columns[cut:]):
-        if len(side) == 0:
-            continue
-        part = coarse[side[0] : side[-1] + 1]
-        margin = int(np.ceil(_KIDNEY_MARGIN_MM / cell_mm))
-        low, high = [], []
-        for axis, offset in ((0, side[0]), (1, 0), (2, 0)):
-            hit = np.flatnonzero(part.any(axis=tuple(i for i in range(3) if i != axis))) + offset
-            low.append(max(0, int(hit[0]) - margin))
-            high.append(min(whole.shape[axis], int(hit[-1]) + 1 + margin))
-        yield lattice_for(volume, cell_mm, box=((low[0], low[1], low[2]), (high[0], high[1], high[2])))
 
 
 def read_case(case: CaseFiles) -> tuple[Volume, NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -207,7 +163,8 @@ def read_case(case: CaseFiles) -> tuple[Volume, NDArray[np.uint8], NDArray[np.ui
     return volume, load_labels(case, volume), organs
 
 
-def _cut(volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, lattice: Lattice) -> Scene:
+def cut_scene(volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, lattice: Lattice) -> Scene:
+    """The cells of `lattice` of a CT in memory, without a body mask."""
     if organs is None:
         organs_there = np.zeros(lattice.shape, np.uint8)
     else:

@@ -68,6 +68,11 @@ class Host:
     volume_ml: float
     median_hu: float
 
+    def in_phase(self, hu: NDArray[np.int16]) -> Host:
+        """This kidney in another contrast phase of the CT that it was found in: only its HU differ."""
+        middle = np.argwhere(self.kidney) * self.step + self.start + self.step // 2
+        return replace(self, median_hu=float(np.median(hu[tuple(middle.T)])))
+
     def points_mm(self, cells: NDArray[np.integer]) -> NDArray[np.float64]:
         """Centres (N, 3) in host mm of coarse cells."""
         return np.asarray((cells * self.step + self.start + (self.step - 1) / 2.0) * self.step_mm / self.step)

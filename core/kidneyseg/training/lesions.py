@@ -25,6 +25,7 @@ __all__ = [
     "Lesion",
     "LesionLibrary",
     "OrganWeights",
+    "find_hosts",
     "insert_lesion",
     "insert_random_lesions",
     "is_held_out",
@@ -147,10 +148,12 @@ def insert_random_lesions(
     *,
     cysts: int | None = None,
     organs: NDArray[np.uint8] | None = None,
+    hosts: list[Host] | None = None,
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], list[Insertion]]:
     """Put `n` tumours (None: 1-3, mostly one) and `cysts` cysts (None: 0-2) of random sizes on the kidneys.
 
     Arguments and results as in `insert_lesion`, with a list of what found room: it may be shorter than asked for.
+    `hosts` are the kidneys where `find_hosts` was asked before, on this patient in whatever contrast phase.
     """
     grey = hu.hu if isinstance(hu, Volume) else hu
     tumours = int(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1])) if n is None else n
@@ -163,7 +166,10 @@ def insert_random_lesions(
     kinds.extend("cyst" for _ in range(cysts))
     inserted: list[Insertion] = []
     neighbours: Neighbours = ()
-    hosts = find_hosts(grey, labels, spacing, _any(organs)) if kinds else []
+    if hosts is None:
+        hosts = find_hosts(grey, labels, spacing, _any(organs)) if kinds else []
+    else:
+        hosts = [host.in_phase(grey) for host in hosts]
     for kind in kinds:
         lesion, ml = library.draw(rng, kind)
         grey, labels, done = _insert(

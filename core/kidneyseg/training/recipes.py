@@ -18,16 +18,11 @@ from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.bands import BandSampler, band_cases, plain_band
 from kidneyseg.training.batches import Sample
-from kidneyseg.training.dataset import (
-    CaseFiles,
-    kidney_scenes,
-    kidney_scenes_of,
-    prepare,
-    whole_scene,
-    whole_scene_of,
-)
+from kidneyseg.training.dataset import CaseFiles, prepare, whole_scene, whole_scene_of
+from kidneyseg.training.finds import close_ups, close_ups_of
 from kidneyseg.training.lesions import LesionLibrary
-from kidneyseg.training.samples import Stage1Sampler, Stage2Sampler, plain_stage1, plain_stage2, with_lesions
+from kidneyseg.training.refine_samples import Stage2Sampler, plain_stage2, with_lesions
+from kidneyseg.training.samples import Stage1Sampler, plain_stage1
 from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 
 PLANES = [16, 32, 48, 64, 80]
@@ -69,6 +64,7 @@ def trainer(
     seed: int = 0,
     batch: int = 1,
     start: SparseUNet | None = None,
+    finder: SparseUNet | None = None,
     published_weights: bool = False,
     options: RunOptions | None = None,
 ) -> Trainer:
@@ -76,6 +72,8 @@ def trainer(
 
     Args:
         start: the network begins with the weights of this one, which must have the same layout, not at random.
+        finder: stage 1's network in eval mode: stage 2 of preset `default` learns from what that one finds. Without
+            one, it learns from errors that are made up.
         published_weights: the paper preset weighs classes as published, not as fits some hundred steps.
         options: how the run is carried out; see `RunOptions`.
 
@@ -97,7 +95,9 @@ def trainer(
         weights = PUBLISHED_WEIGHTS if published_weights else FEW_STEPS_WEIGHTS
         plan = replace(plan, rate=1e-3, schedule="two phases", weight_decay=0.0, class_weights=weights[stage])
         return _paper(stage, network, settings, data, folder, replace(plan, dice_weight=0.0), options)
-    return (_stage1 if stage == 1 else _stage2)(network, settings, data, folder, plan, options)
+    if stage == 1:
+        return _stage1(network, settings, data, folder, plan, options)
+    return _stage2(network, settings, data, folder, plan, options, finder)
 
 
 def _stage1(
@@ -111,7 +111,7 @@ def _stage1(
     return Trainer(
         network,
         Stage1Sampler(scenes, settings.sampling, data.lesions),
-        replace(plan, class_weights=(1.0, 1.0)),
+        replace(plan, class_weights=(1.0, 2.0)),
         folder,
         validator([plain_stage1(scene, settings.sampling) for scene in held_out], ("kidney",)),
         options=options,
@@ -120,26 +120,33 @@ def _stage1(
 
 
 def _stage2(
-    network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan, options: RunOptions
+    network: SparseUNet,
+    settings: Settings,
+    data: Data,
+    folder: Path,
+    plan: TrainingPlan,
+    options: RunOptions,
+    finder: SparseUNet | None,
 ) -> Trainer:
     grid = settings.refine.grid_mm or 1.5
-    found = prepare(data.training, partial(kidney_scenes, cell_mm=grid, cache=data.cache))
-    scenes = [scene for sides in found.values() for scene in sides]
+    cut = partial(close_ups, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
+    found = prepare(data.training, cut)
+    scenes = [one for several in found.values() for one in several]
     for volume, labels in _phantoms(data.phantoms):
-        scenes += kidney_scenes_of(volume, labels, None, grid)
-    sides_held_out = prepare(data.validation, partial(kidney_scenes, cell_mm=grid, cache=data.cache)).values()
-    held_out = [scene for sides in sides_held_out for scene in sides]
-    samples = [plain_stage2(scene, settings.refine) for scene in held_out]
+        scenes += close_ups_of(volume, labels, None, None, grid, settings.sampling, finder)
+    plain = prepare(data.validation, partial(cut, count=0)).values()
+    held_out = [one for several in plain for one in several if one.scene.labels.any()]
+    changed = []
     if data.held_out_lesions is not None:
         rng = np.random.default_rng([plan.seed, 2])
-        changed = [with_lesions(scene, data.held_out_lesions, rng) for scene in held_out]
-        samples += [plain_stage2(scene, settings.refine) for scene in changed]
+        changed = [with_lesions(one, data.held_out_lesions, rng) for one in held_out]
+    samples = [plain_stage2(one, settings.refine) for one in [*held_out, *changed]]
     return Trainer(
         network,
         Stage2Sampler(scenes, settings.refine, data.lesions),
-        replace(plan, class_weights=(1.0, 1.0, 1.0)),
+        replace(plan, class_weights=(1.0, 1.0, 2.0), check_every=200),
         folder,
-        validator(samples, ("kidney", "tumour")),
+        validator([sample for sample in samples if sample is not None], ("kidney", "tumour")),
         options=options,
         cases=tuple(found),
     )

@@ -13,9 +13,11 @@ from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.settings import RefineSettings, SamplingSettings
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, warp
 from kidneyseg.training.bands import BandSampler, band_cases, plain_band
-from kidneyseg.training.dataset import find_cases, kidney_scenes, whole_scene
+from kidneyseg.training.dataset import find_cases, whole_scene
+from kidneyseg.training.finds import close_ups
 from kidneyseg.training.lesions import LesionLibrary
-from kidneyseg.training.samples import Stage1Sampler, Stage2Sampler, imperfect_find, plain_stage1, plain_stage2
+from kidneyseg.training.refine_samples import Stage2Sampler
+from kidneyseg.training.samples import Stage1Sampler, plain_stage1
 from test_pipeline import abdomen
 
 
@@ -57,14 +59,13 @@ def test_labels_that_do_not_lie_on_the_ct_are_refused(tmp_path: Path) -> None:
 def test_scenes_hold_the_kidneys_and_are_cached(folder: Path, tmp_path: Path) -> None:
     case = find_cases(folder)[0]
     whole = whole_scene(case, 4.0, tmp_path)
-    sides = kidney_scenes(case, 2.0, tmp_path)
+    sides = close_ups(case, 2.0, SamplingSettings(), None, tmp_path)
+    cells = {tuple(row) for side in sides for row in np.argwhere(side.scene.labels > 0) + side.corner}
     _, truth = abdomen()
     assert (whole.labels > 0).sum() * 64 == pytest.approx((truth > 0).sum() * 16, rel=0.1)
-    assert len(sides) == 2
-    assert sum((side.labels > 0).sum() * 8 for side in sides) == pytest.approx((truth > 0).sum() * 16, rel=0.1)
+    assert len(cells) * 8 == pytest.approx((truth > 0).sum() * 16, rel=0.1)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert np.array_equal(whole_scene(case, 4.0, tmp_path).hu, whole.hu)
-    kidney_scenes(case, 2.0, tmp_path)
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
 
@@ -73,7 +74,7 @@ def test_samples_repeat_by_seed_and_differ_by_seed(folder: Path, tmp_path: Path)
     lesions = LesionLibrary.procedural(count=5)
     for sampler in (
         Stage1Sampler([whole_scene(case, 4.0, tmp_path)], SamplingSettings(), lesions),
-        Stage2Sampler(kidney_scenes(case, 2.0, tmp_path), RefineSettings(), lesions),
+        Stage2Sampler(close_ups(case, 2.0, SamplingSettings(), None, tmp_path), RefineSettings(), lesions),
     ):
         first, again, other = (sampler.draw(np.random.default_rng(seed)) for seed in (1, 1, 2))
         assert np.array_equal(first.cells, again.cells)
@@ -90,8 +91,6 @@ def test_validation_samples_are_plain(folder: Path, tmp_path: Path) -> None:
     one = plain_stage1(scene, SamplingSettings())
     assert one.labels.max() == 1
     assert one.labels.sum() == (scene.labels > 0).sum()
-    sides = [plain_stage2(side, RefineSettings()) for side in kidney_scenes(case, 2.0, tmp_path)]
-    assert max(side.labels.max() for side in sides) == 2
 
 
 def test_bands_are_what_inference_runs(folder: Path, tmp_path: Path) -> None:
@@ -118,6 +117,11 @@ def test_warp_by_nothing_changes_nothing() -> None:
     assert np.array_equal(marks, labels)
     mirrored, _ = warp(hu, labels, np.diag([-1.0, 1, 1]), outside_hu=-125.0)
     np.testing.assert_allclose(mirrored, hu[::-1], atol=1e-3)
+    matrix = random_affine(rng, SpatialRange())
+    box = (slice(2, 7), slice(0, 10), slice(5, 11))
+    whole, part = (warp(hu, labels, matrix, outside_hu=-125.0, box=b) for b in (None, box))
+    np.testing.assert_allclose(part[0], whole[0][box], atol=1e-3)
+    assert np.array_equal(part[1], whole[1][box])
 
 
 def test_a_quarter_turn_turns() -> None:
@@ -137,11 +141,5 @@ def test_chance_keeps_its_limits() -> None:
         assert all(
             0 <= s.start < s.stop <= n and s.stop - s.start >= n // 2 for s, n in zip(box, (40, 50, 60), strict=True)
         )
-
-
-def test_an_imperfect_find_still_holds_the_kidney() -> None:
-    kidney = np.zeros((60, 60, 60), bool)
-    kidney[20:40, 20:40, 20:40] = True
-    found = [imperfect_find(kidney, 1.5, 10.0, np.random.default_rng(seed)) for seed in range(8)]
-    assert all((f & kidney).sum() > 0.95 * kidney.sum() for f in found)
-    assert len({int(f.sum()) for f in found}) == 8
+        few = random_field_of_view((40, 50, 60), rng, 0.5, most_cells=8000)
+        assert np.prod([s.stop - s.start for s in few]) < 1.1 * 8000

@@ -1,0 +1,215 @@
+"""What stage 2's network is trained on: the surroundings of a find of stage 1, true or false, cut as inference does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from kidneyseg.points.sampling import LOWEST_HU
+from kidneyseg.settings import RefineSettings
+from kidneyseg.training.augment import SpatialRange, random_affine, sample_linear, sampling_grid, scanner, warp_into
+from kidneyseg.training.batches import Sample, about
+from kidneyseg.training.finds import CloseUp
+from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
+from kidneyseg.training.samples import as_sample, changed_patient
+
+_KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0), scale=(0.8, 1.25), stretch=0.1)
+# How often a kidney is drawn rather than a place where stage 1 found one falsely, or might.
+_TRUE_SHARE = 0.8
+# Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
+_VIEW_MM, _VIEW_SHARE = 78.0, 0.75
+_FAR = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Stage2Sampler:
+    """The cells around one find on the fine lattice: tissue, kidney or tumour.
+
+    Attributes:
+        close_ups: from `finds.close_ups`.
+        settings: the preset's margin around stage 1's find.
+        lesions: shapes to insert, or None for cases that have their own tumour labels.
+    """
+
+    close_ups: Sequence[CloseUp]
+    settings: RefineSettings
+    lesions: LesionLibrary | None = None
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """One augmented find as points. Raises CaseError when the case cannot be made into one."""
+        true = rng.random() < _TRUE_SHARE
+        pool = [one for one in self.close_ups if one.scene.labels.any() == true] or self.close_ups
+        one = pool[int(rng.integers(len(pool)))]
+        with about(one.scene.case):
+            return self._augmented(one, rng).of(one.scene.case)
+
+    def _augmented(self, one: CloseUp, rng: np.random.Generator) -> Sample:
+        true = bool(one.scene.labels.any())
+        hu, labels = changed_patient(one.scene, self.lesions if true else None, rng, retint=0.6, insert=0.75)
+        region, low = self._region(one, labels, rng)
+        if region is None:
+            return self.draw(rng)
+        to_fine = one.find_mm / one.scene.cell_mm
+        cells = np.argwhere(region > 0)
+        first, last = ((c + low) * to_fine - one.corner for c in (cells.min(0), cells.max(0) + 1))
+        size, middle = last - first, (first + last) / 2
+        if rng.random() < _VIEW_SHARE:
+            size = np.minimum(size, _VIEW_MM / one.scene.cell_mm)
+            middle = _point_of_interest(labels, middle, rng)
+            # Not beyond the region: there is nothing to see.
+            middle = np.clip(
+                middle,
+                np.minimum(first + size / 2, (first + last) / 2),
+                np.maximum(last - size / 2, (first + last) / 2),
+            )
+        matrix = random_affine(rng, _KIDNEY)
+        shape = np.maximum(np.ceil(np.abs(np.linalg.inv(matrix)) @ size), 8).astype(int)
+        shape = np.minimum(shape, np.ceil(1.1 * size).astype(int) + 8)
+        box = tuple(slice(0, int(n)) for n in shape)
+        moved, marks = warp_into(hu, labels, sampling_grid(box, shape / 2, matrix, middle, hu.shape), outside_hu=-125.0)
+        coarse = sampling_grid(box, shape / 2, matrix / to_fine, (middle + one.corner) / to_fine - low, region.shape)
+        inside = sample_linear(region + np.float32(_FAR), coarse) >= _FAR
+        grey = scanner(moved, one.scene.cell_mm, rng).round().astype(np.int16)
+        kept = inside & (grey >= rng.uniform(LOWEST_HU, LOWEST_HU + 40))
+        if kept.sum() < 500:
+            return self.draw(rng)
+        return as_sample(kept, grey, marks)
+
+    def _region(
+        self, one: CloseUp, labels: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32] | None, NDArray[np.int64]]:
+        """How many mm each coarse cell near the close-up lies within the margin, and the first of these cells.
+
+        Only one of the separate parts is positive: inference runs each by itself.
+        """
+        low, high = _coarse_box(one, self.settings.margin_mm)
+        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        kidney = one.kidney[window]
+        true = bool(labels.any())
+        if one.finds and rng.random() < 0.65:
+            found = one.finds[int(rng.integers(len(one.finds)))][window].copy()
+        else:
+            found = kidney.copy()
+        if true and not (found & kidney).any():
+            found = kidney.copy()
+        _add_errors(
+            found, kidney, one.find_mm, rng, spills=int(rng.integers(0, 4)) if true else int(rng.integers(1, 4))
+        )
+        if rng.random() < 0.9:
+            found |= _coarse_cells(labels == 2, one, low, found.shape)
+        if not found.any():
+            return None, low
+        region = margin_field(found, one.find_mm, self.settings.margin_mm + rng.uniform(-3, 4))
+        region += rng.uniform(0, 3) * _waves(region.shape, one.find_mm, rng)
+        return _one_part(region, kidney, rng), low
+
+
+def margin_field(found: NDArray[np.bool_], cell_mm: float, margin_mm: float) -> NDArray[np.float32]:
+    """How many mm each cell of `found`'s lattice lies within `margin_mm` of it: as `points.roi.near_find` measures."""
+    distance = ndimage.distance_transform_edt(~found, sampling=cell_mm) - cell_mm / 2
+    return np.asarray(np.clip(margin_mm - distance, -_FAR, _FAR), np.float32)
+
+
+def _coarse_box(one: CloseUp, margin_mm: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Stage 1's cells that the close-up covers, with the margin around: first and end."""
+    scale, more = one.scene.cell_mm / one.find_mm, int(np.ceil(margin_mm / one.find_mm)) + 1
+    low = np.floor(one.corner * scale).astype(np.int64) - more
+    high = np.ceil((one.corner + one.scene.hu.shape) * scale).astype(np.int64) + more
+    return np.maximum(low, 0), np.minimum(high, one.kidney.shape)
+
+
+def _coarse_cells(
+    mask: NDArray[np.bool_], one: CloseUp, low: NDArray[np.int64], shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Which of stage 1's cells from `low` on hold many cells of a fine mask."""
+    result = np.zeros(shape, bool)
+    if not mask.any():
+        return result
+    scale = one.scene.cell_mm / one.find_mm
+    cells = np.floor((np.argwhere(mask) + one.corner + 0.5) * scale).astype(np.int64) - low
+    cells = cells[((cells >= 0) & (cells < shape)).all(axis=1)]
+    flat, counts = np.unique(np.ravel_multi_index(tuple(cells.T), shape), return_counts=True)
+    result.reshape(-1)[flat[counts >= 0.4 / scale**3]] = True
+    return result
+
+
+def _add_errors(
+    found: NDArray[np.bool_], kidney: NDArray[np.bool_], cell_mm: float, rng: np.random.Generator, *, spills: int
+) -> None:
+    """Balls of false find, in place, at times with a piece of the find missing."""
+    axes = [np.arange(n) for n in found.shape]
+
+    def ball(centre: NDArray[np.int64], radius_mm: float) -> NDArray[np.bool_]:
+        squares = [(axis - c).astype(np.float32) ** 2 for axis, c in zip(axes, centre, strict=True)]
+        reach = squares[0][:, None, None] + squares[1][:, None] + squares[2]
+        return np.asarray(reach <= (radius_mm / cell_mm) ** 2)
+
+    if kidney.any() and rng.random() < 0.3:
+        places = np.argwhere(kidney)
+        found &= ~ball(places[int(rng.integers(len(places)))], rng.uniform(6, 18))
+    for _ in range(spills):
+        found |= ball(np.array([rng.integers(n) for n in found.shape]), rng.uniform(6, 22))
+
+
+def _waves(shape: tuple[int, ...], cell_mm: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A smooth random field of SD about 1 on coarse cells."""
+    field = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 10.0 / cell_mm)
+    return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
+
+
+def _one_part(
+    region: NDArray[np.float32], kidney: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32] | None:
+    """The field of one connected part, mostly the one with most kidney; what lies elsewhere is made negative."""
+    parts, count = ndimage.label(region > 0, np.ones((3, 3, 3)))
+    if count == 0:
+        return None
+    chosen = int(rng.integers(1, count + 1))
+    if kidney.any() and rng.random() < 0.85:
+        chosen = int(np.bincount(parts[kidney], minlength=2)[1:].argmax()) + 1
+    near = ndimage.binary_dilation(parts == chosen)
+    return np.where(near, region, np.float32(-_FAR))
+
+
+def _point_of_interest(
+    labels: NDArray[np.uint8], middle: NDArray[np.floating], rng: np.random.Generator
+) -> NDArray[np.floating]:
+    """A cell of a tumour or a kidney of the close-up, where it has one, else `middle` moved a little."""
+    for label in (2, 1) if rng.random() < 0.6 else (1,):
+        rows = np.flatnonzero(labels == label)
+        if len(rows):
+            place = np.array(np.unravel_index(rows[int(rng.integers(len(rows)))], labels.shape))
+            return np.asarray(place + rng.uniform(-12, 12, 3))
+    return np.asarray(middle + rng.uniform(-15, 15, 3))
+
+
+def plain_stage2(one: CloseUp, settings: RefineSettings) -> Sample | None:
+    """What inference shows of a close-up's first find (of the labels, without one); None when that is nothing."""
+    low, high = _coarse_box(one, settings.margin_mm)
+    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    found = (one.finds[0] if one.finds else one.kidney)[window].copy()
+    found |= _coarse_cells(one.scene.labels == 2, one, low, found.shape)
+    if not found.any():
+        return None
+    region = margin_field(found, one.find_mm, settings.margin_mm)
+    shape, scale = np.array(one.scene.hu.shape), one.scene.cell_mm / one.find_mm
+    box = tuple(slice(0, int(n)) for n in shape)
+    middle = (shape / 2 + one.corner) * scale - low
+    inside = sample_linear(
+        region + np.float32(_FAR), sampling_grid(box, shape / 2, np.eye(3) * scale, middle, region.shape)
+    )
+    kept = (inside >= _FAR) & (one.scene.hu >= LOWEST_HU)
+    return as_sample(kept, one.scene.hu, one.scene.labels) if kept.any() else None
+
+
+def with_lesions(one: CloseUp, lesions: LesionLibrary, rng: np.random.Generator) -> CloseUp:
+    """The close-up with lesions inserted once, for validation."""
+    scene = one.scene
+    hu, labels, _ = insert_random_lesions(
+        scene.hu, scene.labels, (scene.cell_mm,) * 3, lesions, rng, organs=scene.organs
+    )
+    return replace(one, scene=replace(scene, hu=hu, labels=labels))
