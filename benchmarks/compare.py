@@ -14,12 +14,13 @@ import numpy as np
 from benchmarks.engines import Case, MatrixProduct
 from benchmarks.worker import EngineError, Worker
 
-# Between independent engines 1e-6 to 1e-5 is usual. A gradient also passes ReLU units whose input lies within rounding
-# of zero and may be decided differently: single entries differ then, so it is compared as a whole.
+# Between independent engines 1e-6 to 1e-5 is usual.
 OUTPUT_TOLERANCE = 1e-4
-GRADIENT_TOLERANCE = 1e-3
-# In training torch sums a channel's statistics over half a million rows in float32, which alone is 1.4e-4 off float64.
+# In training torch sums a channel's statistics in float32, which over 500k sites puts the scores 1.4e-4 off float64.
 TRAINING_TOLERANCE = 1e-3
+# A gradient passes ReLU units whose input lies within rounding of zero and may be decided differently: compared as a
+# whole, the stem's was 2 % off float64 with torch's norms and .3 % with ours. A wrong adapter is off by all of it.
+GRADIENT_TOLERANCE = 0.05
 
 
 @dataclass
