@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache as remembered
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +21,9 @@ from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import sample_bands
 from kidneyseg.settings import SamplingSettings
 from kidneyseg.training.batches import Sample, about
-from kidneyseg.training.cache import Arrays, array_key, cached
+from kidneyseg.training.cache import Arrays, cached
 from kidneyseg.training.dataset import CaseFiles, read_case
+from kidneyseg.training.lesion_cache import library_key
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
 
 # Points a training sample holds at the most: a box of the CT, not a thinned-out CT, so that neighbourhoods stay real.
@@ -48,16 +48,11 @@ def band_cases(
     stored = [cached(cache, case.name, kind, case.files, partial(_bands, case, settings, seed, None))]
     if lesions is not None:
         make = partial(_bands, case, settings, seed, lesions)
-        stored.append(cached(cache, case.name, f"{kind}-lesions {seed} {_library_key(lesions)}", case.files, make))
+        stored.append(cached(cache, case.name, f"{kind}-lesions {seed} {library_key(lesions)}", case.files, make))
     return [
         BandClouds([(each[f"cells{i}"], each[f"hu{i}"], each[f"labels{i}"]) for i in range(settings.bands)], case.name)
         for each in stored
     ]
-
-
-@remembered
-def _library_key(lesions: LesionLibrary) -> str:
-    return array_key([lesions.contrast, *(lesion.mask for lesion in lesions.lesions)])
 
 
 @dataclass(frozen=True, eq=False)

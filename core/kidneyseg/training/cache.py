@@ -73,7 +73,7 @@ def cached(
     stored = _read(file)
     if stored is not None:
         return stored
-    with _locked(cache / ".locks" / file.stem):
+    with locked(cache / ".locks" / file.stem):
         stored = _read(file)  # another process may have made it meanwhile
         if stored is not None:
             return stored
@@ -92,7 +92,8 @@ def _read(file: Path) -> Arrays | None:
     if not file.is_file():
         return None
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        # Opened here: where the content is no archive, numpy leaves its own file open.
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         log.warning("the cache file %s is damaged (%s); it is made anew", file, error)
@@ -112,7 +113,8 @@ def _write(file: Path, arrays: Arrays) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, waiting for another process that does; its folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         # A file system without locks: two processes may then do the same work, and the later result stays.

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from kidneyseg.errors import ModelError, OutputError, SettingsError
+from kidneyseg.errors import KidneySegError, ModelError, OutputError, SettingsError
 
 log = logging.getLogger(__name__)
 
 _MAGIC = b"kidneyseg-checkpoint-1\n"
+_MEND = "another folder to begin anew"
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -68,12 +71,38 @@ def write_whole(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def claim(folder: Path, arguments: Mapping[str, Any]) -> None:
+@contextmanager
+def claimed(folder: Path, first: bool = True) -> Iterator[None]:
+    """Keep other processes from training in `folder` meanwhile; only the first of several ranks needs to ask.
+
+    Raises:
+        BusyError: when another process is at it.
+    """
+    if not first:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(f"another process works in {folder}; wait for it, or stop it") from error
+        except OSError:
+            log.info("%s lies on a file system without locks", folder)
+        yield
+
+
+class BusyError(KidneySegError):
+    """A folder in which another process works."""
+
+
+def claim(folder: Path, arguments: Mapping[str, Any], mend: str = _MEND) -> None:
     """Take `folder` for a run with these arguments, or go on with a run that was begun with the same ones.
 
     Args:
         folder: made when it is missing; the arguments are kept there in run.json.
         arguments: all that the run's result depends on; values that JSON can hold.
+        mend: what to do otherwise, for the message.
 
     Raises:
         SettingsError: when the folder was begun with others; the message names the first difference.
@@ -85,20 +114,20 @@ def claim(folder: Path, arguments: Mapping[str, Any]) -> None:
             begun = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ModelError(f"{path} is damaged; remove {folder} to begin anew") from error
-        refuse_difference(begun, wanted, folder)
+        refuse_difference(begun, wanted, folder, mend)
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(wanted, indent=1).encode())
 
 
-def refuse_difference(begun: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+def refuse_difference(begun: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path, mend: str = _MEND) -> None:
     """Raise SettingsError when a run in `folder` was begun with other values than are wanted now, naming the first."""
     for name in dict.fromkeys([*begun, *wanted]):
         if begun.get(name) != wanted.get(name):
             was, now = _difference(begun.get(name), wanted.get(name))
             raise SettingsError(
                 f"the run in {folder} was begun with another {name}: {was}, not {now}; "
-                "give the same arguments to go on with it, or another folder to begin anew"
+                f"give the same arguments to go on with it, or {mend}"
             )
 
 

@@ -27,6 +27,8 @@ from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 
 PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
+# Optimiser steps by preset and stage.
+STEPS = {"default": {1: 1300, 2: 1300}, "paper": {1: 1300, 2: 1300}}
 # The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
