@@ -2,56 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ball import PLAN, BrightBall, state, trainer
 
-from kidneyseg.errors import Cancelled, ModelError
+from kidneyseg.errors import Cancelled, ModelError, SettingsError
 from kidneyseg.models import load_model, save_model
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.batches import Batch
 from kidneyseg.training.losses import segmentation_loss
+from kidneyseg.training.precision import forward
 from kidneyseg.training.recipes import validator
-from kidneyseg.training.trainer import RunOptions, Sample, Trainer, TrainingPlan
-
-
-@dataclass(frozen=True)
-class BrightBall:
-    """A dark block with a bright ball of label 1 somewhere in it."""
-
-    def draw(self, rng: np.random.Generator) -> Sample:
-        cells = np.argwhere(np.ones((12, 12, 12)))
-        ball = np.linalg.norm(cells - rng.integers(3, 9, 3), axis=1) < 3
-        grey = ball + rng.normal(0, 0.2, len(cells))
-        return Sample(cells, grey.astype(np.float32)[:, None], ball.astype(np.uint8))
-
-
-PLAN = TrainingPlan(steps=60, rate=1e-2, check_every=20, norm_samples=3, smoothing=0.9)
-
-
-def trainer(folder: Path, plan: TrainingPlan = PLAN, options: RunOptions | None = None) -> Trainer:
-    torch.manual_seed(0)
-    sample = BrightBall().draw(np.random.default_rng(99))
-    score = validator([sample], ("ball",))
-    return Trainer(SparseUNet(1, 2, [4, 8]), BrightBall(), plan, folder, score, options=options)
-
-
-def state(network: SparseUNet) -> list[torch.Tensor]:
-    return list(network.state_dict().values())
+from kidneyseg.training.trainer import RunOptions
 
 
 def test_it_learns_and_the_program_loads_the_result(tmp_path: Path) -> None:
     work = trainer(tmp_path / "run")
     network = work.run()
     sample = BrightBall().draw(np.random.default_rng(5))
-    assert validator([sample], ("ball",))(network)["ball mean"] > 0.8
+    score = validator([sample], ("ball",))
+    assert score is not None
+    assert score(network)["ball mean"] > 0.8
     work.save(tmp_path / "net.safetensors", {"made": "for a test"})
     model = load_model("net", tmp_path)
-    assert model.info == {"made": "for a test", "steps": work.best.step, "seed": 0}
+    assert model.info == {"made": "for a test", "steps": work.best.step if work.best else 0, "seed": 0}
     assert model.network.config == network.config
     for ours, stored in zip(state(network), state(model.network), strict=True):
         torch.testing.assert_close(ours, stored, rtol=2e-3, atol=2e-3)  # fp16
@@ -73,6 +56,116 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert resumed.step == steps == 43
     parts = resumed.run()
     assert all(torch.equal(a, b) for a, b in zip(state(whole), state(parts), strict=True))
+
+
+def test_another_plan_or_network_is_refused(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=2, norm_samples=1)
+    trainer(tmp_path, plan).run()
+    assert trainer(tmp_path, plan).step == 2
+    with pytest.raises(SettingsError, match=r"begun with another rate: 0\.01, not 0\.02; give the same arguments"):
+        trainer(tmp_path, replace(plan, rate=0.02))
+
+
+def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
+    """The toy's training in a process of its own."""
+    command = [sys.executable, str(Path(__file__).with_name("ball.py")), str(folder), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def read_until(process: subprocess.Popen[str], beginning: str) -> None:
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+        said.append(line)
+    raise AssertionError("".join(said))
+
+
+def test_a_killed_or_interrupted_process_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    with start(tmp_path / "whole", 40, 2, 0) as whole:
+        assert whole.wait() == 0
+    with start(tmp_path / "parts", 40, 2, 0.05) as first:
+        read_until(first, "step 11,")
+        first.kill()  # after the checkpoint of step 7
+    with start(tmp_path / "parts", 40, 2, 0.05) as second:
+        read_until(second, "step 8,")
+        read_until(second, "step 17,")
+        second.send_signal(signal.SIGTERM)
+        read_until(second, "stopped 1")
+        assert second.wait() == 0
+    with start(tmp_path / "parts", 40, 2, 0.05) as third:
+        read_until(third, "step 24,")
+        third.send_signal(signal.SIGINT)
+        read_until(third, "stopped 2")
+    with start(tmp_path / "parts", 40, 2, 0) as last:
+        assert last.wait() == 0
+    weights = [torch.load(tmp_path / each / "weights.pt", weights_only=True) for each in ("whole", "parts")]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    logs = [(tmp_path / each / "log.csv").read_text() for each in ("whole", "parts")]
+    assert [line.split(",")[0] for line in logs[1].splitlines()] == ["step", "10", "20", "30", "40"]
+    # Losses are averaged over the steps since the row before, also across an interruption.
+    assert logs[0] == logs[1]
+
+
+def test_the_best_is_kept_once_norms_stand_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {20: 0.9, 40: 0.7, 60: 0.6}
+    work = trainer(tmp_path / "best")
+    monkeypatch.setattr(work, "validate", lambda network: {"ball mean": scores[work.step], "ball worst": 0.0})
+    best = work.run()
+    assert work.best is not None
+    assert (work.best.score, work.best.step) == (0.7, 40)  # step 20 came before the norms stood still
+    last = trainer(tmp_path / "best", options=RunOptions(keep="last"))
+    assert not all(torch.equal(a, b) for a, b in zip(state(best), state(last.run()), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(state(last.average), state(last.run()), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(state(best), state(trainer(tmp_path / "best").run()), strict=True))
+
+
+def test_a_sample_without_memory_is_named_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = trainer(tmp_path, replace(PLAN, steps=4, batch=2, norm_samples=1))
+    loss_of = work._learn
+
+    def learn(batch: Batch) -> float:
+        if work.step == 1 and len(batch.samples) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if work.step == 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes")
+        return loss_of(batch)
+
+    monkeypatch.setattr(work, "_learn", learn)
+    work.run()
+    assert work.step == 4
+    assert caplog.text.count("ball: out of memory with") == 3  # one of two in step 1, both in step 2
+
+
+def test_other_samples_than_when_the_run_began_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    work = trainer(tmp_path, replace(PLAN, steps=2, norm_samples=1))
+    work.run()
+    again = trainer(tmp_path, replace(PLAN, steps=2, norm_samples=1))
+    again.run()
+    assert "no longer drawn" not in caplog.text
+    object.__setattr__(again.loader, "sampler", BrightBall(10))
+    again.run()
+    assert "no longer drawn" in caplog.text
+
+
+def test_sixteen_bits_learn_on_weights_in_thirty_two(tmp_path: Path) -> None:
+    sample = BrightBall().draw(np.random.default_rng(5))
+    batch = Batch.of([sample, sample])
+    work = trainer(tmp_path, replace(PLAN, steps=40, norm_samples=2), RunOptions(precision="bf16"))
+    work.network.train()
+    half, full = (forward(work.network, batch.cells, batch.features, precision) for precision in ("bf16", "fp32"))
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, full)
+    torch.testing.assert_close(half, full, rtol=0.1, atol=0.1)
+    network = work.run()
+    assert {value.dtype for value in state(network)} == {torch.float32}
+    score = validator([sample], ("ball",))
+    assert score is not None
+    assert score(network)["ball mean"] > 0.8
 
 
 def test_norms_stand_still_once_frozen(tmp_path: Path) -> None:

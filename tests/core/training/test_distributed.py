@@ -1,0 +1,121 @@
+"""Two processes do what one does with the whole batch: loss, norms, gradients, steps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ball import BrightBall
+from torch import Tensor
+
+from kidneyseg.errors import SettingsError
+from kidneyseg.sparse import SparseUNet
+from kidneyseg.training.batches import Loader, Sample
+from kidneyseg.training.distributed import Ranks, joined, synchronise_norms
+from kidneyseg.training.losses import segmentation_loss
+from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
+
+PLAN = TrainingPlan(steps=6, batch=3, rate=1e-3, norm_samples=2, check_every=3, class_weights=(1.0, 2.0, 3.0))
+
+
+@dataclass(frozen=True)
+class Rare:
+    """Balls; every other one has a few points of a third class."""
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        sample = BrightBall().draw(rng)
+        if rng.random() < 0.5:
+            sample.labels[:7] = 2
+        return sample
+
+
+def gradients(ranks: Ranks, *, frozen: bool) -> dict[str, Tensor]:
+    """One step's gradients, loss and norm statistics with a batch of 3 shared by the ranks."""
+    torch.manual_seed(0)
+    network = SparseUNet(1, 3, [4, 8, 8], residual=True)
+    if ranks.count > 1:
+        synchronise_norms(network)
+    network.train(not frozen)
+    batch = next(Loader(Rare(), 3, ranks.places(3)).batches(0, [0]))
+    loss = segmentation_loss(network(batch.cells, batch.features), batch.labels, (1.0, 2.0, 3.0), 1.0, ranks.total)
+    torch.autograd.backward(loss)
+    ranks.sum_gradients(network.parameters())
+    found = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+    return {**found, **dict(network.named_buffers()), "loss": loss.detach()}
+
+
+def trained(folder: Path, ranks: Ranks) -> dict[str, Tensor]:
+    """The weights after six steps, norms frozen after three."""
+    torch.manual_seed(ranks.rank)  # the first rank's weights go to all
+    score = {"rare mean": 0.5}
+    network = SparseUNet(1, 3, [4, 8, 8], residual=True)
+    work = Trainer(network, Rare(), PLAN, folder, lambda _: score, options=RunOptions(ranks=ranks))
+    work.run()
+    return work.network.state_dict()
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    with joined(torch.device("cpu")) as ranks:
+        for frozen in (False, True):
+            torch.save(gradients(ranks, frozen=frozen), folder / f"gradients-{frozen}-{ranks.rank}.pt")
+        torch.save(trained(folder / "run", ranks), folder / f"weights-{ranks.rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes, started as a user would, leave behind."""
+    folder = tmp_path_factory.mktemp("two")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
+    done = subprocess.run([*command, str(folder)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: float) -> None:
+    """Equal but for rounding, measured against each tensor's largest value."""
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        scale = max(float(value.abs().max()), 1e-6)
+        assert float((value - other[name]).abs().max()) < tolerance * scale, name
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_two_processes_find_the_gradients_of_one(two: Path, frozen: bool) -> None:
+    batch = next(Loader(Rare(), 3, range(3)).batches(0, [0]))
+    rare = [int((sample.labels == 2).sum()) for sample in batch.samples]
+    assert sorted(rare) == [0, 0, 7]  # one rank alone sees the third class
+    alone = gradients(Ranks(), frozen=frozen)
+    both = [torch.load(two / f"gradients-{frozen}-{rank}.pt", weights_only=True) for rank in range(2)]
+    assert len(alone) > 50
+    for each in both:
+        assert_same(alone, each, 2e-5)
+
+
+def test_two_processes_learn_what_one_does(two: Path, tmp_path: Path) -> None:
+    alone = trained(tmp_path, Ranks())
+    both = [torch.load(two / f"weights-{rank}.pt", weights_only=True) for rank in range(2)]
+    assert_same(both[0], both[1], 1e-9)
+    # Adam divides by gradients' size: where that is rounding alone, two sums differ by a step of the learning rate.
+    for name, value in alone.items():
+        torch.testing.assert_close(both[0][name], value, rtol=2e-2, atol=2e-3, msg=name)
+    rows = [(folder / "log.csv").read_text().splitlines() for folder in (tmp_path, two / "run")]
+    assert len(rows[0]) == len(rows[1]) == 3
+    assert float(rows[0][1].split(",")[2]) == pytest.approx(float(rows[1][1].split(",")[2]), rel=1e-3)
+
+
+def test_a_batch_too_small_to_share_says_the_mend() -> None:
+    assert list(Ranks(1, 3).places(7)) == [1, 4]
+    with pytest.raises(SettingsError, match="2 processes cannot share a batch of 1; start fewer, or give --batch 2"):
+        Ranks(0, 2).places(1)
+
+
+if __name__ == "__main__":
+    main()
