@@ -1,0 +1,188 @@
+"""`kidneyseg crossvalidate`: every case scored by networks that never saw it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kidneyseg.cli.training import Bench, add_training, bench, device_of, train_stage
+from kidneyseg.errors import SettingsError
+from kidneyseg.settings import preset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kidneyseg.evaluation import Outcome, Variants
+    from kidneyseg.training.dataset import CaseFiles
+
+_DESCRIPTION = """\
+Split the cases of DATA into fixed folds (dealt out in the order of their names); for each fold train both stages on the
+other folds, segment its own cases end to end with those networks, as they are and with tumours inserted (of shapes that
+training never saw), and score the masks. The report over all cases lies in OUTPUT/report, each fold's networks in
+OUTPUT/fold-1, fold-2, ... No choice is made by the scores: the last step's networks are scored.
+
+A command that was stopped goes on when it is given again: finished folds, stages and cases are not repeated. Given
+twice at once, each takes the next fold that nobody works on (--threads 1 each, on two cores).
+
+--final then trains networks on all cases by the same recipe into OUTPUT/final: the figures are the folds', not theirs.
+DATA is laid out as for `kidneyseg train`."""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "crossvalidate",
+        help="train and score by cross-validation",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_training(parser)
+    parser.add_argument("--folds", type=int, default=3, metavar="N", help="(%(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--fold", type=int, metavar="K", help="only this one, counted from 1")
+    which.add_argument("--final", action="store_true", help="train on all cases instead, into OUTPUT/final")
+    parser.add_argument("--insertions", type=int, default=1, metavar="N", help="versions with tumours (%(default)s)")
+    parser.add_argument(
+        "--lesions-unlabelled",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="cases with real lesions that are labelled kidney: as they are, they are summarised apart",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and score the folds, or train on all cases; report once all is there."""
+    from kidneyseg.training.dataset import find_cases
+    from kidneyseg.training.distributed import joined
+    from kidneyseg.training.folds import folds
+
+    cases = find_cases(arguments.data)
+    parts = folds(cases, arguments.folds)
+    unknown = sorted(set(arguments.lesions_unlabelled) - {case.name for case in cases})
+    if unknown:
+        raise SettingsError(f"--lesions-unlabelled names {unknown[0]}, which is not among the cases")
+    if arguments.fold is not None and not 1 <= arguments.fold <= len(parts):
+        raise SettingsError(f"--fold must be 1 to {len(parts)}, not {arguments.fold}")
+    device = device_of(arguments)
+    with joined(device) as ranks:
+        work = bench(arguments, ranks, device)
+        if arguments.final:
+            for stage in (1, 2):
+                path = train_stage(stage, arguments.output / "final", cases, (), work, keep="last")
+                if ranks.first:
+                    print(path, flush=True)
+            return 0
+        for number in [arguments.fold] if arguments.fold else range(1, len(parts) + 1):
+            _fold(number, parts, work, wait=arguments.fold is not None)
+        return _report(parts, work) if ranks.first else 0
+
+
+def _fold(number: int, parts: Sequence[Sequence[CaseFiles]], work: Bench, *, wait: bool) -> None:
+    """Train a fold's networks and score its cases; one at which another process works is left to that."""
+    from kidneyseg.training.checkpoints import BusyError, claimed
+
+    folder = work.arguments.output / f"fold-{number}"
+    training = [case for i, part in enumerate(parts, start=1) for case in part if i != number]
+    work.say(f"fold {number} of {len(parts)}")
+    try:
+        with claimed(folder, work.ranks.first):
+            training = sorted(training, key=lambda case: case.name)
+            for stage in (1, 2):
+                train_stage(stage, folder, training, (), work, keep="last")
+            if work.ranks.first:
+                _score(parts[number - 1], folder, work)
+    except BusyError as error:
+        if wait:
+            raise
+        work.say(f"{error} (fold {number} is left to it)")
+
+
+def _score(held_out: Sequence[CaseFiles], folder: Path, work: Bench) -> None:
+    """Segment and score a fold's cases, each once: what was scored is kept by case."""
+    from kidneyseg.evaluation import CaseScore, Segmenting, segment_and_score
+    from kidneyseg.training.checkpoints import claim, write_whole
+
+    variants = _variants(work)
+    scores = folder / "scores"
+    claim(scores, _scoring(work), mend=f"remove {scores} to score anew")
+    how = Segmenting(preset(work.arguments.preset), folder, work.arguments.device)
+    for case in held_out:
+        path = scores / f"{case.name}.json"
+        if path.is_file():
+            continue
+        outcomes = list(segment_and_score([case], how, variants, keep=folder / "masks"))
+        for outcome in outcomes:
+            work.say(_line(outcome))
+        if all(isinstance(outcome, CaseScore) for outcome in outcomes):
+            scored = [one.to_dict() for one in outcomes if isinstance(one, CaseScore)]
+            write_whole(path, json.dumps(scored, indent=1).encode())
+
+
+def _variants(work: Bench) -> Variants:
+    from kidneyseg.evaluation import Variants
+
+    arguments = work.arguments
+    return Variants(
+        shapes=work.held_out_lesions,
+        insertions=arguments.insertions,
+        as_is=True,
+        seed=arguments.seed,
+        lesions_unlabelled=frozenset(arguments.lesions_unlabelled),
+    )
+
+
+def _scoring(work: Bench) -> dict[str, object]:
+    """What the scores depend on besides the networks."""
+    from kidneyseg.training.lesion_cache import library_key
+
+    arguments, shapes = work.arguments, work.held_out_lesions
+    return {
+        "settings": preset(arguments.preset).to_dict(),
+        "shapes": library_key(shapes)[:16] if shapes is not None else None,
+        "insertions": arguments.insertions,
+        "seed": arguments.seed,
+        "lesions unlabelled": sorted(arguments.lesions_unlabelled),
+    }
+
+
+def _report(parts: Sequence[Sequence[CaseFiles]], work: Bench) -> int:
+    """Write the report over all cases and print it; 1 when cases are missing yet."""
+    from kidneyseg.evaluation import CaseScore, as_markdown, write_report
+
+    arguments = work.arguments
+    outcomes: list[Outcome] = []
+    missing = []
+    networks = {}
+    for number, part in enumerate(parts, start=1):
+        folder = arguments.output / f"fold-{number}"
+        networks[f"fold {number}"] = [case.name for case in part]
+        for case in part:
+            path = folder / "scores" / f"{case.name}.json"
+            if path.is_file():
+                outcomes += [CaseScore.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8"))]
+            else:
+                missing.append(case.name)
+    if missing:
+        print(f"no scores yet for {', '.join(missing)}: run the same command again", file=sys.stderr)
+        return 1
+    outcomes.sort(key=lambda outcome: outcome.name)
+    about = {"preset": arguments.preset, "seed": arguments.seed, "scored by networks trained on the others": networks}
+    for path in write_report(arguments.output / "report", outcomes, title="Cross-validation", about=about):
+        print(path, file=sys.stderr)
+    print(as_markdown(outcomes), end="")
+    return 0
+
+
+def _line(outcome: Outcome) -> str:
+    from kidneyseg.evaluation import Failure
+
+    if isinstance(outcome, Failure):
+        return f"{outcome.name}: {outcome.error}"
+    figures = outcome.figures()
+    shown = [f"{name} {figures[name]:.3f}" for name in ("kidney Dice", "tumour Dice") if figures[name] is not None]
+    return f"{outcome.name}: {', '.join(shown)}"
