@@ -18,6 +18,7 @@ from kidneyseg.settings import PRESET_NAMES, preset
 if TYPE_CHECKING:
     import torch
 
+    from kidneyseg.models import Model
     from kidneyseg.training.dataset import CaseFiles
     from kidneyseg.training.distributed import Ranks
     from kidneyseg.training.lesions import LesionLibrary
@@ -153,7 +154,11 @@ def train_stage(
     path, run = folder / f"{name}.safetensors", folder / name
     steps = arguments.steps or STEPS[arguments.preset][stage]
     start = load_model(name, start_from) if start_from else None
-    recipe = _recipe(stage, steps, keep, training, validation, bench) | {"start": start.id if start else None}
+    finder = _finder(stage, folder, bench)
+    recipe = _recipe(stage, steps, keep, training, validation, bench) | {
+        "start": start.id if start else None,
+        "stage 1's network": finder.id if finder else None,
+    }
     with claimed(run, ranks.first):
         if ranks.first:
             claim(run, recipe)
@@ -172,6 +177,7 @@ def train_stage(
             batch=arguments.batch,
             seed=arguments.seed,
             start=start.network if start else None,
+            finder=finder.network if finder else None,
             published_weights=arguments.class_weights == "published",
             options=bench.options(keep),
         )
@@ -182,7 +188,21 @@ def train_stage(
             known: dict[str, object] = {"phantoms": arguments.phantoms, "scored on": [c.name for c in validation]}
             work.save(path, known)
             finished.touch()
+        ranks.from_first(None)  # the next stage reads the network on every rank
     return path
+
+
+def _finder(stage: int, folder: Path, bench: Bench) -> Model | None:
+    """Stage 1's network, from whose finds stage 2 of preset `default` learns; None where none was trained there."""
+    from kidneyseg.models import load_model, model_name
+
+    name = model_name(bench.arguments.preset, 1)
+    if stage == 1 or bench.arguments.preset == "paper":
+        return None
+    if not (folder / f"{name}.safetensors").is_file():
+        bench.say(f"{folder} holds no {name}: stage 2 learns from made-up finds; train stage 1 first for real ones")
+        return None
+    return load_model(name, folder)
 
 
 def _run(work: Trainer, bench: Bench) -> None:
