@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from kidneyseg.sparse import memory
 from kidneyseg.sparse._library import Output, available, instruction_set, library, limit_instruction_set, reason
 
 __all__ = [
@@ -124,7 +125,7 @@ def conv(x: Tensor, plan: Plan, weight: Tensor) -> Tensor:
     Returns:
         float32 (N, Cout).
     """
-    out = x.new_empty(plan.rows, weight.shape[2])
+    out = memory.empty(plan.rows, weight.shape[2])
     conv_into(x, plan, weight, [Target(out)])
     return out
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from kidneyseg.sparse import memory
 from kidneyseg.sparse._library import Norm, library
 
 
@@ -52,7 +53,7 @@ class _NormReLU(Function):
         inverse = torch.rsqrt(variance + eps).float()
         scale = weight * inverse
         shift = bias - mean * scale
-        y = torch.empty_like(x)
+        y = memory.empty(*x.shape)
         _run("forward", x, *x.shape, _norm(leak, scale, shift), y)
         ctx.save_for_backward(x, mean, inverse, scale, shift)
         ctx.leak, ctx.own = leak, own
@@ -69,7 +70,7 @@ class _NormReLU(Function):
         if ctx.own:
             by_x = (-scale * inverse.square() * moment / len(x)).float()
             by_one = (-scale * total / len(x) - by_x * mean).float()
-        to_x = torch.empty_like(x)
+        to_x = memory.empty(*x.shape)
         _run("backward", x, grad, *x.shape, _norm(ctx.leak, scale, shift, mean, by_x, by_one), to_x)
         return to_x, (moment * inverse).float(), total.float(), None, None, None, None, None
 

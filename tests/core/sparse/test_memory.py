@@ -1,0 +1,42 @@
+import gc
+
+import torch
+
+from kidneyseg.sparse import memory
+
+
+def test_a_large_block_serves_again_once_its_tensors_are_gone():
+    first = memory.empty(300_000, 16)
+    address, view = first.data_ptr(), first[5:]
+    assert first.shape == (300_000, 16)
+    assert first.is_contiguous()
+    del first
+    gc.collect()
+    assert memory.empty(300_000, 16).data_ptr() != address  # the view still reads it
+    del view
+    gc.collect()
+    assert memory.empty(299_999, 16).data_ptr() == address
+
+
+def test_a_block_is_kept_for_the_gradient():
+    x = memory.empty(300_000, 16).fill_(2.0).requires_grad_()
+    loss = x.square().sum()
+    others = [memory.empty(300_000, 16).fill_(7.0) for _ in range(3)]
+    loss.backward()
+    assert x.grad is not None
+    assert bool((x.grad == 4.0).all())
+    assert len({other.data_ptr() for other in others}) == 3
+
+
+def test_idle_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(memory, "_MOST_IDLE", 1 << 23)
+    monkeypatch.setattr(memory, "_idle", type(memory._idle)(list))
+    blocks = [memory.empty(300_000, 16) for _ in range(4)]
+    del blocks
+    gc.collect()
+    assert sum(size * len(idle) for size, idle in memory._idle.items()) <= 1 << 23
+
+
+def test_small_ones_are_torch_s_own():
+    assert torch.is_tensor(memory.empty(3, 4))
+    assert memory.empty(0, 4).shape == (0, 4)
