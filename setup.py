@@ -46,7 +46,10 @@ setup(
         Extension(
             "kidneyseg.sparse._kernels",
             sources=[f"{FOLDER}/{name}.cpp" for name in ("_kernels", "_plans", "_maps", "_norms", "_instruction_sets")],
-            depends=[*(f"{FOLDER}/{name}.h" for name in ("_kernels", "_kernels_simd", "_norms_simd", "_plans", "_workers")), "setup.py"],
+            depends=[
+                *(f"{FOLDER}/{name}.h" for name in ("_kernels", "_kernels_simd", "_norms_simd", "_plans", "_workers")),
+                "setup.py",
+            ],
             language="c++",
             extra_compile_args=["/std:c++17", "/O2"] if sys.platform == "win32" else UNIX_FLAGS,
             extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
