@@ -170,11 +170,13 @@ def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Te
     binary search serves a whole z-run of `size` offsets, because the rows that follow the first hit are the next in z.
     """
     half, volume, count = size // 2, size**3, len(keys)
-    table = torch.full((count, volume), -1, dtype=torch.int32, device=keys.device)
+    # The row beyond the last takes every site without a neighbour: selecting those with one by a mask would make the
+    # host wait for a GPU to count them.
+    table = torch.full((count + 1, volume), -1, dtype=torch.int32, device=keys.device)
     if count == 0:
-        return table
+        return table[:0]
     rows = torch.arange(count, dtype=torch.int32, device=keys.device)
-    table[:, volume // 2] = rows
+    table[:count, volume // 2] = rows
     for run in range(size * size // 2 + 1):
         dx, dy = run // size - half, run % size - half
         first = keys + ((dx * y_size + dy) * z_size - half)
@@ -185,11 +187,10 @@ def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Te
                 break
             inside = position.clamp(max=count - 1)
             hit = keys[inside] == first + dz
-            neighbour, site = inside[hit], rows[hit]
-            table[site.long(), k] = neighbour.int()
-            table[neighbour, volume - 1 - k] = site
+            table[:count, k] = torch.where(hit, inside, -1)
+            table[torch.where(hit, inside, count), volume - 1 - k] = rows
             position = position + hit
-    return table
+    return table[:count]
 
 
 def coarsen(keys: Tensor, fine: Packing, coarse: Packing) -> tuple[Tensor, Tensor, Tensor, Tensor]:
