@@ -6,6 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
+
+from kidneyseg.sparse import native
 
 # A shell starts its background jobs with Ctrl-C ignored, and the programs under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,3 +31,17 @@ def golden_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("no reference outputs: ../shared/golden is missing")
     return folder
+
+
+@pytest.fixture(params=["native", "torch", "cuda"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """Runs a test on each set of kernels that is here: the device where its tensors belong."""
+    if request.param == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA GPU here")
+        return torch.device("cuda")
+    if request.param == "torch":
+        monkeypatch.setattr(native, "serves", lambda _: False)
+    elif not native.available():
+        pytest.skip(native.reason())
+    return torch.device("cpu")

@@ -12,21 +12,11 @@ from kidneyseg.sparse.layers import InputLayer, SparseTensor, StridedConv, Subma
 SIZE = 12
 
 
-@pytest.fixture(params=["native", "torch"])
-def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "torch":
-        monkeypatch.setattr(native, "serves", lambda _: False)
-    elif not native.available():
-        pytest.skip(native.reason())
-    return str(request.param)
-
-
-def random_sites(batch: int = 2, fill: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
-    """Active sites of a random scene: coords (N, 4) and the dense occupancy (batch, 1, S, S, S)."""
+def random_sites(device: torch.device, batch: int = 2, fill: float = 0.3) -> torch.Tensor:
+    """Active sites of a random scene: coords (N, 4)."""
     generator = torch.Generator().manual_seed(0)
-    occupied = torch.rand(batch, SIZE, SIZE, SIZE, generator=generator) < fill
-    coords = occupied.nonzero()
-    return torch.cat([coords[:, 1:], coords[:, :1]], dim=1), occupied[:, None].float()
+    coords = (torch.rand(batch, SIZE, SIZE, SIZE, generator=generator) < fill).nonzero().to(device)
+    return torch.cat([coords[:, 1:], coords[:, :1]], dim=1)
 
 
 def scatter(coords: torch.Tensor, features: torch.Tensor, size: int = SIZE) -> torch.Tensor:
@@ -47,10 +37,10 @@ def conv3d_weight(weight: torch.Tensor, size: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_submanifold_is_masked_conv3d(kernels: str, size: int) -> None:
-    coords, _ = random_sites()
-    features = torch.randn(len(coords), 5, requires_grad=True)
-    layer = SubmanifoldConv(5, 7, size)
+def test_submanifold_is_masked_conv3d(kernels: torch.device, size: int) -> None:
+    coords = random_sites(kernels)
+    features = torch.randn(len(coords), 5, device=kernels, requires_grad=True)
+    layer = SubmanifoldConv(5, 7, size).to(kernels)
     x, _ = InputLayer()(coords, features)
     expected = gather(
         dense.conv3d(scatter(coords, features), conv3d_weight(layer.weight, size), padding=size // 2), coords
@@ -58,10 +48,10 @@ def test_submanifold_is_masked_conv3d(kernels: str, size: int) -> None:
     check_equal(layer(x).features, expected, [features, layer.weight])
 
 
-def test_strided_is_conv3d_at_stride_2(kernels: str) -> None:
-    coords, _ = random_sites(fill=0.05)
-    features = torch.randn(len(coords), 5, requires_grad=True)
-    layer = StridedConv(5, 7)
+def test_strided_is_conv3d_at_stride_2(kernels: torch.device) -> None:
+    coords = random_sites(kernels, fill=0.05)
+    features = torch.randn(len(coords), 5, device=kernels, requires_grad=True)
+    layer = StridedConv(5, 7).to(kernels)
     x, _ = InputLayer()(coords, features)
     y = layer(x)
     assert torch.equal(y.level.coords, unique_rows(torch.cat([coords[:, :3] // 2, coords[:, 3:]], dim=1)))
@@ -69,12 +59,12 @@ def test_strided_is_conv3d_at_stride_2(kernels: str) -> None:
     check_equal(y.features, gather(grid, y.level.coords), [features, layer.weight])
 
 
-def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: str) -> None:
-    coords, _ = random_sites(fill=0.05)
-    x, _ = InputLayer()(coords, torch.zeros(len(coords), 1))
+def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: torch.device) -> None:
+    coords = random_sites(kernels, fill=0.05)
+    x, _ = InputLayer()(coords, torch.zeros(len(coords), 1, device=kernels))
     coarse = x.level.down().coarse
-    features = torch.randn(len(coarse), 5, requires_grad=True)
-    layer = TransposedConv(5, 7)
+    features = torch.randn(len(coarse), 5, device=kernels, requires_grad=True)
+    layer = TransposedConv(5, 7).to(kernels)
     weight = layer.weight[:, 0].permute(1, 2, 0).unflatten(2, (2, 2, 2))
     grid = dense.conv_transpose3d(scatter(coarse.coords, features, SIZE // 2), weight, stride=2)
     y = layer(SparseTensor(features, coarse), x.level)
@@ -97,29 +87,28 @@ def check_equal(ours: torch.Tensor, expected: torch.Tensor, leaves: list[torch.T
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_network_does_not_depend_on_the_order_of_points(kernels: str, residual: bool) -> None:
+def test_network_does_not_depend_on_the_order_of_points(kernels: torch.device, residual: bool) -> None:
     torch.manual_seed(0)
-    network = SparseUNet(2, 3, [4, 8, 12], residual=residual).eval()
-    coords, _ = random_sites()
-    features = torch.randn(len(coords), 2)
+    network = SparseUNet(2, 3, [4, 8, 12], residual=residual).eval().to(kernels)
+    coords = random_sites(kernels)
+    features = torch.randn(len(coords), 2, device=kernels)
     order = torch.randperm(len(coords))
     torch.testing.assert_close(network(coords[order], features[order]), network(coords, features)[order])
 
 
-def test_native_and_torch_networks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not native.available():
-        pytest.skip(native.reason())
+def test_networks_agree_with_the_torch_kernels_on_the_cpu(
+    kernels: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     network = SparseUNet(1, 2, [16, 32, 48], residual=True)
-    coords, _ = random_sites()
+    coords = random_sites(torch.device("cpu"))
     features = torch.randn(len(coords), 1)
     outcomes = []
-    for served in (True, False):
-        if not served:
-            monkeypatch.setattr(native, "serves", lambda _: False)
-        network.zero_grad()
-        logits = network(coords, features)
+    for device in (kernels, torch.device("cpu")):
+        network.to(device).zero_grad()
+        logits = network(coords.to(device), features.to(device))
         logits.square().sum().backward()
-        outcomes.append([logits.detach(), *(p.grad.clone() for p in network.parameters())])
+        outcomes.append([logits.detach().cpu(), *(p.grad.cpu() for p in network.parameters() if p.grad is not None)])
+        monkeypatch.setattr(native, "serves", lambda _: False)
     for ours, theirs in zip(*outcomes, strict=True):
         assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()

@@ -26,6 +26,7 @@ from kidneyseg.sparse.layers import (
 from kidneyseg.sparse.rulebook import Level, Packing
 
 TOLERANCE = 1e-4
+CPU = torch.device("cpu")
 NETWORKS = ("unet_plain_m8_dense", "unet_residual_m8", "unet_plain_m16")
 
 # Backward through a ReLU is decided by the sign of what goes in. Where that lies within rounding of zero (inputs have
@@ -41,11 +42,11 @@ Gates = dict[str, list[tuple[int, int]]]
 def relative(ours: torch.Tensor, golden: NDArray[Any]) -> float:
     """max|difference| / max|reference|."""
     reference = np.asarray(golden, np.float64)
-    return float(np.abs(ours.detach().double().numpy() - reference).max() / max(np.abs(reference).max(), 1e-30))
+    return float(np.abs(ours.detach().double().cpu().numpy() - reference).max() / max(np.abs(reference).max(), 1e-30))
 
 
-def load(golden_dir: Path, name: str) -> tuple[Any, Any]:
-    return np.load(golden_dir / f"{name}.npz"), load_sparseconvnet_file(golden_dir / f"{name}.pth")
+def load(golden_dir: Path, name: str, device: torch.device = CPU) -> tuple[Any, Any]:
+    return np.load(golden_dir / f"{name}.npz"), load_sparseconvnet_file(golden_dir / f"{name}.pth").to(device)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -64,19 +65,22 @@ def test_config_is_read_off_the_checkpoint(golden_dir: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_eval_logits(golden_dir: Path, name: str) -> None:
-    arrays, network = load(golden_dir, name)
-    coords, features = torch.from_numpy(arrays["coords"]), torch.from_numpy(arrays["features"])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_eval_logits(golden_dir: Path, kernels: torch.device, name: str, gradients: bool) -> None:
+    """Without gradients the native kernels run the fused pass."""
+    arrays, network = load(golden_dir, name, kernels)
+    coords, features = (torch.from_numpy(arrays[key]).to(kernels) for key in ("coords", "features"))
     size = ast.literal_eval(str(arrays["config"]))["spatial_size"]
-    assert relative(network(coords, features, size), arrays["eval_logits"]) < TOLERANCE
+    with torch.set_grad_enabled(gradients):
+        assert relative(network(coords, features, size), arrays["eval_logits"]) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_training_step(golden_dir: Path, name: str) -> None:
+def test_training_step(golden_dir: Path, kernels: torch.device, name: str) -> None:
     arrays, _ = load(golden_dir, name)
     flipped: Gates = {}
     while True:
-        network, features, logits, loss, before = training_step(golden_dir, name, flipped)
+        network, features, logits, loss, before = training_step(golden_dir, kernels, name, flipped)
         wrong = first_wrong_gate(network, before, arrays, flipped)
         if wrong is None:
             break
@@ -99,9 +103,9 @@ def test_training_step(golden_dir: Path, name: str) -> None:
     assert compared == sum(key.startswith(("grad/", "after/")) for key in arrays)
 
 
-def training_step(golden_dir: Path, name: str, flipped: Gates) -> tuple[Any, ...]:
+def training_step(golden_dir: Path, device: torch.device, name: str, flipped: Gates) -> tuple[Any, ...]:
     """One forward and backward pass with some ReLU units decided the other way: also what went into every ReLU."""
-    arrays, network = load(golden_dir, name)
+    arrays, network = load(golden_dir, name, device)
     before: dict[str, torch.Tensor] = {}
 
     def hook(norm: BatchNormReLU, inputs: Any, output: SparseTensor, name: str) -> SparseTensor:
@@ -115,9 +119,9 @@ def training_step(golden_dir: Path, name: str, flipped: Gates) -> tuple[Any, ...
     for path, module in network.train().named_modules():
         if isinstance(module, BatchNormReLU):
             module.register_forward_hook(partial(hook, name=path))
-    features = torch.from_numpy(arrays["features"]).requires_grad_()
-    logits = network(torch.from_numpy(arrays["coords"]), features)
-    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(arrays["labels"]))
+    coords, features, labels = (torch.from_numpy(arrays[key]).to(device) for key in ("coords", "features", "labels"))
+    logits = network(coords, features.requires_grad_())
+    loss = torch.nn.functional.cross_entropy(logits, labels)
     loss.backward()
     return network, features, logits, loss, before
 
@@ -129,7 +133,7 @@ def first_wrong_gate(
     parameters, theirs = dict(network.named_parameters()), dict(_name_pairs(network))
     for norm in reversed(before):
         golden = arrays[f"grad/{theirs[f'{norm}.bias']}"]
-        off = np.abs(parameters[f"{norm}.bias"].grad.numpy() - golden) / np.abs(golden).max()
+        off = np.abs(parameters[f"{norm}.bias"].grad.cpu().numpy() - golden) / np.abs(golden).max()
         if off.max() > TOLERANCE / 3:
             channel = int(off.argmax())
             distance = before[norm][:, channel].detach().abs()
@@ -148,62 +152,71 @@ def test_checkpoint_goes_back_unchanged(golden_dir: Path, name: str) -> None:
     assert all(torch.equal(back[key], state[key]) for key in state)
 
 
-def sites(arrays: Any, key: str) -> tuple[Level, torch.Tensor]:
-    """The level that has the golden's sites, and the order of its rows in the golden."""
-    coords = torch.from_numpy(arrays[key])
-    packing = Packing.around((64, 64, 64))
-    keys, order = packing.pack(coords).sort()
-    return Level(keys, packing), order
+class Layers:
+    """The golden layers' tensors, on the device under test."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self._arrays, self._device = np.load(folder / "layers.npz"), device
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        return torch.from_numpy(self._arrays[key]).to(self._device)
+
+    def sites(self, key: str) -> tuple[Level, torch.Tensor]:
+        """The level that has the golden's sites, and the order of its rows in the golden."""
+        packing = Packing.around((64, 64, 64))
+        keys, order = packing.pack(self[key]).sort()
+        return Level(keys, packing), order
+
+
+@pytest.fixture
+def golden(golden_dir: Path, kernels: torch.device) -> Layers:
+    return Layers(golden_dir, kernels)
+
+
+def off(ours: torch.Tensor, reference: torch.Tensor) -> float:
+    return relative(ours, reference.cpu().numpy())
 
 
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
-def test_input_and_output_layer(golden_dir: Path, mode: int) -> None:
-    arrays = np.load(golden_dir / "layers.npz")
-    x, rows = InputLayer(mode)(torch.from_numpy(arrays["coords"]), torch.from_numpy(arrays["features"]))
-    level, order = sites(arrays, f"input{mode}/sites")
+def test_input_and_output_layer(golden: Layers, mode: int) -> None:
+    x, rows = InputLayer(mode)(golden["coords"], golden["features"])
+    level, order = golden.sites(f"input{mode}/sites")
     assert torch.equal(x.level.coords, level.coords)
-    assert relative(x.features, arrays[f"input{mode}/features"][order]) < TOLERANCE
-    assert relative(OutputLayer()(x, rows), arrays[f"input{mode}/output"]) < TOLERANCE
+    assert off(x.features, golden[f"input{mode}/features"][order]) < TOLERANCE
+    assert off(OutputLayer()(x, rows), golden[f"input{mode}/output"]) < TOLERANCE
 
 
 @pytest.mark.parametrize(("name", "size"), [("submanifold3", 3), ("submanifold5", 5)])
-def test_submanifold_layer(golden_dir: Path, name: str, size: int) -> None:
-    arrays = np.load(golden_dir / "layers.npz")
-    level, order = sites(arrays, f"{name}/in_sites")
-    _, order_out = sites(arrays, f"{name}/out_sites")
+def test_submanifold_layer(golden: Layers, name: str, size: int) -> None:
+    level, order = golden.sites(f"{name}/in_sites")
+    _, order_out = golden.sites(f"{name}/out_sites")
     layer = SubmanifoldConv(5, 6, size, bias=True)
-    layer.load_state_dict({key: torch.from_numpy(arrays[f"{name}/{key}"]) for key in ("weight", "bias")})
-    y = layer(SparseTensor(torch.from_numpy(arrays[f"{name}/in"])[order], level))
-    assert relative(y.features, arrays[f"{name}/out"][order_out]) < TOLERANCE
+    layer.load_state_dict({key: golden[f"{name}/{key}"] for key in ("weight", "bias")}, assign=True)
+    y = layer(SparseTensor(golden[f"{name}/in"][order], level))
+    assert off(y.features, golden[f"{name}/out"][order_out]) < TOLERANCE
 
 
-def test_strided_and_transposed_layer(golden_dir: Path) -> None:
-    arrays = np.load(golden_dir / "layers.npz")
-    level, order = sites(arrays, "conv2s2/in_sites")
+def test_strided_and_transposed_layer(golden: Layers) -> None:
+    level, order = golden.sites("conv2s2/in_sites")
     down = StridedConv(5, 7)
-    down.weight.data = torch.from_numpy(arrays["conv2s2/weight"])
-    y = down(SparseTensor(torch.from_numpy(arrays["conv2s2/in"])[order], level))
-    coarse, coarse_order = sites(arrays, "conv2s2/out_sites")
+    down.load_state_dict({"weight": golden["conv2s2/weight"]}, assign=True)
+    y = down(SparseTensor(golden["conv2s2/in"][order], level))
+    coarse, coarse_order = golden.sites("conv2s2/out_sites")
     assert torch.equal(y.level.coords, coarse.coords)
-    assert relative(y.features, arrays["conv2s2/out"][coarse_order]) < TOLERANCE
+    assert off(y.features, golden["conv2s2/out"][coarse_order]) < TOLERANCE
     up = TransposedConv(7, 4)
-    up.weight.data = torch.from_numpy(arrays["deconv2s2/weight"])
-    _, coarse_order = sites(arrays, "deconv2s2/in_sites")
-    z = up(SparseTensor(torch.from_numpy(arrays["deconv2s2/in"])[coarse_order], y.level), level)
-    _, fine_order = sites(arrays, "deconv2s2/out_sites")
-    assert relative(z.features, arrays["deconv2s2/out"][fine_order]) < TOLERANCE
+    up.load_state_dict({"weight": golden["deconv2s2/weight"]}, assign=True)
+    _, coarse_order = golden.sites("deconv2s2/in_sites")
+    z = up(SparseTensor(golden["deconv2s2/in"][coarse_order], y.level), level)
+    _, fine_order = golden.sites("deconv2s2/out_sites")
+    assert off(z.features, golden["deconv2s2/out"][fine_order]) < TOLERANCE
 
 
-def test_batch_norm_leaky_relu(golden_dir: Path) -> None:
-    arrays = np.load(golden_dir / "layers.npz")
-    level, order = sites(arrays, "bnleaky_eval/in_sites")
+def test_batch_norm_leaky_relu(golden: Layers) -> None:
+    level, order = golden.sites("bnleaky_eval/in_sites")
     norm = BatchNormReLU(5, leak=0.333).eval()
-    norm.load_state_dict(
-        {
-            key: torch.from_numpy(arrays[f"bnleaky_eval/{key}"])
-            for key in ("weight", "bias", "running_mean", "running_var")
-        }
-    )
-    y = norm(SparseTensor(torch.from_numpy(arrays["bnleaky_eval/in"])[order], level))
-    _, order_out = sites(arrays, "bnleaky_eval/out_sites")
-    assert relative(y.features, arrays["bnleaky_eval/out"][order_out]) < TOLERANCE
+    names = ("weight", "bias", "running_mean", "running_var")
+    norm.load_state_dict({key: golden[f"bnleaky_eval/{key}"] for key in names}, assign=True)
+    y = norm(SparseTensor(golden["bnleaky_eval/in"][order], level))
+    _, order_out = golden.sites("bnleaky_eval/out_sites")
+    assert off(y.features, golden["bnleaky_eval/out"][order_out]) < TOLERANCE

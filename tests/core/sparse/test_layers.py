@@ -9,7 +9,7 @@ import torch
 
 from kidneyseg.errors import ModelError
 from kidneyseg.sparse import SparseUNet, from_sparseconvnet, load_sparseconvnet_file, native, to_sparseconvnet
-from kidneyseg.sparse.layers import BatchNormReLU, InputLayer, SparseTensor
+from kidneyseg.sparse.layers import BatchNormReLU, InputLayer, OutputLayer, SparseTensor
 from kidneyseg.sparse.rulebook import Level, Packing, coarsen, neighbour_table
 
 
@@ -18,35 +18,37 @@ def network(**changes: object) -> SparseUNet:
     return SparseUNet(**{"in_channels": 3, "classes": 2, "planes": [4, 8, 12], **changes})  # type: ignore[arg-type]
 
 
-def test_no_points_give_no_logits() -> None:
-    logits = network()(torch.zeros(0, 4, dtype=torch.int64), torch.zeros(0, 3))
-    assert logits.shape == (0, 2)
+def test_no_points_give_no_logits(kernels: torch.device) -> None:
+    coords, features = torch.zeros(0, 4, dtype=torch.int64, device=kernels), torch.zeros(0, 3, device=kernels)
+    assert network().to(kernels)(coords, features).shape == (0, 2)
 
 
-def test_one_point() -> None:
-    logits = network().eval()(torch.tensor([[5, 6, 7, 0]]), torch.ones(1, 3))
+def test_one_point(kernels: torch.device) -> None:
+    coords, features = torch.tensor([[5, 6, 7, 0]], device=kernels), torch.ones(1, 3, device=kernels)
+    logits = network().eval().to(kernels)(coords, features)
     assert logits.shape == (1, 2)
     assert torch.isfinite(logits).all()
 
 
-def test_one_point_can_be_trained_on() -> None:
-    net = network().train()
-    net(torch.tensor([[5, 6, 7, 0]]), torch.ones(1, 3)).sum().backward()
+def test_one_point_can_be_trained_on(kernels: torch.device) -> None:
+    net = network().train().to(kernels)
+    coords, features = torch.tensor([[5, 6, 7, 0]], device=kernels), torch.ones(1, 3, device=kernels)
+    net(coords, features).sum().backward()
     assert torch.isfinite(net.stem.weight.grad).all()
 
 
-def test_three_columns_are_one_batch_item() -> None:
-    net, coords = network().eval(), torch.randint(0, 9, (50, 3))
-    with_batch = torch.cat([coords, torch.zeros(50, 1, dtype=torch.int64)], dim=1)
-    features = torch.randn(50, 3)
+def test_three_columns_are_one_batch_item(kernels: torch.device) -> None:
+    net, coords = network().eval().to(kernels), torch.randint(0, 9, (50, 3), device=kernels)
+    with_batch = torch.cat([coords, torch.zeros_like(coords[:, :1])], dim=1)
+    features = torch.randn(50, 3, device=kernels)
     assert torch.equal(net(coords, features), net(with_batch, features))
 
 
-def test_batch_items_do_not_mix() -> None:
-    net, coords = network().eval(), torch.randint(0, 9, (50, 3))
-    features = torch.randn(50, 3)
-    twice = torch.cat([torch.cat([coords, torch.full((50, 1), i)], dim=1) for i in (0, 1)])
-    logits = net(twice, torch.cat([features, torch.randn(50, 3)]))
+def test_batch_items_do_not_mix(kernels: torch.device) -> None:
+    net, coords = network().eval().to(kernels), torch.randint(0, 9, (50, 3), device=kernels)
+    features = torch.randn(50, 3, device=kernels)
+    twice = torch.cat([torch.cat([coords, torch.full_like(coords[:, :1], i)], dim=1) for i in (0, 1)])
+    logits = net(twice, torch.cat([features, torch.randn(50, 3, device=kernels)]))
     torch.testing.assert_close(logits[:50], net(coords, features))
 
 
@@ -72,26 +74,37 @@ def test_mode_0_refuses_duplicates() -> None:
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(1, [1.0, 0.0, 4.0]), (2, [0.0, 2.0, 4.0]), (3, [3.0, 3.0, 4.0])])
-def test_duplicates_by_mode(mode: int, expected: list[float]) -> None:
-    coords = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
-    x, rows = InputLayer(mode)(coords, torch.tensor([[1.0], [2.0], [4.0]]))
-    assert rows is not None
-    out = torch.where(rows < 0, 0.0, x.features[rows.clamp(min=0), 0])
-    assert out.tolist() == expected
+def test_duplicates_by_mode(kernels: torch.device, mode: int, expected: list[float]) -> None:
+    coords = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]], device=kernels)
+    x, rows = InputLayer(mode)(coords, torch.tensor([[1.0], [2.0], [4.0]], device=kernels))
+    assert OutputLayer()(x, rows)[:, 0].tolist() == expected
 
 
-def test_far_coordinates_cost_nothing() -> None:
-    coords = torch.tensor([[0, 0, 0, 0], [100_000, 100_000, 100_000, 3]])
-    assert network().eval()(coords, torch.randn(2, 3)).shape == (2, 2)
+@pytest.mark.parametrize("mode", [1, 2, 3, 4])
+def test_points_get_their_gradients_back(kernels: torch.device, mode: int) -> None:
+    coords = torch.randint(0, 3, (60, 3), device=kernels)
+    features = torch.randn(60, 2, dtype=torch.float64, device=kernels, requires_grad=True)
+
+    def back_and_forth(features: torch.Tensor) -> torch.Tensor:
+        x, rows = InputLayer(mode)(coords, features)
+        out: torch.Tensor = OutputLayer()(x, rows)
+        return out
+
+    assert torch.autograd.gradcheck(back_and_forth, (features,))
 
 
-def test_norm_of_a_single_row_keeps_the_variance() -> None:
-    norm = BatchNormReLU(2).train()
-    level = Level(torch.zeros(1, dtype=torch.int64), Packing.around((1, 1, 1)))
-    y = norm(SparseTensor(torch.tensor([[3.0, -3.0]]), level))
+def test_far_coordinates_cost_nothing(kernels: torch.device) -> None:
+    coords = torch.tensor([[0, 0, 0, 0], [100_000, 100_000, 100_000, 3]], device=kernels)
+    assert network().eval().to(kernels)(coords, torch.randn(2, 3, device=kernels)).shape == (2, 2)
+
+
+def test_norm_of_a_single_row_keeps_the_variance(kernels: torch.device) -> None:
+    norm = BatchNormReLU(2).train().to(kernels)
+    level = Level(torch.zeros(1, dtype=torch.int64, device=kernels), Packing.around((1, 1, 1)))
+    y = norm(SparseTensor(torch.tensor([[3.0, -3.0]], device=kernels), level))
     assert y.features.tolist() == [[0.0, 0.0]]
     assert norm.running_var.tolist() == [1.0, 1.0]
-    torch.testing.assert_close(norm.running_mean, torch.tensor([0.03, -0.03]))
+    torch.testing.assert_close(norm.running_mean.cpu(), torch.tensor([0.03, -0.03]))
 
 
 @pytest.mark.skipif(not native.available(), reason=native.reason())
