@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 _INTERFACE = 3  # as in _kernels.cpp
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
@@ -96,6 +99,13 @@ def limit_instruction_set(name: str) -> str:
 
 @cache
 def _load() -> tuple[ctypes.CDLL | None, str]:
+    loaded, why = _find()
+    if loaded is None:
+        log.warning("%s. Until then the slower torch kernels serve.", why)
+    return loaded, why
+
+
+def _find() -> tuple[ctypes.CDLL | None, str]:
     files = sorted(p for p in Path(__file__).parent.glob("_kernels*") if p.suffix in (".so", ".pyd", ".dylib"))
     if not files:
         return None, "the native kernels were not built; reinstall kidneyseg where there is a C++ compiler"

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -242,12 +243,24 @@ def test_wrong_arguments_are_refused():
 
 def test_a_library_that_is_missing_or_broken_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(_library, "__file__", str(tmp_path / "_library.py"))
-    load = _library._load.__wrapped__
-    assert load()[0] is None
-    assert "not built" in load()[1]
+    assert _library._find()[0] is None
+    assert "not built" in _library._find()[1]
     (tmp_path / "_kernels.so").write_bytes(b"not a library")
-    assert load()[0] is None
-    assert "do not load" in load()[1]
+    assert _library._find()[0] is None
+    assert "do not load" in _library._find()[1]
+
+
+def test_the_torch_kernels_serve_without_a_library_and_that_is_said_once(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(_library, "__file__", str(tmp_path / "_library.py"))
+    monkeypatch.setattr(_library, "_load", cache(_library._load.__wrapped__))
+    network = SparseUNet(2, 3, [4, 6]).eval()
+    for _ in range(2):
+        with torch.no_grad():
+            assert network(torch.randint(0, 9, (50, 3)), torch.randn(50, 2)).shape == (50, 3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the native kernels were not built; reinstall kidneyseg where there is a C++ compiler. "
+        "Until then the slower torch kernels serve."
+    ]
 
 
 @pytest.mark.parametrize(
