@@ -13,7 +13,7 @@ from kidneyseg.errors import InputError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kidneyseg.evaluation import Outcome, Variants
+    from kidneyseg.evaluation import Outcome, Segmenting, Variants
     from kidneyseg.training.dataset import CaseFiles
     from kidneyseg.training.lesions import LesionLibrary
 
@@ -38,7 +38,7 @@ exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 nothi
 
 # Arguments that only make sense when CTs are segmented here.
 _SEGMENTING_ONLY = (
-    *("lesions", "insertions", "originals", "lesions_unlabelled"),
+    *("steps", "lesions", "insertions", "originals", "lesions_unlabelled"),
     *("models", "settings", "kept_percent", "eps_mm", "min_samples", "fill", "closing_mm"),
 )
 
@@ -59,6 +59,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "-o", "--output", type=Path, metavar="DIR", help="write the report here (CSV, JSON, Markdown), and new masks"
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument(
+        "--steps",
+        action="store_true",
+        help="tell what sampling, stage 1, stage 2, DBSCAN and fill cost on DATA instead, all in one process",
+    )
     parser.add_argument(
         "--cts", type=Path, metavar="DIR", help="the CTs of MASKS, named as LABELS are: adds the paper's point IoU"
     )
@@ -84,6 +89,9 @@ def _add_insertion(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, print a row a case and the summary, write the report."""
+    if arguments.steps and not arguments.labels:
+        return _run_steps(arguments)
+
     from kidneyseg.evaluation import CaseScore, as_dict, as_markdown, write_report
 
     outcomes: list[Outcome] = []
@@ -120,12 +128,35 @@ def _scored_masks(arguments: argparse.Namespace) -> Iterator[Outcome]:
 
 
 def _segmented(arguments: argparse.Namespace) -> Iterator[Outcome]:
-    from kidneyseg.evaluation import Segmenting, segment_and_score
+    from kidneyseg.evaluation import segment_and_score
+
+    return segment_and_score(_cases(arguments), _how(arguments), _variants(arguments), keep=arguments.output)
+
+
+def _run_steps(arguments: argparse.Namespace) -> int:
+    """Measure, print and write what each step costs."""
+    from kidneyseg.evaluation import CaseSteps, Failure, measure_steps, steps_as_dict, steps_as_markdown, write_steps
+
+    outcomes: list[CaseSteps | Failure] = []
+    for outcome in measure_steps(_cases(arguments), _how(arguments), _variants(arguments)):
+        outcomes.append(outcome)
+        print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
+    if arguments.json:
+        print_json(steps_as_dict(outcomes))
+    else:
+        print(steps_as_markdown(outcomes), end="")
+    if arguments.output is not None:
+        for path in write_steps(arguments.output, outcomes):
+            print(path, file=sys.stderr)
+    return 0 if all(isinstance(outcome, CaseSteps) for outcome in outcomes) else 1
+
+
+def _how(arguments: argparse.Namespace) -> Segmenting:
+    from kidneyseg.evaluation import Segmenting
 
     if arguments.cts is not None:
         raise SettingsError("--cts goes with MASKS LABELS; DATA holds the CTs itself")
-    how = Segmenting(settings_of(arguments), arguments.models, arguments.device)
-    return segment_and_score(_cases(arguments), how, _variants(arguments), keep=arguments.output)
+    return Segmenting(settings_of(arguments), arguments.models, arguments.device)
 
 
 def _cases(arguments: argparse.Namespace) -> list[CaseFiles]:

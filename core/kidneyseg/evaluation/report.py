@@ -69,8 +69,8 @@ def write_report(
     contents = {
         "evaluation.md": f"# {title}\n\n{as_markdown(outcomes)}",
         "evaluation.json": json.dumps((about or {}) | as_dict(outcomes), indent=2) + "\n",
-        "cases.csv": _csv(_case_rows(outcomes)),
-        "lesions.csv": _csv(_lesion_rows(outcomes)),
+        "cases.csv": as_csv(_case_rows(outcomes)),
+        "lesions.csv": as_csv(_lesion_rows(outcomes)),
     }
     return [write_text(folder / name, text) for name, text in contents.items()]
 
@@ -180,7 +180,8 @@ def _with_interval(values: tuple[float, float, float]) -> str:
     return f"{values[0]:.2f} [{values[1]:.2f}, {values[2]:.2f}]"
 
 
-def _csv(rows: Iterable[Sequence[object]]) -> str:
+def as_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as the text of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
