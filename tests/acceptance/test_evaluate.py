@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from test_cli import kidneyseg
 
+from kidneyseg.cli import main
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from networks import tiny_models
 from test_pipeline import abdomen
@@ -85,9 +86,9 @@ def test_what_each_step_costs(data: Path, tmp_path: Path) -> None:
         (3, "no label maps", ["masks", "models"]),
     ],
 )
-def test_what_does_not_go_together(data: Path, code: int, says: str, arguments: list[str]) -> None:
-    paths = [data / word if word in ("masks", "kits", "models", "nowhere") else word for word in arguments]
-    done = kidneyseg("evaluate", *paths)
-    assert done.returncode == code, done.stderr
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+def test_what_does_not_go_together(
+    data: Path, capsys: pytest.CaptureFixture[str], code: int, says: str, arguments: list[str]
+) -> None:
+    folders = ("masks", "kits", "models", "nowhere")
+    assert main(["evaluate", *(str(data / word) if word in folders else word for word in arguments)]) == code
+    assert says in capsys.readouterr().err
