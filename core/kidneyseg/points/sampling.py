@@ -15,8 +15,9 @@ from kidneyseg.settings import SamplingSettings
 # No point inside the body is darker than this: air and lung are never kidney, whatever share is kept.
 LOWEST_HU = HU_WINDOW[0] + 25
 
-# The patient is looked for on cells of this size, whatever grid the points are on.
+# The patient is looked for on cells of this size, unless the points' own cells are about as large.
 BODY_GRID_MM = 4.0
+_BODY_GRIDS_MM = (3.0, 6.0)
 
 _BINS = HU_WINDOW[1] - HU_WINDOW[0] + 1
 
@@ -96,7 +97,7 @@ def _cells(
         hu = resample_hu(volume, lattice, progress=progress)
     if settings.region == "volume":
         return lattice, hu, None
-    if settings.grid_mm == BODY_GRID_MM:
+    if settings.grid_mm is not None and _BODY_GRIDS_MM[0] <= settings.grid_mm <= _BODY_GRIDS_MM[1]:
         return lattice, hu, body_mask_on(hu)
     coarse = lattice_for(volume, BODY_GRID_MM)
     body = body_mask_on(resample_hu(volume, coarse, progress=progress))

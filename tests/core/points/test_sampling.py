@@ -47,7 +47,7 @@ def body_volume(full_range=False):
 
 
 def test_body_cells_above_the_threshold_in_order_and_the_same_for_full_range():
-    settings = SamplingSettings(kept_percent=40.0)
+    settings = SamplingSettings(kept_percent=40.0, grid_mm=4.0)
     cloud = sample_body(body_volume(), settings)
     assert is_lexicographic(cloud.index)
     assert cloud.index.dtype == np.int32
@@ -63,7 +63,7 @@ def test_body_cells_above_the_threshold_in_order_and_the_same_for_full_range():
 def test_body_never_goes_below_the_lowest_hu():
     hu = np.full((32, 32, 8), -110)
     hu[8:24, 8:24] = 40
-    cloud = sample_body(volume_of(hu, (2.0, 2.0, 2.0)), SamplingSettings(kept_percent=100.0))
+    cloud = sample_body(volume_of(hu, (2.0, 2.0, 2.0)), SamplingSettings(kept_percent=100.0, grid_mm=4.0))
     assert cloud.hu.min() >= LOWEST_HU
     assert len(cloud) == 8 * 8 * 4
 
@@ -122,3 +122,10 @@ def test_cancel():
     stop = CallbackProgress(is_cancelled=lambda: True)
     with pytest.raises(Cancelled):
         sample_bands(volume_of(np.zeros((4, 4, 4))), BANDS, progress=stop)
+
+
+def test_cells_about_as_large_as_the_bodys_find_it_themselves():
+    volume = body_volume()
+    by_themselves = sample_body(volume, SamplingSettings(kept_percent=100.0, grid_mm=5.0))
+    looked_up = sample_body(volume, SamplingSettings(kept_percent=100.0, grid_mm=2.0))
+    assert len(by_themselves) * 125 == pytest.approx(len(looked_up) * 8, rel=0.25)
