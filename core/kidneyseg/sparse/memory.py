@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
+
+SHORTAGE = "not enough memory for a sparse convolution; use a coarser lattice or fewer points"
 
 _LARGE = 1 << 22  # floats; the C library itself keeps smaller blocks
 _MOST_IDLE = 1 << 28  # floats, 1 GiB
@@ -39,3 +43,14 @@ def empty(rows: int, channels: int) -> Tensor:
 def _give_back(block: Tensor) -> None:
     if sum(size * len(blocks) for size, blocks in _idle.items()) + len(block) <= _MOST_IDLE:
         _idle[len(block)].append(block)
+
+
+@contextmanager
+def shortage_said() -> Iterator[None]:
+    """Raises MemoryError with the mend where torch's CPU allocator raises a RuntimeError of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryError(SHORTAGE) from error

@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 _MAX_ROWS = 2**31 - 1
-_NO_MEMORY = "not enough memory for a sparse convolution; use a coarser lattice or fewer points"
 
 
 class _Grid(Protocol):
@@ -73,7 +72,7 @@ class Plan:
 
     def __init__(self, handle: int | None, rows: int, filter_volume: int) -> None:
         if handle is None:
-            raise MemoryError(_NO_MEMORY)
+            raise MemoryError(memory.SHORTAGE)
         self.handle, self.rows, self.filter = handle, rows, filter_volume
         self.inputs = int(library().kidneyseg_plan_inputs(handle))
         self.instruction_set = instruction_set()
@@ -145,7 +144,7 @@ def conv_into(x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target], 
         *(_outputs(targets), len(targets), torch.get_num_threads()),
     )
     if failed:
-        raise MemoryError(_NO_MEMORY)
+        raise MemoryError(memory.SHORTAGE)
 
 
 def weight_grad(x: Tensor, plan: Plan, grad: Tensor) -> Tensor:
@@ -170,7 +169,7 @@ def weight_grad(x: Tensor, plan: Plan, grad: Tensor) -> Tensor:
         *(*out.shape[1:], out.data_ptr(), torch.get_num_threads()),
     )
     if failed:
-        raise MemoryError(_NO_MEMORY)
+        raise MemoryError(memory.SHORTAGE)
     return out
 
 

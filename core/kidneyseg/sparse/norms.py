@@ -84,4 +84,4 @@ def _run(name: str, *arguments: Tensor | Norm | int) -> None:
     """Call a kernel of _norms.cpp; every tensor must be contiguous."""
     plain = (value.data_ptr() if isinstance(value, Tensor) else value for value in arguments)
     if getattr(library(), f"kidneyseg_norm_{name}")(*plain, torch.get_num_threads()):
-        raise MemoryError("not enough memory for a norm; use a coarser lattice or fewer points")
+        raise MemoryError(memory.SHORTAGE)

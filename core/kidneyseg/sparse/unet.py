@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kidneyseg.sparse import native
+from kidneyseg.sparse import memory, native
 from kidneyseg.sparse.blocks import UNetLevel
 from kidneyseg.sparse.inference import FusedPass
 from kidneyseg.sparse.layers import (
@@ -79,7 +79,12 @@ class SparseUNet(nn.Module):
 
         Raises:
             ValueError: for coordinates or shapes that do not fit; see `InputLayer`.
+            MemoryError: on the CPU; on a GPU torch.OutOfMemoryError.
         """
+        with memory.shortage_said():
+            return self._scores(coords, features, spatial_size, report)
+
+    def _scores(self, coords: Tensor, features: Tensor, spatial_size: int | None, report: Report) -> Tensor:
         x, rows = self.input(coords, features, spatial_size)
         if not self.training and not torch.is_grad_enabled() and native.serves(x.features):
             work = FusedPass(report, sum(isinstance(module, _CONVOLUTIONS) for module in self.modules()))

@@ -1,5 +1,6 @@
 import gc
 
+import pytest
 import torch
 
 from kidneyseg.sparse import memory
@@ -40,3 +41,10 @@ def test_idle_memory_is_bounded(monkeypatch):
 def test_small_ones_are_torch_s_own():
     assert torch.is_tensor(memory.empty(3, 4))
     assert memory.empty(0, 4).shape == (0, 4)
+
+
+def test_a_shortage_is_said_with_its_mend():
+    with pytest.raises(MemoryError, match="coarser lattice"), memory.shortage_said():
+        torch.empty(1 << 50)
+    with pytest.raises(RuntimeError, match="shape"), memory.shortage_said():
+        torch.empty(3).view(2)
