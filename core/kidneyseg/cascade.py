@@ -22,9 +22,13 @@ from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.progress import Progress
 from kidneyseg.settings import RefineSettings
 from kidneyseg.sparse import SparseUNet
+from kidneyseg.sparse.engines import SparseConvNetUNet
 
 # A find smaller than this is no kidney (a child's has some 20 mL) and not worth stage 2's time.
 _SMALLEST_FIND_ML = 1.5
+
+_TRIED_AGAIN = "The GPU ran out of memory; it was freed, and that part of the CT was run again by itself."
+_CPU_INSTEAD = "The GPU has too little memory for this CT; the CPU was used instead."
 
 Note = Callable[[str], None]
 
@@ -141,32 +145,50 @@ def predict(
 ) -> NDArray[np.float16]:
     """Class probabilities (N, classes) of points on cells (N, 3) >= 0. Without a point nothing is run.
 
-    A GPU that runs out of memory hands over to the CPU, and `note` is told so.
+    Where a GPU runs out of memory, its memory is freed and this part of the CT is tried again by itself; if it does not
+    fit even so, the CPU takes it. `note` is told of either.
+
+    Raises:
+        ResourceError: when the computer's memory does not suffice.
     """
-    network = model.network
     if len(cells) == 0:
-        return np.zeros((0, network.config["classes"]), np.float16)
+        return np.zeros((0, model.network.config["classes"]), np.float16)
     coords = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.int64))
-    features = torch.from_numpy(hu_features(hu, network.config["in_channels"]))
-    try:
-        return _run(network, coords, features, device, progress)
-    except torch.OutOfMemoryError:
+    features = torch.from_numpy(hu_features(hu, model.network.config["in_channels"]))
+    for where, after in ((device, _TRIED_AGAIN), (device, _CPU_INSTEAD)):
+        try:
+            return _run(model.runs, coords, features, where, progress)
+        except torch.OutOfMemoryError:
+            said = after
+        # Not in the handler: the error holds what the failed pass had allocated.
+        note(said)
         torch.cuda.empty_cache()
-        note("The GPU has too little memory for this CT; the CPU was used instead.")
-        return _run(network, coords, features, torch.device("cpu"), progress)
+    return _run(model.runs, coords, features, torch.device("cpu"), progress)
 
 
 def _run(
-    network: SparseUNet, coords: torch.Tensor, features: torch.Tensor, device: torch.device, progress: Progress
+    network: SparseUNet | SparseConvNetUNet,
+    coords: torch.Tensor,
+    features: torch.Tensor,
+    device: torch.device,
+    progress: Progress,
 ) -> NDArray[np.float16]:
-    network = network.to(device)
-
     def report(share: float) -> None:
         progress.update("network", share)  # which is also where a cancel takes effect
 
-    with torch.inference_mode():
-        logits = network(coords.to(device), features.to(device), report=report)
-        return logits.softmax(1).to(torch.float16).cpu().numpy()  # type: ignore[no-any-return]
+    try:
+        network = network.to(device)
+        with torch.inference_mode():
+            logits = network(coords.to(device), features.to(device), report=report)
+            return logits.softmax(1).to(torch.float16).cpu().numpy()  # type: ignore[no-any-return]
+    except torch.OutOfMemoryError:
+        raise
+    except (MemoryError, RuntimeError) as error:  # torch's CPU allocator raises RuntimeError
+        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
+            raise
+        raise ResourceError(
+            f"{len(coords)} points need more memory than is free; close other programs, or lower the kept intensity"
+        ) from error
 
 
 def _drop_small(cloud: PointCloud, labels: NDArray[np.uint8]) -> None:

@@ -47,6 +47,7 @@ def sidecar(result: Result, volume: Volume) -> dict[str, Any]:
         "settings": result.settings.to_dict(),
         "models": list(result.model_ids),
         "device": result.device,
+        "engine": result.engine,
         "seconds": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
         "points": {"stage 1": len(result.sampled), "stage 2": len(result.refined), "kept": len(result.objects)},
         "findings": result.findings.to_dict(),

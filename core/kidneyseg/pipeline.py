@@ -23,6 +23,7 @@ from kidneyseg.points.objects import keep_kidneys
 from kidneyseg.points.sampling import sample_bands, sample_body
 from kidneyseg.progress import Progress
 from kidneyseg.settings import Settings
+from kidneyseg.sparse.engines import check_engine
 
 STAGES = ("sample", "stage 1", "stage 2", "clusters", "fill", "findings")
 # Where each stage begins in the whole run's progress, from the default preset's share of the time.
@@ -46,6 +47,7 @@ class Result:
         settings: what produced it.
         model_ids: the networks that were used, stage 1's first.
         device: where the networks ran, "cpu" or "cuda".
+        engine: what ran them; see `sparse.engines`.
     """
 
     mask: NDArray[np.uint8]
@@ -58,6 +60,7 @@ class Result:
     settings: Settings
     model_ids: tuple[str, ...]
     device: str
+    engine: str = "auto"
 
 
 class Pipeline:
@@ -66,11 +69,14 @@ class Pipeline:
     Not to be run from two threads at once.
 
     Raises:
-        ResourceError: for a device that is not there.
+        ResourceError: for a device or an engine (see `sparse.engines`) that is not there.
     """
 
-    def __init__(self, volume: Volume, *, device: str = "auto", models_dir: Path | None = None) -> None:
+    def __init__(
+        self, volume: Volume, *, device: str = "auto", models_dir: Path | None = None, engine: str = "auto"
+    ) -> None:
         self.volume = volume
+        self.engine = check_engine(engine)
         self.device = cascade.pick_device(device)
         self._models_dir = models_dir
         self._models: dict[str, Model] = {}
@@ -113,6 +119,7 @@ class Pipeline:
             settings=settings,
             model_ids=tuple(self._model(settings, stage).id for stage in (1, 2)),
             device=self.device.type,
+            engine=self.engine,
         )
 
     def _sample(self, settings: Settings, progress: Progress, _: cascade.Note) -> list[PointCloud]:
@@ -172,11 +179,11 @@ class Pipeline:
     def _model(self, settings: Settings, stage: int) -> Model:
         name = model_name(settings.preset, stage)
         if name not in self._models:
-            self._models[name] = load_model(name, self._models_dir)
+            self._models[name] = load_model(name, self._models_dir, self.engine)
         return self._models[name]
 
     def _all_notes(self, found: list[PointCloud], findings: Findings) -> tuple[str, ...]:
-        notes = [note for stage in STAGES for note in self._notes.get(stage, ())]
+        notes = list(dict.fromkeys(note for stage in STAGES for note in self._notes.get(stage, ())))
         if not self.volume.calibrated:
             notes.insert(0, "The image does not seem to be in HU; expect a poor segmentation.")
         if not sum(len(cloud) for cloud in found):

@@ -193,6 +193,8 @@ def test_missing_networks_and_devices_say_the_mend(tmp_path: Path) -> None:
         Pipeline(volume, models_dir=tmp_path).run(preset("default"))
     with pytest.raises(ResourceError, match="choose auto, cpu or cuda"):
         Pipeline(volume, device="abacus")
+    with pytest.raises(ResourceError, match="choose auto or sparseconvnet"):
+        Pipeline(volume, engine="abacus")
 
 
 def test_export_writes_mask_and_sidecar(models: Path, calls: list[int], tmp_path: Path) -> None:

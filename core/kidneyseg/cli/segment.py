@@ -28,6 +28,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--timings", action="store_true", help="print the seconds of each stage and the peak memory")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when no kidney is found")
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="auto, or sparseconvnet where it is installed")
     add_settings(parser)
     parser.set_defaults(run=run)
 
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         bar.update("reading", 0.0)
         volume = load_volume(arguments.ct)
         read = time.perf_counter()
-        result = Pipeline(volume, device=arguments.device, models_dir=arguments.models).run(settings, bar)
+        pipeline = Pipeline(volume, device=arguments.device, models_dir=arguments.models, engine=arguments.engine)
+        result = pipeline.run(settings, bar)
         computed = time.perf_counter()
     finally:
         bar.close()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 
 from kidneyseg.errors import ModelError
 from kidneyseg.sparse import SparseUNet
+from kidneyseg.sparse.engines import SparseConvNetUNet, on_engine
 
 BUNDLED = Path(__file__).parent
 _FORMAT = "kidneyseg-unet-1"
@@ -30,12 +32,19 @@ class Model:
         name: the file's name without suffix, e.g. "default-stage1".
         id: name and the first 8 hex digits of the file's SHA-256: what a sidecar names.
         info: how it was trained (steps, cases, grid ...), as stored in the file.
+        engine: what runs it; see `sparse.engines`.
     """
 
     network: SparseUNet
     name: str
     id: str
     info: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = "auto"
+
+    @cached_property
+    def runs(self) -> SparseUNet | SparseConvNetUNet:
+        """The network as its engine runs it. Raises ResourceError where the engine is not installed."""
+        return on_engine(self.network, self.engine)
 
 
 def model_name(preset: str, stage: int) -> str:
@@ -43,8 +52,8 @@ def model_name(preset: str, stage: int) -> str:
     return f"{preset}-stage{stage}"
 
 
-def load_model(name: str, directory: Path | None = None) -> Model:
-    """Read `<directory>/<name>.safetensors`, by default from the bundled models.
+def load_model(name: str, directory: Path | None = None, engine: str = "auto") -> Model:
+    """Read `<directory>/<name>.safetensors`, by default from the bundled models, to be run by an engine.
 
     Raises:
         ModelError: when the file is missing, damaged or no network of this program.
@@ -67,7 +76,7 @@ def load_model(name: str, directory: Path | None = None) -> Model:
             f"the network {path.name} is damaged ({error}); reinstall, or train it: kidneyseg train"
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    return Model(network.eval(), name, f"{name}-{digest}", json.loads(metadata.get("info", "{}")))
+    return Model(network.eval(), name, f"{name}-{digest}", json.loads(metadata.get("info", "{}")), engine)
 
 
 def save_model(network: SparseUNet, path: Path, info: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from kidneyseg.errors import ResourceError
 from kidneyseg.sparse.checkpoints import to_sparseconvnet
 from kidneyseg.sparse.unet import SparseUNet
 
-Engine = Literal["auto", "sparseconvnet"]
 ENGINES = ("auto", "sparseconvnet")
 
 # SparseConvNet hashes its sites, so that a large grid costs nothing. Each level halves it, which must come out even.
@@ -30,22 +29,25 @@ def has_sparseconvnet() -> bool:
     return find_spec("sparseconvnet") is not None
 
 
-def on_engine(network: SparseUNet, engine: str) -> SparseUNet | SparseConvNetUNet:
-    """The network to run on an engine: "auto" is ours, which is itself; "sparseconvnet" has the same weights.
-
-    Raises:
-        ResourceError: when SparseConvNet is asked for and not installed, or the name is unknown.
-    """
-    if engine == "auto":
-        return network
-    if engine != "sparseconvnet":
+def check_engine(engine: str) -> str:
+    """The engine's name, if it can be used. Raises ResourceError for one that is unknown or not installed."""
+    if engine not in ENGINES:
         raise ResourceError(f"there is no engine {engine!r}; choose {' or '.join(ENGINES)}")
-    if not has_sparseconvnet():
+    if engine == "sparseconvnet" and not has_sparseconvnet():
         raise ResourceError(
             "SparseConvNet is not installed here; build it from github.com/facebookresearch/SparseConvNet, "
             "or choose the engine auto"
         )
-    return SparseConvNetUNet(network)
+    return engine
+
+
+def on_engine(network: SparseUNet, engine: str) -> SparseUNet | SparseConvNetUNet:
+    """The network as an engine runs it: on "auto", ours, itself; on "sparseconvnet" a copy with the same weights.
+
+    Raises:
+        ResourceError: see `check_engine`.
+    """
+    return SparseConvNetUNet(network) if check_engine(engine) == "sparseconvnet" else network
 
 
 class SparseConvNetUNet(nn.Module):
