@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from kidneyseg.errors import InputError
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.training.batches import CaseError, Loader, Sample, about
 from kidneyseg.training.cache import Arrays, cache_size, cached
-from kidneyseg.training.dataset import find_cases, kidney_scenes, prepare, whole_scene
+from kidneyseg.training.dataset import find_cases, prepare, whole_scene
 from kidneyseg.training.folds import folds, is_kits19, kits19_held_out
 from kidneyseg.training.lesion_cache import kits_library
 from kidneyseg.training.lesions import LesionLibrary
@@ -78,6 +79,7 @@ def test_two_processes_make_it_once(tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
+import nibabel as nib
 import numpy as np
 from kidneyseg.training.cache import cached
 def make():
@@ -98,19 +100,19 @@ print(cached(folder, "case", "k", [folder / "ct"], make)["a"])
 
 def test_cases_that_cannot_be_used_are_named_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     volume, truth = abdomen()
-    for name in ("good", "cut", "text", "elsewhere", "unlabelled"):
+    for name in ("good", "cut", "text", "elsewhere"):
         save_volume(volume, tmp_path / f"{name}_ct.nii.gz")
-        save_mask(truth if name != "unlabelled" else truth * 0, volume, tmp_path / f"{name}_kidney.nii.gz")
+        save_mask(truth, volume, tmp_path / f"{name}_kidney.nii.gz")
     image = tmp_path / "cut_ct.nii.gz"
     image.write_bytes(image.read_bytes()[:5000])
     (tmp_path / "text_ct.nii.gz").write_text("no CT")
     small, other = abdomen((80, 80, 30))
     save_mask(other, small, tmp_path / "elsewhere_kidney.nii.gz")
     cases = find_cases(tmp_path)
-    made = prepare(cases, lambda case: kidney_scenes(case, 4.0, tmp_path / "cache"))
+    made = prepare(cases, lambda case: whole_scene(case, 4.0, tmp_path / "cache"))
     assert list(made) == ["good"]
-    assert all(f"{name}: " in caplog.text for name in ("cut", "text", "elsewhere", "unlabelled"))
-    assert {scene.case for scene in made["good"]} == {"good"}
+    assert all(f"{name}: " in caplog.text for name in ("cut", "text", "elsewhere"))
+    assert made["good"].case == "good"
     with pytest.raises(InputError, match="none of the 1 cases can be used"):
         prepare(cases[:1], lambda case: whole_scene(case, 4.0, tmp_path / "cache"))
 
@@ -192,3 +194,23 @@ def test_the_kits19_split_stays_what_it_is() -> None:
     assert is_kits19([name for name in names if name not in ("case_00015", "case_00023")])
     assert not is_kits19([*names, "case_00300"])
     assert not is_kits19(names[:50])
+
+
+def test_kits_axes_make_the_same_scene(tmp_path: Path) -> None:
+    volume, truth = abdomen()
+    save_volume(volume, tmp_path / "a_ct.nii.gz")
+    save_mask(truth, volume, tmp_path / "a_kidney.nii.gz")
+    # KiTS' arrays run (slices, rows, columns) towards inferior, posterior, left.
+    x, y, z = volume.shape
+    to_ours = np.array([[0, 0, -1, x - 1], [0, -1, 0, y - 1], [-1, 0, 0, z - 1], [0, 0, 0, 1]])
+    (tmp_path / "case_00000").mkdir()
+    for array, name in ((volume.hu, "imaging"), (truth, "segmentation")):
+        turned = np.ascontiguousarray(array[::-1, ::-1, ::-1].transpose(2, 1, 0))
+        image = nib.Nifti1Image(turned, volume.affine @ to_ours)
+        assert nib.aff2axcodes(image.affine) == ("I", "P", "L")
+        nib.save(image, tmp_path / "case_00000" / f"{name}.nii.gz")
+    ours, kits = (whole_scene(case, 4.0, tmp_path / "cache") for case in find_cases(tmp_path))
+    assert kits.case == "case_00000"
+    assert np.array_equal(ours.hu, kits.hu)
+    assert np.array_equal(ours.labels, kits.labels)
+    assert (kits.labels > 0).sum() > 50

@@ -1,0 +1,90 @@
+"""`kidneyseg train` and `crossvalidate` in real processes: bad cases, other arguments, kills; figures mean nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import kidneyseg
+
+from kidneyseg.cli.main import main
+from kidneyseg.imaging.nifti import save_mask, save_volume
+from kidneyseg.models import load_model
+from test_pipeline import abdomen
+
+QUICK = ("--threads", "1", "--workers", "0")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four small cases with tumours."""
+    folder = tmp_path_factory.mktemp("data")
+    volume, truth = abdomen()
+    for name in "abcd":
+        save_volume(volume, folder / f"{name}_ct.nii.gz")
+        save_mask(truth, volume, folder / f"{name}_kidney.nii.gz")
+    return folder
+
+
+def test_a_bad_case_is_left_out_and_other_arguments_are_refused(data: Path, tmp_path: Path) -> None:
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    for path in data.iterdir():
+        (cases / path.name).symlink_to(path)
+    (cases / "b_ct.nii.gz").unlink()
+    (cases / "b_ct.nii.gz").write_bytes((data / "b_ct.nii.gz").read_bytes()[:4000])
+    command = ("train", cases, "-o", tmp_path / "out", "--stage", "1", "--steps", "2", "--validate", "d", *QUICK)
+    done = kidneyseg(*command)
+    assert done.returncode == 0, done.stderr
+    assert "b: " in done.stderr
+    assert "the case is left out" in done.stderr
+    assert "prepared cases: 3 files" in done.stderr
+    model = load_model("default-stage1", tmp_path / "out")
+    assert model.info["trained on"] == ["a", "c"]
+    assert model.info["scored on"] == ["d"]
+    assert "finished before" in kidneyseg(*command).stderr
+    refused = kidneyseg(*command, "--batch", "2")
+    assert refused.returncode == 2
+    assert "begun with another batch: 1, not 2; give the same arguments to go on with it" in refused.stderr
+
+
+def test_the_published_recipe_on_kits19(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(210):
+        folder = tmp_path / "kits" / f"case_{number:05d}"
+        folder.mkdir(parents=True)
+        for name in ("imaging", "segmentation"):
+            (folder / f"{name}.nii.gz").touch()
+    assert main(["train", str(tmp_path / "kits"), "-o", str(tmp_path / "out"), "--preset", "paper"]) == 3
+    told = capsys.readouterr().err
+    assert "170 cases to learn from, 40 to score on" in told
+    assert "none of the 170 cases can be used" in told
+
+
+def test_the_paper_preset_learns(data: Path, tmp_path: Path) -> None:
+    command = ["train", str(data), "-o", str(tmp_path), "--preset", "paper", "--steps", "2", "--no-insertion", *QUICK]
+    assert main([*command, "--class-weights", "published", "--validate", "d"]) == 0
+    for stage in (1, 2):
+        assert load_model(f"paper-stage{stage}", tmp_path).network.config["in_channels"] == 3
+    assert (tmp_path / "paper-stage2" / "log.csv").read_text().startswith("step,rate,loss,kidney mean,tumour mean")
+
+
+def test_a_killed_cross_validation_goes_on(data: Path, tmp_path: Path) -> None:
+    command = ["crossvalidate", data, "-o", tmp_path, "--folds", "2", "--steps", "2", "--no-insertion", *QUICK]
+    process = [sys.executable, "-m", "kidneyseg", *map(str, command)]
+    with subprocess.Popen(process, stderr=subprocess.PIPE, text=True, env=os.environ.copy()) as first:
+        assert first.stderr is not None
+        assert any(line.startswith("a: kidney Dice") for line in first.stderr)
+        first.kill()
+    done = kidneyseg(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("finished before") == 2
+    assert "\na: " not in done.stderr  # scored before
+    report = json.loads((tmp_path / "report" / "evaluation.json").read_text())
+    assert [case["name"] for case in report["cases"]] == ["a", "b", "c", "d"]
+    assert report["scored by networks trained on the others"] == {"fold 1": ["a", "c"], "fold 2": ["b", "d"]}
+    assert load_model("default-stage2", tmp_path / "fold-1").info["trained on"] == ["b", "d"]
+    assert "| a " in done.stdout
