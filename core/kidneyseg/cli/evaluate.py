@@ -38,7 +38,7 @@ exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 nothi
 
 # Arguments that only make sense when CTs are segmented here.
 _SEGMENTING_ONLY = (
-    *("steps", "lesions", "insertions", "originals", "lesions_unlabelled"),
+    *("steps", "lesions", "insertions", "originals"),
     *("models", "settings", "kept_percent", "eps_mm", "min_samples", "fill", "closing_mm"),
 )
 
@@ -67,6 +67,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--cts", type=Path, metavar="DIR", help="the CTs of MASKS, named as LABELS are: adds the paper's point IoU"
     )
+    parser.add_argument(
+        "--lesions-unlabelled",
+        nargs="+",
+        metavar="NAME",
+        help="CTs with real lesions that are labelled kidney: they are summarised apart",
+    )
     _add_insertion(parser)
     add_settings(parser)
     parser.set_defaults(run=run)
@@ -78,12 +84,6 @@ def _add_insertion(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of those cases")
     group.add_argument("--insertions", type=int, metavar="N", help="different insertions into each CT (1)")
     group.add_argument("--originals", action="store_true", help="score the CTs without insertion, too: false positives")
-    group.add_argument(
-        "--lesions-unlabelled",
-        nargs="+",
-        metavar="NAME",
-        help="CTs with real lesions that are labelled kidney: as they are, they are summarised apart",
-    )
     group.add_argument("--seed", type=int, default=0, help="of the insertions (%(default)s)")
 
 
@@ -124,7 +124,7 @@ def _scored_masks(arguments: argparse.Namespace) -> Iterator[Outcome]:
         for sentence in spare:
             print(sentence, file=sys.stderr)
     yield from failures
-    yield from score_pairs(pairs)
+    yield from score_pairs(pairs, lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()))
 
 
 def _segmented(arguments: argparse.Namespace) -> Iterator[Outcome]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome, score_case
+from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, Outcome, score_case
 from kidneyseg.imaging.geometry import Geometry
 from kidneyseg.imaging.nifti import case_name, load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
@@ -102,11 +102,16 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
     return pairs, failures, spare
 
 
-def score_pairs(pairs: Sequence[Pair]) -> Iterator[Outcome]:
-    """Score masks that are there already; a case that cannot be scored becomes a Failure and the others go on."""
+def score_pairs(pairs: Sequence[Pair], *, lesions_unlabelled: Set[str] = frozenset()) -> Iterator[Outcome]:
+    """Score masks that are there already; a case that cannot be scored becomes a Failure and the others go on.
+
+    Args:
+        pairs: from `pair_up`.
+        lesions_unlabelled: names of cases with real lesions that their labels call kidney; they make a group apart.
+    """
     for pair in pairs:
         try:
-            yield _score_pair(pair)
+            yield _score_pair(pair, LESIONS_UNLABELLED if pair.name in lesions_unlabelled else AS_IS)
         except InputError as error:
             yield Failure(pair.name, str(error), pair.name)
 
@@ -123,7 +128,7 @@ def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
     return labels
 
 
-def _score_pair(pair: Pair) -> CaseScore:
+def _score_pair(pair: Pair, group: str) -> CaseScore:
     truth, geometry = load_mask(pair.labels)
     _require_known(truth, pair.labels.name)
     hu = None
@@ -132,7 +137,7 @@ def _score_pair(pair: Pair) -> CaseScore:
         _require_same_place(pair.image.name, volume, geometry)
         hu = volume.hu
     pred = read_labels(pair.mask, geometry)
-    return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu)
+    return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu, group=group)
 
 
 def _require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:

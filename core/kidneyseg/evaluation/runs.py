@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kidneyseg.errors import InputError, KidneySegError
 from kidneyseg.evaluation.masks import read_labels
 from kidneyseg.evaluation.report import make_folder
-from kidneyseg.evaluation.scores import AS_IS, Failure, Outcome, score_case
+from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, Failure, Outcome, score_case
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.settings import Settings
@@ -25,7 +25,6 @@ from kidneyseg.training.dataset import CaseFiles
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
 
 INSERTED = "with inserted tumours"
-LESIONS_UNLABELLED = "as they are, real lesions labelled kidney"
 
 _DRAWS = 20
 

@@ -17,6 +17,8 @@ from kidneyseg.settings import preset
 
 # The group of a CT that nothing was inserted into.
 AS_IS = "as they are"
+# The same where the labels call real lesions kidney: a tumour found there may be true.
+LESIONS_UNLABELLED = "as they are, real lesions labelled kidney"
 
 _KIDNEY, _TUMOUR, _CYST = 1, 2, 3
 _POINT_CLASSES = 3

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation import CaseScore, Failure, find_labels, pair_up, score_pairs
+from kidneyseg.evaluation import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, find_labels, pair_up, score_pairs
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
 
@@ -136,6 +136,15 @@ def test_a_bad_case_is_named_and_the_others_go_on(put, tmp_path):
         failure = outcomes[name]
         assert isinstance(failure, Failure)
         assert all(word in failure.error for word in words), failure.error
+
+
+def test_cases_with_unlabelled_lesions_make_a_group(put, tmp_path):
+    for name in "ab":
+        put(f"labels/{name}.nii.gz")
+        put(f"masks/{name}.nii.gz")
+    pairs, _, _ = pair_up(tmp_path / "masks", tmp_path / "labels")
+    one, two = score_pairs(pairs, lesions_unlabelled={"b"})
+    assert (one.group, two.group) == (AS_IS, LESIONS_UNLABELLED)
 
 
 def test_voxel_order_and_rounded_headers_do_not_matter(put, tmp_path):
