@@ -132,7 +132,10 @@ def comparison_table(rows: Sequence[Row]) -> str:
     for row in rows:
         total = row.median("total")
         if row.failure or not row.agrees or total is None:
-            reason = row.failure.splitlines()[0] if row.failure else f"wrong: differs by {row.difference:.1e}"
+            wrong = (
+                f"wrong: outputs differ by {row.difference or 0:.1e}, gradients by {row.gradient_difference or 0:.1e}"
+            )
+            reason = row.failure.splitlines()[0] if row.failure else wrong
             lines.append(f"| {row.engine} | {reason} | | | | | | |")
             continue
         percent = "" if row.gemm_percent is None else f"{row.gemm_percent:.0f}"

@@ -18,9 +18,10 @@ from benchmarks.worker import EngineError, Worker
 OUTPUT_TOLERANCE = 1e-4
 # In training torch sums a channel's statistics in float32, which over 500k sites puts the scores 1.4e-4 off float64.
 TRAINING_TOLERANCE = 1e-3
-# A gradient passes ReLU units whose input lies within rounding of zero and may be decided differently: compared as a
-# whole, the stem's was 2 % off float64 with torch's norms and .3 % with ours. A wrong adapter is off by all of it.
-GRADIENT_TOLERANCE = 0.05
+# The first layer's gradient has come back through every ReLU: where a unit lies within rounding of zero, engines decide
+# differently, and it is wholly on or off. Compared as a whole, it was 2 % off float64 with torch's norms and .3 % with
+# ours at 100k sites, 9 % and 0 % at 20k of a thick CT, whose deepest levels have few. A wrong adapter is off by all of it.
+GRADIENT_TOLERANCE = 0.2
 
 
 @dataclass
@@ -31,8 +32,9 @@ class Row:
         engine, version: who. sites: on how many. threads: with how many.
         seconds: by part ("maps", "network", "total"): every repeat, in order.
         peak_mb: of its whole process.
-        difference: from the reference engine, relative; None for the reference itself or where nothing is compared.
-        agrees: whether that is within the tolerance; its times mean nothing where it is not.
+        difference, gradient_difference: of the outputs (largest) and of the first layer's gradient (norm) from the
+            reference engine, relative; None for the reference itself or where nothing is compared.
+        agrees: whether they are within the tolerances; its times mean nothing where it is not.
         gemm_percent: arithmetic per second of the network part against torch.mm's in the same run.
         failure: why there are no figures.
     """
@@ -44,6 +46,7 @@ class Row:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     peak_mb: float = 0.0
     difference: float | None = None
+    gradient_difference: float | None = None
     agrees: bool = True
     gemm_percent: float | None = None
     failure: str = ""
@@ -114,5 +117,5 @@ def _judge(rows: dict[str, Row], results: dict[str, dict[str, Path]], *, trainin
                 row.difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
                 row.agrees &= row.difference <= (TRAINING_TOLERANCE if training else OUTPUT_TOLERANCE)
             else:
-                apart = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-                row.agrees &= apart <= GRADIENT_TOLERANCE
+                row.gradient_difference = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+                row.agrees &= row.gradient_difference <= GRADIENT_TOLERANCE

@@ -52,7 +52,7 @@ def test_what_disagrees_gets_no_time(tmp_path: Path) -> None:
     for name, off in (("native", 5e-5), ("torch", 0.0), ("peer", 2e-4)):
         np.save(tmp_path / f"{name}.npy", np.array([1.0, -2.0 + 2 * off]))
         results[name] = {"output": tmp_path / f"{name}.npy"}
-    _judge(rows, results)
+    _judge(rows, results, training=False)
     assert [row.agrees for row in rows.values()] == [True, True, False]
     lines = comparison_table(list(rows.values())).splitlines()
     assert "2.000" in lines[2]
