@@ -20,7 +20,7 @@ OUTPUT_TOLERANCE = 1e-4
 TRAINING_TOLERANCE = 1e-3
 # The first layer's gradient has come back through every ReLU: where a unit lies within rounding of zero, engines decide
 # differently, and it is wholly on or off. Compared as a whole, it was 2 % off float64 with torch's norms and .3 % with
-# ours at 100k sites, 9 % and 0 % at 20k of a thick CT, whose deepest levels have few. A wrong adapter is off by all of it.
+# ours at 100k sites, 9 % and 0 % at 20k, which leave few at the deepest levels. A wrong adapter is off by all of it.
 GRADIENT_TOLERANCE = 0.2
 
 
