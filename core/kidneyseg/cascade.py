@@ -122,6 +122,8 @@ def label_band(
 def unite(clouds: list[PointCloud]) -> PointCloud:
     """Disjoint labelled clouds on one lattice as one, rows in lexicographic order."""
     first = clouds[0]
+    if len(clouds) == 1:
+        return first
     index = np.concatenate([cloud.index for cloud in clouds])
     order = np.lexsort(index.T[::-1])
     labels = [cloud.labels for cloud in clouds if cloud.labels is not None]
