@@ -116,11 +116,11 @@ def _score(held_out: Sequence[CaseFiles], folder: Path, work: Bench) -> None:
         if path.is_file():
             continue
         outcomes = list(segment_and_score([case], how, variants, keep=folder / "masks"))
-        for outcome in outcomes:
-            work.say(_line(outcome))
         if all(isinstance(outcome, CaseScore) for outcome in outcomes):
             scored = [one.to_dict() for one in outcomes if isinstance(one, CaseScore)]
             write_whole(path, json.dumps(scored, indent=1).encode())
+        for outcome in outcomes:
+            work.say(_line(outcome))
 
 
 def _variants(work: Bench) -> Variants:
