@@ -127,11 +127,12 @@ class Trainer:
             for batch in steps:
                 if self.step == plan.freeze_step:
                     self._measure_norms([self.network, self.average], plan.norm_samples)
-                self._losses += self._one_step(batch)
+                losses = self._one_step(batch)
+                self._losses += losses
                 self.step += 1
                 self._check(logbook)
                 left = (time.monotonic() - started) / (self.step - first) * (plan.steps - self.step)
-                loss = self._losses[-1] if self._losses else float("nan")
+                loss = losses[-1] if losses else float("nan")
                 progress.show(f"step {self.step}, loss {loss:.3f}, {time_left(left)} left", self.step / plan.steps)
                 if self.step < plan.steps and ranks.any(progress.cancelled):
                     self._store()
