@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ _MARGIN_MM = 36.0
 # Boxes cut around false finds, and others where an organ or bowel is; at most so large.
 _FALSE_BOXES, _OTHER_BOXES, _BOX_MM = 3, 2, 96.0
 _SMALLEST_FIND_ML = 1.5
+# Less kidney than this at the rim of a box cut around something else makes it no box of a kidney.
+_SLIVER_ML = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,11 @@ class CloseUp:
     kidney: NDArray[np.bool_]
     finds: Sequence[NDArray[np.bool_]]
     find_mm: float
+
+    @cached_property
+    def shows_kidney(self) -> bool:
+        """Whether more than a sliver of kidney is in the box."""
+        return int((self.scene.labels > 0).sum()) * self.scene.cell_mm**3 >= 1000.0 * _SLIVER_ML
 
 
 def close_ups(
