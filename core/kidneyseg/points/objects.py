@@ -57,5 +57,5 @@ def _pair(
         unlike = abs(hu[i] - hu[j]) / _PAIR_HU + abs(height[i] - height[j]) / _PAIR_MM
         return float((kidney_ml[i] + kidney_ml[j]) * np.exp(-unlike))
 
-    pairs: list[tuple[int, int]] = list(combinations(candidates, 2))
-    return list(max(pairs, key=score))
+    best = max(combinations(candidates, 2), key=score)
+    return list(best)
