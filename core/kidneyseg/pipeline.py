@@ -23,6 +23,7 @@ from kidneyseg.points.objects import keep_kidneys
 from kidneyseg.points.sampling import sample_bands, sample_body
 from kidneyseg.progress import Progress
 from kidneyseg.settings import Settings
+from kidneyseg.sparse import memory
 from kidneyseg.sparse.engines import check_engine
 
 STAGES = ("sample", "stage 1", "stage 2", "clusters", "fill", "findings")
@@ -159,6 +160,7 @@ class Pipeline:
     def _cluster(
         self, refined: PointCloud, settings: Settings, progress: Progress, _: cascade.Note
     ) -> tuple[PointCloud, NDArray[np.int32]]:
+        memory.release()  # the networks are done
         if settings.preset == "paper":
             return cluster_cloud(refined, settings.clusters, per_class=True, progress=progress)
         return keep_kidneys(*cluster_cloud(refined, settings.clusters, progress=progress))

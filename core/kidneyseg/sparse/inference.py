@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from kidneyseg.sparse import native
+from kidneyseg.sparse import memory, native
 from kidneyseg.sparse.blocks import PlainBlock, ResidualBlock, UNetLevel
 from kidneyseg.sparse.layers import BatchNormReLU, SubmanifoldConv
 from kidneyseg.sparse.native import Plan, Target
@@ -46,7 +46,7 @@ class Buffers:
             whole = min(fitting, key=len)
             self._free = [buffer for buffer in self._free if buffer is not whole]
         else:
-            whole = torch.empty(max(size, 1))
+            whole = memory.empty(max(size, 1), 1).view(-1)
         self._whole[_memory(whole)] = whole
         return whole[:size].view(rows, channels)
 

@@ -1,7 +1,8 @@
 """Memory for large matrices that serves again.
 
 The C library gives a large block back to the system as soon as it is free, and clearing fresh pages for the next one
-takes as long as a norm does: a tenth of a training step at half a million sites.
+takes as long as a norm does: a tenth of a pass or a training step at half a million sites, more where two threads wait
+for the system.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def empty(rows: int, channels: int) -> Tensor:
     lease = block.numpy().view(_Lease)
     weakref.finalize(lease, _give_back, block).atexit = False
     return torch.from_numpy(lease)[:count].view(rows, channels)
+
+
+def release() -> None:
+    """Give idle blocks back to the system."""
+    _idle.clear()
 
 
 def _give_back(block: Tensor) -> None:

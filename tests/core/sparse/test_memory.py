@@ -38,6 +38,16 @@ def test_idle_memory_is_bounded(monkeypatch):
     assert sum(size * len(idle) for size, idle in memory._idle.items()) <= 1 << 23
 
 
+def test_idle_memory_is_released(monkeypatch):
+    monkeypatch.setattr(memory, "_idle", type(memory._idle)(list))
+    block = memory.empty(300_000, 16)
+    del block
+    gc.collect()
+    assert sum(map(len, memory._idle.values())) == 1
+    memory.release()
+    assert not memory._idle
+
+
 def test_small_ones_are_torch_s_own():
     assert torch.is_tensor(memory.empty(3, 4))
     assert memory.empty(0, 4).shape == (0, 4)
