@@ -11,6 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "core/kidneyseg/sparse"
+SOURCES = ("_kernels", "_plans", "_maps", "_norms", "_crew", "_instruction_sets")
 UNIX_FLAGS = ["-std=c++17", "-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden", "-pthread", "-Wno-psabi"]
 
 
@@ -45,7 +46,7 @@ setup(
     ext_modules=[
         Extension(
             "kidneyseg.sparse._kernels",
-            sources=[f"{FOLDER}/{name}.cpp" for name in ("_kernels", "_plans", "_maps", "_norms", "_instruction_sets")],
+            sources=[f"{FOLDER}/{name}.cpp" for name in SOURCES],
             depends=[
                 *(f"{FOLDER}/{name}.h" for name in ("_kernels", "_kernels_simd", "_norms_simd", "_plans", "_workers")),
                 "setup.py",

@@ -27,24 +27,20 @@ Buffer<T> allocate(int64_t count) {
 
 inline int workers_for(int threads, int64_t items) { return int(std::max<int64_t>(1, std::min<int64_t>(threads, items))); }
 
-// Calls work(item, worker) for every item; which worker gets which item is left to chance. Threads live for one call:
-// a pool would be lost in a forked process, and starting them costs microseconds.
+// work(context, worker) on this thread, worker 0, and at the same time on up to threads - 1 others; see _crew.cpp.
+void with_helpers(int threads, void (*work)(const void* context, int worker), const void* context);
+
+// Calls work(item, worker) for every item; which worker gets which item is left to chance. It must not throw.
 template <class Work>
 void parallel(int threads, int64_t items, const Work& work) {
-    threads = workers_for(threads, items);
     std::atomic<int64_t> next{0};
-    auto loop = [&](int worker) {
+    const auto loop = [&](int worker) {
         for (int64_t item; (item = next.fetch_add(1)) < items;) work(item, worker);
     };
-    std::vector<std::thread> helpers;
-    helpers.reserve(size_t(threads));
-    try {
-        for (int t = 1; t < threads; ++t) helpers.emplace_back(loop, t);
-    } catch (const std::exception&) {
-        // A system that gives no more threads is served by those it gave.
-    }
-    loop(0);
-    for (auto& helper : helpers) helper.join();
+    using Loop = decltype(loop);
+    with_helpers(
+        workers_for(threads, items), [](const void* context, int worker) { (*static_cast<Loop*>(context))(worker); },
+        &loop);
 }
 
 inline int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }

@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -184,6 +186,34 @@ def test_results_repeat_and_do_not_depend_on_threads(threads):
         threads(number)
         for _ in range(100):
             assert all(torch.equal(a, b) for a, b in zip(first, everything(), strict=True))
+
+
+def test_callers_do_not_disturb_each_other(threads):
+    keys, packing = sites(4000, edge=20)
+    x, weight = torch.randn(len(keys), 8), torch.randn(27, 8, 12)
+    threads(2)
+    plan = Level(keys, packing).neighbours().plan
+    expected = native.conv(x, plan, weight)
+    with ThreadPoolExecutor(3) as callers:
+        for result in callers.map(lambda _: native.conv(x, plan, weight), range(200)):
+            assert torch.equal(result, expected)
+
+
+def test_a_forked_process_has_helpers_of_its_own():
+    script = """
+import os, torch
+from kidneyseg.sparse import native
+torch.set_num_threads(2)
+table = torch.randint(-1, 900, (900, 27), dtype=torch.int32)
+x, weight = torch.ones(900, 4), torch.ones(27, 4, 4)
+total = native.conv(x, native.Plan.of_table(table), weight).sum()
+child = os.fork()
+same = bool(native.conv(x, native.Plan.of_table(table), weight).sum() == total)
+if child == 0:
+    os._exit(0 if same else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or not same)
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=120, check=False).returncode == 0
 
 
 def test_gradients_match_autograd_of_the_torch_kernels(monkeypatch):
