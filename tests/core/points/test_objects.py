@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
@@ -24,14 +22,6 @@ def test_the_two_with_most_kidney_stay_with_their_tumours() -> None:
     kept, ids = keep_kidneys(*cloud([(9, 30), (20, 0), (15, 2), (6, 0)]))
     assert sorted(set(ids.tolist())) == [1, 2]
     assert (kept.labels == TUMOUR).sum() == 2
-
-
-def test_two_that_are_alike_stay_before_a_larger_one_that_is_not() -> None:
-    some, ids = cloud([(9, 0), (20, 0), (10, 0)])
-    hu = np.where(ids == 1, 240, 30).astype(np.int16)  # a bone
-    kept, ids = keep_kidneys(replace(some, hu=hu), ids)
-    assert sorted(set(ids.tolist())) == [0, 2]
-    assert len(kept) == 19
 
 
 def test_tumour_without_kidney_and_fragments_go() -> None:
