@@ -75,6 +75,12 @@ def print_json(value: Any) -> None:
 
 def peak_mb() -> int:
     """The most memory this process has used so far, in MB of 10^6 bytes."""
+    # Linux starts a process's ru_maxrss at its parent's size; VmHWM is its own.
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="ascii", errors="replace").splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return round(int(line.split()[1]) * 1024 / 1e6)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
 

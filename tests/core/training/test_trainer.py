@@ -25,8 +25,8 @@ from kidneyseg.training.recipes import validator
 from kidneyseg.training.trainer import RunOptions
 
 
-def test_it_learns_and_the_program_loads_the_result(tmp_path: Path) -> None:
-    work = trainer(tmp_path / "run")
+def test_it_learns_and_the_program_loads_the_result(tmp_path: Path, kernels: torch.device) -> None:
+    work = trainer(tmp_path / "run", options=RunOptions(device=kernels))
     network = work.run()
     sample = BrightBall().draw(np.random.default_rng(5))
     score = validator([sample], ("ball",))
@@ -37,22 +37,23 @@ def test_it_learns_and_the_program_loads_the_result(tmp_path: Path) -> None:
     assert model.info == {"made": "for a test", "steps": work.best.step if work.best else 0, "seed": 0}
     assert model.network.config == network.config
     for ours, stored in zip(state(network), state(model.network), strict=True):
-        torch.testing.assert_close(ours, stored, rtol=2e-3, atol=2e-3)  # fp16
+        torch.testing.assert_close(ours.cpu(), stored, rtol=2e-3, atol=2e-3)  # fp16
     assert (tmp_path / "run" / "log.csv").read_text().splitlines()[0] == "step,rate,loss,ball mean,ball worst"
 
 
-def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    whole = trainer(tmp_path / "whole").run()
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, kernels: torch.device) -> None:
+    options = RunOptions(device=kernels)
+    whole = trainer(tmp_path / "whole", options=options).run()
     steps = 0
 
     def count(*_: object) -> None:
         nonlocal steps
         steps += 1
 
-    stopped = trainer(tmp_path / "parts")
+    stopped = trainer(tmp_path / "parts", options=options)
     with pytest.raises(Cancelled):
         stopped.run(CallbackProgress(count, lambda: steps >= 43))
-    resumed = trainer(tmp_path / "parts")
+    resumed = trainer(tmp_path / "parts", options=options)
     assert resumed.step == steps == 43
     parts = resumed.run()
     assert all(torch.equal(a, b) for a, b in zip(state(whole), state(parts), strict=True))
