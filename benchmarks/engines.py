@@ -131,9 +131,9 @@ class Native(Engine):
     def forward(self, sites: Any) -> Tensor:
         """The whole forward pass but for the input layer."""
         if self.case.kind == "layer":
-            return self.model(sites[0]).features  # type: ignore[no-any-return]
+            return self.model(sites[0]).features
         self.network.input = _Given(sites)
-        return self.network(self.coords, self.features)  # type: ignore[no-any-return]
+        return self.network(self.coords, self.features)
 
     def stem_gradient(self) -> Tensor:
         """As it is."""
@@ -145,7 +145,7 @@ class Torch(Native):
     """Our layers on the torch kernels, which serve where no compiler built the native ones, and on a GPU."""
 
     def __init__(self) -> None:
-        native.serves = lambda _: False  # type: ignore[assignment] # this process runs nothing else
+        native.serves = lambda _: False  # this process runs nothing else
 
     @staticmethod
     def version() -> str:

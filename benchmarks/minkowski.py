@@ -45,7 +45,7 @@ class Minkowski(Engine):
         """One pass; rows as its coordinate manager numbers them."""
         out = self.model(sites)
         self._rows = out.C
-        return out.F  # type: ignore[no-any-return]
+        return out.F
 
     def in_order(self, rows: Tensor) -> Tensor:
         """Lexicographic, as the coordinates are."""
@@ -54,7 +54,7 @@ class Minkowski(Engine):
 
     def stem_gradient(self) -> Tensor:
         """In our order."""
-        return self.model.stem.kernel.grad[self._filters.submanifold_order][:, None]  # type: ignore[union-attr, index]
+        return self.model.stem.kernel.grad[self._filters.submanifold_order][:, None]
 
 
 class _MinkowskiFilters:
@@ -80,17 +80,17 @@ class _MinkowskiFilters:
     def submanifold(self, weight: Tensor) -> nn.Module:
         """(27, 1, in, out) -> MinkowskiConvolution."""
         conv = self._me.MinkowskiConvolution(*weight.shape[2:], kernel_size=3, dimension=3)
-        return with_weight(conv, _permuted(weight, self.submanifold_order), "kernel")  # type: ignore[no-any-return]
+        return with_weight(conv, _permuted(weight, self.submanifold_order), "kernel")
 
     def down(self, weight: Tensor) -> nn.Module:
         """(8, 1, in, out) -> strided MinkowskiConvolution."""
         conv = self._me.MinkowskiConvolution(*weight.shape[2:], kernel_size=2, stride=2, dimension=3)
-        return with_weight(conv, _permuted(weight, self.down_order), "kernel")  # type: ignore[no-any-return]
+        return with_weight(conv, _permuted(weight, self.down_order), "kernel")
 
     def up(self, weight: Tensor) -> nn.Module:
         """(8, 1, in, out) -> MinkowskiConvolutionTranspose."""
         conv = self._me.MinkowskiConvolutionTranspose(*weight.shape[2:], kernel_size=2, stride=2, dimension=3)
-        return with_weight(conv, _permuted(weight, self.up_order), "kernel")  # type: ignore[no-any-return]
+        return with_weight(conv, _permuted(weight, self.up_order), "kernel")
 
     def _probe(self, edge: int) -> Any:
         """A full cube whose site k, the first coordinate slowest, has a one in channel k."""

@@ -40,7 +40,7 @@ class Spconv(Engine):
     def layer(self) -> nn.Module:
         """One SubMConv3d."""
         layer = self._spconv.SubMConv3d(*self.weight.shape[2:], 3, bias=False, indice_key="layer")
-        return with_weight(layer, _to_spconv(self.weight))  # type: ignore[no-any-return]
+        return with_weight(layer, _to_spconv(self.weight))
 
     def sites(self) -> Any:
         """A SparseConvTensor."""
@@ -51,7 +51,7 @@ class Spconv(Engine):
 
     def forward(self, sites: Any) -> Tensor:
         """One pass, which always makes the maps."""
-        return self.model(sites).features  # type: ignore[no-any-return]
+        return self.model(sites).features
 
     def measure(self) -> dict[str, float]:
         """A second pass cannot take over the strided maps of the first, so the building itself is timed."""
@@ -68,8 +68,8 @@ class Spconv(Engine):
 
     def stem_gradient(self) -> Tensor:
         """In our layout."""
-        grad = self.model.stem.weight.grad  # type: ignore[union-attr]
-        return grad.flatten(1, 3).permute(1, 2, 0)[:, None]  # type: ignore[union-attr, operator, no-any-return]
+        grad = self.model.stem.weight.grad
+        return grad.flatten(1, 3).permute(1, 2, 0)[:, None]
 
     def _timed_build(self, *args: Any, **named: Any) -> Any:
         started = time.perf_counter()
@@ -154,15 +154,15 @@ class SparseConvNet(Engine):
         _, *layers = self._layers()
         for layer in layers:
             sites = layer(sites)
-        return sites.features if self.case.kind == "layer" else self.model.linear(sites)  # type: ignore[operator]
+        return sites.features if self.case.kind == "layer" else self.model.linear(sites)
 
     def stem_gradient(self) -> Tensor:
         """Its layout is ours."""
         _, stem, *_ = self._layers()
-        return stem.weight.grad  # type: ignore[no-any-return]
+        return stem.weight.grad
 
     def _layers(self) -> Any:
-        return iter(self.model.sparseModel.children())  # type: ignore[union-attr, operator]
+        return iter(self.model.sparseModel.children())
 
 
 def _to_spconv(weight: Tensor) -> Tensor:

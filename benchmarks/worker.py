@@ -64,15 +64,15 @@ class Worker:
 
     def measure(self) -> dict[str, float]:
         """One timed run: seconds by part."""
-        return self._ask("measure")  # type: ignore[no-any-return]
+        return self._ask("measure")
 
     def peak_mb(self) -> float:
         """The most memory the process has held, its libraries included, in MB of 10^6 bytes."""
-        return self._ask("peak")  # type: ignore[no-any-return]
+        return self._ask("peak")
 
     def outcome(self, folder: Path) -> dict[str, Path]:
         """Writes the results of the latest run as .npy into the folder."""
-        return self._ask(folder)  # type: ignore[no-any-return]
+        return self._ask(folder)
 
     def close(self) -> None:
         """End the process."""
