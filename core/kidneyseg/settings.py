@@ -28,10 +28,10 @@ class SamplingSettings:
         grid_mm: edge of the cubic cells; None takes the voxels themselves, on the paper's grid.
     """
 
-    kept_percent: float = 50.0
+    kept_percent: float = 65.0
     region: Region = "body"
     bands: int = 1
-    grid_mm: float | None = 4.0
+    grid_mm: float | None = 5.0
 
     def __post_init__(self) -> None:
         _require(0 < self.kept_percent <= 100, f"kept intensity must be in (0, 100] %, not {self.kept_percent}")

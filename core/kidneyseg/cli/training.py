@@ -238,7 +238,7 @@ def _recipe(
         "class weights": arguments.class_weights,
         "phantoms": arguments.phantoms,
         "choice of the result": keep,
-        "settings": {name: settings[name] for name in ("preset", "sampling", "refine")},
+        "settings": {name: settings[name] for name in ("preset", "sampling", "refine")[: stage + 1]},
         "lesions": bench.lesions and library_key(bench.lesions)[:16],
         "lesions to score on": bench.held_out_lesions and library_key(bench.held_out_lesions)[:16],
         "cases to learn from": {case.name: _content(case) for case in training},
