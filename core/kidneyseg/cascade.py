@@ -14,7 +14,7 @@ from kidneyseg.errors import ResourceError
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import KIDNEY, TISSUE, PointCloud
-from kidneyseg.points.features import hu_features
+from kidneyseg.points.features import hu_features, kidney_level, stage2_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.roi import near_find
@@ -58,7 +58,8 @@ def find_kidneys(
     Separate finds under 1.5 mL are put back to tissue.
     """
     cells = cloud.index - (cloud.index.min(0) if len(cloud) else 0)
-    probability = predict(model, cells, cloud.hu, device, progress, note)
+    features = hu_features(cloud.hu, model.network.config["in_channels"])
+    probability = predict(model, cells, features, device, progress, note)
     labels = probability.argmax(1).astype(np.uint8)
     _drop_small(cloud, labels)
     return replace(cloud, labels=labels, probability=probability)
@@ -88,12 +89,14 @@ def separate_tumour(
     whole = lattice_for(volume, grid)
     regions = near_find(find, volume, grid, settings.margin_mm)
     parts: list[tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.float16]]] = []
-    for i, (lattice, inside) in enumerate(regions):
+    for i, (lattice, inside, found) in enumerate(regions):
         hu = resample_hu(volume, lattice, progress=progress)
         kept = inside & (hu >= max(lowest_hu, LOWEST_HU))
         cells = np.argwhere(kept).astype(np.int32)
         share = progress.part(i / len(regions), (i + 1) / len(regions))
-        probability = predict(model, cells, hu[kept], device, share, note)
+        channels = model.network.config["in_channels"]
+        features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]) if kept.any() else 0.0, channels)
+        probability = predict(model, cells, features, device, share, note)
         origin = np.rint(np.asarray(lattice.origin_mm) / grid).astype(np.int32)
         parts.append((cells + origin, hu[kept], probability))
     if not parts:
@@ -115,7 +118,8 @@ def label_band(
     note: Note = lambda _: None,
 ) -> PointCloud:
     """One of the paper's intensity bands through one network: labels and probabilities for every point."""
-    probability = predict(model, paper_cells(band, volume), band.hu, device, progress, note)
+    features = hu_features(band.hu, model.network.config["in_channels"])
+    probability = predict(model, paper_cells(band, volume), features, device, progress, note)
     return replace(band, labels=probability.argmax(1).astype(np.uint8), probability=probability)
 
 
@@ -140,12 +144,14 @@ def unite(clouds: list[PointCloud]) -> PointCloud:
 def predict(
     model: Model,
     cells: NDArray[np.integer],
-    hu: NDArray[np.int16],
+    features: NDArray[np.float32],
     device: torch.device,
     progress: Progress,
     note: Note = lambda _: None,
 ) -> NDArray[np.float16]:
-    """Class probabilities (N, classes) of points on cells (N, 3) >= 0. Without a point nothing is run.
+    """Class probabilities (N, classes) of points on cells (N, 3) >= 0 with features (N, in_channels).
+
+    Without a point nothing is run.
 
     Where a GPU runs out of memory, its memory is freed and this part of the CT is tried again by itself; if it does not
     fit even so, the CPU takes it. `note` is told of either.
@@ -156,16 +162,16 @@ def predict(
     if len(cells) == 0:
         return np.zeros((0, model.network.config["classes"]), np.float16)
     coords = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.int64))
-    features = torch.from_numpy(hu_features(hu, model.network.config["in_channels"]))
+    shown = torch.from_numpy(features)
     for where, after in ((device, _TRIED_AGAIN), (device, _CPU_INSTEAD)):
         try:
-            return _run(model.runs, coords, features, where, progress)
+            return _run(model.runs, coords, shown, where, progress)
         except torch.OutOfMemoryError:
             said = after
         # Not in the handler: the error holds what the failed pass had allocated.
         note(said)
         torch.cuda.empty_cache()
-    return _run(model.runs, coords, features, torch.device("cpu"), progress)
+    return _run(model.runs, coords, shown, torch.device("cpu"), progress)
 
 
 def _run(

@@ -52,7 +52,7 @@ class RefineSettings:
         below_stage1_hu: stage 2's lower intensity bound lies this much under stage 1's.
     """
 
-    grid_mm: float | None = 1.5
+    grid_mm: float | None = 2.0
     margin_mm: float = 10.0
     below_stage1_hu: float = 100.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -11,9 +13,21 @@ from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for
 
 
-def near_find(
-    find: PointCloud, volume: Volume, grid_mm: float, margin_mm: float
-) -> list[tuple[Lattice, NDArray[np.bool_]]]:
+class Region(NamedTuple):
+    """The surroundings of one separate find.
+
+    Attributes:
+        lattice: a box of the fine lattice.
+        inside: bool (lattice.shape), the cells within the margin.
+        found: bool (lattice.shape), the cells that lie in stage 1's find itself.
+    """
+
+    lattice: Lattice
+    inside: NDArray[np.bool_]
+    found: NDArray[np.bool_]
+
+
+def near_find(find: PointCloud, volume: Volume, grid_mm: float, margin_mm: float) -> list[Region]:
     """Boxes of the fine lattice that hold every cell within `margin_mm` of stage 1's kidney cells.
 
     Args:
@@ -23,8 +37,8 @@ def near_find(
         margin_mm: distance from the surface of the found cells.
 
     Returns:
-        (lattice of the box, bool (lattice.shape) of the cells inside the margin), one per separate region, in order of
-        their lowest corner. Boxes may overlap, their regions do not. Empty without a find.
+        One per separate region, in order of their lowest corner. Boxes may overlap, their regions do not. Empty without
+        a find.
     """
     if find.labels is None or not (find.labels == KIDNEY).any():
         return []
@@ -48,8 +62,20 @@ def near_find(
         if any(a >= b for a, b in zip(first, last, strict=True)):
             continue
         fine = lattice_for(volume, grid_mm, box=((first[0], first[1], first[2]), (last[0], last[1], last[2])))
-        result.append((fine, _inside(fine, distance, parts == label, low, find.lattice, margin_mm)))
+        inside = _inside(fine, distance, parts == label, low, find.lattice, margin_mm)
+        result.append(Region(fine, inside, inside & _looked_up(found, low, find.lattice, fine)))
     return result
+
+
+def _looked_up(
+    found: NDArray[np.bool_], low: NDArray[np.integer], coarse: Lattice, fine: Lattice
+) -> NDArray[np.bool_]:
+    """Which fine cells have their centre in a found cell; `found` begins at the coarse cell `low`."""
+    picks = []
+    for axis in range(3):
+        centre = (np.arange(fine.shape[axis]) + 0.5) * fine.step_mm[axis] + fine.origin_mm[axis]
+        picks.append((coarse.cells_of(centre, axis) - low[axis]).clip(0, found.shape[axis] - 1))
+    return np.asarray(found[np.ix_(*picks)])
 
 
 def _inside(

@@ -105,13 +105,34 @@ def sample_linear(field: NDArray[np.float32], grid: torch.Tensor) -> NDArray[np.
     return np.asarray(moved.numpy(), np.float32)
 
 
-def scanner(hu: NDArray[np.float32], cell_mm: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Another scanner's look: overall gain and offset, thicker slices or softer kernel at times, noise."""
+@dataclass(frozen=True)
+class Tone:
+    """Overall gain and offset: HU above 0 are multiplied by `scale + gain - 1`, those below by `scale`."""
+
+    scale: float
+    offset: float
+    gain: float
+
+    @staticmethod
+    def draw(rng: np.random.Generator) -> Tone:
+        """A random one."""
+        # Tube voltage and dose of contrast agent move tissue far more than calibration does, but hardly move fat.
+        gain = rng.uniform(0.7, 1.35) if rng.random() < 0.4 else rng.uniform(0.93, 1.07)
+        return Tone(rng.uniform(0.95, 1.05), rng.uniform(-12, 12), gain)
+
+    def of(self, hu: NDArray[np.float32]) -> NDArray[np.float32]:
+        """HU of any shape as this tone shows them."""
+        out = hu * np.float32(self.scale) + np.float32(self.offset)
+        out += np.maximum(hu, 0) * np.float32(self.gain - 1)
+        return np.asarray(out, np.float32)
+
+
+def scanner(
+    hu: NDArray[np.float32], cell_mm: float, rng: np.random.Generator, tone: Tone | None = None
+) -> NDArray[np.float32]:
+    """Another scanner's look: its tone, by default a random one, thicker slices or softer kernel at times, noise."""
     low, high = HU_WINDOW
-    # Tube voltage and dose of contrast agent move tissue far more than calibration does, but hardly move fat.
-    gain = rng.uniform(0.7, 1.35) if rng.random() < 0.4 else rng.uniform(0.93, 1.07)
-    out = hu * np.float32(rng.uniform(0.95, 1.05)) + np.float32(rng.uniform(-12, 12))
-    out += np.maximum(hu, 0) * np.float32(gain - 1)
+    out = (tone or Tone.draw(rng)).of(hu)
     if rng.random() < 0.3:
         thick = rng.uniform(0.0, 5.0) / cell_mm * 0.4
         soft = rng.uniform(0.0, 1.2) / cell_mm

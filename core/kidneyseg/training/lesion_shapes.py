@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -38,7 +39,7 @@ class Lesion:
     inside: float
     along: float
 
-    @property
+    @cached_property
     def ml(self) -> float:
         """Volume in millilitres."""
         return float(np.count_nonzero(self.mask)) * self.voxel_mm**3 / 1000.0

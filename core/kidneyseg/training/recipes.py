@@ -85,7 +85,7 @@ def trainer(
     if stage not in (1, 2):
         raise SettingsError(f"there is stage 1 and stage 2, no stage {stage}")
     torch.manual_seed(seed)
-    planes, channels = (PAPER_PLANES, 3) if settings.preset == "paper" else (PLANES, 1)
+    planes, channels = (PAPER_PLANES, 3) if settings.preset == "paper" else (PLANES, stage)
     network = SparseUNet(channels, stage + 1, planes, residual=settings.preset != "paper")
     if start is not None:
         if start.config != network.config:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.points.features import kidney_level
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.settings import RefineSettings
-from kidneyseg.training.augment import SpatialRange, random_affine, sample_linear, sampling_grid, scanner, warp_into
+from kidneyseg.training.augment import (
+    SpatialRange,
+    Tone,
+    random_affine,
+    sample_linear,
+    sampling_grid,
+    scanner,
+    warp_into,
+)
 from kidneyseg.training.batches import Sample, about
 from kidneyseg.training.finds import CloseUp
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
@@ -23,6 +33,12 @@ _TRUE_SHARE = 0.8
 # Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
 _VIEW_MM, _VIEW_SHARE = 66.0, 0.7
 _FAR = 10.0
+# Each close-up is changed in so many ways (phase, lesions), which steps then move, turn and tone as they like: to insert
+# lesions takes longer than a step.
+_CHANGES = 24
+_MOST_REMEMBERED = 600
+# SD in HU of the error with which stage 1 knows the kidney's level, besides that of what it finds.
+_LEVEL_SD = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +64,13 @@ class Stage2Sampler:
             return self._augmented(one, rng).of(one.scene.case)
 
     def _augmented(self, one: CloseUp, rng: np.random.Generator) -> Sample:
-        true = one.shows_kidney
-        hu, labels = changed_patient(one.scene, self.lesions if true else None, rng, retint=0.6, insert=0.75)
-        region, low = self._region(one, labels, rng)
+        hu, labels = _changed(one, self.lesions if one.shows_kidney else None, int(rng.integers(_CHANGES)))
+        found, low = self._found(one, labels, rng)
+        region = self._region(one, found, low, rng) if found.any() else None
         if region is None:
             return self.draw(rng)
+        usable = hu >= LOWEST_HU
+        level = kidney_level(hu[usable], _on_fine(found & (region > 0), one, low)[usable]) + rng.normal(0, _LEVEL_SD)
         to_fine = one.find_mm / one.scene.cell_mm
         cells = np.argwhere(region > 0)
         first, last = ((c + low) * to_fine - one.corner for c in (cells.min(0), cells.max(0) + 1))
@@ -73,19 +91,17 @@ class Stage2Sampler:
         moved, marks = warp_into(hu, labels, sampling_grid(box, shape / 2, matrix, middle, hu.shape), outside_hu=-125.0)
         coarse = sampling_grid(box, shape / 2, matrix / to_fine, (middle + one.corner) / to_fine - low, region.shape)
         inside = sample_linear(region + np.float32(_FAR), coarse) >= _FAR
-        grey = scanner(moved, one.scene.cell_mm, rng).round().astype(np.int16)
+        tone = Tone.draw(rng)
+        grey = scanner(moved, one.scene.cell_mm, rng, tone).round().astype(np.int16)
         kept = inside & (grey >= rng.uniform(LOWEST_HU, LOWEST_HU + 40))
         if kept.sum() < 500:
             return self.draw(rng)
-        return as_sample(kept, grey, marks)
+        return as_sample(kept, grey, marks, float(tone.of(np.array([level], np.float32))[0]))
 
-    def _region(
+    def _found(
         self, one: CloseUp, labels: NDArray[np.uint8], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32] | None, NDArray[np.int64]]:
-        """How many mm each coarse cell near the close-up lies within the margin, and the first of these cells.
-
-        Only one of the separate parts is positive: inference runs each by itself.
-        """
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Stage 1's find near the close-up on its coarse cells, with errors added, and the first of these cells."""
         low, high = _coarse_box(one, self.settings.margin_mm)
         window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         kidney = one.kidney[window]
@@ -101,11 +117,38 @@ class Stage2Sampler:
         )
         if rng.random() < 0.9:
             found |= _coarse_cells(labels == 2, one, low, found.shape)
-        if not found.any():
-            return None, low
+        return found, low
+
+    def _region(
+        self, one: CloseUp, found: NDArray[np.bool_], low: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.float32] | None:
+        """How many mm each coarse cell lies within the margin around a find.
+
+        Only one of the separate parts is positive: inference runs each by itself.
+        """
         region = margin_field(found, one.find_mm, self.settings.margin_mm + rng.uniform(-3, 4))
         region += rng.uniform(0, 3) * _waves(region.shape, one.find_mm, rng)
-        return _one_part(region, kidney, rng), low
+        kidney = one.kidney[tuple(slice(a, a + n) for a, n in zip(low, found.shape, strict=True))]
+        return _one_part(region, kidney, rng)
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _changed(
+    one: CloseUp, lesions: LesionLibrary | None, change: int
+) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """One of the close-up's `_CHANGES`, always the same one for a number."""
+    rng = np.random.default_rng([6, change, *one.corner, *one.scene.case.encode()])
+    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75)
+
+
+def _on_fine(mask: NDArray[np.bool_], one: CloseUp, low: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the close-up's cells have their centre in a coarse cell of `mask`, which begins at the cell `low`."""
+    scale = one.scene.cell_mm / one.find_mm
+    picks = []
+    for axis, size in enumerate(one.scene.hu.shape):
+        cells = np.floor((np.arange(size) + one.corner[axis] + 0.5) * scale).astype(np.int64) - low[axis]
+        picks.append(cells.clip(0, mask.shape[axis] - 1))
+    return np.asarray(mask[np.ix_(*picks)])
 
 
 def margin_field(found: NDArray[np.bool_], cell_mm: float, margin_mm: float) -> NDArray[np.float32]:
@@ -203,7 +246,8 @@ def plain_stage2(one: CloseUp, settings: RefineSettings) -> Sample | None:
         region + np.float32(_FAR), sampling_grid(box, shape / 2, np.eye(3) * scale, middle, region.shape)
     )
     kept = (inside >= _FAR) & (one.scene.hu >= LOWEST_HU)
-    return as_sample(kept, one.scene.hu, one.scene.labels) if kept.any() else None
+    level = kidney_level(one.scene.hu[kept], _on_fine(found, one, low)[kept]) if kept.any() else 0.0
+    return as_sample(kept, one.scene.hu, one.scene.labels, level) if kept.any() else None
 
 
 def with_lesions(one: CloseUp, lesions: LesionLibrary, rng: np.random.Generator) -> CloseUp:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.points.body import body_mask_on
-from kidneyseg.points.features import hu_features
+from kidneyseg.points.features import hu_features, stage2_features
 from kidneyseg.points.sampling import LOWEST_HU, intensity_threshold
 from kidneyseg.settings import SamplingSettings
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, scanner, warp
@@ -70,9 +70,13 @@ class Stage1Sampler:
         return as_sample(kept, grey, both % np.uint8(2))
 
 
-def as_sample(kept: NDArray[np.bool_], hu: NDArray[np.int16], labels: NDArray[np.uint8], channels: int = 1) -> Sample:
-    """The kept cells of a dense lattice as a sample, rows in lexicographic order."""
-    return Sample(np.argwhere(kept), hu_features(hu[kept], channels), labels[kept])
+def as_sample(
+    kept: NDArray[np.bool_], hu: NDArray[np.int16], labels: NDArray[np.uint8], level: float | None = None
+) -> Sample:
+    """The kept cells of a dense lattice as a sample, rows in lexicographic order; with a kidney's level for stage 2."""
+    grey = hu[kept]
+    features = hu_features(grey, 1) if level is None else stage2_features(grey, level, 2)
+    return Sample(np.argwhere(kept), features, labels[kept])
 
 
 def changed_patient(

@@ -107,7 +107,7 @@ def test_a_plain_sample_is_what_inference_cuts(case: CaseFiles, tmp_path: Path) 
     labels = np.full(len(index), KIDNEY, np.uint8)
     find = PointCloud(lattice_for(volume, 4.0), index.astype(np.int32), whole.hu[tuple(index.T)], labels)
     expected = set()
-    for lattice, inside in near_find(find, volume, 2.0, 10.0):
+    for lattice, inside, _ in near_find(find, volume, 2.0, 10.0):
         kept = inside & (resample_hu(volume, lattice) >= LOWEST_HU)
         origin = np.rint(np.array(lattice.origin_mm) / 2.0).astype(int)
         expected |= {tuple(row) for row in np.argwhere(kept) + origin}
