@@ -19,16 +19,6 @@ from kidneyseg.sparse.rulebook import Level, Packing
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def instructions(request):
-    best = native.instruction_set()
-    if native.limit_instruction_set(request.param) != request.param:
-        native.limit_instruction_set(best)
-        pytest.skip(f"this processor has no {request.param}")
-    yield
-    native.limit_instruction_set(best)
-
-
 @pytest.fixture(autouse=True)
 def threads():
     """One thread, as torch's helpers would only wait on each other at these sizes; gives the means to ask for more."""
