@@ -1,8 +1,11 @@
 """The native CPU kernels, `_kernels.cpp` and its neighbours: built with the package and called through plain buffers.
 
-They serve float32 features and weights, int64 keys and int32 tables on the CPU, with `torch.get_num_threads()` threads;
-their results do not depend on how many. A map is read once into a `Plan`, on which any number of convolutions and
-weight gradients run. Where no compiler built the library, `available()` is False and `reason()` says why.
+Where no compiler built the library, `available()` is False and `reason()` says why. The kernels serve float32 features
+and weights, int64 keys and int32 tables on the CPU, with `torch.get_num_threads()` threads; their results do not depend
+on how many. A map is read once into a `Plan`, on which any number of convolutions and weight gradients run.
+
+On the way to a network's first convolution and from map to map nothing is left to torch's own loops over many rows: its
+threads keep looking out for more work for some milliseconds, on the cores that the kernels' threads want.
 """
 
 from __future__ import annotations
@@ -25,9 +28,11 @@ __all__ = [
     "coarsen",
     "conv",
     "conv_into",
+    "extent",
     "instruction_set",
     "limit_instruction_set",
     "neighbour_table",
+    "pack",
     "reason",
     "serves",
     "weight_grad",
@@ -66,8 +71,13 @@ class Plan:
     """Which input rows go, under which filter offset, to which output row; in the order that the kernels run through.
 
     Attributes:
-        rows: output rows, N. filter: offsets, K. inputs: input rows that it reads, up to its last.
+        rows: output rows, N.
+        filter: offsets, K.
+        inputs: input rows that it reads, up to its last.
         instruction_set: the one it was made for, on which its convolutions run.
+
+    Raises:
+        MemoryError: with the mend, when memory does not suffice.
     """
 
     def __init__(self, handle: int | None, rows: int, filter_volume: int) -> None:
@@ -96,17 +106,22 @@ class Plan:
 
     @staticmethod
     def of_parents(parent: Tensor, slot: Tensor, filter_volume: int = 8) -> Plan:
-        """The plan of rows i that read parent[i] under the offset slot[i] < filter_volume; both int32 (N,)."""
+        """The plan of rows i that read parent[i] under the offset slot[i] < filter_volume; both int32 (N,).
+
+        Raises:
+            ValueError: for a negative parent, or a slot that is no offset.
+        """
         _check_index(parent, "parent", 1)
         _check_index(slot, "slot", 1)
         if len(slot) != len(parent):
             raise ValueError(f"parent has {len(parent)} rows, but slot has {len(slot)}")
-        if len(slot) and (int(parent.min()) < 0 or int(slot.min()) < 0 or int(slot.max()) >= filter_volume):
-            raise ValueError(f"parents must be >= 0 and slots 0 to {filter_volume - 1}")
         handle = library().kidneyseg_parent_plan(
             parent.data_ptr(), slot.data_ptr(), len(parent), filter_volume, torch.get_num_threads()
         )
-        return Plan(handle, len(parent), filter_volume)
+        plan = Plan(handle, len(parent), filter_volume)
+        if plan.inputs < 0:
+            raise ValueError(f"parents must be >= 0 and slots 0 to {filter_volume - 1}")
+        return plan
 
 
 def serves(x: Tensor) -> bool:
@@ -173,6 +188,31 @@ def weight_grad(x: Tensor, plan: Plan, grad: Tensor) -> Tensor:
     return out
 
 
+def extent(coords: Tensor) -> tuple[list[int], list[int]]:
+    """Smallest and largest value of each column of int64 (N, 3) or (N, 4), contiguous, N > 0."""
+    _check_coords(coords)
+    rows, columns = coords.shape
+    low, high = (c_int64 * columns)(), (c_int64 * columns)()
+    library().kidneyseg_extent(coords.data_ptr(), rows, columns, low, high, torch.get_num_threads())
+    return list(low), list(high)
+
+
+def pack(coords: Tensor, grid: _Grid, padding: int = 2) -> tuple[Tensor, bool]:
+    """Keys of coords as `rulebook.Packing.pack` makes them, and whether they increase strictly.
+
+    Args:
+        coords: int64 (N, 3) or (N, 4), contiguous, N > 0.
+        grid: the packing. padding: empty cells at each side.
+    """
+    _check_coords(coords)
+    keys = torch.empty(len(coords), dtype=torch.int64)
+    sizes = (c_int64 * 3)(grid.x_size, grid.y_size, grid.z_size)
+    increasing = library().kidneyseg_pack(
+        *(coords.data_ptr(), *coords.shape, sizes, padding, keys.data_ptr(), torch.get_num_threads())
+    )
+    return keys, bool(increasing)
+
+
 def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Tensor:
     """Submanifold neighbours int32 (N, size³) of sites with strictly increasing keys; size 1, 3 or 5."""
     _check_keys(keys)
@@ -202,7 +242,12 @@ def coarsen(keys: Tensor, fine: _Grid, coarse: _Grid, padding: int = 2) -> tuple
         *(keys.data_ptr(), len(keys), *sizes, padding, coarse_keys.data_ptr()),
         *(parent.data_ptr(), slot.data_ptr(), children.data_ptr(), torch.get_num_threads()),
     )
-    return coarse_keys[:count].clone(), parent, slot, children[:count].clone()
+    return _beginning(coarse_keys, count), parent, slot, _beginning(children, count)
+
+
+def _beginning(x: Tensor, rows: int) -> Tensor:
+    """A copy of the first rows, so that the memory of the rest is free again; by numpy, on this thread alone."""
+    return torch.from_numpy(x.numpy()[:rows].copy())
 
 
 def _row_stride(x: Tensor) -> int:
@@ -244,6 +289,14 @@ def _check_index(index: Tensor, name: str, dimensions: int) -> None:
         raise ValueError(f"{name} must be int32 on the CPU, not {index.dtype} {tuple(index.shape)} on {index.device}")
     if not index.is_contiguous():
         raise ValueError(f"{name} must be contiguous")
+
+
+def _check_coords(coords: Tensor) -> None:
+    _check_rows(len(coords))
+    if coords.dtype != torch.int64 or coords.device.type != "cpu" or not coords.is_contiguous():
+        raise ValueError(f"coords must be contiguous int64 on the CPU, not {coords.dtype} on {coords.device}")
+    if coords.ndim != 2 or coords.shape[1] not in (3, 4) or len(coords) == 0:
+        raise ValueError(f"coords must be (N, 3) or (N, 4) with N > 0, not {tuple(coords.shape)}")
 
 
 def _check_keys(keys: Tensor) -> None:
