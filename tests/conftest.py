@@ -37,11 +37,27 @@ def golden_dir() -> Path:
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """Runs a test on each set of kernels that is here: the device where its tensors belong."""
     if request.param == "cuda":
-        if not torch.cuda.is_available():
-            pytest.skip("no CUDA GPU here")
+        _need_cuda()
         return torch.device("cuda")
     if request.param == "torch":
         monkeypatch.setattr(native, "serves", lambda _: False)
     elif not native.available():
         pytest.skip(native.reason())
     return torch.device("cpu")
+
+
+@pytest.fixture(scope="module", params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Runs a test on each device that is here, by the name that a user gives: for tests that take seconds.
+
+    The torch kernels are the same code on either device, and `kernels` tests them on the CPU: twice would not be worth
+    the time here. Nor could a process of its own be told to use them.
+    """
+    if request.param == "cuda":
+        _need_cuda()
+    return str(request.param)
+
+
+def _need_cuda() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU here")

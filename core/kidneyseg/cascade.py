@@ -21,7 +21,7 @@ from kidneyseg.points.roi import near_find
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.progress import Progress
 from kidneyseg.settings import RefineSettings
-from kidneyseg.sparse import SparseUNet
+from kidneyseg.sparse import SparseUNet, memory
 from kidneyseg.sparse.engines import SparseConvNetUNet
 
 # A find smaller than this is no kidney (a child's has some 20 mL) and not worth stage 2's time.
@@ -186,14 +186,11 @@ def _run(
 
     try:
         network = network.to(device)
-        with torch.inference_mode():
+        # Not our network's pass alone: SparseConvNet's and what is made of the scores can run out of memory too.
+        with memory.shortage_said(), torch.inference_mode():
             logits = network(coords.to(device), features.to(device), report=report)
             return logits.softmax(1).to(torch.float16).cpu().numpy()  # type: ignore[no-any-return]
-    except torch.OutOfMemoryError:
-        raise
-    except (MemoryError, RuntimeError) as error:  # torch's CPU allocator raises RuntimeError
-        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
-            raise
+    except MemoryError as error:
         raise ResourceError(
             f"{len(coords)} points need more memory than is free; close other programs, or lower the kept intensity"
         ) from error

@@ -48,35 +48,34 @@ def test_help_reads_well_and_needs_no_torch(command: str) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 120
 
 
-def test_segment_writes_mask_and_sidecar_beside_the_ct(case: Path, tmp_path: Path) -> None:
+def test_segment_writes_mask_and_sidecar_beside_the_ct(case: Path, tmp_path: Path, device: str) -> None:
     ct = tmp_path / "patient.nii.gz"
     ct.write_bytes((case / "ct.nii.gz").read_bytes())
-    done = kidneyseg("segment", ct, "--models", case / "models", "--timings")
+    done = kidneyseg("segment", ct, "--models", case / "models", "--device", device, "--timings")
     assert done.returncode == 0, done.stderr
     assert "stage 1" in done.stdout
     assert "peak memory" in done.stdout
     assert load_mask(tmp_path / "patient_mask.nii.gz")[0].shape == load_volume(ct).shape
     told = json.loads((tmp_path / "patient_mask.json").read_text())
     assert told["settings"]["preset"] == "default"
+    assert told["device"] == device
     assert done.stderr == ""  # no progress bar where no terminal is
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
-def test_json_and_changed_settings(case: Path, tmp_path: Path, preset: str) -> None:
+def test_json_and_changed_settings(case: Path, tmp_path: Path, preset: str, device: str) -> None:
+    with_models = ("--models", case / "models", "--device", device)
     changes = ("--kept-percent", "20", "--eps-mm", "8", "--min-samples", "auto", "--fill", "hull")
     mask = tmp_path / "m.nii"
-    done = kidneyseg(
-        "segment", case / "ct.nii.gz", "-o", mask, "--models", case / "models", "--preset", preset, *changes, "--json"
-    )
+    done = kidneyseg("segment", case / "ct.nii.gz", "-o", mask, *with_models, "--preset", preset, *changes, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["settings"]["sampling"]["kept_percent"] == 20
     assert told["settings"]["clusters"] == {"eps_mm": 8.0, "min_samples": None}
     assert told["settings"]["fill"]["method"] == "hull"
     again = kidneyseg(
-        "segment", case / "ct.nii.gz", "-o", tmp_path / "n.nii", "--models", case / "models",
-        "--settings", tmp_path / "m.json",
-    )  # fmt: skip
+        "segment", case / "ct.nii.gz", "-o", tmp_path / "n.nii", *with_models, "--settings", tmp_path / "m.json"
+    )
     assert again.returncode == 0, again.stderr
     assert np.array_equal(load_mask(mask)[0], load_mask(tmp_path / "n.nii")[0])
 

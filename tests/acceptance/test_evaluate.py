@@ -44,10 +44,10 @@ def test_masks_that_are_there(data: Path, tmp_path: Path) -> None:
     assert kidneyseg("evaluate", data / "masks", data / "kits", "--cases", "case_00000").returncode == 0
 
 
-def test_labelled_cts_with_and_without_insertion(data: Path, tmp_path: Path) -> None:
+def test_labelled_cts_with_and_without_insertion(data: Path, tmp_path: Path, device: str) -> None:
     done = kidneyseg(
-        "evaluate", data / "kits", "--cases", "case_00001", "--models", data / "models", "--kept-percent", "60",
-        "--lesions", "procedural", "--insertions", "1", "--originals", "-o", tmp_path, "--json",
+        "evaluate", data / "kits", "--cases", "case_00001", "--models", data / "models", "--device", device,
+        "--kept-percent", "60", "--lesions", "procedural", "--insertions", "1", "--originals", "-o", tmp_path, "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -59,13 +59,13 @@ def test_labelled_cts_with_and_without_insertion(data: Path, tmp_path: Path) -> 
     assert np.sum(inserted["points"]) > 0
     sidecar = json.loads((tmp_path / "case_00001_mask.json").read_text())
     assert sidecar["settings"]["sampling"]["kept_percent"] == 60
+    assert sidecar["device"] == device
     assert (tmp_path / "evaluation.md").is_file()
 
 
-def test_what_each_step_costs(data: Path, tmp_path: Path) -> None:
-    done = kidneyseg(
-        "evaluate", data / "kits", "--cases", "case_00000", "--models", data / "models", "--steps", "-o", tmp_path
-    )
+def test_what_each_step_costs(data: Path, tmp_path: Path, device: str) -> None:
+    how = ("--models", data / "models", "--device", device)
+    done = kidneyseg("evaluate", data / "kits", "--cases", "case_00000", *how, "--steps", "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "| lost " in done.stdout
     (case,) = json.loads((tmp_path / "steps.json").read_text())["cases"]

@@ -30,23 +30,24 @@ def evaluate(*arguments: str | Path) -> Any:
 
 
 @pytest.mark.parametrize("name", VALIDATION)
-def test_kidneys_of_unseen_patients(data_dir: Path, name: str) -> None:
-    figures = evaluate(data_dir / "btcv", "--cases", name)["cases"][0]["figures"]
+def test_kidneys_of_unseen_patients(data_dir: Path, name: str, device: str) -> None:
+    figures = evaluate(data_dir / "btcv", "--cases", name, "--device", device)["cases"][0]["figures"]
     print(figures)
     assert figures["kidney Dice"] >= 0.80
     assert figures["peak MB"] < 4000
 
 
-def test_inserted_tumours_are_found(data_dir: Path) -> None:
-    report = evaluate(data_dir / "btcv", "--cases", VALIDATION[1], "--lesions", "procedural")
+def test_inserted_tumours_are_found(data_dir: Path, device: str) -> None:
+    how = ("--lesions", "procedural", "--device", device)
+    report = evaluate(data_dir / "btcv", "--cases", VALIDATION[1], *how)
     lesions = report["cases"][0]["lesions"]
     print(lesions)
     assert any(lesion["found"] for lesion in lesions)
 
 
-def test_the_sample_case_shows_what_the_program_is_for(tmp_path: Path) -> None:
+def test_the_sample_case_shows_what_the_program_is_for(tmp_path: Path, device: str) -> None:
     ct = sample_case(tmp_path)
-    result = Pipeline(load_volume(ct)).run(preset("default"))
+    result = Pipeline(load_volume(ct), device=device).run(preset("default"))
     dice = kits19_dice(result.mask, load_mask(ct.with_name("sample_labels.nii.gz"))[0])
     assert dice["kidney"] > 0.9
     assert dice["tumour"] > 0.3
@@ -66,14 +67,14 @@ def cropped(data_dir: Path) -> nibabel.Nifti1Image:
 
 
 @pytest.fixture(scope="module")
-def reference(cropped: nibabel.Nifti1Image, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return segmented(cropped, tmp_path_factory.mktemp("reference"))
+def reference(cropped: nibabel.Nifti1Image, tmp_path_factory: pytest.TempPathFactory, device: str) -> Result:
+    return segmented(cropped, tmp_path_factory.mktemp("reference"), device)
 
 
-def segmented(image: nibabel.Nifti1Image, folder: Path) -> Result:
+def segmented(image: nibabel.Nifti1Image, folder: Path, device: str) -> Result:
     path = folder / "ct.nii"
     image.to_filename(path)
-    return Pipeline(load_volume(path)).run(preset("default"))
+    return Pipeline(load_volume(path), device=device).run(preset("default"))
 
 
 def hounsfield(image: nibabel.Nifti1Image) -> Any:
@@ -90,7 +91,7 @@ def test_full_range_gives_the_same_mask(cropped: nibabel.Nifti1Image, reference:
     rng = np.random.default_rng(0)
     full = np.where(hu <= -125, -1000, hu)
     full = np.where(hu >= 275, rng.integers(275, 1500, hu.shape), full).astype(np.int16)
-    result = segmented(nibabel.Nifti1Image(full, cropped.affine), tmp_path)
+    result = segmented(nibabel.Nifti1Image(full, cropped.affine), tmp_path, reference.device)
     assert np.array_equal(result.mask, reference.mask)
 
 
@@ -102,7 +103,7 @@ def test_any_orientation_gives_the_same_mask(
     turn = nibabel.orientations.ornt_transform(
         nibabel.io_orientation(plain.affine), nibabel.orientations.axcodes2ornt(tuple(axes))
     )
-    result = segmented(plain.as_reoriented(turn), tmp_path)
+    result = segmented(plain.as_reoriented(turn), tmp_path, reference.device)
     assert np.array_equal(result.mask, reference.mask)
 
 
@@ -113,5 +114,5 @@ def test_oblique_and_qform_only(cropped: nibabel.Nifti1Image, reference: Result,
     image = nibabel.Nifti1Image(hounsfield(cropped), None)
     image.set_qform(turn @ cropped.affine, code=1)
     image.set_sform(None, code=0)
-    result = segmented(image, tmp_path)
+    result = segmented(image, tmp_path, reference.device)
     assert np.array_equal(result.mask, reference.mask)

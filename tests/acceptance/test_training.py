@@ -30,14 +30,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_bad_case_is_left_out_and_other_arguments_are_refused(data: Path, tmp_path: Path) -> None:
+def test_a_bad_case_is_left_out_and_other_arguments_are_refused(data: Path, tmp_path: Path, device: str) -> None:
     cases = tmp_path / "cases"
     cases.mkdir()
     for path in data.iterdir():
         (cases / path.name).symlink_to(path)
     (cases / "b_ct.nii.gz").unlink()
     (cases / "b_ct.nii.gz").write_bytes((data / "b_ct.nii.gz").read_bytes()[:4000])
-    command = ("train", cases, "-o", tmp_path / "out", "--stage", "1", "--steps", "2", "--validate", "d", *QUICK)
+    few = ("--stage", "1", "--steps", "2", "--validate", "d")
+    command = ("train", cases, "-o", tmp_path / "out", *few, "--device", device, *QUICK)
     done = kidneyseg(*command)
     assert done.returncode == 0, done.stderr
     assert "b: " in done.stderr
@@ -64,16 +65,17 @@ def test_the_published_recipe_on_kits19(tmp_path: Path, capsys: pytest.CaptureFi
     assert "none of the 170 cases can be used" in told
 
 
-def test_the_paper_preset_learns(data: Path, tmp_path: Path) -> None:
+def test_the_paper_preset_learns(data: Path, tmp_path: Path, device: str) -> None:
     command = ["train", str(data), "-o", str(tmp_path), "--preset", "paper", "--steps", "2", "--no-insertion", *QUICK]
-    assert main([*command, "--class-weights", "published", "--validate", "d"]) == 0
+    assert main([*command, "--class-weights", "published", "--validate", "d", "--device", device]) == 0
     for stage in (1, 2):
         assert load_model(f"paper-stage{stage}", tmp_path).network.config["in_channels"] == 3
     assert (tmp_path / "paper-stage2" / "log.csv").read_text().startswith("step,rate,loss")
 
 
-def test_a_killed_cross_validation_goes_on(data: Path, tmp_path: Path) -> None:
-    command = ["crossvalidate", data, "-o", tmp_path, "--folds", "2", "--steps", "2", "--no-insertion", *QUICK]
+def test_a_killed_cross_validation_goes_on(data: Path, tmp_path: Path, device: str) -> None:
+    few = ("--folds", "2", "--steps", "2", "--no-insertion")
+    command = ["crossvalidate", data, "-o", tmp_path, *few, "--device", device, *QUICK]
     process = [sys.executable, "-m", "kidneyseg", *map(str, command)]
     with subprocess.Popen(process, stderr=subprocess.PIPE, text=True, env=os.environ.copy()) as first:
         assert first.stderr is not None

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kidneyseg.cli.terminal import BarProgress, add_settings, peak_mb, print_json, settings_of
+from kidneyseg.cli.terminal import BarProgress, add_settings, lasting_imports, peak_mb, print_json, settings_of
 
 if TYPE_CHECKING:
     from kidneyseg.pipeline import Result
@@ -37,9 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Segment, export, report."""
     settings = settings_of(arguments)
 
-    from kidneyseg.export import export, sidecar
-    from kidneyseg.imaging.nifti import case_name, load_volume
-    from kidneyseg.pipeline import Pipeline
+    with lasting_imports():
+        from kidneyseg.export import export, sidecar
+        from kidneyseg.imaging.nifti import case_name, load_volume
+        from kidneyseg.pipeline import Pipeline
 
     imported = time.perf_counter()
     bar = BarProgress()

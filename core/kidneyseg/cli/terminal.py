@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from kidneyseg.errors import InputError
 from kidneyseg.progress import Progress
@@ -20,17 +21,37 @@ class BarProgress(Progress):
     """A progress bar on standard error, where that is a terminal; silent elsewhere."""
 
     def __init__(self) -> None:
-        self._bar = tqdm(total=100, disable=not sys.stderr.isatty(), bar_format="{desc:<28}{bar} {n:3.0f}% {elapsed}")
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=100, bar_format="{desc:<28}{bar} {n:3.0f}% {elapsed}")
 
     def show(self, stage: str, fraction: float) -> None:
         """Move the bar."""
-        self._bar.set_description_str(stage)
-        self._bar.n = 100 * fraction
-        self._bar.refresh()
+        if self._bar is not None:
+            self._bar.set_description_str(stage)
+            self._bar.n = 100 * fraction
+            self._bar.refresh()
 
     def close(self) -> None:
         """Leave the terminal tidy."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
+
+
+@contextmanager
+def lasting_imports() -> Iterator[None]:
+    """Imports the engine without a search for garbage: the objects that torch makes on import all stay.
+
+    Python would search them again and again while there are more and more, and once more at its end: .6 s of 4.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

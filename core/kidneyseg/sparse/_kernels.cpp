@@ -8,7 +8,7 @@
 #include <cstring>
 
 // Counts up whenever a function of this interface changes, so that native.py refuses a library of another version.
-KIDNEYSEG_API int kidneyseg_interface() { return 3; }
+KIDNEYSEG_API int kidneyseg_interface() { return 4; }
 
 // What follows returns 0, or 1 where memory ran out. Strides are in floats.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_INTERFACE = 3  # as in _kernels.cpp
+_INTERFACE = 4  # as in _kernels.cpp
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 
@@ -58,6 +58,8 @@ _FUNCTIONS: list[tuple[str, Any, list[Any]]] = [
     ("norm_sums", c_int, [c_void_p, c_void_p, c_int64, c_int64, POINTER(Norm), c_void_p, c_void_p, c_int]),
     ("norm_backward", c_int, [c_void_p, c_void_p, c_int64, c_int64, POINTER(Norm), c_void_p, c_int]),
     ("neighbour_table", None, [c_void_p, c_int64, c_int64, c_int64, c_int, c_void_p, c_int]),
+    ("extent", None, [c_void_p, c_int64, c_int, POINTER(c_int64), POINTER(c_int64), c_int]),
+    ("pack", c_int, [c_void_p, c_int64, c_int, POINTER(c_int64), c_int64, c_void_p, c_int]),
     (
         "coarsen",
         c_int64,

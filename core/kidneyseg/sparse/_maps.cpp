@@ -7,20 +7,6 @@
 
 namespace {
 
-// work(part, begin, end), a thread for each part.
-template <class Work>
-void each_part(const std::vector<int64_t>& bounds, const Work& work) {
-    const int parts = int(bounds.size()) - 1;
-    parallel(parts, parts, [&](int64_t part, int) { work(part, bounds[size_t(part)], bounds[size_t(part) + 1]); });
-}
-
-std::vector<int64_t> even_parts(int64_t count, int threads) {
-    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, count / 1024));
-    std::vector<int64_t> bounds;
-    for (int64_t p = 0; p <= parts; ++p) bounds.push_back(count * p / parts);
-    return bounds;
-}
-
 // Rows begin ... end of the table. For each run of offsets along z a cursor stands behind the last site's neighbours; a
 // site that follows the last one in z shares all of them but the first, and needs to look at one key only.
 template <int SIZE>

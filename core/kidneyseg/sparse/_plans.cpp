@@ -75,9 +75,9 @@ Tile make_tile(const Runs& runs, const Lists& lists, int micro_rows, int64_t til
 
 // A plan of runs whose lists for rows begin ... end `fill(begin, end, worker, lists)` writes.
 template <class Fill>
-std::unique_ptr<Plan> make_plan(int64_t rows, int64_t inputs, const Runs& runs, int threads, const Fill& fill) {
+std::unique_ptr<Plan> make_plan(int64_t rows, const Runs& runs, int threads, const Fill& fill) {
     auto plan = std::make_unique<Plan>();
-    plan->rows = rows, plan->inputs = inputs, plan->tile_rows = tile_rows_for(rows);
+    plan->rows = plan->inputs = rows, plan->tile_rows = tile_rows_for(rows);
     plan->filter = runs.count * runs.length, plan->made_for = &kernels();
     const int64_t tiles = (rows + plan->tile_rows - 1) / plan->tile_rows, capacity = plan->tile_rows + 16;
     plan->tiles.resize(size_t(tiles));
@@ -101,11 +101,20 @@ std::unique_ptr<Plan> make_plan(int64_t rows, int64_t inputs, const Runs& runs, 
     return plan;
 }
 
-int64_t last_row(const int32_t* table, int64_t size) {
-    int32_t last = -1;
-    for (int64_t i = 0; i < size; ++i) last = std::max(last, table[i]);
-    return last;
-}
+// The largest of the numbers that several threads show it; -1 where they show none.
+class Largest {
+  public:
+    void see(const int32_t* numbers, int64_t count) {
+        int32_t here = -1;
+        for (int64_t i = 0; i < count; ++i) here = std::max(here, numbers[i]);
+        int32_t before = largest_.load();
+        while (before < here && !largest_.compare_exchange_weak(before, here)) {}
+    }
+    int64_t get() const { return largest_.load(); }
+
+  private:
+    std::atomic<int32_t> largest_{-1};
+};
 
 template <class Make>
 Plan* plan_or_null(const Make& make) {
@@ -128,10 +137,13 @@ int run_length(int filter) {
 KIDNEYSEG_API Plan* kidneyseg_plan(const int32_t* table, int64_t rows, int filter, int threads) {
     return plan_or_null([&] {
         const Runs runs = make_runs(filter, run_length(filter));
-        const int64_t inputs = last_row(table, rows * filter) + 1;
-        return make_plan(rows, inputs, runs, threads, [&](int64_t begin, int64_t end, int, const Lists& lists) {
+        Largest last;
+        auto plan = make_plan(rows, runs, threads, [&](int64_t begin, int64_t end, int, const Lists& lists) {
+            last.see(table + begin * filter, (end - begin) * filter);
             kernels().list(table, rows * filter, runs, begin, end, lists);
         });
+        plan->inputs = last.get() + 1;
+        return plan;
     });
 }
 
@@ -143,25 +155,35 @@ KIDNEYSEG_API Plan* kidneyseg_neighbour_plan(const int64_t* keys, int64_t rows, 
         const Runs runs = make_runs(filter, run_length(filter));
         const int64_t longest = tile_rows_for(rows) * filter + 16;
         Workspace<int32_t> tables(workers_for(threads, rows), longest);
-        return make_plan(rows, rows, runs, threads, [&](int64_t begin, int64_t end, int worker, const Lists& lists) {
+        return make_plan(rows, runs, threads, [&](int64_t begin, int64_t end, int worker, const Lists& lists) {
             neighbour_rows(keys, rows, y_size, z_size, size, begin, end, tables[worker]);
             kernels().list(tables[worker], longest, runs, 0, end - begin, lists);
         });
     });
 }
 
-// Of rows that each read one input row, parent[i], under the offset slot[i].
+// Of rows that each read one input row, parent[i] >= 0, under the offset 0 <= slot[i] < filter. A plan with -1 inputs,
+// which nothing may run on, where these do not hold.
 KIDNEYSEG_API Plan* kidneyseg_parent_plan(const int32_t* parent, const int32_t* slot, int64_t rows, int filter,
                                           int threads) {
     return plan_or_null([&] {
         const Runs runs = make_runs(filter, 1);
-        return make_plan(rows, last_row(parent, rows) + 1, runs, threads, [&](int64_t begin, int64_t end, int, const Lists& lists) {
+        Largest last;
+        std::atomic<bool> wrong{false};
+        auto plan = make_plan(rows, runs, threads, [&](int64_t begin, int64_t end, int, const Lists& lists) {
+            last.see(parent + begin, end - begin);
             for (int i = 0; i < runs.count * runs.lists; ++i) lists.counts[i] = 0;
             for (int64_t i = begin; i < end; ++i) {
+                if (parent[i] < 0 || slot[i] < 0 || slot[i] >= filter) {
+                    wrong = true;
+                    return;
+                }
                 const int list = slot[i] * runs.lists;
                 lists.entries[list * lists.capacity + lists.counts[list]++] = {parent[i], int32_t(i - begin)};
             }
         });
+        plan->inputs = wrong ? -1 : last.get() + 1;
+        return plan;
     });
 }
 

@@ -7,7 +7,7 @@
 // A map, read once for all the convolutions that run on it.
 struct Plan {
     int64_t rows, tile_rows;
-    int64_t inputs;  // rows of x that it reads, up to its last
+    int64_t inputs;  // rows of x that it reads, up to its last; -1 where it was made of what is no map
     int filter;
     const Kernels* made_for;
     std::vector<Tile> tiles;

@@ -43,6 +43,21 @@ void parallel(int threads, int64_t items, const Work& work) {
         &loop);
 }
 
+// Bounds of equal parts of `count` items, one for each thread where they are many enough.
+inline std::vector<int64_t> even_parts(int64_t count, int threads) {
+    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, count / 1024));
+    std::vector<int64_t> bounds;
+    for (int64_t p = 0; p <= parts; ++p) bounds.push_back(count * p / parts);
+    return bounds;
+}
+
+// work(part, begin, end), a thread for each part.
+template <class Work>
+void each_part(const std::vector<int64_t>& bounds, const Work& work) {
+    const int parts = int(bounds.size()) - 1;
+    parallel(parts, parts, [&](int64_t part, int) { work(part, bounds[size_t(part)], bounds[size_t(part) + 1]); });
+}
+
 inline int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
 // Memory for each worker.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kidneyseg.sparse import functional
-from kidneyseg.sparse.rulebook import Level, Packing
+from kidneyseg.sparse.rulebook import Level, Packing, extent
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ class InputLayer(nn.Module):
             ValueError: for negative or too large coordinates, shapes that do not fit, or duplicates in mode 0.
         """
         packing = Packing.around(_checked_extent(coords, features, spatial_size))
-        keys = packing.pack(coords)
-        if len(keys) < 2 or bool((keys[1:] > keys[:-1]).all()):
+        keys, in_order = packing.pack_in_order(coords)
+        if in_order:
             return SparseTensor(features, Level(keys, packing)), None
         order = torch.argsort(keys, stable=True)
         unique, site_of_sorted, counts = torch.unique_consecutive(keys[order], return_inverse=True, return_counts=True)
@@ -190,10 +190,9 @@ def _checked_extent(coords: Tensor, features: Tensor, spatial_size: int | None) 
         raise ValueError(f"features must be ({len(coords)}, C), one row per coordinate, not {tuple(features.shape)}")
     if len(coords) == 0:
         return 1, 1, 1
-    columns = coords.unbind(1)
-    if int(torch.stack([column.min() for column in columns]).min()) < 0:
+    smallest, largest = extent(coords)
+    if min(smallest) < 0:
         raise ValueError("coords must not be negative; shift them so that the smallest is 0")
-    largest = torch.stack([column.max() for column in columns]).tolist()
     if spatial_size is not None and max(largest[:3]) >= spatial_size:
         raise ValueError(f"coordinate {max(largest[:3])} lies outside the spatial size {spatial_size}")
     cells = math.prod(v + 10 for v in largest)

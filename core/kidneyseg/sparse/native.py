@@ -1,8 +1,11 @@
 """The native CPU kernels, `_kernels.cpp` and its neighbours: built with the package and called through plain buffers.
 
-They serve float32 features and weights, int64 keys and int32 tables on the CPU, with `torch.get_num_threads()` threads;
-their results do not depend on how many. A map is read once into a `Plan`, on which any number of convolutions and
-weight gradients run. Where no compiler built the library, `available()` is False and `reason()` says why.
+Where no compiler built the library, `available()` is False and `reason()` says why. The kernels serve float32 features
+and weights, int64 keys and int32 tables on the CPU, with `torch.get_num_threads()` threads; their results do not depend
+on how many. A map is read once into a `Plan`, on which any number of convolutions and weight gradients run.
+
+On the way to a network's first convolution and from map to map nothing is left to torch's own loops over many rows: its
+threads keep looking out for more work for some milliseconds, on the cores that the kernels' threads want.
 """
 
 from __future__ import annotations
@@ -16,6 +19,16 @@ import torch
 from torch import Tensor
 
 from kidneyseg.sparse import memory
+from kidneyseg.sparse._checks import (
+    check_conv,
+    check_coords,
+    check_features,
+    check_index,
+    check_inputs,
+    check_keys,
+    check_rows_of,
+    check_size,
+)
 from kidneyseg.sparse._library import Output, available, instruction_set, library, limit_instruction_set, reason
 
 __all__ = [
@@ -25,15 +38,15 @@ __all__ = [
     "coarsen",
     "conv",
     "conv_into",
+    "extent",
     "instruction_set",
     "limit_instruction_set",
     "neighbour_table",
+    "pack",
     "reason",
     "serves",
     "weight_grad",
 ]
-
-_MAX_ROWS = 2**31 - 1
 
 
 class _Grid(Protocol):
@@ -66,8 +79,13 @@ class Plan:
     """Which input rows go, under which filter offset, to which output row; in the order that the kernels run through.
 
     Attributes:
-        rows: output rows, N. filter: offsets, K. inputs: input rows that it reads, up to its last.
+        rows: output rows, N.
+        filter: offsets, K.
+        inputs: input rows that it reads, up to its last.
         instruction_set: the one it was made for, on which its convolutions run.
+
+    Raises:
+        MemoryError: with the mend, when memory does not suffice.
     """
 
     def __init__(self, handle: int | None, rows: int, filter_volume: int) -> None:
@@ -81,32 +99,37 @@ class Plan:
     @staticmethod
     def of_table(table: Tensor) -> Plan:
         """The plan of an int32 (N, K) table of input rows, -1 where there is none."""
-        _check_index(table, "table", 2)
+        check_index(table, "table", 2)
         handle = library().kidneyseg_plan(table.data_ptr(), *table.shape, torch.get_num_threads())
         return Plan(handle, *table.shape)
 
     @staticmethod
     def of_neighbours(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Plan:
         """The plan of `neighbour_table`'s table, which is never whole in memory."""
-        _check_keys(keys)
-        _check_size(size)
+        check_keys(keys)
+        check_size(size)
         threads = torch.get_num_threads()
         handle = library().kidneyseg_neighbour_plan(keys.data_ptr(), len(keys), y_size, z_size, size, threads)
         return Plan(handle, len(keys), size**3)
 
     @staticmethod
     def of_parents(parent: Tensor, slot: Tensor, filter_volume: int = 8) -> Plan:
-        """The plan of rows i that read parent[i] under the offset slot[i] < filter_volume; both int32 (N,)."""
-        _check_index(parent, "parent", 1)
-        _check_index(slot, "slot", 1)
+        """The plan of rows i that read parent[i] under the offset slot[i] < filter_volume; both int32 (N,).
+
+        Raises:
+            ValueError: for a negative parent, or a slot that is no offset.
+        """
+        check_index(parent, "parent", 1)
+        check_index(slot, "slot", 1)
         if len(slot) != len(parent):
             raise ValueError(f"parent has {len(parent)} rows, but slot has {len(slot)}")
-        if len(slot) and (int(parent.min()) < 0 or int(slot.min()) < 0 or int(slot.max()) >= filter_volume):
-            raise ValueError(f"parents must be >= 0 and slots 0 to {filter_volume - 1}")
         handle = library().kidneyseg_parent_plan(
             parent.data_ptr(), slot.data_ptr(), len(parent), filter_volume, torch.get_num_threads()
         )
-        return Plan(handle, len(parent), filter_volume)
+        plan = Plan(handle, len(parent), filter_volume)
+        if plan.inputs < 0:
+            raise ValueError(f"parents must be >= 0 and slots 0 to {filter_volume - 1}")
+        return plan
 
 
 def serves(x: Tensor) -> bool:
@@ -134,9 +157,9 @@ def conv_into(x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target], 
 
     No target may overlap x; `start` may be a target.
     """
-    _check_conv(x, plan, weight, targets)
+    check_conv(x, plan, weight, targets)
     if start is not None:
-        _check_rows_of(start, "start", plan.rows, weight.shape[2])
+        check_rows_of(start, "start", plan.rows, weight.shape[2])
     failed = library().kidneyseg_conv(
         *(plan.handle, x.data_ptr(), _row_stride(x)),
         *(weight.data_ptr(), (c_int64 * 3)(*weight.stride()), weight.shape[1], weight.shape[2]),
@@ -157,10 +180,10 @@ def weight_grad(x: Tensor, plan: Plan, grad: Tensor) -> Tensor:
         float32 (K, Cin, Cout).
     """
     for name, tensor in (("x", x), ("grad", grad)):
-        _check_features(tensor, name)
+        check_features(tensor, name)
         if not tensor.is_contiguous():
             raise ValueError(f"{name} must be contiguous")
-    _check_inputs(x, plan)
+    check_inputs(x, plan)
     if len(grad) != plan.rows:
         raise ValueError(f"the plan has {plan.rows} rows, but grad has {len(grad)}")
     out = x.new_empty(plan.filter, x.shape[1], grad.shape[1])
@@ -173,10 +196,35 @@ def weight_grad(x: Tensor, plan: Plan, grad: Tensor) -> Tensor:
     return out
 
 
+def extent(coords: Tensor) -> tuple[list[int], list[int]]:
+    """Smallest and largest value of each column of int64 (N, 3) or (N, 4), contiguous, N > 0."""
+    check_coords(coords)
+    rows, columns = coords.shape
+    low, high = (c_int64 * columns)(), (c_int64 * columns)()
+    library().kidneyseg_extent(coords.data_ptr(), rows, columns, low, high, torch.get_num_threads())
+    return list(low), list(high)
+
+
+def pack(coords: Tensor, grid: _Grid, padding: int = 2) -> tuple[Tensor, bool]:
+    """Keys of coords as `rulebook.Packing.pack` makes them, and whether they increase strictly.
+
+    Args:
+        coords: int64 (N, 3) or (N, 4), contiguous, N > 0.
+        grid: the packing. padding: empty cells at each side.
+    """
+    check_coords(coords)
+    keys = torch.empty(len(coords), dtype=torch.int64)
+    sizes = (c_int64 * 3)(grid.x_size, grid.y_size, grid.z_size)
+    increasing = library().kidneyseg_pack(
+        *(coords.data_ptr(), *coords.shape, sizes, padding, keys.data_ptr(), torch.get_num_threads())
+    )
+    return keys, bool(increasing)
+
+
 def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Tensor:
     """Submanifold neighbours int32 (N, size³) of sites with strictly increasing keys; size 1, 3 or 5."""
-    _check_keys(keys)
-    _check_size(size)
+    check_keys(keys)
+    check_size(size)
     table = torch.empty(len(keys), size**3, dtype=torch.int32)
     threads = torch.get_num_threads()
     library().kidneyseg_neighbour_table(keys.data_ptr(), len(keys), y_size, z_size, size, table.data_ptr(), threads)
@@ -193,7 +241,7 @@ def coarsen(keys: Tensor, fine: _Grid, coarse: _Grid, padding: int = 2) -> tuple
     Returns:
         Coarse keys (Nc,), increasing; parent and slot int32 (N,); children int32 (Nc, 8), -1 where there is none.
     """
-    _check_keys(keys)
+    check_keys(keys)
     # Room for the worst case; what is not written takes no memory.
     coarse_keys, children = torch.empty_like(keys), torch.empty(len(keys), 8, dtype=torch.int32)
     parent, slot = (torch.empty(len(keys), dtype=torch.int32) for _ in range(2))
@@ -202,7 +250,12 @@ def coarsen(keys: Tensor, fine: _Grid, coarse: _Grid, padding: int = 2) -> tuple
         *(keys.data_ptr(), len(keys), *sizes, padding, coarse_keys.data_ptr()),
         *(parent.data_ptr(), slot.data_ptr(), children.data_ptr(), torch.get_num_threads()),
     )
-    return coarse_keys[:count].clone(), parent, slot, children[:count].clone()
+    return _beginning(coarse_keys, count), parent, slot, _beginning(children, count)
+
+
+def _beginning(x: Tensor, rows: int) -> Tensor:
+    """A copy of the first rows, so that the memory of the rest is free again; by numpy, on this thread alone."""
+    return torch.from_numpy(x.numpy()[:rows].copy())
 
 
 def _row_stride(x: Tensor) -> int:
@@ -217,67 +270,3 @@ def _outputs(targets: Sequence[Target]) -> Array[Output]:
     return (Output * len(targets))(
         *(Output(t.rows.data_ptr(), _row_stride(t.rows), *p, t.leak) for t, p in zip(targets, pointers, strict=True))
     )
-
-
-def _check_rows(rows: int) -> None:
-    if rows > _MAX_ROWS:
-        raise ValueError(f"{rows} sites are more than the {_MAX_ROWS} that one run can hold; split the input")
-
-
-def _check_features(x: Tensor, name: str) -> None:
-    _check_rows(len(x))
-    if x.dtype != torch.float32 or x.device.type != "cpu" or x.ndim != 2:
-        raise ValueError(f"{name} must be a float32 matrix on the CPU, not {x.dtype} {tuple(x.shape)} on {x.device}")
-    if x.shape[1] > 1 and len(x) and x.stride(1) != 1:
-        raise ValueError(f"{name} must have contiguous rows, not strides {x.stride()}")
-
-
-def _check_rows_of(x: Tensor, name: str, rows: int, channels: int) -> None:
-    _check_features(x, name)
-    if x.shape != (rows, channels):
-        raise ValueError(f"{name} must be ({rows}, {channels}), not {tuple(x.shape)}")
-
-
-def _check_index(index: Tensor, name: str, dimensions: int) -> None:
-    _check_rows(len(index))
-    if index.dtype != torch.int32 or index.device.type != "cpu" or index.ndim != dimensions:
-        raise ValueError(f"{name} must be int32 on the CPU, not {index.dtype} {tuple(index.shape)} on {index.device}")
-    if not index.is_contiguous():
-        raise ValueError(f"{name} must be contiguous")
-
-
-def _check_keys(keys: Tensor) -> None:
-    _check_rows(len(keys))
-    if keys.dtype != torch.int64 or keys.device.type != "cpu" or keys.ndim != 1 or not keys.is_contiguous():
-        raise ValueError(f"keys must be int64 (N,) on the CPU, not {keys.dtype} {tuple(keys.shape)} on {keys.device}")
-
-
-def _check_size(size: int) -> None:
-    if size not in (1, 3, 5):
-        raise ValueError(f"a submanifold filter must be 1, 3 or 5 wide, not {size}")
-
-
-def _check_inputs(x: Tensor, plan: Plan) -> None:
-    if plan.inputs > len(x):
-        raise ValueError(f"the plan reads {plan.inputs} rows, but x has only {len(x)}")
-
-
-def _check_conv(x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target]) -> None:
-    _check_features(x, "x")
-    _check_inputs(x, plan)
-    if weight.dtype != torch.float32 or weight.ndim != 3 or weight.device.type != "cpu":
-        raise ValueError(f"weight must be float32 (K, Cin, Cout) on the CPU, not {weight.dtype} {tuple(weight.shape)}")
-    if plan.filter != len(weight):
-        raise ValueError(f"the plan has {plan.filter} offsets, but weight has {len(weight)}")
-    if x.shape[1] != weight.shape[1]:
-        raise ValueError(f"x has {x.shape[1]} channels, but weight takes {weight.shape[1]}")
-    channels = weight.shape[2]
-    for target in targets:
-        _check_rows_of(target.rows, "target", plan.rows, channels)
-        if (target.scale is None) != (target.shift is None):
-            raise ValueError("scale and shift must be given together")
-        for vector in (target.scale, target.shift):
-            if vector is not None and (
-                vector.dtype != torch.float32 or vector.shape != (channels,) or not vector.is_contiguous()
-            ):
-                raise ValueError(f"scale and shift must be contiguous float32 ({channels},)")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -44,6 +44,13 @@ class Packing:
         for index in batch:
             keys.add_(index, alpha=self.x_size * self.y_size * self.z_size)
         return keys.add_(self.shift(PADDING, PADDING, PADDING))
+
+    def pack_in_order(self, coords: Tensor) -> tuple[Tensor, bool]:
+        """`pack`, and whether the keys increase strictly."""
+        if len(coords) and native.serves(coords):
+            return native.pack(coords.contiguous(), self, PADDING)
+        keys = self.pack(coords)
+        return keys, len(keys) < 2 or bool((keys[1:] > keys[:-1]).all())
 
     def unpack(self, keys: Tensor) -> Tensor:
         """Coords int64 (N, 4), x, y, z, batch, of keys int64 (N,)."""
@@ -95,12 +102,9 @@ class Parents(Gather):
     """
 
     def __init__(self, parent: Tensor, slot: Tensor, children: Gather) -> None:
-        super().__init__(self._table, lambda: native.Plan.of_parents(parent, slot))
+        # Neither may hold this object: in a circle of references a map would stay until Python looks for garbage.
+        super().__init__(partial(_parent_table, parent, slot), partial(native.Plan.of_parents, parent, slot))
         self.parent, self.slot, self.children = parent, slot, children
-
-    def _table(self) -> Tensor:
-        table = torch.full((len(self.parent), 8), -1, dtype=torch.int32, device=self.parent.device)
-        return table.scatter_(1, self.slot.long()[:, None], self.parent[:, None])
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,15 @@ class Level:
         return self._down
 
 
+def extent(coords: Tensor) -> tuple[list[int], list[int]]:
+    """Smallest and largest value of each column of coords int64 (N, 3) or (N, 4), N > 0."""
+    if native.serves(coords):
+        return native.extent(coords.contiguous())
+    ends = [end for column in coords.unbind(1) for end in column.aminmax()]
+    both: list[int] = torch.stack(ends).tolist()  # a GPU is waited for once
+    return both[0::2], both[1::2]
+
+
 def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Tensor:
     """Submanifold neighbours in plain torch; see `Level.neighbours`.
 
@@ -203,3 +216,8 @@ def coarsen(keys: Tensor, fine: Packing, coarse: Packing) -> tuple[Tensor, Tenso
     children = torch.full((len(coarse_keys), 8), -1, dtype=torch.int32, device=keys.device)
     children[parent, slot.long()] = torch.arange(len(keys), dtype=torch.int32, device=keys.device)
     return coarse_keys, parent.int(), slot, children
+
+
+def _parent_table(parent: Tensor, slot: Tensor) -> Tensor:
+    table = torch.full((len(parent), 8), -1, dtype=torch.int32, device=parent.device)
+    return table.scatter_(1, slot.long()[:, None], parent[:, None])

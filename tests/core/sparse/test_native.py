@@ -1,9 +1,11 @@
 """The native kernels against loops over the definition, on every instruction set that this processor has."""
 
+import gc
 import re
 import shutil
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -17,16 +19,6 @@ from kidneyseg.sparse.native import Plan
 from kidneyseg.sparse.rulebook import Level, Packing
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
-
-
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def instructions(request):
-    best = native.instruction_set()
-    if native.limit_instruction_set(request.param) != request.param:
-        native.limit_instruction_set(best)
-        pytest.skip(f"this processor has no {request.param}")
-    yield
-    native.limit_instruction_set(best)
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +152,46 @@ def test_maps_match_the_torch_ones(count, edge, threads):
             assert torch.equal(built, expected)
 
 
+@pytest.mark.parametrize("columns", [3, 4])
+@pytest.mark.parametrize("count", [1, 2, 5000])
+def test_keys_match_the_torch_ones(count, columns, threads, monkeypatch):
+    packing, generator = Packing.around((50, 60, 70)), torch.Generator().manual_seed(count)
+    coords = torch.randint(-9, 50, (count, columns), generator=generator)
+    for each in (coords, packing.unpack(torch.unique(packing.pack(coords)))[:, :columns]):
+        monkeypatch.setattr(native, "serves", lambda _: False)
+        extent, (keys, in_order) = rulebook.extent(each), packing.pack_in_order(each)
+        monkeypatch.undo()
+        for number in (1, 2, 3):
+            threads(number)
+            assert rulebook.extent(each) == extent
+            ours, ordered = packing.pack_in_order(each)
+            assert torch.equal(ours, keys)
+            assert ordered == in_order
+
+
+def test_one_step_out_of_order_is_seen_wherever_it_is(threads):
+    packing, coords = Packing.around((9, 9, 3000)), torch.zeros(3000, 3, dtype=torch.int64)
+    for number in (1, 2, 3):
+        threads(number)
+        for row in (1, 999, 1000, 1001, 1499, 1500, 1501, 2000, 2999):
+            coords[:, 2] = torch.arange(3000)
+            assert packing.pack_in_order(coords)[1]
+            coords[row, 2] = coords[row - 1, 2]
+            assert not packing.pack_in_order(coords)[1]
+
+
+def test_maps_go_as_soon_as_nobody_needs_them():
+    level = Level(*sites(500, edge=9))
+    down = level.down()
+    made = [weakref.ref(map_.plan) for map_ in (level.neighbours(), down.children, down.parents)]
+    gc.disable()
+    try:
+        del level, down
+        assert [plan() for plan in made] == [None] * 3
+    finally:
+        gc.enable()
+
+
 @torch.no_grad()
 def test_results_repeat_and_do_not_depend_on_threads(threads):
     keys, packing = sites(3000, edge=20)
@@ -263,8 +295,14 @@ def test_wrong_arguments_are_refused():
         native.conv_into(x, plan, weight, [native.Target(torch.empty(4, 6))])
     with pytest.raises(ValueError, match=re.escape("start must be (4, 5)")):
         native.conv_into(x, plan, weight, [native.Target(torch.empty(4, 5))], start=torch.empty(3, 5))
-    with pytest.raises(ValueError, match="slots 0 to 7"):
-        Plan.of_parents(torch.zeros(4, dtype=torch.int32), torch.full((4,), 8, dtype=torch.int32))
+    nought = torch.zeros(4, dtype=torch.int32)
+    for parent, slot in ((nought, nought + 8), (nought, nought - 1), (nought - 1, nought)):
+        with pytest.raises(ValueError, match="slots 0 to 7"):
+            Plan.of_parents(parent, slot)
+    with pytest.raises(ValueError, match="coords must be contiguous int64"):
+        native.extent(torch.zeros(4, 3))
+    with pytest.raises(ValueError, match=re.escape("(N, 3) or (N, 4) with N > 0, not (0, 3)")):
+        native.pack(torch.zeros(0, 3, dtype=torch.int64), Packing.around((1, 1, 1)))
     with pytest.raises(ValueError, match="1, 3 or 5 wide, not 7"):
         native.neighbour_table(torch.tensor([99]), 9, 9, 7)
     with pytest.raises(ValueError, match="more than the 2147483647"):

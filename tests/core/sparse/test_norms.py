@@ -6,17 +6,10 @@ from torch import Tensor
 
 from kidneyseg.sparse import functional, native
 
-pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
-
-
-@pytest.fixture(params=["baseline", "avx2", "avx512"], autouse=True)
-def instructions(request):
-    best = native.instruction_set()
-    if native.limit_instruction_set(request.param) != request.param:
-        native.limit_instruction_set(best)
-        pytest.skip(f"this processor has no {request.param}")
-    yield
-    native.limit_instruction_set(best)
+pytestmark = [
+    pytest.mark.skipif(not native.available(), reason=native.reason()),
+    pytest.mark.usefixtures("instructions"),
+]
 
 
 def results(x: Tensor, grad: Tensor, dtype: torch.dtype, *, training: bool, leak: float) -> list[Tensor]:

@@ -47,16 +47,16 @@ def state(network: SparseUNet) -> list[torch.Tensor]:
 
 
 def main() -> None:
-    """FOLDER STEPS BATCH SECONDS: train, saying each step and waiting that long after it; the weights in weights.pt."""
-    folder, steps, batch, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-    plan = TrainingPlan(steps=steps, batch=batch, rate=1e-2, check_every=10, norm_samples=4, smoothing=0.9)
+    """FOLDER DEVICE STEPS BATCH SECONDS: train, saying each step and waiting so long; the weights in weights.pt."""
+    folder, device, steps, batch, pause = Path(sys.argv[1]), torch.device(sys.argv[2]), *map(float, sys.argv[3:6])
+    plan = TrainingPlan(steps=int(steps), batch=int(batch), rate=1e-2, check_every=10, norm_samples=4, smoothing=0.9)
 
     def said(text: str, _: float) -> None:
         print(text, flush=True)
         time.sleep(pause)
 
-    with joined(torch.device("cpu")) as ranks, stop_on_signals() as stop:
-        work = trainer(folder, plan, RunOptions(workers=1, checkpoint_every=7, ranks=ranks))
+    with joined(device) as ranks, stop_on_signals() as stop:
+        work = trainer(folder, plan, RunOptions(device=device, workers=1, checkpoint_every=7, ranks=ranks))
         try:
             network = work.run(CallbackProgress(said, stop.is_set))
         except Cancelled:

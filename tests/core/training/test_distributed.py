@@ -35,46 +35,56 @@ class Rare:
         return sample
 
 
-def gradients(ranks: Ranks, *, frozen: bool) -> dict[str, Tensor]:
+def gradients(ranks: Ranks, device: torch.device, *, frozen: bool) -> dict[str, Tensor]:
     """One step's gradients, loss and norm statistics with a batch of 3 shared by the ranks."""
     torch.manual_seed(0)
-    network = SparseUNet(1, 3, [4, 8, 8], residual=True)
+    network = SparseUNet(1, 3, [4, 8, 8], residual=True).to(device)
     if ranks.count > 1:
         synchronise_norms(network)
     network.train(not frozen)
     batch = next(Loader(Rare(), 3, ranks.places(3)).batches(0, [0]))
-    loss = segmentation_loss(network(batch.cells, batch.features), batch.labels, (1.0, 2.0, 3.0), 1.0, ranks.total)
+    logits = network(batch.cells.to(device), batch.features.to(device))
+    loss = segmentation_loss(logits, batch.labels.to(device), (1.0, 2.0, 3.0), 1.0, ranks.total)
     torch.autograd.backward(loss)
     ranks.sum_gradients(network.parameters())
     found = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
-    return {**found, **dict(network.named_buffers()), "loss": loss.detach()}
+    return on_cpu({**found, **dict(network.named_buffers()), "loss": loss.detach()})
 
 
-def trained(folder: Path, ranks: Ranks) -> dict[str, Tensor]:
+def trained(folder: Path, ranks: Ranks, device: torch.device) -> dict[str, Tensor]:
     """The weights after six steps, norms frozen after three."""
     torch.manual_seed(ranks.rank)  # the first rank's weights go to all
     score = {"rare mean": 0.5}
     network = SparseUNet(1, 3, [4, 8, 8], residual=True)
-    work = Trainer(network, Rare(), PLAN, folder, lambda _: score, options=RunOptions(ranks=ranks))
+    work = Trainer(network, Rare(), PLAN, folder, lambda _: score, options=RunOptions(device=device, ranks=ranks))
     work.run()
-    return work.network.state_dict()
+    return on_cpu(work.network.state_dict())
+
+
+def on_cpu(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in values.items()}
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    with joined(torch.device("cpu")) as ranks:
+    folder, device = Path(sys.argv[1]), torch.device(sys.argv[2])
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    with joined(device) as ranks:
         for frozen in (False, True):
-            torch.save(gradients(ranks, frozen=frozen), folder / f"gradients-{frozen}-{ranks.rank}.pt")
-        torch.save(trained(folder / "run", ranks), folder / f"weights-{ranks.rank}.pt")
+            torch.save(gradients(ranks, device, frozen=frozen), folder / f"gradients-{frozen}-{ranks.rank}.pt")
+        torch.save(trained(folder / "run", ranks, device), folder / f"weights-{ranks.rank}.pt")
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes, started as a user would, leave behind."""
+def two(tmp_path_factory: pytest.TempPathFactory, device: str) -> Path:
+    """What two processes, started as a user would, leave behind; on GPUs, each has one of its own."""
+    if device == "cuda" and torch.cuda.device_count() < 2:
+        pytest.skip("only one CUDA GPU here")
     folder = tmp_path_factory.mktemp("two")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-    done = subprocess.run([*command, str(folder)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, str(folder), device], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -88,19 +98,19 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: flo
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_two_processes_find_the_gradients_of_one(two: Path, frozen: bool) -> None:
+def test_two_processes_find_the_gradients_of_one(two: Path, device: str, frozen: bool) -> None:
     batch = next(Loader(Rare(), 3, range(3)).batches(0, [0]))
     rare = [int((sample.labels == 2).sum()) for sample in batch.samples]
     assert sorted(rare) == [0, 0, 7]  # one rank alone sees the third class
-    alone = gradients(Ranks(), frozen=frozen)
+    alone = gradients(Ranks(), torch.device(device), frozen=frozen)
     both = [torch.load(two / f"gradients-{frozen}-{rank}.pt", weights_only=True) for rank in range(2)]
     assert len(alone) > 50
     for each in both:
         assert_same(alone, each, 2e-5)
 
 
-def test_two_processes_learn_what_one_does(two: Path, tmp_path: Path) -> None:
-    alone = trained(tmp_path, Ranks())
+def test_two_processes_learn_what_one_does(two: Path, device: str, tmp_path: Path) -> None:
+    alone = trained(tmp_path, Ranks(), torch.device(device))
     both = [torch.load(two / f"weights-{rank}.pt", weights_only=True) for rank in range(2)]
     assert_same(both[0], both[1], 1e-9)
     # Adam divides by gradients' size: where that is rounding alone, two sums differ by a step of the learning rate.

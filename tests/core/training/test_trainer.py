@@ -59,10 +59,10 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, kernels: torch.device
     assert all(torch.equal(a, b) for a, b in zip(state(whole), state(parts), strict=True))
 
 
-def test_another_plan_or_network_is_refused(tmp_path: Path) -> None:
-    plan = replace(PLAN, steps=2, norm_samples=1)
-    trainer(tmp_path, plan).run()
-    assert trainer(tmp_path, plan).step == 2
+def test_another_plan_or_network_is_refused(tmp_path: Path, kernels: torch.device) -> None:
+    plan, options = replace(PLAN, steps=2, norm_samples=1), RunOptions(device=kernels)
+    trainer(tmp_path, plan, options).run()
+    assert trainer(tmp_path, plan, options).step == 2
     with pytest.raises(SettingsError, match=r"begun with another rate: 0\.01, not 0\.02; give the same arguments"):
         trainer(tmp_path, replace(plan, rate=0.02))
 
@@ -84,23 +84,23 @@ def read_until(process: subprocess.Popen[str], beginning: str) -> None:
     raise AssertionError("".join(said))
 
 
-def test_a_killed_or_interrupted_process_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    with start(tmp_path / "whole", 40, 2, 0) as whole:
+def test_a_killed_or_interrupted_process_goes_on_to_the_same_weights(tmp_path: Path, device: str) -> None:
+    with start(tmp_path / "whole", device, 40, 2, 0) as whole:
         assert whole.wait() == 0
-    with start(tmp_path / "parts", 40, 2, 0.05) as first:
+    with start(tmp_path / "parts", device, 40, 2, 0.05) as first:
         read_until(first, "step 11,")
         first.kill()  # after the checkpoint of step 7
-    with start(tmp_path / "parts", 40, 2, 0.05) as second:
+    with start(tmp_path / "parts", device, 40, 2, 0.05) as second:
         read_until(second, "step 8,")
         read_until(second, "step 17,")
         second.send_signal(signal.SIGTERM)
         read_until(second, "stopped 1")
         assert second.wait() == 0
-    with start(tmp_path / "parts", 40, 2, 0.05) as third:
+    with start(tmp_path / "parts", device, 40, 2, 0.05) as third:
         read_until(third, "step 24,")
         third.send_signal(signal.SIGINT)
         read_until(third, "stopped 2")
-    with start(tmp_path / "parts", 40, 2, 0) as last:
+    with start(tmp_path / "parts", device, 40, 2, 0) as last:
         assert last.wait() == 0
     weights = [torch.load(tmp_path / each / "weights.pt", weights_only=True) for each in ("whole", "parts")]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
@@ -110,23 +110,26 @@ def test_a_killed_or_interrupted_process_goes_on_to_the_same_weights(tmp_path: P
     assert logs[0] == logs[1]
 
 
-def test_the_best_is_kept_once_norms_stand_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_is_kept_once_norms_stand_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: torch.device
+) -> None:
     scores = {20: 0.9, 40: 0.7, 60: 0.6}
-    work = trainer(tmp_path / "best")
+    work = trainer(tmp_path / "best", options=RunOptions(device=kernels))
     monkeypatch.setattr(work, "validate", lambda network: {"ball mean": scores[work.step], "ball worst": 0.0})
     best = work.run()
     assert work.best is not None
     assert (work.best.score, work.best.step) == (0.7, 40)  # step 20 came before the norms stood still
-    last = trainer(tmp_path / "best", options=RunOptions(keep="last"))
+    last = trainer(tmp_path / "best", options=RunOptions(device=kernels, keep="last"))
     assert not all(torch.equal(a, b) for a, b in zip(state(best), state(last.run()), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(state(last.average), state(last.run()), strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(state(best), state(trainer(tmp_path / "best").run()), strict=True))
+    again = trainer(tmp_path / "best", options=RunOptions(device=kernels))
+    assert all(torch.equal(a, b) for a, b in zip(state(best), state(again.run()), strict=True))
 
 
 def test_a_sample_without_memory_is_named_and_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kernels: torch.device
 ) -> None:
-    work = trainer(tmp_path, replace(PLAN, steps=4, batch=2, norm_samples=1))
+    work = trainer(tmp_path, replace(PLAN, steps=4, batch=2, norm_samples=1), RunOptions(device=kernels))
     loss_of = work._learn
 
     def learn(batch: Batch) -> float:
@@ -153,12 +156,13 @@ def test_other_samples_than_when_the_run_began_are_told(tmp_path: Path, caplog: 
     assert "no longer drawn" in caplog.text
 
 
-def test_sixteen_bits_learn_on_weights_in_thirty_two(tmp_path: Path) -> None:
+def test_sixteen_bits_learn_on_weights_in_thirty_two(tmp_path: Path, kernels: torch.device) -> None:
     sample = BrightBall().draw(np.random.default_rng(5))
     batch = Batch.of([sample, sample])
-    work = trainer(tmp_path, replace(PLAN, steps=40, norm_samples=2), RunOptions(precision="bf16"))
+    cells, features = batch.cells.to(kernels), batch.features.to(kernels)
+    work = trainer(tmp_path, replace(PLAN, steps=40, norm_samples=2), RunOptions(device=kernels, precision="bf16"))
     work.network.train()
-    half, full = (forward(work.network, batch.cells, batch.features, precision) for precision in ("bf16", "fp32"))
+    half, full = (forward(work.network, cells, features, precision) for precision in ("bf16", "fp32"))
     assert half.dtype == torch.float32
     assert not torch.equal(half, full)
     torch.testing.assert_close(half, full, rtol=0.1, atol=0.1)
@@ -169,8 +173,8 @@ def test_sixteen_bits_learn_on_weights_in_thirty_two(tmp_path: Path) -> None:
     assert score(network)["ball mean"] > 0.8
 
 
-def test_norms_stand_still_once_frozen(tmp_path: Path) -> None:
-    work = trainer(tmp_path)
+def test_norms_stand_still_once_frozen(tmp_path: Path, kernels: torch.device) -> None:
+    work = trainer(tmp_path, options=RunOptions(device=kernels))
     work.run()
     at_end = work.network.stem, work.network.unet.down_norm.running_mean.clone()
     work._one_step(Batch.of([work.loader.draw(0, 60, 0)]))

@@ -1,0 +1,38 @@
+"""What the commands share."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from contextlib import suppress
+
+import pytest
+
+from kidneyseg.cli.terminal import BarProgress, lasting_imports
+
+
+def test_garbage_is_looked_for_again_after_the_imports() -> None:
+    before = gc.get_freeze_count()
+    try:
+        with suppress(ImportError), lasting_imports():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
+
+
+def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    termios = pytest.importorskip("termios", reason="no pseudo-terminals here")
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as screen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        bar = BarProgress()
+        bar.update("stage 1", 0.42)
+        bar.close()
+        shown = screen.read(4096).decode()
+    assert "stage 1" in shown
+    assert "42%" in shown

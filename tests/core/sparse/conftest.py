@@ -1,0 +1,20 @@
+"""Fixtures of the sparse engine's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kidneyseg.sparse import native
+
+
+@pytest.fixture(params=["baseline", "avx2", "avx512"])
+def instructions(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs a test of the native kernels on every instruction set that this processor has."""
+    best = native.instruction_set()
+    if native.limit_instruction_set(request.param) != request.param:
+        native.limit_instruction_set(best)
+        pytest.skip(f"this processor has no {request.param}")
+    yield
+    native.limit_instruction_set(best)
