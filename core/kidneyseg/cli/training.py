@@ -33,7 +33,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 
     recipe = parser.add_argument_group("recipe", "a run goes on only with the same ones")
     recipe.add_argument("--steps", type=_count, metavar="N", help="optimiser steps a stage; the recipe's if not given")
-    recipe.add_argument("--batch", type=_count, default=1, metavar="N", help="samples a step (%(default)s)")
+    recipe.add_argument("--batch", type=_count, metavar="N", help="samples a step; the recipe's if not given")
     recipe.add_argument("--seed", type=int, default=0, help="of all chance (%(default)s)")
     recipe.add_argument("--lesions", type=Path, metavar="DIR", help="KiTS label maps to take tumour shapes from")
     recipe.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of those cases")
@@ -147,15 +147,16 @@ def train_stage(
     from kidneyseg.models import load_model, model_name
     from kidneyseg.training.cache import cache_size
     from kidneyseg.training.checkpoints import claim, claimed
-    from kidneyseg.training.recipes import STEPS, Data, trainer
+    from kidneyseg.training.recipes import BATCH, STEPS, Data, trainer
 
     arguments, ranks = bench.arguments, bench.ranks
     name = model_name(arguments.preset, stage)
     path, run = folder / f"{name}.safetensors", folder / name
     steps = arguments.steps or STEPS[arguments.preset][stage]
+    batch = arguments.batch or BATCH[arguments.preset][stage]
     start = load_model(name, start_from) if start_from else None
     finder = _finder(stage, folder, bench)
-    recipe = _recipe(stage, steps, keep, training, validation, bench) | {
+    recipe = _recipe(stage, steps, batch, keep, training, validation, bench) | {
         "start": start.id if start else None,
         "stage 1's network": finder.id if finder else None,
     }
@@ -174,7 +175,7 @@ def train_stage(
             data,
             run,
             steps=steps,
-            batch=arguments.batch,
+            batch=batch,
             seed=arguments.seed,
             start=start.network if start else None,
             finder=finder.network if finder else None,
@@ -223,7 +224,13 @@ def _run(work: Trainer, bench: Bench) -> None:
 
 
 def _recipe(
-    stage: int, steps: int, keep: str, training: Sequence[CaseFiles], validation: Sequence[CaseFiles], bench: Bench
+    stage: int,
+    steps: int,
+    batch: int,
+    keep: str,
+    training: Sequence[CaseFiles],
+    validation: Sequence[CaseFiles],
+    bench: Bench,
 ) -> dict[str, Any]:
     """All that a stage's result depends on but for code, device and threads; files by their content."""
     from kidneyseg.training.lesion_cache import library_key
@@ -233,7 +240,7 @@ def _recipe(
     return {
         "stage": stage,
         "steps": steps,
-        "batch": arguments.batch,
+        "batch": batch,
         "seed": arguments.seed,
         "class weights": arguments.class_weights,
         "phantoms": arguments.phantoms,

@@ -20,7 +20,7 @@ def hu_features(hu: NDArray[np.integer] | NDArray[np.floating], channels: int) -
 
 
 def kidney_level(hu: NDArray[np.integer] | NDArray[np.floating], found: NDArray[np.bool_]) -> float:
-    """The HU of a find's kidney tissue: a percentile above the middle, so that a tumour of half a kidney does not set it.
+    """The HU of a find's kidney tissue: a percentile above the middle, which a tumour of half a kidney does not set.
 
     Args:
         hu: of the points or cells of one find, of any shape.
@@ -29,9 +29,7 @@ def kidney_level(hu: NDArray[np.integer] | NDArray[np.floating], found: NDArray[
     return float(np.percentile(hu[found] if found.any() else hu, _LEVEL_PERCENT))
 
 
-def stage2_features(
-    hu: NDArray[np.integer] | NDArray[np.floating], level: float, channels: int
-) -> NDArray[np.float32]:
+def stage2_features(hu: NDArray[np.integer] | NDArray[np.floating], level: float, channels: int) -> NDArray[np.float32]:
     """What a stage 2 is shown of points of HU (N,): float32 (N, channels).
 
     With two channels these are HU as `hu_features` scales them, and how far they are from the kidney's level: a tumour

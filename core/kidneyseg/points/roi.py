@@ -67,9 +67,7 @@ def near_find(find: PointCloud, volume: Volume, grid_mm: float, margin_mm: float
     return result
 
 
-def _looked_up(
-    found: NDArray[np.bool_], low: NDArray[np.integer], coarse: Lattice, fine: Lattice
-) -> NDArray[np.bool_]:
+def _looked_up(found: NDArray[np.bool_], low: NDArray[np.integer], coarse: Lattice, fine: Lattice) -> NDArray[np.bool_]:
     """Which fine cells have their centre in a found cell; `found` begins at the coarse cell `low`."""
     picks = []
     for axis in range(3):

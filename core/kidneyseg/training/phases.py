@@ -11,7 +11,7 @@ from kidneyseg.training.organ_weights import KIDNEYS, SPLEEN, Organ, OrganWeight
 
 Phase = Literal["plain", "arterial", "portal", "nephrographic", "excretory"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
-_PHASE_ODDS = (0.22, 0.30, 0.22, 0.16, 0.10)
+_PHASE_ODDS = (0.32, 0.28, 0.18, 0.13, 0.09)
 
 # Target HU (low, high) of each organ's median by phase, as abdominal protocols at 100-120 kV show them.
 # 1 spleen, 6 liver, 8 aorta, 9 vena cava, 10 portal vein, 11 pancreas, 12 adrenals.

@@ -27,8 +27,9 @@ from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 
 PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
-# Optimiser steps by preset and stage.
-STEPS = {"default": {1: 1500, 2: 2400}, "paper": {1: 1300, 2: 1300}}
+# Optimiser steps, and samples a step, by preset and stage.
+STEPS = {"default": {1: 1250, 2: 1500}, "paper": {1: 1300, 2: 1300}}
+BATCH = {"default": {1: 2, 2: 4}, "paper": {1: 1, 2: 1}}
 # The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
@@ -64,7 +65,7 @@ def trainer(
     *,
     steps: int,
     seed: int = 0,
-    batch: int = 1,
+    batch: int | None = None,
     start: SparseUNet | None = None,
     finder: SparseUNet | None = None,
     published_weights: bool = False,
@@ -73,6 +74,7 @@ def trainer(
     """The trainer of a preset's stage 1 or 2; its checkpoints and log go to `folder`.
 
     Args:
+        batch: samples a step; the recipe's if None.
         start: the network begins with the weights of this one, which must have the same layout, not at random.
         finder: stage 1's network in eval mode: stage 2 of preset `default` learns from what that one finds. Without
             one, it learns from errors that are made up.
@@ -86,12 +88,12 @@ def trainer(
         raise SettingsError(f"there is stage 1 and stage 2, no stage {stage}")
     torch.manual_seed(seed)
     planes, channels = (PAPER_PLANES, 3) if settings.preset == "paper" else (PLANES, stage)
-    network = SparseUNet(channels, stage + 1, planes, residual=settings.preset != "paper")
+    network = SparseUNet(channels, stage + 1, planes)
     if start is not None:
         if start.config != network.config:
             raise SettingsError(f"the network to start from is laid out as {start.config}, not {network.config}")
         network.load_state_dict(start.state_dict())
-    plan = TrainingPlan(steps, batch=batch, seed=seed)
+    plan = TrainingPlan(steps, batch=batch or BATCH[settings.preset][stage], seed=seed)
     options = options or RunOptions()
     if settings.preset == "paper":
         weights = PUBLISHED_WEIGHTS if published_weights else FEW_STEPS_WEIGHTS
@@ -113,7 +115,7 @@ def _stage1(
     return Trainer(
         network,
         Stage1Sampler(scenes, settings.sampling, data.lesions),
-        replace(plan, class_weights=(1.0, 2.0)),
+        replace(plan, class_weights=(1.0, 2.0), freeze_norms_at=0.6),
         folder,
         validator([plain_stage1(scene, settings.sampling) for scene in held_out], ("kidney",)),
         options=options,
@@ -146,8 +148,7 @@ def _stage2(
     return Trainer(
         network,
         Stage2Sampler(scenes, settings.refine, data.lesions),
-        # Views of one find differ far more than whole CTs do; normed each by itself, they hide what is bright.
-        replace(plan, class_weights=(1.0, 1.0, 3.0), freeze_norms_at=0.15, check_every=200),
+        replace(plan, class_weights=(1.0, 1.0, 2.0), freeze_norms_at=0.6),
         folder,
         validator([sample for sample in samples if sample is not None], ("kidney", "tumour")),
         options=options,

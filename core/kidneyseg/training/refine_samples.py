@@ -33,8 +33,8 @@ _TRUE_SHARE = 0.8
 # Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
 _VIEW_MM, _VIEW_SHARE = 66.0, 0.7
 _FAR = 10.0
-# Each close-up is changed in so many ways (phase, lesions), which steps then move, turn and tone as they like: to insert
-# lesions takes longer than a step.
+# Each close-up is changed in so many ways (phase, lesions), which steps then move, turn and tone: to insert lesions takes
+# longer than a step.
 _CHANGES = 24
 _MOST_REMEMBERED = 600
 # SD in HU of the error with which stage 1 knows the kidney's level, besides that of what it finds.
@@ -133,9 +133,7 @@ class Stage2Sampler:
 
 
 @lru_cache(maxsize=_MOST_REMEMBERED)
-def _changed(
-    one: CloseUp, lesions: LesionLibrary | None, change: int
-) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+def _changed(one: CloseUp, lesions: LesionLibrary | None, change: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     """One of the close-up's `_CHANGES`, always the same one for a number."""
     rng = np.random.default_rng([6, change, *one.corner, *one.scene.case.encode()])
     return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75)

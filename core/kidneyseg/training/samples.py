@@ -31,7 +31,7 @@ from kidneyseg.training.lesions import (
 # Patients differ more in size than one kidney does in tilt.
 _WHOLE = SpatialRange(scale=(0.8, 1.25), stretch=0.1)
 # Of a field of view on stage 1's lattice: more learning from more steps than from larger ones.
-_MOST_CELLS = 180_000
+_MOST_CELLS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
