@@ -76,7 +76,7 @@ class ClusterSettings:
     """
 
     eps_mm: float = 5.0
-    min_samples: int | None = 80
+    min_samples: int | None = 33
 
     def __post_init__(self) -> None:
         _require(0.5 <= self.eps_mm <= 100, f"DBSCAN eps must be 0.5 to 100 mm, not {self.eps_mm}")

@@ -28,7 +28,7 @@ from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 # Optimiser steps, and samples a step, by preset and stage.
-STEPS = {"default": {1: 1250, 2: 1500}, "paper": {1: 1300, 2: 1300}}
+STEPS = {"default": {1: 1250, 2: 2000}, "paper": {1: 1300, 2: 1300}}
 BATCH = {"default": {1: 2, 2: 4}, "paper": {1: 1, 2: 1}}
 # The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
 # point kidney.

@@ -33,8 +33,8 @@ _TRUE_SHARE = 0.8
 # Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
 _VIEW_MM, _VIEW_SHARE = 66.0, 0.7
 _FAR = 10.0
-# Each close-up is changed in so many ways (phase, lesions), which steps then move, turn and tone: to insert lesions takes
-# longer than a step.
+# Each close-up is changed in so many ways (phase, lesions), which steps then move, turn and tone: to insert lesions
+# takes longer than a step.
 _CHANGES = 24
 _MOST_REMEMBERED = 600
 # SD in HU of the error with which stage 1 knows the kidney's level, besides that of what it finds.
