@@ -15,6 +15,7 @@ import torch
 from kidneyseg import cascade
 from kidneyseg.errors import ResourceError
 from kidneyseg.models import Model
+from kidneyseg.points.features import hu_features
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.engines import SparseConvNetUNet
@@ -29,7 +30,7 @@ def model(engine: str = "auto") -> Model:
 
 def points(count: int = 50) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
-    return rng.integers(0, 9, (count, 3)), rng.integers(-100, 200, count).astype(np.int16)
+    return rng.integers(0, 9, (count, 3)), hu_features(rng.integers(-100, 200, count), 1)
 
 
 class Allocation:

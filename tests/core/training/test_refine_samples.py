@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, PointCloud
+from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.roi import near_find
 from kidneyseg.points.sampling import LOWEST_HU
@@ -106,18 +107,20 @@ def test_a_plain_sample_is_what_inference_cuts(case: CaseFiles, tmp_path: Path) 
     index = np.argwhere(made[0].finds[0])
     labels = np.full(len(index), KIDNEY, np.uint8)
     find = PointCloud(lattice_for(volume, 4.0), index.astype(np.int32), whole.hu[tuple(index.T)], labels)
-    expected = set()
-    for lattice, inside, _ in near_find(find, volume, 2.0, 10.0):
-        kept = inside & (resample_hu(volume, lattice) >= LOWEST_HU)
+    expected, shown = {}, {}
+    for lattice, inside, found in near_find(find, volume, 2.0, 10.0):
+        hu = resample_hu(volume, lattice)
+        kept = inside & (hu >= LOWEST_HU)
         origin = np.rint(np.array(lattice.origin_mm) / 2.0).astype(int)
-        expected |= {tuple(row) for row in np.argwhere(kept) + origin}
-    shown = set()
+        features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]), 2)
+        expected |= dict(zip(map(tuple, np.argwhere(kept) + origin), features, strict=True))
     for one in made:
         # The tumour is added to the find, which holds it here anyway.
         sample = plain_stage2(one, RefineSettings(margin_mm=10.0))
         assert sample is not None
-        shown |= {tuple(row) for row in sample.cells + one.corner}
-    assert len(shown ^ expected) < 0.02 * len(expected)
+        shown |= dict(zip(map(tuple, sample.cells + one.corner), sample.features, strict=True))
+    assert len(shown.keys() ^ expected.keys()) < 0.02 * len(expected)
+    assert all(np.allclose(shown[cell], expected[cell], atol=1e-3) for cell in shown.keys() & expected.keys())
 
 
 def test_every_draw_is_one_find_with_its_labels(with_false_find: tuple[Volume, NDArray[np.uint8]]) -> None:
