@@ -51,10 +51,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many points each call of the network saw; the network labels by HU: above 100 kidney, above 200 tumour."""
     seen: list[int] = []
 
-    def by_brightness(model: Any, cells: Any, hu: Any, device: Any, progress: Any, note: Any = None) -> Any:
+    def by_brightness(model: Any, cells: Any, features: Any, device: Any, progress: Any, note: Any = None) -> Any:
         seen.append(len(cells))
         progress.update("network", 0.5)
         classes = model.network.config["classes"]
+        hu = 75 + 200 * features[:, 0]  # as `hu_features` scales them
         label = (hu > 100).astype(int) + (hu > 200)
         return np.eye(3)[label][:, :classes].astype(np.float16) if classes == 3 else np.eye(2)[label.clip(max=1)]
 

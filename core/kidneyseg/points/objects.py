@@ -1,15 +1,20 @@
-"""Which of DBSCAN's objects are kidneys."""
+"""Which of DBSCAN's objects are kidneys, and which of their tumour points are a tumour."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from kidneyseg.points.cloud import KIDNEY, PointCloud
+from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 
 # Less kidney tissue than this is a fragment or a false find; even a shrunken kidney holds 20 mL.
 _LEAST_KIDNEY_ML = 5.0
 _MOST_KIDNEYS = 2
+# Less connected tumour than this (a ball of 8 mm) is far more often a vessel or a calyx than a tumour.
+_SMALLEST_TUMOUR_ML = 0.3
 
 
 def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
@@ -32,3 +37,25 @@ def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud,
     largest = np.argsort(-kidney_ml, kind="stable")[:_MOST_KIDNEYS]
     rows = np.isin(ids, largest[kidney_ml[largest] >= _LEAST_KIDNEY_ML])
     return cloud.select(rows), ids[rows]
+
+
+def without_specks(cloud: PointCloud) -> PointCloud:
+    """The cloud with every connected piece of tumour under 0.3 mL made kidney, labels and probabilities (N, 3)."""
+    tumour = np.flatnonzero(np.asarray(cloud.labels) == TUMOUR)
+    if cloud.labels is None or len(tumour) == 0:
+        return cloud
+    index = cloud.index[tumour] - cloud.index[tumour].min(0)
+    there = np.zeros(index.max(0) + 1, bool)
+    there[tuple(index.T)] = True
+    pieces, _ = ndimage.label(there, ndimage.generate_binary_structure(3, 3))
+    piece = pieces[tuple(index.T)]
+    cell_ml = float(np.prod(cloud.lattice.step_mm)) / 1000.0
+    specks = tumour[(np.bincount(piece) * cell_ml < _SMALLEST_TUMOUR_ML)[piece]]
+    labels = cloud.labels.copy()
+    labels[specks] = KIDNEY
+    if cloud.probability is None:
+        return replace(cloud, labels=labels)
+    probability = cloud.probability.copy()
+    probability[specks, KIDNEY] += probability[specks, TUMOUR]
+    probability[specks, TUMOUR] = 0
+    return replace(cloud, labels=labels, probability=probability)

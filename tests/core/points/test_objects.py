@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
-from kidneyseg.points.objects import keep_kidneys
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.objects import keep_kidneys, without_specks
 
 CELL = Lattice((10.0, 10.0, 10.0), (100, 1, 1))  # 1 mL each
 
@@ -35,3 +35,23 @@ def test_nothing_stays_nothing() -> None:
     assert len(kept) == len(ids) == 0
     again, _ = keep_kidneys(kept, ids)
     assert len(again) == 0
+
+
+def test_specks_of_tumour_become_kidney() -> None:
+    fine = Lattice((5.0, 5.0, 5.0), (9, 9, 9))  # 0.125 mL a cell
+    index = np.array([[0, 0, 0], [1, 1, 1], [4, 4, 4], [4, 4, 5], [4, 5, 5], [8, 8, 8]], np.int32)
+    labels = np.array([TUMOUR, TUMOUR, TUMOUR, TUMOUR, TUMOUR, TISSUE], np.uint8)
+    probability = np.array([[0.1, 0.3, 0.6]] * 5 + [[0.8, 0.1, 0.1]], np.float16)
+    points = PointCloud(fine, index, np.zeros(6, np.int16), labels, probability)
+    kept = without_specks(points)
+    assert kept.labels.tolist() == [KIDNEY, KIDNEY, TUMOUR, TUMOUR, TUMOUR, TISSUE], (
+        "two cells are a speck, three are not"
+    )
+    np.testing.assert_allclose(kept.probability[0], [0.1, 0.9, 0.0], atol=1e-3)
+    assert (kept.probability[2:] == probability[2:]).all()
+    assert (points.labels == labels).all(), "the input stays as it was"
+
+
+def test_without_tumour_nothing_changes() -> None:
+    points, _ = cloud([(5, 0)])
+    assert without_specks(points) is points
