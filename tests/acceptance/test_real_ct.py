@@ -19,7 +19,7 @@ from kidneyseg.pipeline import Pipeline, Result
 from kidneyseg.settings import preset
 
 # Kept out of training; see the model cards.
-VALIDATION = ("btcv0010", "btcv0027", "btcv0039")
+VALIDATION = ("btcv0005", "btcv0010", "btcv0039")
 
 
 def evaluate(*arguments: str | Path) -> Any:
