@@ -22,6 +22,8 @@ _CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev", "tumor_percentil
 _PLAIN_KIDNEY, _PLAIN_TUMOUR = 32.0, 34.0
 # Share of lesions re-sized to 0.8-2 cm (tumour) or 0.7-2 cm (cyst): surgical series such as KiTS hold few of these.
 _SMALL_SHARE = 0.35
+# Share of cysts re-sized to 2.5-5.5 cm: cysts beside a tumour, as in KiTS, are small, those that look like one are not.
+_LARGE_CYST_SHARE = 0.25
 _NEIGHBOURS = 30
 
 
@@ -146,8 +148,8 @@ class LesionLibrary:
     ) -> tuple[Lesion, float]:
         """A shape and the volume in mL to give it.
 
-        Two thirds keep the size they had (at most `largest_ml`); the others become 0.7-2 cm across, made
-        of shapes that were small already, since a large tumour shrunk has too much detail.
+        Most keep the size they had (at most `largest_ml`); a third becomes 0.7-2 cm across, and a quarter of the cysts
+        2.5-5.5 cm, made of shapes that were about that large, since a large tumour shrunk has too much detail.
 
         Raises:
             InputError: the library holds no lesion of this kind.
@@ -156,8 +158,11 @@ class LesionLibrary:
         if not pool:
             raise InputError(f"The lesion library holds no {kind}: build it from label maps that have one.")
         volumes = np.array([lesion.ml for lesion in pool])
-        if rng.random() < _SMALL_SHARE:
-            diameter = rng.uniform(8.0 if kind == "tumour" else 7.0, 20.0)
+        chance = rng.random()
+        large_cyst = kind == "cyst" and chance > 1 - _LARGE_CYST_SHARE
+        if chance < _SMALL_SHARE or large_cyst:
+            smallest = 8.0 if kind == "tumour" else 7.0
+            diameter = rng.uniform(25.0, 55.0) if large_cyst else rng.uniform(smallest, 20.0)
             ml = float(np.pi / 6000.0 * diameter**3)
             nearest = np.argsort(np.abs(np.log(volumes / ml)))[: max(8, len(pool) // 5)]
             return pool[int(rng.choice(nearest))], ml
