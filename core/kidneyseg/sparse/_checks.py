@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from kidneyseg.sparse.native import Plan, Target
 
 _MAX_ROWS = 2**31 - 1
 
@@ -58,29 +52,3 @@ def check_keys(keys: Tensor) -> None:
 def check_size(size: int) -> None:
     if size not in (1, 3, 5):
         raise ValueError(f"a submanifold filter must be 1, 3 or 5 wide, not {size}")
-
-
-def check_inputs(x: Tensor, plan: Plan) -> None:
-    if plan.inputs > len(x):
-        raise ValueError(f"the plan reads {plan.inputs} rows, but x has only {len(x)}")
-
-
-def check_conv(x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target]) -> None:
-    check_features(x, "x")
-    check_inputs(x, plan)
-    if weight.dtype != torch.float32 or weight.ndim != 3 or weight.device.type != "cpu":
-        raise ValueError(f"weight must be float32 (K, Cin, Cout) on the CPU, not {weight.dtype} {tuple(weight.shape)}")
-    if plan.filter != len(weight):
-        raise ValueError(f"the plan has {plan.filter} offsets, but weight has {len(weight)}")
-    if x.shape[1] != weight.shape[1]:
-        raise ValueError(f"x has {x.shape[1]} channels, but weight takes {weight.shape[1]}")
-    channels = weight.shape[2]
-    for target in targets:
-        check_rows_of(target.rows, "target", plan.rows, channels)
-        if (target.scale is None) != (target.shift is None):
-            raise ValueError("scale and shift must be given together")
-        for vector in (target.scale, target.shift):
-            if vector is not None and (
-                vector.dtype != torch.float32 or vector.shape != (channels,) or not vector.is_contiguous()
-            ):
-                raise ValueError(f"scale and shift must be contiguous float32 ({channels},)")

@@ -20,11 +20,9 @@ from torch import Tensor
 
 from kidneyseg.sparse import memory
 from kidneyseg.sparse._checks import (
-    check_conv,
     check_coords,
     check_features,
     check_index,
-    check_inputs,
     check_keys,
     check_rows_of,
     check_size,
@@ -157,7 +155,7 @@ def conv_into(x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target], 
 
     No target may overlap x; `start` may be a target.
     """
-    check_conv(x, plan, weight, targets)
+    _check_conv(x, plan, weight, targets)
     if start is not None:
         check_rows_of(start, "start", plan.rows, weight.shape[2])
     failed = library().kidneyseg_conv(
@@ -183,7 +181,7 @@ def weight_grad(x: Tensor, plan: Plan, grad: Tensor) -> Tensor:
         check_features(tensor, name)
         if not tensor.is_contiguous():
             raise ValueError(f"{name} must be contiguous")
-    check_inputs(x, plan)
+    _check_inputs(x, plan)
     if len(grad) != plan.rows:
         raise ValueError(f"the plan has {plan.rows} rows, but grad has {len(grad)}")
     out = x.new_empty(plan.filter, x.shape[1], grad.shape[1])
@@ -270,3 +268,29 @@ def _outputs(targets: Sequence[Target]) -> Array[Output]:
     return (Output * len(targets))(
         *(Output(t.rows.data_ptr(), _row_stride(t.rows), *p, t.leak) for t, p in zip(targets, pointers, strict=True))
     )
+
+
+def _check_inputs(x: Tensor, plan: Plan) -> None:
+    if plan.inputs > len(x):
+        raise ValueError(f"the plan reads {plan.inputs} rows, but x has only {len(x)}")
+
+
+def _check_conv(x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target]) -> None:
+    check_features(x, "x")
+    _check_inputs(x, plan)
+    if weight.dtype != torch.float32 or weight.ndim != 3 or weight.device.type != "cpu":
+        raise ValueError(f"weight must be float32 (K, Cin, Cout) on the CPU, not {weight.dtype} {tuple(weight.shape)}")
+    if plan.filter != len(weight):
+        raise ValueError(f"the plan has {plan.filter} offsets, but weight has {len(weight)}")
+    if x.shape[1] != weight.shape[1]:
+        raise ValueError(f"x has {x.shape[1]} channels, but weight takes {weight.shape[1]}")
+    channels = weight.shape[2]
+    for target in targets:
+        check_rows_of(target.rows, "target", plan.rows, channels)
+        if (target.scale is None) != (target.shift is None):
+            raise ValueError("scale and shift must be given together")
+        for vector in (target.scale, target.shift):
+            if vector is not None and (
+                vector.dtype != torch.float32 or vector.shape != (channels,) or not vector.is_contiguous()
+            ):
+                raise ValueError(f"scale and shift must be contiguous float32 ({channels},)")
