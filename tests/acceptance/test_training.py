@@ -48,7 +48,7 @@ def test_a_bad_case_is_left_out_and_other_arguments_are_refused(data: Path, tmp_
     assert model.info["trained on"] == ["a", "c"]
     assert model.info["scored on"] == ["d"]
     assert "finished before" in kidneyseg(*command).stderr
-    refused = kidneyseg(*command, "--batch", "2")
+    refused = kidneyseg(*command, "--batch", "3")
     assert refused.returncode == 2
     assert "begun with another batch: 1, not 2; give the same arguments to go on with it" in refused.stderr
 
