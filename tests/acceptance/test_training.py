@@ -50,7 +50,7 @@ def test_a_bad_case_is_left_out_and_other_arguments_are_refused(data: Path, tmp_
     assert "finished before" in kidneyseg(*command).stderr
     refused = kidneyseg(*command, "--batch", "3")
     assert refused.returncode == 2
-    assert "begun with another batch: 1, not 2; give the same arguments to go on with it" in refused.stderr
+    assert "begun with another batch: 2, not 3; give the same arguments to go on with it" in refused.stderr
 
 
 def test_the_published_recipe_on_kits19(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
