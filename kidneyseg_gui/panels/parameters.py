@@ -22,7 +22,7 @@ from kidneyseg_gui.look import icon
 from kidneyseg_gui.panels.section import Section
 
 PRESET_TEXTS = {
-    "default": ("Default", "Best accuracy on CTs of any contrast phase and field of view."),
+    "default": ("Default", "Best accuracy. Check CTs without contrast agent with care: kidneys may be missed."),
     "paper": (
         "Paper",
         "The published method: the brightest 10 % of the image in three bands. "
