@@ -60,4 +60,5 @@ def device(request: pytest.FixtureRequest) -> str:
 
 def _need_cuda() -> None:
     if not torch.cuda.is_available():
+        # These run the CUDA code itself; the CPU has been asked under the other names of the same fixture.
         pytest.skip("no CUDA GPU here")

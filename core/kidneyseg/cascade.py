@@ -95,7 +95,7 @@ def separate_tumour(
         cells = np.argwhere(kept).astype(np.int32)
         share = progress.part(i / len(regions), (i + 1) / len(regions))
         channels = model.network.config["in_channels"]
-        features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]) if kept.any() else 0.0, channels)
+        features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]), channels)
         probability = predict(model, cells, features, device, share, note)
         origin = np.rint(np.asarray(lattice.origin_mm) / grid).astype(np.int32)
         parts.append((cells + origin, hu[kept], probability))

@@ -24,8 +24,10 @@ def kidney_level(hu: NDArray[np.integer] | NDArray[np.floating], found: NDArray[
 
     Args:
         hu: of the points or cells of one find, of any shape.
-        found: as `hu`, which of them lie in stage 1's find itself; where none does, all count.
+        found: as `hu`, which of them lie in stage 1's find itself; where none does, all count. Of no point at all: 0.
     """
+    if hu.size == 0:
+        return 0.0
     return float(np.percentile(hu[found] if found.any() else hu, _LEVEL_PERCENT))
 
 

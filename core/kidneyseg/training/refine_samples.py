@@ -244,7 +244,7 @@ def plain_stage2(one: CloseUp, settings: RefineSettings) -> Sample | None:
         region + np.float32(_FAR), sampling_grid(box, shape / 2, np.eye(3) * scale, middle, region.shape)
     )
     kept = (inside >= _FAR) & (one.scene.hu >= LOWEST_HU)
-    level = kidney_level(one.scene.hu[kept], _on_fine(found, one, low)[kept]) if kept.any() else 0.0
+    level = kidney_level(one.scene.hu[kept], _on_fine(found, one, low)[kept])
     return as_sample(kept, one.scene.hu, one.scene.labels, level) if kept.any() else None
 
 

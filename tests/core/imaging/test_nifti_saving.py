@@ -92,6 +92,7 @@ def test_full_disk(volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_really_full_disk(volume: Volume, tmp_path: Path) -> None:
     """A device that is full for every write, standing in for the temporary file."""
     if not Path("/dev/full").exists():
+        # Only Linux has this device, the one way to a full disk that needs no root.
         pytest.skip("no /dev/full here")
 
     def on_full_device(**_: object) -> tuple[int, str]:

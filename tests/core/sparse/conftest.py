@@ -15,6 +15,7 @@ def instructions(request: pytest.FixtureRequest) -> Iterator[None]:
     best = native.instruction_set()
     if native.limit_instruction_set(request.param) != request.param:
         native.limit_instruction_set(best)
+        # Its instructions would end the process; `test_native.py` runs them under an emulator where there is one.
         pytest.skip(f"this processor has no {request.param}")
     yield
     native.limit_instruction_set(best)

@@ -80,6 +80,7 @@ def main() -> None:
 def two(tmp_path_factory: pytest.TempPathFactory, device: str) -> Path:
     """What two processes, started as a user would, leave behind; on GPUs, each has one of its own."""
     if device == "cuda" and torch.cuda.device_count() < 2:
+        # nccl refuses two ranks on one GPU; what they compute is tested with gloo on the CPU.
         pytest.skip("only one CUDA GPU here")
     folder = tmp_path_factory.mktemp("two")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
