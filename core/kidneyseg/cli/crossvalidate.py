@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kidneyseg.cli.training import Bench, add_training, bench, device_of, train_stage
+from kidneyseg.cli.training import Bench, add_training, bench, device_of, refuse_unknown, train_stage
 from kidneyseg.errors import SettingsError
 from kidneyseg.settings import preset
 
@@ -22,7 +22,8 @@ _DESCRIPTION = """\
 Split the cases of DATA into fixed folds (dealt out in the order of their names); for each fold train both stages on the
 other folds, segment its own cases end to end with those networks, as they are and with tumours inserted (of shapes that
 training never saw), and score the masks. The report over all cases lies in OUTPUT/report, each fold's networks in
-OUTPUT/fold-1, fold-2, ... No choice is made by the scores: the last step's networks are scored.
+OUTPUT/fold-1, fold-2, ... No choice is made by the scores: the last step's networks are scored. Cases under
+--lesions-unlabelled are, as they are, summarised apart.
 
 A command that was stopped goes on when it is given again: finished folds, stages and cases are not repeated. Given
 twice at once, each takes the next fold that nobody works on (--threads 1 each, on two cores).
@@ -45,13 +46,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     which.add_argument("--fold", type=int, metavar="K", help="only this one, counted from 1")
     which.add_argument("--final", action="store_true", help="train on all cases instead, into OUTPUT/final")
     parser.add_argument("--insertions", type=int, default=1, metavar="N", help="versions with tumours (%(default)s)")
-    parser.add_argument(
-        "--lesions-unlabelled",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="cases with real lesions that are labelled kidney: as they are, they are summarised apart",
-    )
     parser.set_defaults(run=run)
 
 
@@ -63,9 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     cases = find_cases(arguments.data)
     parts = folds(cases, arguments.folds)
-    unknown = sorted(set(arguments.lesions_unlabelled) - {case.name for case in cases})
-    if unknown:
-        raise SettingsError(f"--lesions-unlabelled names {unknown[0]}, which is not among the cases")
+    refuse_unknown(arguments.lesions_unlabelled, cases)
     if arguments.fold is not None and not 1 <= arguments.fold <= len(parts):
         raise SettingsError(f"--fold must be 1 to {len(parts)}, not {arguments.fold}")
     device = device_of(arguments)
@@ -145,6 +137,7 @@ def _scoring(work: Bench) -> dict[str, object]:
         "settings": preset(arguments.preset).to_dict(),
         "shapes": library_key(shapes)[:16] if shapes is not None else None,
         "insertions": arguments.insertions,
+        "sizes": "as they were",
         "seed": arguments.seed,
         "lesions unlabelled": sorted(arguments.lesions_unlabelled),
     }

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kidneyseg.cli.training import add_training, bench, device_of, train_stage
+from kidneyseg.cli.training import add_training, bench, device_of, refuse_unknown, train_stage
 from kidneyseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     from kidneyseg.training.dataset import find_cases
     from kidneyseg.training.distributed import joined
 
-    training, validation = _split(find_cases(arguments.data), arguments)
+    cases = find_cases(arguments.data)
+    refuse_unknown(arguments.lesions_unlabelled, cases)
+    training, validation = _split(cases, arguments)
     device = device_of(arguments)
     with joined(device) as ranks:
         work = bench(arguments, ranks, device)

@@ -38,6 +38,13 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--lesions", type=Path, metavar="DIR", help="KiTS label maps to take tumour shapes from")
     recipe.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of those cases")
     recipe.add_argument("--no-insertion", action="store_true", help="the labels hold tumours; insert none")
+    recipe.add_argument(
+        "--lesions-unlabelled",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="cases with real lesions that are labelled kidney: what is kidney there may be tumour to stage 2",
+    )
     recipe.add_argument("--phantoms", type=int, default=0, metavar="N", help="made-up patients to learn from besides")
     recipe.add_argument(
         "--class-weights",
@@ -168,7 +175,15 @@ def train_stage(
             bench.say(f"{name}: finished before")
             return path
         bench.say(f"{name}: {len(training)} cases to learn from, {len(validation)} to score on, {steps} steps")
-        data = Data(training, validation, bench.lesions, bench.held_out_lesions, bench.cache, arguments.phantoms)
+        data = Data(
+            training,
+            validation,
+            bench.lesions,
+            bench.held_out_lesions,
+            bench.cache,
+            arguments.phantoms,
+            frozenset(arguments.lesions_unlabelled),
+        )
         work = trainer(
             stage,
             preset(arguments.preset),
@@ -237,6 +252,7 @@ def _recipe(
 
     arguments = bench.arguments
     settings = preset(arguments.preset).to_dict()
+    unlabelled = sorted(set(arguments.lesions_unlabelled) & {case.name for case in training})
     return {
         "stage": stage,
         "steps": steps,
@@ -248,9 +264,17 @@ def _recipe(
         "settings": {name: settings[name] for name in ("preset", "sampling", "refine")[: stage + 1]},
         "lesions": bench.lesions and library_key(bench.lesions)[:16],
         "lesions to score on": bench.held_out_lesions and library_key(bench.held_out_lesions)[:16],
+        **({"lesions unlabelled": unlabelled} if stage == 2 else {}),
         "cases to learn from": {case.name: _content(case) for case in training},
         "cases to score on": {case.name: _content(case) for case in validation},
     }
+
+
+def refuse_unknown(lesions_unlabelled: Sequence[str], cases: Sequence[CaseFiles]) -> None:
+    """Raises SettingsError when --lesions-unlabelled names what is not among the cases."""
+    unknown = sorted(set(lesions_unlabelled) - {case.name for case in cases})
+    if unknown:
+        raise SettingsError(f"--lesions-unlabelled names {unknown[0]}, which is not among the cases")
 
 
 def _content(case: CaseFiles) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -21,7 +21,7 @@ _CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev", "tumor_percentil
 # Unenhanced HU of kidney and of solid tumour: only what lies above it scales with the contrast agent.
 _PLAIN_KIDNEY, _PLAIN_TUMOUR = 32.0, 34.0
 # Share of lesions re-sized to 0.8-2 cm (tumour) or 0.7-2 cm (cyst): surgical series such as KiTS hold few of these.
-_SMALL_SHARE = 0.35
+_SMALL_SHARE = 0.2
 # Share of cysts re-sized to 2.5-5.5 cm: cysts beside a tumour, as in KiTS, are small, those that look like one are not.
 _LARGE_CYST_SHARE = 0.25
 _NEIGHBOURS = 30
@@ -50,10 +50,12 @@ class LesionLibrary:
         lesions: the shapes.
         contrast: float32 (cases, 6), columns as in `CONTRAST_COLUMNS`, in HU; may have no rows, then
             a plain formula stands in for measured contrasts.
+        resized: whether some lesions are drawn at other sizes than they had, as training wants; see `draw`.
     """
 
     lesions: tuple[Lesion, ...]
     contrast: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 6), np.float32), repr=False)
+    resized: bool = True
 
     def __len__(self) -> int:
         return len(self.lesions)
@@ -101,11 +103,12 @@ class LesionLibrary:
         """The shapes and HU rows of these cases only (numbers, or a test of a number)."""
         wanted = _case_filter(cases)
         rows = [wanted(int(case)) for case in self.contrast[:, 0]]
-        return LesionLibrary(tuple(lesion for lesion in self.lesions if wanted(lesion.case)), self.contrast[rows])
+        lesions = tuple(lesion for lesion in self.lesions if wanted(lesion.case))
+        return replace(self, lesions=lesions, contrast=self.contrast[rows])
 
     def split(self) -> tuple[LesionLibrary, LesionLibrary]:
-        """(training, held out) by the fixed rule of `is_held_out`."""
-        return self.subset(lambda case: not is_held_out(case)), self.subset(is_held_out)
+        """(training, held out) by the fixed rule of `is_held_out`; those held out are drawn at the size they had."""
+        return self.subset(lambda case: not is_held_out(case)), replace(self.subset(is_held_out), resized=False)
 
     def save(self, path: Path | str) -> None:
         """Write everything as one compressed .npz without pickles (a few MB for KiTS23)."""
@@ -148,8 +151,9 @@ class LesionLibrary:
     ) -> tuple[Lesion, float]:
         """A shape and the volume in mL to give it.
 
-        Most keep the size they had (at most `largest_ml`); a third becomes 0.7-2 cm across, and a quarter of the cysts
-        2.5-5.5 cm, made of shapes that were about that large, since a large tumour shrunk has too much detail.
+        Most keep the size they had (at most `largest_ml`). Where the library is `resized`, a fifth becomes 0.7-2 cm
+        across, and a quarter of the cysts 2.5-5.5 cm, made of shapes that were about that large, since a large tumour
+        shrunk has too much detail.
 
         Raises:
             InputError: the library holds no lesion of this kind.
@@ -158,7 +162,7 @@ class LesionLibrary:
         if not pool:
             raise InputError(f"The lesion library holds no {kind}: build it from label maps that have one.")
         volumes = np.array([lesion.ml for lesion in pool])
-        chance = rng.random()
+        chance = rng.random() if self.resized else 0.5
         large_cyst = kind == "cyst" and chance > 1 - _LARGE_CYST_SHARE
         if chance < _SMALL_SHARE or large_cyst:
             smallest = 8.0 if kind == "tumour" else 7.0

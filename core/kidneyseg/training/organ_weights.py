@@ -90,13 +90,21 @@ def organ_mask(label13: NDArray[np.uint8], number: int) -> NDArray[np.bool_]:
     return np.asarray(mask)
 
 
-def _box_around(mask: NDArray[np.bool_], margin_mm: float, spacing: NDArray[np.float64]) -> tuple[slice, ...]:
+def fill_sinus(kidney: NDArray[np.bool_], spacing: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Kidneys (X, Y, Z) closed by 10 mm; not as far as the array's rim."""
+    grown = ndimage.distance_transform_edt(~kidney, sampling=spacing) <= 10.0
+    return np.asarray((ndimage.distance_transform_edt(grown, sampling=spacing) > 10.0) | kidney)
+
+
+def box_around(mask: NDArray[np.bool_], margin_mm: float, spacing: NDArray[np.float64]) -> tuple[slice, ...]:
+    """The box of a mask (X, Y, Z) with a margin, cut where the array ends below 0."""
     box = ndimage.find_objects(mask.view(np.uint8))[0]
     margin = np.ceil(margin_mm / spacing).astype(int) + 1
     return tuple(slice(max(s.start - int(m), 0), s.stop + int(m)) for s, m in zip(box, margin, strict=True))
 
 
-def _flat_index(inside: NDArray[np.bool_], box: tuple[slice, ...], shape: tuple[int, ...]) -> NDArray[np.int64]:
+def flat_index(inside: NDArray[np.bool_], box: tuple[slice, ...], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Indices (C order) into an array of `shape` where a mask over its `box` is true."""
     where = np.nonzero(inside)
     flat = np.ravel_multi_index(tuple(w + s.start for w, s in zip(where, box, strict=True)), shape)
     return np.asarray(flat, dtype=np.int64)
@@ -105,7 +113,7 @@ def _flat_index(inside: NDArray[np.bool_], box: tuple[slice, ...], shape: tuple[
 def _soft_organ(
     mask: NDArray[np.bool_], label13: NDArray[np.uint8], hu: NDArray[np.int16], spacing: NDArray[np.float64]
 ) -> Organ:
-    box = _box_around(mask, 5.0, spacing)
+    box = box_around(mask, 5.0, spacing)
     part, grey = mask[box].astype(np.float32), hu[box].astype(np.float32)
     median = float(np.median(hu[mask]))
     fine = ndimage.gaussian_filter(grey, 1.0 / spacing)
@@ -121,7 +129,7 @@ def _soft_organ(
     edge = np.clip(2.0 - 2.0 * wide, 0.0, 1.0)
     inside = weight > 0.03
     return Organ(
-        _flat_index(inside, box, mask.shape), weight[inside], edge[inside], fine[inside], smooth[inside], median
+        flat_index(inside, box, mask.shape), weight[inside], edge[inside], fine[inside], smooth[inside], median
     )
 
 
@@ -151,11 +159,10 @@ def _kidney_inside(
     kidney: NDArray[np.bool_], hu: NDArray[np.int16], organ: Organ, spacing: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Depth below the outer surface at the organ's voxels, and the collecting system's voxels and weights."""
-    box = _box_around(kidney, 14.0, spacing)
+    box = box_around(kidney, 14.0, spacing)
     part = kidney[box]
-    # Closing fills the sinus: its walls are medulla, not cortex.
-    grown = ndimage.distance_transform_edt(~part, sampling=spacing) <= 10.0
-    filled = (ndimage.distance_transform_edt(grown, sampling=spacing) > 10.0) | part
+    # The sinus' walls are medulla, not cortex.
+    filled = fill_sinus(part, spacing)
     depth = ndimage.distance_transform_edt(filled, sampling=spacing).astype(np.float32)
     smooth = ndimage.gaussian_filter(hu[box], 1.5 / spacing, output=np.float32)
     urine = filled & (depth > 9.0) & (smooth > -20.0) & (smooth < min(0.55 * organ.median + 10.0, 60.0))
@@ -165,4 +172,4 @@ def _kidney_inside(
     place = np.unravel_index(organ.index, kidney.shape)
     # The organ's box is smaller than this one, so every organ voxel has a depth.
     local = tuple(p - s.start for p, s in zip(place, box, strict=True))
-    return depth[local], (_flat_index(inside, box, kidney.shape), weight[inside])
+    return depth[local], (flat_index(inside, box, kidney.shape), weight[inside])

@@ -31,7 +31,7 @@ _TARGETS: dict[Phase, dict[int, tuple[float, float]]] = {
     "excretory": {1: (70, 100), 6: (65, 100), 8: (75, 115), 9: (75, 115), 10: (75, 115), 11: (50, 80), 12: (35, 60)},
 }
 _CORTEX: dict[Phase, tuple[float, float]] = {
-    "plain": (25, 42),
+    "plain": (22, 42),
     "arterial": (120, 270),
     "portal": (110, 210),
     "nephrographic": (100, 190),

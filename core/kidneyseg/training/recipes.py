@@ -47,6 +47,7 @@ class Data:
         held_out_lesions: shapes to insert, once each, into `validation`.
         cache: where prepared scenes are kept.
         phantoms: how many made-up patients to learn from besides.
+        lesions_unlabelled: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour.
     """
 
     training: Sequence[CaseFiles]
@@ -55,6 +56,7 @@ class Data:
     held_out_lesions: LesionLibrary | None
     cache: Path
     phantoms: int = 0
+    lesions_unlabelled: frozenset[str] = frozenset()
 
 
 def trainer(
@@ -147,7 +149,7 @@ def _stage2(
     samples = [plain_stage2(one, settings.refine) for one in [*held_out, *changed]]
     return Trainer(
         network,
-        Stage2Sampler(scenes, settings.refine, data.lesions),
+        Stage2Sampler(scenes, settings.refine, data.lesions, data.lesions_unlabelled),
         replace(plan, class_weights=(1.0, 1.0, 2.0), freeze_norms_at=0.6),
         folder,
         validator([sample for sample in samples if sample is not None], ("kidney", "tumour")),

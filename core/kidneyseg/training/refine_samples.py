@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.points.cloud import KIDNEY
 from kidneyseg.points.features import kidney_level
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.settings import RefineSettings
@@ -33,6 +34,8 @@ _TRUE_SHARE = 0.8
 # Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
 _VIEW_MM, _VIEW_SHARE = 66.0, 0.7
 _FAR = 10.0
+# A label that the loss takes for either; KiTS' cysts, 3 in its files, are 1 here.
+KIDNEY_OR_TUMOUR = np.uint8(3)
 # Each close-up is changed in so many ways (phase, lesions), which steps then move, turn and tone: to insert lesions
 # takes longer than a step.
 _CHANGES = 24
@@ -49,11 +52,13 @@ class Stage2Sampler:
         close_ups: from `finds.close_ups`.
         settings: the preset's margin around stage 1's find.
         lesions: shapes to insert, or None for cases that have their own tumour labels.
+        lesions_unlabelled: cases whose kidneys become KIDNEY_OR_TUMOUR.
     """
 
     close_ups: Sequence[CloseUp]
     settings: RefineSettings
     lesions: LesionLibrary | None = None
+    lesions_unlabelled: frozenset[str] = frozenset()
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One augmented find as points. Raises CaseError when the case cannot be made into one."""
@@ -88,7 +93,10 @@ class Stage2Sampler:
         shape = np.maximum(np.ceil(np.abs(np.linalg.inv(matrix)) @ size), 8).astype(int)
         shape = np.minimum(shape, np.ceil(1.1 * size).astype(int) + 8)
         box = tuple(slice(0, int(n)) for n in shape)
-        moved, marks = warp_into(hu, labels, sampling_grid(box, shape / 2, matrix, middle, hu.shape), outside_hu=-125.0)
+        marks = labels
+        if one.scene.case in self.lesions_unlabelled:
+            marks = np.where(labels == KIDNEY, KIDNEY_OR_TUMOUR, labels)
+        moved, marks = warp_into(hu, marks, sampling_grid(box, shape / 2, matrix, middle, hu.shape), outside_hu=-125.0)
         coarse = sampling_grid(box, shape / 2, matrix / to_fine, (middle + one.corner) / to_fine - low, region.shape)
         inside = sample_linear(region + np.float32(_FAR), coarse) >= _FAR
         tone = Tone.draw(rng)

@@ -19,6 +19,7 @@ from kidneyseg.settings import SamplingSettings
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, scanner, warp
 from kidneyseg.training.batches import Sample, about
 from kidneyseg.training.dataset import Scene
+from kidneyseg.training.fat import FatRoom
 from kidneyseg.training.lesion_placement import Host
 from kidneyseg.training.lesions import (
     LesionLibrary,
@@ -27,11 +28,14 @@ from kidneyseg.training.lesions import (
     insert_random_lesions,
     retint_organs,
 )
+from kidneyseg.training.organ_weights import KIDNEYS
 
 # Patients differ more in size than one kidney does in tilt.
 _WHOLE = SpatialRange(scale=(0.8, 1.25), stretch=0.1)
 # Of a field of view on stage 1's lattice: more learning from more steps than from larger ones.
 _MOST_CELLS = 100_000
+# How often a patient is given more fat around and inside the kidneys.
+_MORE_FAT = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +59,7 @@ class Stage1Sampler:
             return self._augmented(scene, rng).of(scene.case)
 
     def _augmented(self, scene: Scene, rng: np.random.Generator) -> Sample:
-        hu, labels = changed_patient(scene, self.lesions, rng, retint=0.7, insert=0.6)
+        hu, labels = changed_patient(scene, self.lesions, rng, retint=0.8, insert=0.5)
         box = random_field_of_view(hu.shape, rng, most_cells=_MOST_CELLS)
         body = body_mask_on(scene.hu) if scene.body is None else scene.body
         # One field for both: to look a cell up costs more than to take its label apart.
@@ -82,10 +86,12 @@ def as_sample(
 def changed_patient(
     scene: Scene, lesions: LesionLibrary | None, rng: np.random.Generator, *, retint: float, insert: float
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """Another contrast phase, with the chance `retint`; other lesions, with the chance `insert`."""
+    """Another contrast phase, with the chance `retint`; more fat; other lesions, with the chance `insert`."""
     hu, labels = scene.hu, scene.labels
     if rng.random() < retint and scene.organs.any():
         hu = retint_organs(hu, scene.organs, scene.cell_mm, rng, weights=_organ_weights(scene))
+    if rng.random() < _MORE_FAT and (room := _fat_room(scene)) is not None:
+        hu, labels = room.fill(hu, labels, rng)
     if lesions is not None and rng.random() < insert:
         spacing = (scene.cell_mm,) * 3
         hu, labels, _ = insert_random_lesions(hu, labels, spacing, lesions, rng, hosts=_hosts(scene))
@@ -95,6 +101,13 @@ def changed_patient(
 @cache
 def _organ_weights(scene: Scene) -> OrganWeights:
     return OrganWeights.build(scene.hu, scene.organs, scene.cell_mm)
+
+
+@cache
+def _fat_room(scene: Scene) -> FatRoom | None:
+    if KIDNEYS not in (weights := _organ_weights(scene)).organs:
+        return None
+    return FatRoom.of(scene.organs, weights.soft, weights.spacing)
 
 
 @cache

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, PointCloud
+from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.roi import near_find
@@ -21,7 +21,7 @@ from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.dataset import CaseFiles, find_cases, whole_scene
 from kidneyseg.training.finds import CloseUp, close_ups, close_ups_of, stage1_finds
 from kidneyseg.training.lesions import LesionLibrary
-from kidneyseg.training.refine_samples import Stage2Sampler, plain_stage2, with_lesions
+from kidneyseg.training.refine_samples import KIDNEY_OR_TUMOUR, Stage2Sampler, plain_stage2, with_lesions
 from test_pipeline import abdomen
 
 SAMPLING = SamplingSettings(kept_percent=50.0, grid_mm=4.0)
@@ -132,6 +132,14 @@ def test_every_draw_is_one_find_with_its_labels(with_false_find: tuple[Volume, N
     assert any(kidney)
     assert not all(kidney)
     assert max(int(sample.labels.max()) for sample in seen) == 2
+
+
+def test_kidneys_with_unlabelled_lesions_may_be_tumour(with_false_find: tuple[Volume, NDArray[np.uint8]]) -> None:
+    volume, truth = with_false_find
+    made = close_ups_of(volume, np.minimum(truth, 1), None, None, 2.0, SAMPLING, ByBrightness(100.0), count=1)
+    sampler = Stage2Sampler(made, RefineSettings(), LesionLibrary.procedural(count=5), frozenset({made[0].scene.case}))
+    seen = np.unique(np.concatenate([sampler.draw(np.random.default_rng(seed)).labels for seed in range(8)]))
+    assert seen.tolist() == [0, TUMOUR, KIDNEY_OR_TUMOUR], "what was inserted is a tumour for certain"
 
 
 def test_lesions_are_inserted_once(case: CaseFiles, tmp_path: Path) -> None:

@@ -209,3 +209,15 @@ def test_a_damaged_network_says_the_mend(tmp_path: Path, damage: str) -> None:
     path.unlink() if damage == "missing" else path.write_bytes(content[:200] if damage == "cut" else b"hello")
     with pytest.raises(ModelError, match="kidneyseg train"):
         load_model("net", tmp_path)
+
+
+def test_a_kidney_that_may_be_tumour_is_right_as_either():
+    labels = torch.tensor([0, 3, 3, 1])
+    tissue, kidney, tumour = (20.0 * torch.eye(3)[k] for k in range(3))
+    right = torch.stack([tissue, kidney, tumour, kidney])
+    halves = torch.stack([tissue, kidney + tumour, kidney + tumour, kidney])
+    for logits in (right, halves):
+        assert segmentation_loss(logits, labels, (1, 1, 1), 1.0) < 0.05
+    missed, lost = torch.stack([tissue, tissue, tumour, kidney]), 20 - float(np.log(2))
+    assert segmentation_loss(missed, labels, (1, 1, 1), 0.0).item() == pytest.approx(lost / 4, rel=1e-3)
+    assert segmentation_loss(missed, labels, (1, 5, 1), 0.0).item() == pytest.approx(5 * lost / 16, rel=1e-3)
