@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         volume, source = load_volume(args.ct), args.ct.name
     index, hu = sites.body_voxels(volume)
     print(f"Sites: the brightest voxels inside the body of {source}, of {len(index)} there. {_processor()}, ", end="")
-    print(f"torch {torch.__version__}. Medians of {args.repeats} alternating repeats, in seconds.")
+    limit = ", AVX2 only" if args.avx2 else ""
+    print(f"torch {torch.__version__}{limit}. Medians of {args.repeats} alternating repeats, in seconds.")
     tables = []
     with tempfile.TemporaryDirectory(prefix="kidneyseg-bench-") as folder:
         bench = Bench(index, hu, Path(folder), args)
@@ -70,7 +71,7 @@ class Bench:
         path, coords = self._sites(self.args.sites)
         gflop = sites.unet_gflop(coords, 3, PLANES)
         for threads in self.args.threads:
-            case = Case("inference", path, len(coords), PLANES, threads=threads)
+            case = Case("inference", path, len(coords), PLANES, threads=threads, avx2=self.args.avx2)
             yield f"{_unet()}, {_count(coords)} sites, {gflop:.0f} GFLOP, {_threads(threads)}", self._run(case, gflop)
 
     def training(self) -> Iterator[tuple[str, list[Row]]]:
@@ -78,7 +79,7 @@ class Bench:
         path, coords = self._sites(self.args.sites)
         gflop = 3 * sites.unet_gflop(coords, 3, PLANES)
         for threads in self.args.threads:
-            case = Case("training", path, len(coords), PLANES, threads=threads)
+            case = Case("training", path, len(coords), PLANES, threads=threads, avx2=self.args.avx2)
             yield f"Training step of it, {_count(coords)} sites, {_threads(threads)}", self._run(case, gflop)
 
     def layers(self) -> Iterator[tuple[str, list[Row]]]:
@@ -88,7 +89,7 @@ class Bench:
         around = f"{pairs / len(coords):.1f} of 27 neighbours active"
         for threads in self.args.threads:
             for channels in LAYER_CHANNELS:
-                case = Case("layer", path, len(coords), (channels,), channels, threads)
+                case = Case("layer", path, len(coords), (channels,), channels, threads, self.args.avx2)
                 title = f"3x3x3 layer, {channels} channels, {_count(coords)} sites, {around}, {_threads(threads)}"
                 yield title, self._run(case, 2e-9 * pairs * channels**2)
 
@@ -96,7 +97,7 @@ class Bench:
         """All maps of seven levels: a network of one channel that makes its maps, less the same one that has them."""
         path, coords = self._sites(2 * self.args.sites)
         for threads in self.args.threads:
-            case = Case("maps", path, len(coords), (1,) * len(PLANES), 1, threads)
+            case = Case("maps", path, len(coords), (1,) * len(PLANES), 1, threads, self.args.avx2)
             yield f"Maps of {len(PLANES)} levels, {_count(coords)} sites, {_threads(threads)}", self._run(case)
 
     def growth(self) -> Iterator[tuple[str, list[Row]]]:
@@ -105,7 +106,8 @@ class Bench:
         rows = []
         for factor in GROWTH:
             path, coords = self._sites(round(factor * self.args.sites))
-            (row,) = compare(Case("inference", path, len(coords), PLANES, threads=threads), [engine], self.args.repeats)
+            case = Case("inference", path, len(coords), PLANES, threads=threads, avx2=self.args.avx2)
+            (row,) = compare(case, [engine], self.args.repeats)
             rows.append(row)
             if len(coords) == len(self.index):
                 break
@@ -201,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sites", type=int, default=500_000, metavar="N", help="how many voxels (%(default)s)")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timed runs of each (%(default)s)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N", help="e.g. 1 2 (1)")
+    parser.add_argument("--avx2", action="store_true", help="as a processor without wider vectors would do it")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help="which (all)")
     parser.add_argument(
         "--engines", nargs="+", choices=here, default=here, metavar="ENGINE", help=f"of {', '.join(here)}"

@@ -31,6 +31,7 @@ class Case:
         planes: the U-Net's channels, level by level; a layer has planes[0] in and out.
         in_channels: of the points.
         threads: for torch and for every library that follows OMP_NUM_THREADS.
+        avx2: use no wider vectors than AVX2's, in our kernels, torch, MKL and oneDNN.
     """
 
     kind: Kind
@@ -39,6 +40,7 @@ class Case:
     planes: tuple[int, ...]
     in_channels: int = 3
     threads: int = 1
+    avx2: bool = False
 
 
 class Engine(ABC):

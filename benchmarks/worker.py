@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -28,6 +30,11 @@ ENGINES = {
 }
 # spconv's scatter-add on the CPU races with two threads or more, and its outputs are wrong then.
 ONE_THREAD_ONLY = ("spconv",)
+_NO_MORE_THAN_AVX2 = {
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+}
 _GEMM = ("benchmarks.engines", "MatrixProduct", "torch")
 
 
@@ -42,7 +49,7 @@ class EngineError(RuntimeError):
 
 
 class Worker:
-    """Runs one engine on one case. The libraries read OMP_NUM_THREADS when they start, so it is set before.
+    """Runs one engine on one case. The libraries read their environment when they start, so it is set before.
 
     Raises:
         EngineError: when the engine fails or its process ends, e.g. for lack of memory; from each method.
@@ -51,14 +58,8 @@ class Worker:
     def __init__(self, engine: str, case: Case) -> None:
         self._connection, theirs = get_context("spawn").Pipe()
         self._process = get_context("spawn").Process(target=_serve, args=(engine, case, theirs), daemon=True)
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = str(case.threads)
-        try:
+        with _environment({"OMP_NUM_THREADS": str(case.threads)} | (_NO_MORE_THAN_AVX2 if case.avx2 else {})):
             self._process.start()
-        finally:
-            os.environ.pop("OMP_NUM_THREADS")
-            if before is not None:
-                os.environ["OMP_NUM_THREADS"] = before
         theirs.close()
         self.version = self._receive()
 
@@ -95,8 +96,24 @@ class Worker:
         return value
 
 
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """The variables set, for processes that start meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
 def _serve(name: str, case: Case, connection: Connection) -> None:
     torch.set_num_threads(case.threads)
+    if case.avx2 and native.available():
+        native.limit_instruction_set("avx2")
     module, kind, _ = _GEMM if name == "torch.mm" else ENGINES[name]
     try:
         engine = getattr(import_module(module), kind)()
