@@ -106,6 +106,7 @@ ALWAYS_INLINE void multiply(const float* x, int64_t x_stride, const Entry* e, co
 #pragma GCC unroll 2
         for (int v = 0; v < VECTORS; ++v) sum[r][v] = load(tile + e[r].out * tile_stride + v * WIDTH);
     }
+#pragma GCC unroll 8
     for (int64_t d = 0; d < depth; ++d, panel += VECTORS * WIDTH) {
         V w[VECTORS];
 #pragma GCC unroll 2
