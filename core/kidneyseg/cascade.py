@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 import numpy as np
@@ -13,11 +13,11 @@ from scipy import ndimage
 from kidneyseg.errors import ResourceError
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import KIDNEY, TISSUE, PointCloud
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, PointCloud
 from kidneyseg.points.features import hu_features, kidney_level, stage2_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.resample import lattice_for, resample_hu
-from kidneyseg.points.roi import near_find
+from kidneyseg.points.roi import Region, beyond_margin, grown, near_find
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.progress import Progress
 from kidneyseg.settings import RefineSettings
@@ -30,7 +30,11 @@ _SMALLEST_FIND_ML = 1.5
 _TRIED_AGAIN = "The GPU ran out of memory; it was freed, and that part of the CT was run again by itself."
 _CPU_INSTEAD = "The GPU has too little memory for this CT; the CPU was used instead."
 
+# A tumour that reaches beyond what stage 2 was shown is followed so many times.
+_MOST_GROWTH = 5
+
 Note = Callable[[str], None]
+_Part = tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.float16]]
 
 
 def pick_device(name: str) -> torch.device:
@@ -82,23 +86,30 @@ def separate_tumour(
         volume: the CT.
         settings: grid and margin; `grid_mm` must not be None.
         lowest_hu: cells darker than this (never below LOWEST_HU) are left out.
+
+    Where a tumour reaches the border of what was looked at, as large ones do of which stage 1 finds a part, the find
+    grows by it and its surroundings are looked at anew.
     """
     grid = settings.grid_mm
     if grid is None:
         raise ValueError("stage 2 on stage 1's own points is `separate_tumour_in_bands`")
     whole = lattice_for(volume, grid)
-    regions = near_find(find, volume, grid, settings.margin_mm)
-    parts: list[tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.float16]]] = []
-    for i, (lattice, inside, found) in enumerate(regions):
-        hu = resample_hu(volume, lattice, progress=progress)
-        kept = inside & (hu >= max(lowest_hu, LOWEST_HU))
-        cells = np.argwhere(kept).astype(np.int32)
-        share = progress.part(i / len(regions), (i + 1) / len(regions))
-        channels = model.network.config["in_channels"]
-        features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]), channels)
-        probability = predict(model, cells, features, device, share, note)
-        origin = np.rint(np.asarray(lattice.origin_mm) / grid).astype(np.int32)
-        parts.append((cells + origin, hu[kept], probability))
+    cell_ml = grid**3 / 1000.0
+    seen: dict[Hashable, _Part] = {}
+    for turn in range(1 + _MOST_GROWTH):
+        regions = near_find(find, volume, grid, settings.margin_mm)
+        fresh = [region for region in regions if region.key not in seen]
+        reached = []
+        for i, region in enumerate(fresh):
+            share = progress.part(*_share_of(turn, i, len(fresh)))
+            part = _look(region, volume, lowest_hu, model, device, share, note)
+            seen[region.key] = part
+            tumour_mm = whole.centres_mm(part[0][part[2].argmax(1) == TUMOUR])
+            reached.append(beyond_margin(find, tumour_mm, cell_ml, settings.margin_mm))
+        parts = [seen[region.key] for region in regions]
+        if not sum(map(len, reached)):
+            break
+        find = grown(find, np.concatenate(reached))
     if not parts:
         classes = model.network.config["classes"]
         none = np.zeros((0, classes), np.float16)
@@ -107,6 +118,33 @@ def separate_tumour(
     order = np.lexsort(index.T[::-1])
     index, hu, probability = index[order], hu[order], probability[order]
     return PointCloud(whole, index, hu, probability.argmax(1).astype(np.uint8), probability)
+
+
+def _share_of(turn: int, i: int, count: int) -> tuple[float, float]:
+    """Of stage 2's progress: 0.9 for the first turn, since mostly there is no other."""
+    first, width = (0.0, 0.9) if turn == 0 else (0.9 + 0.1 * (turn - 1) / _MOST_GROWTH, 0.1 / _MOST_GROWTH)
+    return first + width * i / count, first + width * (i + 1) / count
+
+
+def _look(
+    region: Region,
+    volume: Volume,
+    lowest_hu: int,
+    model: Model,
+    device: torch.device,
+    progress: Progress,
+    note: Note,
+) -> _Part:
+    """Stage 2 on one region: cells of the whole lattice, their HU and probabilities."""
+    lattice, inside, found = region
+    hu = resample_hu(volume, lattice, progress=progress)
+    kept = inside & (hu >= max(lowest_hu, LOWEST_HU))
+    cells = np.argwhere(kept).astype(np.int32)
+    channels = model.network.config["in_channels"]
+    features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]), channels)
+    probability = predict(model, cells, features, device, progress, note)
+    origin = np.rint(np.asarray(lattice.origin_mm) / lattice.step_mm).astype(np.int32)
+    return cells + origin, hu[kept], probability
 
 
 def label_band(

@@ -1,7 +1,8 @@
-"""Where stage 2 looks: the cells of a fine lattice near stage 1's find. Training builds its regions here too."""
+"""Where stage 2 looks: the cells of a fine lattice near stage 1's find, and on where a tumour reaches beyond that."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,10 @@ from scipy import ndimage
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for
+
+# A coarse cell with so much tumour in it is added to the find, as training does. So much tumour at a region's border
+# makes it grow: less is a vessel or a bit of bowel.
+_TUMOUR_SHARE, _LEAST_AT_BORDER_ML = 0.4, 1.0
 
 
 class Region(NamedTuple):
@@ -25,6 +30,11 @@ class Region(NamedTuple):
     lattice: Lattice
     inside: NDArray[np.bool_]
     found: NDArray[np.bool_]
+
+    @property
+    def key(self) -> Hashable:
+        """Differs once the find has grown here."""
+        return self.lattice, int(self.inside.sum()), int(self.found.sum())
 
 
 def near_find(find: PointCloud, volume: Volume, grid_mm: float, margin_mm: float) -> list[Region]:
@@ -65,6 +75,44 @@ def near_find(find: PointCloud, volume: Volume, grid_mm: float, margin_mm: float
         inside = _inside(fine, distance, parts == label, low, find.lattice, margin_mm)
         result.append(Region(fine, inside, inside & _looked_up(found, low, find.lattice, fine)))
     return result
+
+
+def beyond_margin(
+    find: PointCloud, tumour_mm: NDArray[np.floating], cell_ml: float, margin_mm: float
+) -> NDArray[np.int32]:
+    """Cells of the find's lattice to add to it, (M, 3), since a tumour reaches the border of what was looked at.
+
+    Args:
+        find: what `near_find` was given, with a find in it.
+        tumour_mm: (N, 3) centres of one region's tumour cells, in mm from the volume's corner.
+        cell_ml: volume of such a cell.
+        margin_mm: as it was given to `near_find`.
+
+    Returns:
+        The coarse cells that tumour fills; none where less than 1 mL lies at the border.
+    """
+    if len(tumour_mm) == 0:
+        return np.zeros((0, 3), np.int32)
+    step = np.asarray(find.lattice.step_mm)
+    index = find.index[np.asarray(find.labels) == KIDNEY]
+    cells = np.stack([find.lattice.cells_of(tumour_mm[:, axis], axis) for axis in range(3)], axis=1)
+    cells, counts = np.unique(cells, axis=0, return_counts=True)
+    low, high = np.minimum(index.min(0), cells.min(0)), np.maximum(index.max(0), cells.max(0)) + 1
+    found = np.zeros(high - low, bool)
+    found[tuple((index - low).T)] = True
+    distance = ndimage.distance_transform_edt(~found, sampling=step)[tuple((cells - low).T)]
+    at_border = distance > margin_mm - step.min() / 2
+    full = counts * cell_ml * 1000.0 >= _TUMOUR_SHARE * step.prod()
+    if counts[at_border].sum() * cell_ml < _LEAST_AT_BORDER_ML:
+        full[:] = False
+    return np.asarray(cells[full & (distance > 0)], np.int32)
+
+
+def grown(find: PointCloud, cells: NDArray[np.int32]) -> PointCloud:
+    """The find, all else left out, with `cells` (M, 3) of its lattice added; HU are lost."""
+    index = np.concatenate([find.index[np.asarray(find.labels) == KIDNEY], cells])
+    labels = np.full(len(index), KIDNEY, np.uint8)
+    return PointCloud(find.lattice, index, np.zeros(len(index), np.int16), labels)
 
 
 def _looked_up(found: NDArray[np.bool_], low: NDArray[np.integer], coarse: Lattice, fine: Lattice) -> NDArray[np.bool_]:
