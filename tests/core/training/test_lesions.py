@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import csv
 from pathlib import Path
 
@@ -134,6 +136,19 @@ def test_small_tumours_are_not_forgotten(library):
     volumes = np.array([library.draw(rng)[1] for _ in range(300)])
     assert (volumes < 4.2).mean() > 0.25
     assert (volumes > 20).mean() > 0.15
+
+
+def test_what_is_scored_on_keeps_its_size(library):
+    lesions = tuple(replace(lesion, case=i) for i, lesion in enumerate(library.lesions))
+    training, held_out = LesionLibrary(lesions).split()
+    assert {lesion.case % 5 == 0 for lesion in held_out.lesions} == {True}
+    rng = np.random.default_rng(0)
+    for kind in ("tumour", "cyst"):
+        own = [ml / min(lesion.ml, 250.0) for lesion, ml in (held_out.draw(rng, kind) for _ in range(60))]
+        assert 0.8 < min(own)
+        assert max(own) < 1.2
+        other = [ml / lesion.ml for lesion, ml in (training.draw(rng, kind) for _ in range(60))]
+        assert min(other) < 0.8
 
 
 def test_contrast_follows_the_phase():
