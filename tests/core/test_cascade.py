@@ -15,6 +15,7 @@ import torch
 from kidneyseg import cascade
 from kidneyseg.errors import ResourceError
 from kidneyseg.models import Model
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.features import hu_features
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet
@@ -31,6 +32,22 @@ def model(engine: str = "auto") -> Model:
 def points(count: int = 50) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     return rng.integers(0, 9, (count, 3)), hu_features(rng.integers(-100, 200, count), 1)
+
+
+def test_stage1_finds_the_same_in_a_mirror_image() -> None:
+    rng = np.random.default_rng(1)
+    there = np.argwhere(rng.random((20, 12, 9)) < 0.5).astype(np.int32)
+    hu = rng.integers(-100, 200, len(there)).astype(np.int16)
+    lattice = Lattice((5.0, 5.0, 5.0), (20, 12, 9))
+    found = cascade.find_kidneys(PointCloud(lattice, there, hu), model(), torch.device("cpu"), Progress())
+    mirrored = there * (-1, 1, 1) + (19, 0, 0)
+    order = np.lexsort(mirrored.T[::-1])
+    cloud = PointCloud(lattice, mirrored[order].astype(np.int32), hu[order])
+    other = cascade.find_kidneys(cloud, model(), torch.device("cpu"), Progress())
+    assert found.probability is not None
+    assert other.probability is not None
+    np.testing.assert_allclose(found.probability[order], other.probability, atol=2e-3)
+    assert np.ptp(found.probability[:, 1]) > 0.1, "as the network says, not all alike"
 
 
 class Allocation:
