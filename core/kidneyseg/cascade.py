@@ -87,17 +87,29 @@ def _found(
     note: Note,
     turn: tuple[int, int, int],
 ) -> PointCloud:
-    """Stage 1 on the cloud with axes reversed where `turn` is -1, and on the mirror image of that."""
+    """Stage 1 on the cloud with axes reversed where `turn` is -1."""
     features = hu_features(cloud.hu, model.network.config["in_channels"])
-    total = np.zeros((len(cloud), model.network.config["classes"]), np.float32)
-    for i, side in enumerate((1, -1)):
-        cells = cloud.index * np.array(turn, np.int32) * np.array((side, 1, 1), np.int32)
-        cells = cells - (cells.min(0) if len(cloud) else 0)
-        total = total + predict(model, cells, features, device, progress.part(i / 2, (i + 1) / 2), note)
-    probability = (total / 2).astype(np.float16)
+    probability = _with_mirror(model, cloud.index * np.array(turn, np.int32), features, device, progress, note)
     labels = probability.argmax(1).astype(np.uint8)
     _drop_small(cloud, labels)
     return replace(cloud, labels=labels, probability=probability)
+
+
+def _with_mirror(
+    model: Model,
+    cells: NDArray[np.int32],
+    features: NDArray[np.float32],
+    device: torch.device,
+    progress: Progress,
+    note: Note,
+) -> NDArray[np.float16]:
+    """`predict`, the mean over the points and their mirror image, left and right exchanged. Cells may be negative."""
+    total = np.zeros((len(cells), model.network.config["classes"]), np.float32)
+    for i, side in enumerate((1, -1)):
+        shown = cells * np.array((side, 1, 1), np.int32)
+        shown = shown - (shown.min(0) if len(cells) else 0)
+        total = total + predict(model, shown, features, device, progress.part(i / 2, (i + 1) / 2), note)
+    return np.asarray(total / 2, np.float16)
 
 
 def _kidney_ml(cloud: PointCloud) -> float:
@@ -115,6 +127,8 @@ def separate_tumour(
     note: Note = lambda _: None,
 ) -> PointCloud:
     """Stage 2 on a fine lattice near stage 1's find: TISSUE, KIDNEY, TUMOUR and their probabilities (N, 3).
+
+    Probabilities are the mean of what is shown and of its mirror image, as in stage 1.
 
     Args:
         find: stage 1's labelled cloud.
@@ -177,7 +191,7 @@ def _look(
     cells = np.argwhere(kept).astype(np.int32)
     channels = model.network.config["in_channels"]
     features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]), channels)
-    probability = predict(model, cells, features, device, progress, note)
+    probability = _with_mirror(model, cells, features, device, progress, note)
     origin = np.rint(np.asarray(lattice.origin_mm) / lattice.step_mm).astype(np.int32)
     return cells + origin, hu[kept], probability
 
