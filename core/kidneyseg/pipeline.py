@@ -19,7 +19,7 @@ from kidneyseg.models import Model, load_model, model_name
 from kidneyseg.points.cloud import KIDNEY, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
-from kidneyseg.points.objects import keep_kidneys, without_specks
+from kidneyseg.points.objects import keep_kidneys, without_neighbours, without_specks
 from kidneyseg.points.sampling import sample_bands, sample_body
 from kidneyseg.progress import Progress
 from kidneyseg.settings import Settings
@@ -164,6 +164,7 @@ class Pipeline:
         if settings.preset == "paper":
             return cluster_cloud(refined, settings.clusters, per_class=True, progress=progress)
         objects, ids = keep_kidneys(*cluster_cloud(refined, settings.clusters, progress=progress))
+        objects, ids = without_neighbours(objects, ids)
         return without_specks(objects), ids
 
     def _fill(

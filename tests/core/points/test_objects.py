@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
-from kidneyseg.points.objects import keep_kidneys, without_specks
+from kidneyseg.points.objects import keep_kidneys, without_neighbours, without_specks
 
 CELL = Lattice((10.0, 10.0, 10.0), (100, 1, 1))  # 1 mL each
 
@@ -55,3 +55,42 @@ def test_specks_of_tumour_become_kidney() -> None:
 def test_without_tumour_nothing_changes() -> None:
     points, _ = cloud([(5, 0)])
     assert without_specks(points) is points
+
+
+def solid(*boxes: tuple[int, tuple[int, int], tuple[int, int]]) -> tuple[PointCloud, np.ndarray]:
+    """One object of boxes, 24 mm deep, on 2 mm cells: each its label, and where it reaches in x and y, in mm."""
+    labels = np.zeros((120, 30, 12), np.uint8)
+    for label, (x0, x1), (y0, y1) in boxes:
+        labels[x0 // 2 : x1 // 2, y0 // 2 : y1 // 2] = label
+    index = np.argwhere(labels).astype(np.int32)
+    lattice = Lattice((2.0, 2.0, 2.0), labels.shape)
+    points = PointCloud(lattice, index, np.zeros(len(index), np.int16), labels[tuple(index.T)])
+    return points, np.zeros(len(index), np.int32)
+
+
+A_KIDNEY = (KIDNEY, (0, 50), (0, 50))  # 60 mL
+
+
+def test_what_hangs_on_by_a_thread_goes() -> None:
+    bowel = (TUMOUR, (60, 100), (0, 40)), (KIDNEY, (90, 100), (0, 20))
+    other = (KIDNEY, (110, 150), (0, 40))
+    thread = (KIDNEY, (50, 110), (40, 44))
+    kept, ids = without_neighbours(*solid(A_KIDNEY, *bowel, other, thread))
+    assert len(ids) == len(kept)
+    assert (kept.labels == TUMOUR).sum() < 10
+    assert (kept.index[:, 0] < 25).sum() == 25 * 25 * 12
+    assert (kept.index[:, 0] >= 56).sum() >= 19 * 20 * 12
+
+
+def test_what_grows_out_of_a_kidney_stays() -> None:
+    points, ids = solid(A_KIDNEY, (TUMOUR, (50, 100), (0, 50)))
+    kept, _ = without_neighbours(points, ids)
+    assert len(kept) == len(points)
+
+
+def test_a_kidney_that_falls_apart_stays() -> None:
+    points, ids = solid((KIDNEY, (0, 30), (0, 40)), (KIDNEY, (40, 80), (0, 40)), (KIDNEY, (90, 120), (0, 40)))
+    kept, _ = without_neighbours(points, ids)
+    assert len(kept) == len(points), "each part holds over 20 mL"
+    nothing, _ = without_neighbours(points.select(np.zeros(len(points), bool)), ids[:0])
+    assert len(nothing) == 0
