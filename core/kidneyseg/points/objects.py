@@ -15,8 +15,10 @@ _LEAST_KIDNEY_ML = 5.0
 _MOST_KIDNEYS = 2
 # What is joined to the rest by less than this may be something else; such parts stay with so much kidney, or if small.
 _BRIDGE_MM, _KIDNEY_PART_ML, _SMALL_PART_ML = 8.0, 20.0, 2.0
-# Less connected tumour than this (a ball of 8 mm) is far more often a vessel or a calyx than a tumour.
-_SMALLEST_TUMOUR_ML = 0.3
+# Less connected tumour than this (a ball of 8 mm) is far more often a vessel or a calyx than a tumour, and so is a
+# piece of which stage 2 is nowhere so sure: over 42 CTs with inserted tumours a third of the false pieces from 1 mL
+# on went by it, and one of 44 true ones.
+_SMALLEST_TUMOUR_ML, _SUREST_POINT = 0.3, 0.8
 
 
 def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
@@ -88,7 +90,10 @@ def _parts(index: NDArray[np.int32], step: NDArray[np.floating]) -> tuple[NDArra
 
 
 def without_specks(cloud: PointCloud) -> PointCloud:
-    """The cloud with every connected piece of tumour under 0.3 mL made kidney, labels and probabilities (N, 3)."""
+    """The cloud with doubtful pieces of tumour made kidney, labels and probabilities (N, 3).
+
+    Doubtful is a connected piece under 0.3 mL, or without a point of 80 % probability.
+    """
     tumour = np.flatnonzero(np.asarray(cloud.labels) == TUMOUR)
     if cloud.labels is None or len(tumour) == 0:
         return cloud
@@ -98,7 +103,12 @@ def without_specks(cloud: PointCloud) -> PointCloud:
     pieces, _ = ndimage.label(there, ndimage.generate_binary_structure(3, 3))
     piece = pieces[tuple(index.T)]
     cell_ml = float(np.prod(cloud.lattice.step_mm)) / 1000.0
-    specks = tumour[(np.bincount(piece) * cell_ml < _SMALLEST_TUMOUR_ML)[piece]]
+    doubtful = np.bincount(piece) * cell_ml < _SMALLEST_TUMOUR_ML
+    if cloud.probability is not None:
+        surest = np.zeros(len(doubtful), np.float16)
+        np.maximum.at(surest, piece, cloud.probability[tumour, TUMOUR])
+        doubtful |= surest < _SUREST_POINT
+    specks = tumour[doubtful[piece]]
     labels = cloud.labels.copy()
     labels[specks] = KIDNEY
     if cloud.probability is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
@@ -41,7 +43,7 @@ def test_specks_of_tumour_become_kidney() -> None:
     fine = Lattice((5.0, 5.0, 5.0), (9, 9, 9))  # 0.125 mL a cell
     index = np.array([[0, 0, 0], [1, 1, 1], [4, 4, 4], [4, 4, 5], [4, 5, 5], [8, 8, 8]], np.int32)
     labels = np.array([TUMOUR, TUMOUR, TUMOUR, TUMOUR, TUMOUR, TISSUE], np.uint8)
-    probability = np.array([[0.1, 0.3, 0.6]] * 5 + [[0.8, 0.1, 0.1]], np.float16)
+    probability = np.array([[0.1, 0.3, 0.6]] * 4 + [[0.1, 0.05, 0.85], [0.8, 0.1, 0.1]], np.float16)
     points = PointCloud(fine, index, np.zeros(6, np.int16), labels, probability)
     kept = without_specks(points)
     assert kept.labels.tolist() == [KIDNEY, KIDNEY, TUMOUR, TUMOUR, TUMOUR, TISSUE], (
@@ -50,6 +52,16 @@ def test_specks_of_tumour_become_kidney() -> None:
     np.testing.assert_allclose(kept.probability[0], [0.1, 0.9, 0.0], atol=1e-3)
     assert (kept.probability[2:] == probability[2:]).all()
     assert (points.labels == labels).all(), "the input stays as it was"
+
+
+def test_tumour_that_is_nowhere_sure_becomes_kidney() -> None:
+    points, _ = solid((TUMOUR, (0, 20), (0, 20)), (TUMOUR, (40, 60), (0, 20)))
+    probability = np.tile(np.array([0.1, 0.2, 0.7], np.float16), (len(points), 1))
+    probability[-1] = 0.1, 0.05, 0.85
+    kept = without_specks(replace(points, probability=probability))
+    assert kept.labels.tolist() == np.where(points.index[:, 0] < 10, KIDNEY, TUMOUR).tolist()
+    assert kept.probability is not None
+    assert (kept.probability.sum(1) > 0.99).all()
 
 
 def test_without_tumour_nothing_changes() -> None:
