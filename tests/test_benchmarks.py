@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,10 @@ import torch
 from benchmarks import sites, worker
 from benchmarks.command import comparison_table, growth_table, main
 from benchmarks.compare import Row, _judge
+from benchmarks.engines import Case
 from kidneyseg.imaging.nifti import save_volume
 from kidneyseg.imaging.phantom import make_phantom
+from kidneyseg.sparse import native
 from kidneyseg.sparse.layers import InputLayer
 
 
@@ -75,3 +79,21 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [row["engine"] for row in table["rows"]] == ours
     assert all((row["difference"] or 0) < 1e-4 for row in table["rows"])
     assert "| torch |" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not native.available(), reason="the native kernels were not built here")
+def test_a_worker_can_be_kept_to_narrow_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    coords = tmp_path / "coords.npy"
+    np.save(coords, random_coords())
+    case = Case("layer", coords, len(random_coords()), (4,), 4)
+    wide, narrow = (worker.Worker("native", replace(case, avx2=avx2)) for avx2 in (False, True))
+    try:
+        assert wide.version.endswith(native.instruction_set())
+        assert narrow.version.endswith(("avx2", "baseline"))
+        assert narrow.measure()["network"] > 0
+    finally:
+        wide.close()
+        narrow.close()
+    assert os.environ["ATEN_CPU_CAPABILITY"] == "default", "this process is as it was"
+    assert "MKL_ENABLE_INSTRUCTIONS" not in os.environ

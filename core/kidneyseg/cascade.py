@@ -141,7 +141,7 @@ def separate_tumour(
     """
     grid = settings.grid_mm
     if grid is None:
-        raise ValueError("stage 2 on stage 1's own points is `separate_tumour_in_bands`")
+        raise ValueError("stage 2 on stage 1's own points is `label_band`")
     whole = lattice_for(volume, grid)
     cell_ml = grid**3 / 1000.0
     seen: dict[Hashable, _Part] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ class ByHU(SparseUNet):
         super().__init__(1, 3, [4, 4])
         self.passes = 0
 
-    def forward(self, coords, features, spatial_size=None, *, report=None):  # type: ignore[no-untyped-def]
+    def forward(self, coords: Any, features: Any, spatial_size: Any = None, *, report: Any = None) -> torch.Tensor:
         self.passes += 1
         if report:
             report(1.0)

@@ -137,7 +137,7 @@ def _scoring(work: Bench) -> dict[str, object]:
         "settings": preset(arguments.preset).to_dict(),
         "shapes": library_key(shapes)[:16] if shapes is not None else None,
         "insertions": arguments.insertions,
-        "sizes": "as they were",
+        "sizes": "as they were",  # not what was scored when some lesions were made smaller
         "seed": arguments.seed,
         "lesions unlabelled": sorted(arguments.lesions_unlabelled),
     }

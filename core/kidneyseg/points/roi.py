@@ -13,9 +13,9 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for
 
-# A coarse cell with so much tumour in it is added to the find, as training does. So much tumour at a region's border
+# A coarse cell with so much tumour in it is added to the find, in training too. So much tumour at a region's border
 # makes it grow: less is a vessel or a bit of bowel.
-_TUMOUR_SHARE, _LEAST_AT_BORDER_ML = 0.4, 1.0
+TUMOUR_SHARE, _LEAST_AT_BORDER_ML = 0.4, 1.0
 
 
 class Region(NamedTuple):
@@ -102,7 +102,7 @@ def beyond_margin(
     found[tuple((index - low).T)] = True
     distance = ndimage.distance_transform_edt(~found, sampling=step)[tuple((cells - low).T)]
     at_border = distance > margin_mm - step.min() / 2
-    full = counts * cell_ml * 1000.0 >= _TUMOUR_SHARE * step.prod()
+    full = counts * cell_ml * 1000.0 >= TUMOUR_SHARE * step.prod()
     if counts[at_border].sum() * cell_ml < _LEAST_AT_BORDER_ML:
         full[:] = False
     return np.asarray(cells[full & (distance > 0)], np.int32)

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from kidneyseg.points.cloud import KIDNEY
 from kidneyseg.points.features import kidney_level
+from kidneyseg.points.roi import TUMOUR_SHARE
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.settings import RefineSettings
 from kidneyseg.training.augment import (
@@ -182,7 +183,7 @@ def _coarse_cells(
     cells = np.floor((np.argwhere(mask) + one.corner + 0.5) * scale).astype(np.int64) - low
     cells = cells[((cells >= 0) & (cells < shape)).all(axis=1)]
     flat, counts = np.unique(np.ravel_multi_index(tuple(cells.T), shape), return_counts=True)
-    result.reshape(-1)[flat[counts >= 0.4 / scale**3]] = True
+    result.reshape(-1)[flat[counts >= TUMOUR_SHARE / scale**3]] = True
     return result
 
 

@@ -28,7 +28,7 @@ from kidneyseg.training.lesions import (
     insert_random_lesions,
     retint_organs,
 )
-from kidneyseg.training.organ_weights import KIDNEYS
+from kidneyseg.training.organ_weights import KIDNEYS, organ_mask
 
 # Patients differ more in size than one kidney does in tilt.
 _WHOLE = SpatialRange(scale=(0.8, 1.25), stretch=0.1)
@@ -105,8 +105,9 @@ def _organ_weights(scene: Scene) -> OrganWeights:
 
 @cache
 def _fat_room(scene: Scene) -> FatRoom | None:
-    if KIDNEYS not in (weights := _organ_weights(scene)).organs:
+    if not organ_mask(scene.organs, KIDNEYS).any():
         return None
+    weights = _organ_weights(scene)
     return FatRoom.of(scene.organs, weights.soft, weights.spacing)
 
 
