@@ -93,10 +93,37 @@ static void list(const int32_t* table, int64_t size, const Runs& runs, int64_t b
     by_length(table, size, runs, begin, end, lists);
 }
 
+// Keeps a pointer in a register of its own. Left to itself, GCC takes several pointers, or the places behind one, for a
+// pointer and distances from it, and has more of those than registers: then every multiplication waits for two loads.
+#define PINNED(pointer) __asm__("" : "+r"(pointer))
+
+// sum[r] += row[r][0:DEPTH] @ panel, and moves the rows' pointers on.
+template <int VECTORS, int DEPTH>
+ALWAYS_INLINE void multiply_deep(V (&sum)[ROWS][VECTORS], const float* (&row)[ROWS], const float* panel) {
+#pragma GCC unroll 8
+    for (int d = 0; d < DEPTH; ++d) {
+        V w[VECTORS];
+#pragma GCC unroll 2
+        for (int v = 0; v < VECTORS; ++v) w[v] = load(panel + (d * VECTORS + v) * WIDTH);
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; ++r) {
+            const V value = SPLAT(row[r][d]);
+#pragma GCC unroll 2
+            for (int v = 0; v < VECTORS; ++v) sum[r][v] += value * w[v];
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) {
+        row[r] += DEPTH;
+        PINNED(row[r]);
+    }
+}
+
 // tile[out of e] += x[in of e][0:depth] @ panel, for ROWS entries.
 template <int VECTORS>
 ALWAYS_INLINE void multiply(const float* x, int64_t x_stride, const Entry* e, const float* panel, int64_t depth,
                             float* tile, int64_t tile_stride) {
+    constexpr int DEEP = 8;
     V sum[ROWS][VECTORS];
     const float* row[ROWS];
 #pragma GCC unroll 16
@@ -106,18 +133,8 @@ ALWAYS_INLINE void multiply(const float* x, int64_t x_stride, const Entry* e, co
 #pragma GCC unroll 2
         for (int v = 0; v < VECTORS; ++v) sum[r][v] = load(tile + e[r].out * tile_stride + v * WIDTH);
     }
-#pragma GCC unroll 8
-    for (int64_t d = 0; d < depth; ++d, panel += VECTORS * WIDTH) {
-        V w[VECTORS];
-#pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; ++v) w[v] = load(panel + v * WIDTH);
-#pragma GCC unroll 16
-        for (int r = 0; r < ROWS; ++r) {
-            const V value = SPLAT(row[r][d]);
-#pragma GCC unroll 2
-            for (int v = 0; v < VECTORS; ++v) sum[r][v] += value * w[v];
-        }
-    }
+    for (; depth >= DEEP; depth -= DEEP, panel += DEEP * VECTORS * WIDTH) multiply_deep<VECTORS, DEEP>(sum, row, panel);
+    for (; depth > 0; --depth, panel += VECTORS * WIDTH) multiply_deep<VECTORS, 1>(sum, row, panel);
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 2
@@ -196,6 +213,7 @@ ALWAYS_INLINE void correlate(const float* const* x, int64_t first, const float* 
         for (int v = 0; v < VECTORS; ++v) sum[r][v] = load(sums + r * stride + v * WIDTH);
     for (int64_t i = 0; i < count; ++i, grad += VECTORS * WIDTH) {
         const float* row = x[i] + first;
+        PINNED(row);
         V g[VECTORS];
 #pragma GCC unroll 2
         for (int v = 0; v < VECTORS; ++v) g[v] = load(grad + v * WIDTH);

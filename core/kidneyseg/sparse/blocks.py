@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-import torch
 from torch import nn
 
+from kidneyseg.sparse import functional
 from kidneyseg.sparse.layers import (
     BatchNormReLU,
     NetworkInNetwork,
@@ -72,7 +72,7 @@ class UNetLevel(nn.Module):
             return x
         inner = self.deeper(self.down(self.down_norm(x)))
         up = self.up(self.up_norm(inner), x.level)
-        x = x.with_features(torch.cat([x.features, up.features], dim=1))
+        x = x.with_features(functional.join(x.features, up.features))
         for block in self.after:
             x = block(x)
         return x

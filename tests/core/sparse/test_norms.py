@@ -1,4 +1,4 @@
-"""The native BatchNorm with its leaky ReLU against torch's in float64."""
+"""The native BatchNorm with its leaky ReLU against torch's in float64, and joined rows against torch's `cat`."""
 
 import pytest
 import torch
@@ -58,3 +58,15 @@ def test_results_repeat_at_any_number_of_threads():
                 assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rows", [0, 3, 300_000])  # the last is a block that serves again
+def test_joined_rows_are_torch_s_cat(rows):
+    parts = [torch.randn(rows, channels, requires_grad=True) for channels in (16, 5)]
+    joined, expected = functional.join(*parts), torch.cat(parts, dim=1)
+    assert torch.equal(joined, expected)
+    weight = torch.randn(rows, 21)
+    ours = torch.autograd.grad(joined, parts, weight)
+    assert all(grad.is_contiguous() for grad in ours)
+    for mine, theirs in zip(ours, torch.autograd.grad(expected, parts, weight), strict=True):
+        assert torch.equal(mine, theirs)
