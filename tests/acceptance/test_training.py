@@ -90,3 +90,25 @@ def test_a_killed_cross_validation_goes_on(data: Path, tmp_path: Path, device: s
     assert report["scored by networks trained on the others"] == {"fold 1": ["a", "c"], "fold 2": ["b", "d"]}
     assert load_model("default-stage2", tmp_path / "fold-1").info["trained on"] == ["b", "d"]
     assert "| a " in done.stdout
+
+
+def test_a_cross_validation_learns_on_from_an_earlier_one(
+    data: Path, tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = ["--folds", "2", "--no-insertion", "--device", device, *QUICK, "--cache", str(tmp_path / "cache")]
+    earlier, later = tmp_path / "earlier", tmp_path / "later"
+    for stage in ("1", "2"):
+        learnt = ["train", str(data), "-o", str(earlier / "final"), "--no-insertion", "--stage", stage, "--steps", "2"]
+        assert main([*learnt, "--device", device, *QUICK]) == 0
+    command = ["crossvalidate", str(data), "-o", str(later), *recipe, "--steps", "3", "--start-from", str(earlier)]
+    assert main([*command, "--final"]) == 0
+    first, second = (load_model(f"default-stage{stage}", earlier / "final") for stage in (1, 2))
+    assert load_model("default-stage1", later / "final").id == first.id
+    learnt_on = load_model("default-stage2", later / "final")
+    assert learnt_on.id != second.id
+    assert (learnt_on.info["started from"], learnt_on.info["steps before"]) == (second.id, 2)
+
+    (earlier / "fold-1").symlink_to(earlier / "final")
+    capsys.readouterr()
+    assert main([*command, "--fold", "1"]) == 2
+    assert "has learnt from a, which this fold is scored on" in capsys.readouterr().err

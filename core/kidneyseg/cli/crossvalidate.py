@@ -29,6 +29,9 @@ A command that was stopped goes on when it is given again: finished folds, stage
 twice at once, each takes the next fold that nobody works on (--threads 1 each, on two cores).
 
 --final then trains networks on all cases by the same recipe into OUTPUT/final: the figures are the folds', not theirs.
+
+--start-from goes on from an earlier OUTPUT of the same folds: stage 1 is taken as it is, stage 2 learns on from what it
+knew, --steps more.
 DATA is laid out as for `kidneyseg train`."""
 
 
@@ -46,6 +49,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     which.add_argument("--fold", type=int, metavar="K", help="only this one, counted from 1")
     which.add_argument("--final", action="store_true", help="train on all cases instead, into OUTPUT/final")
     parser.add_argument("--insertions", type=int, default=1, metavar="N", help="versions with tumours (%(default)s)")
+    parser.add_argument("--start-from", type=Path, metavar="DIR", help="an earlier OUTPUT whose stage 2 learns on")
     parser.set_defaults(run=run)
 
 
@@ -64,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     with joined(device) as ranks:
         work = bench(arguments, ranks, device)
         if arguments.final:
-            for stage in (1, 2):
-                path = train_stage(stage, arguments.output / "final", cases, (), work, keep="last")
+            for path in _train(arguments.output / "final", cases, work):
                 if ranks.first:
                     print(path, flush=True)
             return 0
@@ -83,15 +86,41 @@ def _fold(number: int, parts: Sequence[Sequence[CaseFiles]], work: Bench, *, wai
     work.say(f"fold {number} of {len(parts)}")
     try:
         with claimed(folder, work.ranks.first):
-            training = sorted(training, key=lambda case: case.name)
-            for stage in (1, 2):
-                train_stage(stage, folder, training, (), work, keep="last")
+            _train(folder, sorted(training, key=lambda case: case.name), work)
             if work.ranks.first:
                 _score(parts[number - 1], folder, work)
     except BusyError as error:
         if wait:
             raise
         work.say(f"{error} (fold {number} is left to it)")
+
+
+def _train(folder: Path, training: Sequence[CaseFiles], work: Bench) -> list[Path]:
+    """Train both stages in `folder`, or stage 2 on from what an earlier run has in its folder of that name."""
+    earlier = work.arguments.start_from
+    if earlier is None:
+        return [train_stage(stage, folder, training, (), work, keep="last") for stage in (1, 2)]
+    begin = earlier / folder.name
+    first = _taken_over(begin, folder, training, work)
+    return [first, train_stage(2, folder, training, (), work, keep="last", start_from=begin)]
+
+
+def _taken_over(begin: Path, folder: Path, training: Sequence[CaseFiles], work: Bench) -> Path:
+    """Copy stage 1's network from `begin` to `folder`; both networks there must have learnt from `training` only."""
+    from kidneyseg.models import load_model, model_name
+    from kidneyseg.training.checkpoints import write_whole
+
+    names = [model_name(work.arguments.preset, stage) for stage in (1, 2)]
+    known = {case.name for case in training}
+    for name in names:
+        if foreign := sorted(set(load_model(name, begin).info.get("trained on", ())) - known):
+            raise SettingsError(f"{name} in {begin} has learnt from {foreign[0]}, which this fold is scored on")
+    path = folder / f"{names[0]}.safetensors"
+    if work.ranks.first:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (begin / path.name).read_bytes())
+    work.ranks.from_first(None)  # stage 2 reads the network on every rank
+    return path
 
 
 def _score(held_out: Sequence[CaseFiles], folder: Path, work: Bench) -> None:

@@ -202,6 +202,8 @@ def train_stage(
         _run(work, bench)
         if ranks.first:
             known: dict[str, object] = {"phantoms": arguments.phantoms, "scored on": [c.name for c in validation]}
+            if start:
+                known |= {"started from": start.id, "steps before": start.info.get("steps")}
             work.save(path, known)
             finished.touch()
         ranks.from_first(None)  # the next stage reads the network on every rank
