@@ -26,9 +26,11 @@
 #undef BEGIN_TARGET_AVX512
 #define BEGIN_TARGET_AVX512 BEGIN_TARGET_AVX2
 #define SPLAT_AVX512(s) ((s) - V{})
+#define STREAM_AVX512(p, v) store(p, v)
 #define HAS_AVX512 true
 #elif defined(__x86_64__)
 #define SPLAT_AVX512(s) _mm512_set1_ps(s)
+#define STREAM_AVX512(p, v) _mm512_stream_ps(p, v)
 #define HAS_AVX512 __builtin_cpu_supports("avx512f")
 #endif
 
@@ -46,12 +48,16 @@ typedef float V __attribute__((vector_size(16)));
 #define ROWS 6
 #endif
 #define NAME "baseline"
+#define STREAM(p, v) store(p, v)
+#define FENCE() ((void)0)
 #include "_kernels_simd.h"
 #include "_norms_simd.h"
 ALL_KERNELS
 #undef SPLAT
 #undef ROWS
 #undef NAME
+#undef STREAM
+#undef FENCE
 }  // namespace baseline
 
 #if defined(__x86_64__)
@@ -70,12 +76,16 @@ typedef float V __attribute__((vector_size(32)));
 #define SPLAT(s) _mm256_set1_ps(s)
 #define ROWS 6
 #define NAME "avx2"
+#define STREAM(p, v) _mm256_stream_ps(p, v)
+#define FENCE() _mm_sfence()
 #include "_kernels_simd.h"
 #include "_norms_simd.h"
 ALL_KERNELS
 #undef SPLAT
 #undef ROWS
 #undef NAME
+#undef STREAM
+#undef FENCE
 }  // namespace avx2
 END_TARGET
 
@@ -85,12 +95,16 @@ typedef float V __attribute__((vector_size(64)));
 #define SPLAT(s) SPLAT_AVX512(s)
 #define ROWS 12
 #define NAME "avx512"
+#define STREAM(p, v) STREAM_AVX512(p, v)
+#define FENCE() _mm_sfence()
 #include "_kernels_simd.h"
 #include "_norms_simd.h"
 ALL_KERNELS
 #undef SPLAT
 #undef ROWS
 #undef NAME
+#undef STREAM
+#undef FENCE
 }  // namespace avx512
 END_TARGET
 #endif

@@ -21,8 +21,8 @@ KIDNEYSEG_API int kidneyseg_conv(const Plan* plan, const float* x, int64_t x_str
         const int64_t padded = round_up(out, k.vector), tiles = int64_t(plan->tiles.size());
         auto packed = allocate<float>(plan->filter * in * padded);
         k.pack(weight, weight_strides, plan->filter, in, out, packed.get());
-        const Conv conv{x,     x_stride,     plan->filter,    in,      out,         padded, packed.get(),
-                        start, start_stride, plan->tile_rows, outputs, output_count};
+        const Conv conv{x,     x_stride,     plan->filter,    in,      out,          padded, packed.get(),
+                        start, start_stride, plan->tile_rows, outputs, output_count, plan->rows * out >= kStreamed};
         Workspace<float> sums(workers_for(threads, tiles), (plan->tile_rows + 1) * padded);
         parallel(threads, tiles, [&](int64_t tile, int worker) {
             const int64_t begin = tile * plan->tile_rows;

@@ -77,7 +77,12 @@ struct Conv {
     int64_t tile_rows;
     const Output* outputs;
     int output_count;
+    bool streamed;  // whether the outputs are written past the caches
 };
+
+// Floats that are more than the caches should give up to what is written and not read at once. Written past them, such
+// a matrix is not first read from memory, line by line.
+constexpr int64_t kStreamed = int64_t(1) << 20;
 
 // sums[k] += sum over the batches' entries of x[in]^T grad[out].
 struct WeightGrad {
@@ -106,11 +111,12 @@ struct Kernels {
     void (*weight_grad)(const WeightGrad& job, const Tile& tile, int64_t begin, int first, int last, float* sums);
     // A chunk of rows each; what they do is said in _norms.cpp.
     void (*norm_statistics)(const float* x, int64_t rows, int64_t channels, float* average, float* squares);
-    void (*norm_forward)(const float* x, int64_t rows, int64_t channels, const Norm& norm, float* y);
+    void (*norm_forward)(const float* x, int64_t rows, int64_t channels, const Norm& norm, bool large,
+                         float* y);
     void (*norm_sums)(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
                       float* total, float* moment);
     void (*norm_backward)(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
-                          float* to_x);
+                          bool large, float* to_x);
 };
 
 // The kernels in use.

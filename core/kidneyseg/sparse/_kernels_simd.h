@@ -1,5 +1,6 @@
 // The kernels of one instruction set; included once for each, inside its own namespace, with these defined:
-// V (vector type), SPLAT(float), ROWS (rows of the micro-kernel), NAME, and where it has one ROW_BITS.
+// V (vector type), SPLAT(float), STREAM(float*, V) and FENCE() (a store past the caches, and what makes other threads see
+// those), ROWS (rows of the micro-kernel), NAME, and where it has one ROW_BITS.
 // A tile of output rows is listed offset by offset, then multiplied out of the cache: each step of the micro-kernel
 // takes ROWS input rows where they lie, a panel of the weights, and adds to ROWS rows of the tile.
 
@@ -157,22 +158,41 @@ static void multiply_batch(const Conv& conv, const float* x, const Batch& batch,
     }
 }
 
-static void write_row(const float* from, int64_t channels, const Output& output, float* to) {
+template <bool STREAMED>
+ALWAYS_INLINE void write(float* p, V v) {
+    if constexpr (STREAMED)
+        STREAM(p, v);
+    else
+        store(p, v);
+}
+
+static inline bool aligned(const float* p, int64_t stride) {
+    return (reinterpret_cast<uintptr_t>(p) | uintptr_t(stride) * sizeof(float)) % sizeof(V) == 0;
+}
+
+template <bool STREAMED>
+ALWAYS_INLINE void write_row(const float* from, int64_t channels, const Output& output, float* to) {
     int64_t c = 0;
     if (!output.scale) {
-        for (; c + WIDTH <= channels; c += WIDTH) store(to + c, load(from + c));
+        for (; c + WIDTH <= channels; c += WIDTH) write<STREAMED>(to + c, load(from + c));
         for (; c < channels; ++c) to[c] = from[c];
         return;
     }
     const V leak = SPLAT(output.leak), zero = SPLAT(0.0f);
     for (; c + WIDTH <= channels; c += WIDTH) {
         const V y = load(from + c) * load(output.scale + c) + load(output.shift + c);
-        store(to + c, y > zero ? y : y * leak);
+        write<STREAMED>(to + c, y > zero ? y : y * leak);
     }
     for (; c < channels; ++c) {
         const float y = from[c] * output.scale[c] + output.shift[c];
         to[c] = y > 0.0f ? y : y * output.leak;
     }
+}
+
+template <bool STREAMED>
+static void write_rows(const Conv& conv, const Output& output, int64_t begin, int64_t end, const float* sums) {
+    for (int64_t i = begin; i < end; ++i, sums += conv.padded_channels)
+        write_row<STREAMED>(sums, conv.out_channels, output, output.rows + i * output.stride);
 }
 
 static void conv(const Conv& conv, const Tile& tile, int64_t begin, int64_t end, float* sums) {
@@ -194,10 +214,12 @@ static void conv(const Conv& conv, const Tile& tile, int64_t begin, int64_t end,
     }
     for (int o = 0; o < conv.output_count; ++o) {
         const Output& output = conv.outputs[o];
-        for (int64_t i = begin; i < end; ++i)
-            write_row(sums + (i - begin) * conv.padded_channels, conv.out_channels, output,
-                      output.rows + i * output.stride);
+        if (conv.streamed && aligned(output.rows, output.stride))
+            write_rows<true>(conv, output, begin, end, sums);
+        else
+            write_rows<false>(conv, output, begin, end, sums);
     }
+    if (conv.streamed) FENCE();
 }
 
 constexpr int64_t PAIRS = 192;  // whose slices of x and grad stay together in the first-level cache

@@ -53,7 +53,7 @@ KIDNEYSEG_API int kidneyseg_norm_forward(const float* x, int64_t rows, int64_t c
                                          int threads) {
     return guarded([&] {
         each_chunk(rows, channels, threads, [&](int64_t at, int64_t count, int64_t) {
-            kernels().norm_forward(x + at, count, channels, *norm, y + at);
+            kernels().norm_forward(x + at, count, channels, *norm, rows * channels >= kStreamed, y + at);
         });
     });
 }
@@ -81,7 +81,7 @@ KIDNEYSEG_API int kidneyseg_norm_backward(const float* x, const float* grad, int
                                           const Norm* norm, float* to_x, int threads) {
     return guarded([&] {
         each_chunk(rows, channels, threads, [&](int64_t at, int64_t count, int64_t) {
-            kernels().norm_backward(x + at, grad + at, count, channels, *norm, to_x + at);
+            kernels().norm_backward(x + at, grad + at, count, channels, *norm, rows * channels >= kStreamed, to_x + at);
         });
     });
 }

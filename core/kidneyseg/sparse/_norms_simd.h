@@ -8,12 +8,12 @@ static inline T get(const float* p) {
     else
         return load(p);
 }
-template <class T>
+template <class T, bool STREAMED = false>
 static inline void put(float* p, T value) {
     if constexpr (sizeof(T) == sizeof(float))
         *p = value;
     else
-        store(p, value);
+        write<STREAMED>(p, value);
 }
 template <class T>
 static inline T splat(float value) {
@@ -41,12 +41,12 @@ static void statistics_of(const float* x, int64_t rows, int64_t stride, float* a
     put(average, mean), put(squares, square);
 }
 
-template <class T>
+template <class T, bool STREAMED>
 static void forward_of(const float* x, int64_t rows, int64_t stride, const Norm& norm, int64_t c, float* y) {
     const T scale = get<T>(norm.scale + c), shift = get<T>(norm.shift + c), leak = splat<T>(norm.leak);
     for (int64_t i = c; i < rows * stride; i += stride) {
         const T value = get<T>(x + i) * scale + shift;
-        put<T>(y + i, value > T{} ? value : value * leak);
+        put<T, STREAMED>(y + i, value > T{} ? value : value * leak);
     }
 }
 
@@ -64,14 +64,14 @@ static void sums_of(const float* x, const float* grad, int64_t rows, int64_t str
     put(total + c, sum), put(moment + c, product);
 }
 
-template <class T>
+template <class T, bool STREAMED>
 static void backward_of(const float* x, const float* grad, int64_t rows, int64_t stride, const Norm& norm, int64_t c,
                         float* to_x) {
     const T scale = get<T>(norm.scale + c), shift = get<T>(norm.shift + c), leak = splat<T>(norm.leak);
     const T by_x = get<T>(norm.by_x + c), by_one = get<T>(norm.by_one + c);
     for (int64_t i = c; i < rows * stride; i += stride) {
         const T value = get<T>(x + i), g = behind(value, get<T>(grad + i), scale, shift, leak);
-        put<T>(to_x + i, g * scale + value * by_x + by_one);
+        put<T, STREAMED>(to_x + i, g * scale + value * by_x + by_one);
     }
 }
 
@@ -81,10 +81,18 @@ static void norm_statistics(const float* x, int64_t rows, int64_t channels, floa
     for (; c < channels; ++c) statistics_of<float>(x + c, rows, channels, average + c, squares + c);
 }
 
-static void norm_forward(const float* x, int64_t rows, int64_t channels, const Norm& norm, float* y) {
+// Whether to write past the caches: only where a vector is a whole line of them, for columns are written one by one.
+static inline bool to_stream(const float* to, int64_t channels, bool large) {
+    return large && sizeof(V) == 64 && aligned(to, channels);
+}
+
+static void norm_forward(const float* x, int64_t rows, int64_t channels, const Norm& norm, bool large, float* y) {
+    const bool streamed = to_stream(y, channels, large);
     int64_t c = 0;
-    for (; c + WIDTH <= channels; c += WIDTH) forward_of<V>(x, rows, channels, norm, c, y);
-    for (; c < channels; ++c) forward_of<float>(x, rows, channels, norm, c, y);
+    const auto forward = streamed ? forward_of<V, true> : forward_of<V, false>;
+    for (; c + WIDTH <= channels; c += WIDTH) forward(x, rows, channels, norm, c, y);
+    for (; c < channels; ++c) forward_of<float, false>(x, rows, channels, norm, c, y);
+    if (streamed) FENCE();
 }
 
 static void norm_sums(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
@@ -95,8 +103,11 @@ static void norm_sums(const float* x, const float* grad, int64_t rows, int64_t c
 }
 
 static void norm_backward(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
-                          float* to_x) {
+                          bool large, float* to_x) {
+    const bool streamed = to_stream(to_x, channels, large);
     int64_t c = 0;
-    for (; c + WIDTH <= channels; c += WIDTH) backward_of<V>(x, grad, rows, channels, norm, c, to_x);
-    for (; c < channels; ++c) backward_of<float>(x, grad, rows, channels, norm, c, to_x);
+    const auto backward = streamed ? backward_of<V, true> : backward_of<V, false>;
+    for (; c + WIDTH <= channels; c += WIDTH) backward(x, grad, rows, channels, norm, c, to_x);
+    for (; c < channels; ++c) backward_of<float, false>(x, grad, rows, channels, norm, c, to_x);
+    if (streamed) FENCE();
 }

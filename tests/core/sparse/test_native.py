@@ -137,6 +137,25 @@ def test_fused_outputs_go_through_norm_and_relu_into_columns():
     assert (joined[:, 17:] == 5).all()
 
 
+@pytest.mark.usefixtures("instructions")
+def test_a_large_result_is_the_same_written_past_the_caches_or_not():
+    keys, packing = sites(70_000, edge=64)
+    count = len(keys)
+    plan, x, weight = Level(keys, packing).neighbours().plan, torch.randn(count, 3), torch.randn(27, 3, 32)
+    scale, shift = torch.randn(32), torch.randn(32)
+    aligned, shifted = torch.empty(count, 64), torch.empty(count * 64 + 1)[1:].view(count, 64)
+    before = torch.get_num_threads()
+    try:
+        for rows, threads in ((aligned, 8), (shifted, 1)):
+            torch.set_num_threads(threads)
+            targets = [native.Target(rows[:, :32]), native.Target(rows[:, 32:], scale, shift, 0.1)]
+            native.conv_into(x, plan, weight, targets)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(aligned, shifted)
+    assert torch.equal(aligned[:, :32], native.conv(x, plan, weight))
+
+
 @pytest.mark.parametrize(("count", "edge"), [(0, 4), (1, 1), (2, 40), (3000, 10), (9000, 64)])
 def test_maps_match_the_torch_ones(count, edge, threads):
     keys, packing = sites(count, edge, batches=3)

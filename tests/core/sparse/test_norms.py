@@ -27,7 +27,7 @@ def results(x: Tensor, grad: Tensor, dtype: torch.dtype, *, training: bool, leak
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(("rows", "channels"), [(2, 1), (511, 16), (512, 3), (3000, 37)])
+@pytest.mark.parametrize(("rows", "channels"), [(2, 1), (511, 16), (512, 3), (3000, 37), (70_000, 16)])
 def test_is_torch_s_batch_norm(rows, channels, training):
     x, grad = torch.randn(rows, channels) * 3 + 20, torch.randn(rows, channels)
     ours = results(x, grad, torch.float32, training=training, leak=0.2)
