@@ -67,7 +67,7 @@ class BandSampler:
     cases: Sequence[BandClouds]
     stage: int
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented box of points. Raises CaseError when the case cannot be made into one."""
         clouds = self.cases[int(rng.integers(len(self.cases)))]
         with about(clouds.case):

@@ -48,8 +48,8 @@ class Sample:
 class Sampler(Protocol):
     """Draws augmented training samples. Several threads may draw at once."""
 
-    def draw(self, rng: np.random.Generator) -> Sample:
-        """One sample; all chance comes from `rng`."""
+    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
+        """One sample; all chance comes from `rng`. What `step` it is for may choose what many steps share."""
 
 
 class CaseError(KidneySegError):
@@ -152,7 +152,7 @@ class Loader:
         """
         for attempt in range(_ATTEMPTS):
             try:
-                return self.sampler.draw(np.random.default_rng([self.seed, purpose, number, place, attempt]))
+                return self.sampler.draw(np.random.default_rng([self.seed, purpose, number, place, attempt]), number)
             except CaseError as error:
                 log.warning("%s; another sample is drawn instead", error)
                 last = error

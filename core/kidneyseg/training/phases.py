@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -90,9 +91,32 @@ def retint_organs(
             target += float(rng.uniform(0.0, 35.0)) * _waves(organ, parts, float(rng.uniform(14.0, 26.0)), rng)
         _move(flat, organ, target)
     _move_pelvis(flat, parts, phase, rng)
+    return _as_hu(flat, hu)
+
+
+def even_kidneys(
+    hu: NDArray[np.int16], weights: OrganWeights, rng: np.random.Generator
+) -> tuple[NDArray[np.int16], OrganWeights]:
+    """The CT with cortex and medulla more alike, by a random share, as late phases and poor kidneys show them.
+
+    Noise, fat, urine and cysts stay. `weights` is what `OrganWeights.build` made of `hu`, int16 (X, Y, Z); it comes
+    back as the new CT has it.
+    """
+    if (organ := weights.organs.get(KIDNEYS)) is None:
+        return hu, weights
+    darkest = _BASE_HU + 0.4 * (organ.median - _BASE_HU)
+    enhanced = np.clip((organ.smooth - darkest) / 15.0, 0.0, 1.0)
+    away = float(rng.uniform(0.3, 1.0)) * (1.0 - organ.edge) * enhanced * (organ.smooth - organ.median)
+    flat = hu.astype(np.float32, order="C").reshape(-1)
+    flat[organ.index] -= organ.weight * away
+    evened = replace(organ, fine=organ.fine - away, smooth=organ.smooth - away)
+    return _as_hu(flat, hu), replace(weights, organs={**weights.organs, KIDNEYS: evened})
+
+
+def _as_hu(flat: NDArray[np.float32], like: NDArray[np.int16]) -> NDArray[np.int16]:
     np.clip(np.rint(flat, out=flat), *_CT_RANGE, out=flat)
-    order: Literal["C", "F"] = "F" if hu.flags.f_contiguous else "C"
-    return flat.reshape(hu.shape).astype(np.int16, order=order)
+    order: Literal["C", "F"] = "F" if like.flags.f_contiguous else "C"
+    return flat.reshape(like.shape).astype(np.int16, order=order)
 
 
 def _kidney_target(parts: OrganWeights, phase: Phase, rng: np.random.Generator) -> NDArray[np.float32]:

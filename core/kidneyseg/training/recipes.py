@@ -149,8 +149,8 @@ def _stage2(
     samples = [plain_stage2(one, settings.refine) for one in [*held_out, *changed]]
     return Trainer(
         network,
-        Stage2Sampler(scenes, settings.refine, data.lesions, data.lesions_unlabelled),
-        replace(plan, class_weights=(1.0, 1.0, 2.0), freeze_norms_at=0.6),
+        Stage2Sampler(scenes, settings.refine, data.lesions, data.lesions_unlabelled, plan.seed),
+        replace(plan, class_weights=(1.0, 1.0, 1.0), freeze_norms_at=0.6),
         folder,
         validator([sample for sample in samples if sample is not None], ("kidney", "tumour")),
         options=options,

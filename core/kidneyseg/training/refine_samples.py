@@ -37,9 +37,9 @@ _VIEW_MM, _VIEW_SHARE = 66.0, 0.7
 _FAR = 10.0
 # A label that the loss takes for either; KiTS' cysts, 3 in its files, are 1 here.
 KIDNEY_OR_TUMOUR = np.uint8(3)
-# Each close-up is changed in so many ways (phase, lesions), which steps then move, turn and tone: to insert lesions
-# takes longer than a step.
-_CHANGES = 24
+# To change a close-up (phase, lesions) takes longer than a step; so some steps share each change, and move, turn and
+# tone it in their own ways. At any step one of so many changes is drawn; now and then one of them makes way for a new.
+_CHANGES, _STEPS_A_CHANGE = 12, 25
 _MOST_REMEMBERED = 600
 # SD in HU of the error with which stage 1 knows the kidney's level, besides that of what it finds.
 _LEVEL_SD = 5.0
@@ -54,27 +54,33 @@ class Stage2Sampler:
         settings: the preset's margin around stage 1's find.
         lesions: shapes to insert, or None for cases that have their own tumour labels.
         lesions_unlabelled: cases whose kidneys become KIDNEY_OR_TUMOUR.
+        seed: of how close-ups are changed.
     """
 
     close_ups: Sequence[CloseUp]
     settings: RefineSettings
     lesions: LesionLibrary | None = None
     lesions_unlabelled: frozenset[str] = frozenset()
+    seed: int = 0
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented find as points. Raises CaseError when the case cannot be made into one."""
         true = rng.random() < _TRUE_SHARE
         pool = [one for one in self.close_ups if one.shows_kidney == true] or self.close_ups
         one = pool[int(rng.integers(len(pool)))]
         with about(one.scene.case):
-            return self._augmented(one, rng).of(one.scene.case)
+            change = step // _STEPS_A_CHANGE + int(rng.integers(_CHANGES))
+            hu, labels = _changed(one, self.lesions if one.shows_kidney else None, self.seed, change)
+            sample = self._augmented(one, hu, labels, rng)
+            return self.draw(rng, step) if sample is None else sample.of(one.scene.case)
 
-    def _augmented(self, one: CloseUp, rng: np.random.Generator) -> Sample:
-        hu, labels = _changed(one, self.lesions if one.shows_kidney else None, int(rng.integers(_CHANGES)))
+    def _augmented(
+        self, one: CloseUp, hu: NDArray[np.int16], labels: NDArray[np.uint8], rng: np.random.Generator
+    ) -> Sample | None:
         found, low = self._found(one, labels, rng)
         region = self._region(one, found, low, rng) if found.any() else None
         if region is None:
-            return self.draw(rng)
+            return None
         usable = hu >= LOWEST_HU
         level = kidney_level(hu[usable], _on_fine(found & (region > 0), one, low)[usable]) + rng.normal(0, _LEVEL_SD)
         to_fine = one.find_mm / one.scene.cell_mm
@@ -104,7 +110,7 @@ class Stage2Sampler:
         grey = scanner(moved, one.scene.cell_mm, rng, tone).round().astype(np.int16)
         kept = inside & (grey >= rng.uniform(LOWEST_HU, LOWEST_HU + 40))
         if kept.sum() < 500:
-            return self.draw(rng)
+            return None
         return as_sample(kept, grey, marks, float(tone.of(np.array([level], np.float32))[0]))
 
     def _found(
@@ -142,10 +148,12 @@ class Stage2Sampler:
 
 
 @lru_cache(maxsize=_MOST_REMEMBERED)
-def _changed(one: CloseUp, lesions: LesionLibrary | None, change: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """One of the close-up's `_CHANGES`, always the same one for a number."""
-    rng = np.random.default_rng([6, change, *one.corner, *one.scene.case.encode()])
-    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75)
+def _changed(
+    one: CloseUp, lesions: LesionLibrary | None, seed: int, change: int
+) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """A close-up as another patient would show it, always the same one for a number."""
+    rng = np.random.default_rng([6, seed, change, *one.corner, *one.scene.case.encode()])
+    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, even=0.35)
 
 
 def _on_fine(mask: NDArray[np.bool_], one: CloseUp, low: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -24,6 +24,7 @@ from kidneyseg.training.lesion_placement import Host
 from kidneyseg.training.lesions import (
     LesionLibrary,
     OrganWeights,
+    even_kidneys,
     find_hosts,
     insert_random_lesions,
     retint_organs,
@@ -52,7 +53,7 @@ class Stage1Sampler:
     settings: SamplingSettings
     lesions: LesionLibrary | None = None
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented CT as points. Raises CaseError when the case cannot be made into one."""
         scene = self.scenes[int(rng.integers(len(self.scenes)))]
         with about(scene.case):
@@ -84,12 +85,25 @@ def as_sample(
 
 
 def changed_patient(
-    scene: Scene, lesions: LesionLibrary | None, rng: np.random.Generator, *, retint: float, insert: float
+    scene: Scene,
+    lesions: LesionLibrary | None,
+    rng: np.random.Generator,
+    *,
+    retint: float,
+    insert: float,
+    even: float = 0.0,
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """Another contrast phase, with the chance `retint`; more fat; other lesions, with the chance `insert`."""
+    """Another patient: each change but more fat with its own chance.
+
+    `even` makes kidneys more even inside, `retint` shows another contrast phase, `insert` puts lesions in.
+    """
     hu, labels = scene.hu, scene.labels
-    if rng.random() < retint and scene.organs.any():
-        hu = retint_organs(hu, scene.organs, scene.cell_mm, rng, weights=_organ_weights(scene))
+    if scene.organs.any():
+        weights = _organ_weights(scene)
+        if even and rng.random() < even:
+            hu, weights = even_kidneys(hu, weights, rng)
+        if rng.random() < retint:
+            hu = retint_organs(hu, scene.organs, scene.cell_mm, rng, weights=weights)
     if rng.random() < _MORE_FAT and (room := _fat_room(scene)) is not None:
         hu, labels = room.fill(hu, labels, rng)
     if lesions is not None and rng.random() < insert:

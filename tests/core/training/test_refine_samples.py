@@ -142,6 +142,31 @@ def test_kidneys_with_unlabelled_lesions_may_be_tumour(with_false_find: tuple[Vo
     assert seen.tolist() == [0, TUMOUR, KIDNEY_OR_TUMOUR], "what was inserted is a tumour for certain"
 
 
+def test_changes_are_shared_by_steps_and_replaced_as_they_pass(
+    with_false_find: tuple[Volume, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = close_ups_of(*with_false_find, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=1)
+    seen: list[tuple[int, ...]] = []
+
+    def changed(one: CloseUp, _lesions: LesionLibrary | None, *number: int) -> tuple[NDArray, NDArray]:
+        seen.append(number)
+        return one.scene.hu, one.scene.labels
+
+    monkeypatch.setattr("kidneyseg.training.refine_samples._changed", changed)
+
+    def at(step: int, seed: int = 0) -> set[tuple[int, ...]]:
+        seen.clear()
+        sampler = Stage2Sampler(made, RefineSettings(), seed=seed)
+        for chance in range(60):
+            sampler.draw(np.random.default_rng(chance), step)
+        return set(seen)
+
+    assert at(0) == at(10)
+    assert 0 < len(at(0) - at(100)) < len(at(0))
+    assert not at(0) & at(1000)
+    assert not at(0) & at(0, seed=1), "a run that goes on with another seed sees other patients"
+
+
 def test_lesions_are_inserted_once(case: CaseFiles, tmp_path: Path) -> None:
     one = next(one for one in close_ups(case, 2.0, SAMPLING, None, tmp_path) if (one.scene.labels == 1).any())
     changed = with_lesions(one, LesionLibrary.procedural(count=5), np.random.default_rng(1))
