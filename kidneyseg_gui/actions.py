@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QMenu, QSizePolicy, QToolBar, QWidget
+from PySide6.QtWidgets import QMainWindow, QMenu, QSizePolicy, QToolBar, QWidget
 
 from kidneyseg_gui import worker
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.conductor import Conductor
 from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
 from kidneyseg_gui.look import icon
+from kidneyseg_gui.options import Options
 from kidneyseg_gui.slices import WINDOW_PRESETS
-
-if TYPE_CHECKING:
-    from kidneyseg_gui.main_window import MainWindow
+from kidneyseg_gui.worker import Engine
 
 # What F steps through: (filled, outlined).
 _STYLES = [(True, True), (True, False), (False, True)]
@@ -24,14 +24,21 @@ _STYLES = [(True, True), (True, False), (False, True)]
 class Actions:
     """Makes the window's actions and keeps their state in step with the case and the engine."""
 
-    def __init__(self, window: MainWindow) -> None:
-        self._window, self._case = window, window.case
-        self._make_file()
-        self._make_segment()
-        self._make_view()
+    def __init__(
+        self,
+        window: QMainWindow,
+        case: Case,
+        engine: Engine,
+        conductor: Conductor,
+        options: Options,
+        reset_views: Callable[[], object],
+    ) -> None:
+        self._window, self._case, self._engine = window, case, engine
+        self._make_file(conductor, options)
+        self._make_segment(conductor)
+        self._make_view(reset_views)
         self._make_help()
         self._make_tool_bar()
-        case, engine = window.case, window.engine
         for signal in (
             case.volume_changed,
             case.result_changed,
@@ -62,9 +69,8 @@ class Actions:
         action.triggered.connect(lambda _checked=False: do())
         return action
 
-    def _make_file(self) -> None:
-        window, conductor = self._window, self._window.conductor
-        menu = window.menuBar().addMenu("&File")
+    def _make_file(self, conductor: Conductor, options: Options) -> None:
+        menu = self._window.menuBar().addMenu("&File")
         self.open = self._action("&Open…", conductor.ask_open, "Ctrl+O", picture="open", tip="Open a CT")
         self.open.setIconText("Open")
         self.export = self._action(
@@ -73,29 +79,25 @@ class Actions:
         self.export.setIconText("Export mask")
         menu.addAction(self.open)
         self._recent: QMenu = menu.addMenu("Open &recent")
-        self._recent.aboutToShow.connect(self._fill_recent)
+        self._recent.aboutToShow.connect(lambda: self._fill_recent(conductor, options))
         menu.addAction(self._action("Open the &sample case", lambda: conductor.open(None)))
         menu.addSeparator()
         menu.addAction(self.export)
         menu.addSeparator()
-        menu.addAction(self._action("&Quit", window.close, "Ctrl+Q"))
+        menu.addAction(self._action("&Quit", self._window.close, "Ctrl+Q"))
 
-    def _fill_recent(self) -> None:
+    def _fill_recent(self, conductor: Conductor, options: Options) -> None:
         self._recent.clear()
-        paths = self._window.options.recent
-        for path in paths:
+        for path in options.recent:
             action = self._recent.addAction(f"{path.name}    {path.parent}")
-            action.triggered.connect(lambda _checked=False, path=path: self._window.conductor.open(path))
-        if paths:
+            action.triggered.connect(lambda _checked=False, path=path: conductor.open(path))
+        if options.recent:
             self._recent.addSeparator()
-            self._recent.addAction("Clear the list").triggered.connect(
-                lambda _checked=False: self._window.options.forget()
-            )
+            self._recent.addAction("Clear the list").triggered.connect(lambda _checked=False: options.forget())
         else:
             self._recent.addAction("No files yet").setEnabled(False)
 
-    def _make_segment(self) -> None:
-        conductor = self._window.conductor
+    def _make_segment(self, conductor: Conductor) -> None:
         menu = self._window.menuBar().addMenu("&Segmentation")
         self.segment = self._action(
             "&Segment", conductor.segment, "Ctrl+Return", "F5", "Ctrl+Enter", picture="play-light"
@@ -104,9 +106,9 @@ class Actions:
         menu.addAction(self.segment)
         menu.addAction(self.cancel)
 
-    def _make_view(self) -> None:
-        window, case = self._window, self._case
-        menu = window.menuBar().addMenu("&View")
+    def _make_view(self, reset_views: Callable[[], object]) -> None:
+        case = self._case
+        menu = self._window.menuBar().addMenu("&View")
         self.layouts: dict[str, QAction] = {}
         for name, text, key in (
             ("", "&Four views", "Alt+1"),
@@ -145,9 +147,7 @@ class Actions:
         }
         self._group(menu, self.conventions.values())
         menu.addSeparator()
-        self.reset = self._action(
-            "R&eset views", window.quad.reset_cameras, "R", picture="reset", tip="Fit everything into its view"
-        )
+        self.reset = self._action("R&eset views", reset_views, "R", picture="reset", tip="Fit everything into its view")
         self.reset.setIconText("Reset")
         menu.addAction(self.reset)
 
@@ -195,7 +195,7 @@ class Actions:
         self._window.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
 
     def _refresh(self) -> None:
-        case, busy = self._case, self._window.engine.busy
+        case, busy = self._case, self._engine.busy
         self.export.setEnabled(case.result is not None and busy in ("", worker.UPDATE))
         self.segment.setEnabled(case.volume is not None and busy in ("", worker.UPDATE))
         self.cancel.setEnabled(busy in (worker.OPEN, worker.SEGMENT, worker.UPDATE))

@@ -53,7 +53,7 @@ class MainWindow(QMainWindow):
         self.conductor = Conductor(self.case, self.engine, self.options, prompts or Prompts(), self)
         self.options.restore(self.case)
         self._build()
-        self.actions_ = Actions(self)
+        self.actions_ = Actions(self, self.case, self.engine, self.conductor, self.options, self.quad.reset_cameras)
         self._wire()
         self._place()
 

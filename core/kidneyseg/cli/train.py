@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kidneyseg.cli.training import add_training, bench, device_of, refuse_unknown, train_stage
+from kidneyseg.cli.bench import bench, device_of
+from kidneyseg.cli.recipe_arguments import add_training, refuse_unknown
+from kidneyseg.cli.training import train_stage
 from kidneyseg.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,138 +1,21 @@
-"""What `train` and `crossvalidate` share: their arguments, and training a preset's stages in a folder."""
+"""Training a preset's stages in a folder, as `train` and `crossvalidate` do."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kidneyseg.cli.bench import Bench
 from kidneyseg.cli.terminal import BarProgress
-from kidneyseg.errors import Cancelled, SettingsError
+from kidneyseg.errors import Cancelled
 from kidneyseg.progress import CallbackProgress
-from kidneyseg.settings import PRESET_NAMES, preset
+from kidneyseg.settings import preset
 
 if TYPE_CHECKING:
-    import torch
-
     from kidneyseg.models import Model
     from kidneyseg.training.dataset import CaseFiles
-    from kidneyseg.training.distributed import Ranks
-    from kidneyseg.training.lesions import LesionLibrary
-    from kidneyseg.training.trainer import RunOptions, Trainer
-
-
-def add_training(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say how networks are trained."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder of labelled CTs")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="for networks and checkpoints")
-    parser.add_argument("--preset", choices=PRESET_NAMES, default="default", help="which networks (%(default)s)")
-
-    recipe = parser.add_argument_group("recipe", "a run goes on only with the same ones")
-    recipe.add_argument("--steps", type=_count, metavar="N", help="optimiser steps a stage; the recipe's if not given")
-    recipe.add_argument("--batch", type=_count, metavar="N", help="samples a step; the recipe's if not given")
-    recipe.add_argument("--seed", type=int, default=0, help="of all chance (%(default)s)")
-    recipe.add_argument("--lesions", type=Path, metavar="DIR", help="KiTS label maps to take tumour shapes from")
-    recipe.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of those cases")
-    recipe.add_argument("--no-insertion", action="store_true", help="the labels hold tumours; insert none")
-    recipe.add_argument(
-        "--lesions-unlabelled",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="cases with real lesions that are labelled kidney: what is kidney there may be tumour to stage 2",
-    )
-    recipe.add_argument("--phantoms", type=int, default=0, metavar="N", help="made-up patients to learn from besides")
-    recipe.add_argument(
-        "--class-weights",
-        choices=("few-steps", "published"),
-        default="few-steps",
-        help="of --preset paper: 1:20 and 1:1:10, or as published 1:1000 and 1:1:100, which want many thousand steps",
-    )
-
-    carrying_out = parser.add_argument_group("carrying out", "may change when a run goes on")
-    carrying_out.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (%(default)s)")
-    carrying_out.add_argument(
-        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="16 bits are for CUDA (%(default)s)"
-    )
-    carrying_out.add_argument(
-        "--threads", type=_count, metavar="N", help="CPU threads of the network; all if not given"
-    )
-    carrying_out.add_argument(
-        "--workers", type=_natural, metavar="N", help="threads that draw samples ahead; 0 for none"
-    )
-    carrying_out.add_argument(
-        "--checkpoint-every", type=_count, default=100, metavar="N", help="steps between checkpoints (%(default)s)"
-    )
-    carrying_out.add_argument("--cache", type=Path, metavar="DIR", help="of prepared cases (OUTPUT/cache)")
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where and with what networks are trained.
-
-    Attributes:
-        arguments: what the user asked for.
-        device: where the networks learn.
-        ranks: the processes that train together.
-        lesions: shapes to insert into what is learnt from; None inserts none.
-        held_out_lesions: shapes to insert into what is scored on.
-        cache: of prepared cases.
-    """
-
-    arguments: argparse.Namespace
-    device: torch.device
-    ranks: Ranks
-    lesions: LesionLibrary | None
-    held_out_lesions: LesionLibrary | None
-    cache: Path
-
-    def options(self, keep: str) -> RunOptions:
-        """How the runs are carried out; `keep` is "best" or "last"."""
-        from kidneyseg.training.trainer import RunOptions
-
-        workers = self.arguments.workers
-        if workers is None:
-            workers = _default_workers(self.device.type)
-        return RunOptions(
-            self.device,
-            self.arguments.precision,
-            workers,
-            self.arguments.checkpoint_every,
-            "best" if keep == "best" else "last",
-            self.ranks,
-        )
-
-    def say(self, text: str) -> None:
-        """A line for the user, once however many processes train."""
-        if self.ranks.first:
-            print(text, file=sys.stderr, flush=True)
-
-
-def bench(arguments: argparse.Namespace, ranks: Ranks, device: torch.device) -> Bench:
-    """Everything that the stages' runs have in common."""
-    import torch
-
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    cache = arguments.cache or arguments.output / "cache"
-    return Bench(arguments, device, ranks, *lesions_of(arguments, cache), cache)
-
-
-def device_of(arguments: argparse.Namespace) -> torch.device:
-    """The device asked for; under torchrun each process takes the GPU of its local rank."""
-    import torch
-
-    from kidneyseg.cascade import pick_device
-
-    device = pick_device(arguments.device)
-    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    return device
+    from kidneyseg.training.trainer import Trainer
 
 
 def train_stage(
@@ -272,13 +155,6 @@ def _recipe(
     }
 
 
-def refuse_unknown(lesions_unlabelled: Sequence[str], cases: Sequence[CaseFiles]) -> None:
-    """Raises SettingsError when --lesions-unlabelled names what is not among the cases."""
-    unknown = sorted(set(lesions_unlabelled) - {case.name for case in cases})
-    if unknown:
-        raise SettingsError(f"--lesions-unlabelled names {unknown[0]}, which is not among the cases")
-
-
 def _content(case: CaseFiles) -> str:
     from kidneyseg.training.cache import content_key
 
@@ -286,36 +162,3 @@ def _content(case: CaseFiles) -> str:
         return content_key(case.files)[:16]
     except OSError:
         return "unreadable"  # named and left out when cases are prepared
-
-
-def lesions_of(arguments: argparse.Namespace, cache: Path) -> tuple[LesionLibrary | None, LesionLibrary | None]:
-    """Shapes to learn from and shapes to score on; nothing where the labels hold tumours themselves."""
-    if arguments.no_insertion:
-        if arguments.lesions:
-            raise SettingsError("--lesions and --no-insertion contradict each other; give one of them")
-        return None, None
-
-    from kidneyseg.training.lesion_cache import kits_library
-    from kidneyseg.training.lesions import LesionLibrary
-
-    if arguments.lesions is None:
-        return LesionLibrary.procedural(seed=2 * arguments.seed), LesionLibrary.procedural(seed=2 * arguments.seed + 1)
-    return kits_library(arguments.lesions, arguments.lesion_hu, cache).split()
-
-
-def _default_workers(device: str) -> int:
-    """On a CPU one thread draws while the others compute; a GPU wants to be fed by several."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores - 1) if device == "cuda" else min(1, cores - 1)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
-    return int(text)
-
-
-def _natural(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"a whole number from 0, not {text!r}")
-    return int(text)
