@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kidneyseg.evaluation import Outcome, Variants
     from kidneyseg.training.dataset import CaseFiles
 
+# Of what is inserted into the CTs to score on: the same whatever seed networks were trained with, so that they compare.
+_SCORING_SEED = 0
 _DESCRIPTION = """\
 Split the cases of DATA into fixed folds (dealt out in the order of their names); for each fold train both stages on the
 other folds, segment its own cases end to end with those networks, as they are and with tumours inserted (of shapes that
@@ -33,7 +35,8 @@ twice at once, each takes the next fold that nobody works on (--threads 1 each, 
 --final then trains networks on all cases by the same recipe into OUTPUT/final: the figures are the folds', not theirs.
 
 --start-from goes on from an earlier OUTPUT of the same folds: stage 1 is taken as it is, stage 2 learns on from what it
-knew, --steps more.
+knew, --steps more; with another --seed from other changes of the same CTs. What is scored on does not depend on it.
+
 DATA is laid out as for `kidneyseg train`."""
 
 
@@ -154,7 +157,7 @@ def _variants(work: Bench) -> Variants:
         shapes=work.held_out_lesions,
         insertions=arguments.insertions,
         as_is=True,
-        seed=arguments.seed,
+        seed=_SCORING_SEED,
         lesions_unlabelled=frozenset(arguments.lesions_unlabelled),
     )
 
@@ -169,7 +172,7 @@ def _scoring(work: Bench) -> dict[str, object]:
         "shapes": library_key(shapes)[:16] if shapes is not None else None,
         "insertions": arguments.insertions,
         "sizes": "as they were",  # not what was scored when some lesions were made smaller
-        "seed": arguments.seed,
+        "seed": _SCORING_SEED,
         "lesions unlabelled": sorted(arguments.lesions_unlabelled),
     }
 

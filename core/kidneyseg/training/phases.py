@@ -106,7 +106,8 @@ def even_kidneys(
         return hu, weights
     darkest = _BASE_HU + 0.4 * (organ.median - _BASE_HU)
     enhanced = np.clip((organ.smooth - darkest) / 15.0, 0.0, 1.0)
-    away = float(rng.uniform(0.3, 1.0)) * (1.0 - organ.edge) * enhanced * (organ.smooth - organ.median)
+    away = float(rng.uniform(0.3, 1.0)) * enhanced * (organ.smooth - organ.median)
+    away[organ.smooth < organ.median] *= 1.0 - organ.edge[organ.smooth < organ.median]  # at the surface that is fat
     flat = hu.astype(np.float32, order="C").reshape(-1)
     flat[organ.index] -= organ.weight * away
     evened = replace(organ, fine=organ.fine - away, smooth=organ.smooth - away)

@@ -153,7 +153,7 @@ def _changed(
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     """A close-up as another patient would show it, always the same one for a number."""
     rng = np.random.default_rng([6, seed, change, *one.corner, *one.scene.case.encode()])
-    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, even=0.35)
+    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, even=0.5)
 
 
 def _on_fine(mask: NDArray[np.bool_], one: CloseUp, low: NDArray[np.int64]) -> NDArray[np.bool_]:
