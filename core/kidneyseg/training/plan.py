@@ -1,10 +1,15 @@
-"""How one network is trained: the numbers, and what follows from them step by step."""
+"""How one network is trained: the numbers, what follows from them step by step, and how the run is carried out."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import torch
+
+from kidneyseg.training.distributed import Ranks
+from kidneyseg.training.precision import Precision
 
 Schedule = Literal["cosine", "two phases"]
 
@@ -58,3 +63,25 @@ class TrainingPlan:
     def smoothing_at(self, step: int) -> float:
         """What the average keeps of itself after a step: less early on, when it mostly remembers the start."""
         return min(self.smoothing, (1 + step) / (10 + step))
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out.
+
+    Attributes:
+        device: where the network is.
+        precision: in which it computes; "bf16" and "fp16" are meant for CUDA.
+        workers: threads that draw samples ahead.
+        checkpoint_every: steps between checkpoints.
+        keep: which network is the result: "best" by validation, of those checked once the norms stood still (before,
+            another kind of statistics is scored), or "last". Without validation that is the last.
+        ranks: the processes that train together.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: Precision = "fp32"
+    workers: int = 0
+    checkpoint_every: int = 100
+    keep: Literal["best", "last"] = "best"
+    ranks: Ranks = field(default_factory=Ranks)

@@ -8,9 +8,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +22,12 @@ from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.batches import Batch, Loader, Sample, Sampler, out_of_memory
 from kidneyseg.training.checkpoints import load_checkpoint, refuse_difference, save_checkpoint
-from kidneyseg.training.distributed import Ranks, synchronise_norms
+from kidneyseg.training.distributed import synchronise_norms
 from kidneyseg.training.logbook import Logbook, time_left
 from kidneyseg.training.losses import segmentation_loss
 from kidneyseg.training.norms import measure_norms, norms_of
-from kidneyseg.training.plan import TrainingPlan
-from kidneyseg.training.precision import Precision, forward
+from kidneyseg.training.plan import RunOptions, TrainingPlan
+from kidneyseg.training.precision import forward
 
 __all__ = ["RunOptions", "Sample", "Sampler", "Trainer", "TrainingPlan"]
 
@@ -35,28 +35,6 @@ log = logging.getLogger(__name__)
 
 # What a drawn batch is for, as part of its seed.
 _STEP, _NORMS = 0, 1
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run is carried out.
-
-    Attributes:
-        device: where the network is.
-        precision: in which it computes; "bf16" and "fp16" are meant for CUDA.
-        workers: threads that draw samples ahead.
-        checkpoint_every: steps between checkpoints.
-        keep: which network is the result: "best" by validation, of those checked once the norms stood still (before,
-            another kind of statistics is scored), or "last". Without validation that is the last.
-        ranks: the processes that train together.
-    """
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    precision: Precision = "fp32"
-    workers: int = 0
-    checkpoint_every: int = 100
-    keep: Literal["best", "last"] = "best"
-    ranks: Ranks = field(default_factory=Ranks)
 
 
 @dataclass

@@ -27,7 +27,7 @@ class BrightBall:
 
     edge: int = 12
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         edge = self.edge - int(rng.integers(0, 3))  # samples differ in their number of points
         cells = np.argwhere(np.ones((edge, self.edge, self.edge)))
         ball = np.linalg.norm(cells - rng.integers(3, 9, 3), axis=1) < 3

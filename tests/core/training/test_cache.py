@@ -127,7 +127,7 @@ def test_no_memory_for_a_case_is_said_of_that_case() -> None:
 class Fragile:
     """Fails for one in three samples, which one following from the chance it is given."""
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         value = float(rng.random())
         with about(f"case_{value:.3f}"):
             if value < 0.33:

@@ -28,7 +28,7 @@ PLAN = TrainingPlan(steps=6, batch=3, rate=1e-3, norm_samples=2, check_every=3, 
 class Rare:
     """Balls; every other one has a few points of a third class."""
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         sample = BrightBall().draw(rng)
         if rng.random() < 0.5:
             sample.labels[:7] = 2
