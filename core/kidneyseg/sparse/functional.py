@@ -15,6 +15,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from kidneyseg.sparse import memory, native, norms
+from kidneyseg.sparse.autograd import applied
 from kidneyseg.sparse.rulebook import Downsampling, Gather, Parents
 
 # Floats of gathered input that one tile holds; about what an L2 cache keeps, and large enough to feed a GPU.
@@ -30,17 +31,17 @@ def submanifold_conv(x: Tensor, weight: Tensor, neighbours: Gather) -> Tensor:
     Returns:
         (N, Cout).
     """
-    return _Conv.apply(x, weight, neighbours, None)  # type: ignore[no-any-return, no-untyped-call]
+    return applied(_Conv, x, weight, neighbours, None)
 
 
 def strided_conv(x: Tensor, weight: Tensor, down: Downsampling) -> Tensor:
     """Convolution of filter 2, stride 2: x (fine sites, Cin), weight (8, Cin, Cout) -> (coarse sites, Cout)."""
-    return _Conv.apply(x, weight, down.children, down.parents)  # type: ignore[no-any-return, no-untyped-call]
+    return applied(_Conv, x, weight, down.children, down.parents)
 
 
 def transposed_conv(x: Tensor, weight: Tensor, down: Downsampling) -> Tensor:
     """Its transpose: x (coarse sites, Cin), weight (8, Cin, Cout) -> (fine sites, Cout), the fine level's own rows."""
-    return _Conv.apply(x, weight, down.parents, down.children)  # type: ignore[no-any-return, no-untyped-call]
+    return applied(_Conv, x, weight, down.parents, down.children)
 
 
 def batch_norm_relu(
@@ -100,8 +101,7 @@ def join(left: Tensor, right: Tensor) -> Tensor:
     """Rows side by side: (N, A) and (N, B) -> (N, A + B)."""
     if not (native.serves(left) and native.serves(right)):
         return torch.cat([left, right], dim=1)
-    joined: Tensor = _Join.apply(left, right)  # type: ignore[no-untyped-call]  # torch gives `apply` no types
-    return joined
+    return applied(_Join, left, right)
 
 
 class _Join(Function):

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from kidneyseg.sparse import memory
 from kidneyseg.sparse._library import Norm, library
+from kidneyseg.sparse.autograd import applied
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,7 +34,7 @@ def norm_relu(
         leak: slope below zero.
         own: whether mean and variance are those of x, so that its gradient goes through them too.
     """
-    return _NormReLU.apply(x, weight, bias, mean, variance, eps, leak, own)  # type: ignore[no-any-return, no-untyped-call]
+    return applied(_NormReLU, x, weight, bias, mean, variance, eps, leak, own)
 
 
 class _NormReLU(Function):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from kidneyseg.errors import SettingsError
+from kidneyseg.sparse.autograd import applied
 from kidneyseg.sparse.layers import BatchNormReLU, SparseTensor
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class Ranks:
 
     def total(self, sums: Tensor) -> Tensor:
         """Sums over all ranks; the gradient stays with this rank's own part, for `sum_gradients` adds the others'."""
-        return sums if self.count == 1 else _Sum.apply(sums, False)  # type: ignore[no-untyped-call]
+        return sums if self.count == 1 else applied(_Sum, sums, False)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace each gradient by its sum over all ranks."""
@@ -136,7 +137,7 @@ class SyncBatchNormReLU(BatchNormReLU):
 
 
 def _summed(x: Tensor) -> Tensor:
-    return _Sum.apply(x, True)  # type: ignore[no-any-return, no-untyped-call]
+    return applied(_Sum, x, True)
 
 
 def synchronise_norms(network: nn.Module) -> None:

@@ -189,7 +189,7 @@ class Trainer:
         logits = self._logits(self.network, batch)
         loss = segmentation_loss(logits, labels, plan.class_weights, plan.dice_weight, ranks.total)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss).backward()
         ranks.sum_gradients(self.network.parameters())
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
