@@ -17,7 +17,7 @@ from kidneyseg.training.lesion_library import LesionLibrary, TumourHU, is_held_o
 from kidneyseg.training.lesion_placement import Host, find_hosts, place
 from kidneyseg.training.lesion_shapes import Kind, Lesion, procedural_lesion
 from kidneyseg.training.organ_weights import OrganWeights
-from kidneyseg.training.phases import PHASES, even_kidneys, retint_organs
+from kidneyseg.training.phases import PHASES, retint_organs, vary_cortex
 
 __all__ = [
     "PHASES",
@@ -25,13 +25,13 @@ __all__ = [
     "Lesion",
     "LesionLibrary",
     "OrganWeights",
-    "even_kidneys",
     "find_hosts",
     "insert_lesion",
     "insert_random_lesions",
     "is_held_out",
     "procedural_lesion",
     "retint_organs",
+    "vary_cortex",
 ]
 
 # A lesion that loses more than this to its surroundings is made smaller; one still blocked this much is not inserted.

@@ -47,6 +47,8 @@ _MEDULLA: dict[Phase, tuple[float, float]] = {
     "excretory": (0.95, 1.15),
 }
 _CORTEX_MM = (5.5, 8.0)
+# What share of the difference between cortex and medulla `vary_cortex` takes away, and how often; else it adds to it.
+_MORE_EVEN, _LESS_EVEN, _MORE_EVEN_SHARE = (0.3, 1.0), (-0.9, -0.2), 0.65
 # Tissue without contrast agent, fat, and unlabelled soft tissue that holds no agent.
 _BASE_HU, _FAT_HU, _SOFT_HU = 25.0, -95.0, 50.0
 _PLAIN_KIDNEY_HU = 32.0
@@ -94,24 +96,31 @@ def retint_organs(
     return _as_hu(flat, hu)
 
 
-def even_kidneys(
-    hu: NDArray[np.int16], weights: OrganWeights, rng: np.random.Generator
+def vary_cortex(
+    hu: NDArray[np.int16], weights: OrganWeights, rng: np.random.Generator, *, less: float | None = None
 ) -> tuple[NDArray[np.int16], OrganWeights]:
-    """The CT with cortex and medulla more alike, by a random share, as late phases and poor kidneys show them.
+    """The CT with kidneys' cortex and medulla more alike, as late phases and poor kidneys show them, or less alike.
 
-    Noise, fat, urine and cysts stay. `weights` is what `OrganWeights.build` made of `hu`, int16 (X, Y, Z); it comes
-    back as the new CT has it.
+    Noise, fat, urine and cysts stay.
+
+    Args:
+        hu: int16 (X, Y, Z).
+        weights: what `OrganWeights.build` made of `hu`; it comes back as the new CT has it.
+        rng: chooses `less`.
+        less: what share of the difference is taken away; a negative one adds to it. None draws one.
     """
     if (organ := weights.organs.get(KIDNEYS)) is None:
         return hu, weights
+    if less is None:
+        less = float(rng.uniform(*(_MORE_EVEN if rng.random() < _MORE_EVEN_SHARE else _LESS_EVEN)))
     darkest = _BASE_HU + 0.4 * (organ.median - _BASE_HU)
     enhanced = np.clip((organ.smooth - darkest) / 15.0, 0.0, 1.0)
-    away = float(rng.uniform(0.3, 1.0)) * enhanced * (organ.smooth - organ.median)
+    away = less * enhanced * (organ.smooth - organ.median)
     away[organ.smooth < organ.median] *= 1.0 - organ.edge[organ.smooth < organ.median]  # at the surface that is fat
     flat = hu.astype(np.float32, order="C").reshape(-1)
     flat[organ.index] -= organ.weight * away
-    evened = replace(organ, fine=organ.fine - away, smooth=organ.smooth - away)
-    return _as_hu(flat, hu), replace(weights, organs={**weights.organs, KIDNEYS: evened})
+    varied = replace(organ, fine=organ.fine - away, smooth=organ.smooth - away)
+    return _as_hu(flat, hu), replace(weights, organs={**weights.organs, KIDNEYS: varied})
 
 
 def _as_hu(flat: NDArray[np.float32], like: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -33,7 +33,7 @@ _KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0), scale=(0.8, 1.25), stretch
 # How often a kidney is drawn rather than a place where stage 1 found one falsely, or might.
 _TRUE_SHARE = 0.8
 # Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
-_VIEW_MM, _VIEW_SHARE = 66.0, 0.7
+_VIEW_MM, _VIEW_SHARE = 66.0, 0.55
 _FAR = 10.0
 # A label that the loss takes for either; KiTS' cysts, 3 in its files, are 1 here.
 KIDNEY_OR_TUMOUR = np.uint8(3)
@@ -153,7 +153,7 @@ def _changed(
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     """A close-up as another patient would show it, always the same one for a number."""
     rng = np.random.default_rng([6, seed, change, *one.corner, *one.scene.case.encode()])
-    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, even=0.5)
+    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, vary=0.6)
 
 
 def _on_fine(mask: NDArray[np.bool_], one: CloseUp, low: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -24,10 +24,10 @@ from kidneyseg.training.lesion_placement import Host
 from kidneyseg.training.lesions import (
     LesionLibrary,
     OrganWeights,
-    even_kidneys,
     find_hosts,
     insert_random_lesions,
     retint_organs,
+    vary_cortex,
 )
 from kidneyseg.training.organ_weights import KIDNEYS, organ_mask
 
@@ -91,17 +91,17 @@ def changed_patient(
     *,
     retint: float,
     insert: float,
-    even: float = 0.0,
+    vary: float = 0.0,
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     """Another patient: each change but more fat with its own chance.
 
-    `even` makes kidneys more even inside, `retint` shows another contrast phase, `insert` puts lesions in.
+    `vary` changes what cortex and medulla differ by, `retint` shows another contrast phase, `insert` puts lesions in.
     """
     hu, labels = scene.hu, scene.labels
     if scene.organs.any():
         weights = _organ_weights(scene)
-        if even and rng.random() < even:
-            hu, weights = even_kidneys(hu, weights, rng)
+        if vary and rng.random() < vary:
+            hu, weights = vary_cortex(hu, weights, rng)
         if rng.random() < retint:
             hu = retint_organs(hu, scene.organs, scene.cell_mm, rng, weights=weights)
     if rng.random() < _MORE_FAT and (room := _fat_room(scene)) is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.training.organ_weights import OrganWeights
-from kidneyseg.training.phases import PHASES, even_kidneys, retint_organs
+from kidneyseg.training.phases import PHASES, retint_organs, vary_cortex
 
 SPACING = (2.0, 2.0, 3.0)
 ORGANS = {1: (95, 25, 16, 90), 6: (30, 30, 22, 70), 8: (65, 70, 7, 120)}
@@ -73,12 +73,13 @@ def test_cortex_is_brighter_than_medulla_in_the_arterial_phase(case):
     assert np.median(cortex) > np.median(medulla) + 25
 
 
-def test_cortex_and_medulla_become_alike_while_noise_and_cysts_stay(case):
+@pytest.mark.parametrize("less", [0.7, -0.7])
+def test_cortex_and_medulla_become_more_or_less_alike_while_noise_and_cysts_stay(case, less):
     hu, organs, _, cyst, _ = case
     inner = np.linalg.norm(np.indices(hu.shape).T * SPACING - (30, 85, 55), axis=-1).T < 18
     striped = np.where(inner & ~cyst & (organs == 2), hu - 35, hu).astype(np.int16)
     weights = OrganWeights.build(striped, organs, SPACING)
-    new, changed = even_kidneys(striped, weights, np.random.default_rng(0))
+    new, changed = vary_cortex(striped, weights, np.random.default_rng(0), less=less)
     deep = np.zeros(hu.shape, bool)
     deep.reshape(-1)[changed.organs[2].index] = changed.organs[2].edge < 0.2
     medulla, cortex = (deep & (organs == 2) & ~cyst & part for part in (inner, ~inner))
@@ -89,7 +90,8 @@ def test_cortex_and_medulla_become_alike_while_noise_and_cysts_stay(case):
     def noise(grey):
         return np.diff(grey.astype(int), axis=0)[cortex[1:] & cortex[:-1]].std()
 
-    assert step(new) < 0.8 * step(striped)
+    share = step(new) / step(striped)
+    assert (share < 0.8) if less > 0 else (1.2 < share < 2.2)
     assert 0.85 < noise(new) / noise(striped) < 1.15
     assert abs(float(np.median(new[cyst])) - 8) < 10
     np.testing.assert_array_equal(new[organs == 6], striped[organs == 6])
@@ -122,6 +124,6 @@ def test_no_organs_and_cut_organs_are_fine(case):
     alone = retint_organs(hu, organs * 0, 2.0, np.random.default_rng(0), phase="plain")
     assert alone.shape == hu.shape
     nothing = OrganWeights.build(hu, organs * 0, SPACING)
-    assert even_kidneys(hu, nothing, np.random.default_rng(0)) == (hu, nothing)
+    assert vary_cortex(hu, nothing, np.random.default_rng(0)) == (hu, nothing)
     small = retint_organs(hu[:20, 20:50, :5], organs[:20, 20:50, :5], SPACING, np.random.default_rng(0))
     assert small.shape == (20, 30, 5)
