@@ -276,7 +276,8 @@ def _run(
         # Not our network's pass alone: SparseConvNet's and what is made of the scores can run out of memory too.
         with memory.shortage_said(), torch.inference_mode():
             logits = network(coords.to(device), features.to(device), report=report)
-            return logits.softmax(1).to(torch.float16).cpu().numpy()  # type: ignore[no-any-return]
+            probability: NDArray[np.float16] = logits.softmax(1).to(torch.float16).cpu().numpy()
+            return probability
     except MemoryError as error:
         raise ResourceError(
             f"{len(coords)} points need more memory than is free; close other programs, or lower the kept intensity"

@@ -89,7 +89,7 @@ class InputStream:
     def _read_plain(self, length: int) -> bytearray:
         content = bytearray(length)
         got = 0
-        while got < length and (n := self._file.readinto(memoryview(content)[got:])):  # type: ignore[attr-defined]
+        while got < length and (n := self._file.readinto(memoryview(content)[got:])):  # type: ignore[attr-defined] # BinaryIO hides it
             got += n
         return content[:got] if got < length else content
 

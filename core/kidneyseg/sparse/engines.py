@@ -87,7 +87,8 @@ class SparseConvNetUNet(nn.Module):
         for done, layer in enumerate(layers, start=1):
             x = layer(x)
             report(done / len(layers))
-        return self.model.linear(x)  # type: ignore[no-any-return]
+        scores: Tensor = self.model.linear(x)
+        return scores
 
 
 def sparseconvnet_model(network: SparseUNet) -> Any:

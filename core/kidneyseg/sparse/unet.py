@@ -96,7 +96,8 @@ class SparseUNet(nn.Module):
                     x = self.final_norm(x)
         # One row of scores moves less memory than one of features, so points are served last.
         scores = x.with_features(self.linear(x.features))
-        return self.output(scores, rows, self.linear.bias)  # type: ignore[no-any-return]
+        served: Tensor = self.output(scores, rows, self.linear.bias)
+        return served
 
 
 _CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv, NetworkInNetwork)

@@ -136,4 +136,9 @@ def _difference(was: Any, now: Any) -> tuple[str, str]:
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         names = [name for name in dict.fromkeys([*was, *now]) if was.get(name) != now.get(name)]
         was, now = ({name: each[name] for name in names if name in each} for each in (was, now))
-    return tuple(text if len(text) <= 120 else text[:117] + "..." for text in map(str, (was, now)))  # type: ignore[return-value]
+    return _in_short(was), _in_short(now)
+
+
+def _in_short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -77,9 +77,9 @@ class Ranks:
         """The first rank's value, on every rank."""
         if self.count == 1:
             return value
-        values: list[Any] = [value]
+        values = [value]
         dist.broadcast_object_list(values)
-        return values[0]  # type: ignore[no-any-return]
+        return values[0]
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def close_ups_of(
         first = np.floor(np.array(low) * whole.cell_mm / grid_mm).astype(int)
         last = np.ceil(np.array(high) * whole.cell_mm / grid_mm).astype(int)
         box = (tuple(int(v) for v in first), tuple(int(v) for v in last))
-        lattice = lattice_for(volume, grid_mm, box=box)  # type: ignore[arg-type]
+        lattice = lattice_for(volume, grid_mm, box=box)  # type: ignore[arg-type] # corners are three long
         corner = np.rint(np.array(lattice.origin_mm) / grid_mm).astype(np.int64)
         result.append(CloseUp(cut_scene(volume, labels, organs, lattice), corner, kidney, finds, whole.cell_mm))
     return result

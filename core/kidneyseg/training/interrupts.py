@@ -30,4 +30,4 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 def _set(handlers: Mapping[signal.Signals, object]) -> None:
     for number, handler in handlers.items():
-        signal.signal(number, handler)  # type: ignore[arg-type]
+        signal.signal(number, handler)  # type: ignore[arg-type] # what `getsignal` gave

@@ -25,12 +25,13 @@ def forward(network: SparseUNet, cells: Tensor, features: Tensor, precision: Pre
     fp16 gradients below 6e-8 vanish: scale the loss (`torch.amp.GradScaler`).
     """
     if precision == "fp32":
-        return network(cells, features)  # type: ignore[no-any-return]
+        logits: Tensor = network(cells, features)
+        return logits
     kept = {name for name, module in network.named_modules() if isinstance(module, BatchNormReLU)}
     halved = {
         name: weight.to(_TYPES[precision])
         for name, weight in network.named_parameters()
         if name.rpartition(".")[0] not in kept
     }
-    logits: Tensor = functional_call(network, halved, (cells, features.to(_TYPES[precision])))
-    return logits.float()
+    scores: Tensor = functional_call(network, halved, (cells, features.to(_TYPES[precision])))
+    return scores.float()

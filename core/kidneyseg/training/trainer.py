@@ -185,9 +185,9 @@ class Trainer:
         if self.step >= plan.freeze_step:
             for norm in norms_of(self.network):
                 norm.eval()
-        labels = batch.labels.to(self.options.device)
+        labels, samples = batch.labels.to(self.options.device), batch.cells[:, 3].to(self.options.device)
         logits = self._logits(self.network, batch)
-        loss = segmentation_loss(logits, labels, plan.class_weights, plan.dice_weight, ranks.total)
+        loss = segmentation_loss(logits, labels, samples, plan.class_weights, plan.dice_weight, ranks.total)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         ranks.sum_gradients(self.network.parameters())

@@ -44,7 +44,8 @@ def gradients(ranks: Ranks, device: torch.device, *, frozen: bool) -> dict[str, 
     network.train(not frozen)
     batch = next(Loader(Rare(), 3, ranks.places(3)).batches(0, [0]))
     logits = network(batch.cells.to(device), batch.features.to(device))
-    loss = segmentation_loss(logits, batch.labels.to(device), (1.0, 2.0, 3.0), 1.0, ranks.total)
+    labels, samples = batch.labels.to(device), batch.cells[:, 3].to(device)
+    loss = segmentation_loss(logits, labels, samples, (1.0, 2.0, 3.0), 1.0, ranks.total)
     torch.autograd.backward(loss)
     ranks.sum_gradients(network.parameters())
     found = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
