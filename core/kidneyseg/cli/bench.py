@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kidneyseg.errors import SettingsError
+from kidneyseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     import torch
@@ -61,14 +61,14 @@ class Bench:
             print(text, file=sys.stderr, flush=True)
 
 
-def bench(arguments: argparse.Namespace, ranks: Ranks, device: torch.device) -> Bench:
-    """Everything that the stages' runs have in common."""
+def bench(arguments: argparse.Namespace, ranks: Ranks, device: torch.device, *, scored: bool) -> Bench:
+    """Everything that the stages' runs have in common; `scored` says whether cases are kept out to be scored on."""
     import torch
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     cache = arguments.cache or arguments.output / "cache"
-    return Bench(arguments, device, ranks, *lesions_of(arguments, cache), cache)
+    return Bench(arguments, device, ranks, *lesions_of(arguments, cache, scored=scored), cache)
 
 
 def device_of(arguments: argparse.Namespace) -> torch.device:
@@ -84,8 +84,15 @@ def device_of(arguments: argparse.Namespace) -> torch.device:
     return device
 
 
-def lesions_of(arguments: argparse.Namespace, cache: Path) -> tuple[LesionLibrary | None, LesionLibrary | None]:
-    """Shapes to learn from and shapes to score on; nothing where the labels hold tumours themselves."""
+def lesions_of(
+    arguments: argparse.Namespace, cache: Path, *, scored: bool
+) -> tuple[LesionLibrary | None, LesionLibrary | None]:
+    """Shapes to learn from and shapes to score on; nothing with --no-insertion.
+
+    Raises:
+        InputError: no tumour is among the shapes to learn from or, where cases are `scored`, among those for that.
+        SettingsError: the arguments contradict each other.
+    """
     if arguments.no_insertion:
         if arguments.lesions:
             raise SettingsError("--lesions and --no-insertion contradict each other; give one of them")
@@ -96,7 +103,14 @@ def lesions_of(arguments: argparse.Namespace, cache: Path) -> tuple[LesionLibrar
 
     if arguments.lesions is None:
         return LesionLibrary.procedural(seed=2 * arguments.seed), LesionLibrary.procedural(seed=2 * arguments.seed + 1)
-    return kits_library(arguments.lesions, arguments.lesion_hu, cache).split()
+    halves = kits_library(arguments.lesions, arguments.lesion_hu, cache).split()
+    for half, which, needed in zip(halves, ("is not", "is"), (True, scored), strict=True):
+        if needed and not any(lesion.kind == "tumour" for lesion in half.lesions):
+            raise InputError(
+                f"{arguments.lesions} holds no tumour of a case whose number {which} divisible by 5: such shapes "
+                f"serve to {'score' if which == 'is' else 'learn from'}; add label maps, or leave --lesions out"
+            )
+    return halves
 
 
 def _default_workers(device: str) -> int:

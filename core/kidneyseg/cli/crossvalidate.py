@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"--fold must be 1 to {len(parts)}, not {arguments.fold}")
     device = device_of(arguments)
     with joined(device) as ranks:
-        work = bench(arguments, ranks, device)
+        work = bench(arguments, ranks, device, scored=not arguments.final)
         if arguments.final:
             for path in _train(arguments.output / "final", cases, work):
                 if ranks.first:
@@ -90,7 +90,7 @@ def _fold(number: int, parts: Sequence[Sequence[CaseFiles]], work: Bench, *, wai
     training = [case for i, part in enumerate(parts, start=1) for case in part if i != number]
     work.say(f"fold {number} of {len(parts)}")
     try:
-        with claimed(folder, work.ranks.first):
+        with claimed(folder, work.ranks):
             _train(folder, sorted(training, key=lambda case: case.name), work)
             if work.ranks.first:
                 _score(parts[number - 1], folder, work)

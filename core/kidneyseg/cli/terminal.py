@@ -7,6 +7,7 @@ import gc
 import json
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,21 +19,25 @@ from kidneyseg.settings import PRESET_NAMES, Settings, preset
 
 
 class BarProgress(Progress):
-    """A progress bar on standard error, where that is a terminal; silent elsewhere."""
+    """A progress bar on standard error, where that is a terminal; elsewhere silent, or a line every so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, line_every_s: float | None = None) -> None:
         self._bar = None
+        self._line_every_s, self._told = line_every_s, time.monotonic()
         if sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(total=100, bar_format="{desc:<28}{bar} {n:3.0f}% {elapsed}")
 
     def show(self, stage: str, fraction: float) -> None:
-        """Move the bar."""
+        """Move the bar, or say where we are."""
         if self._bar is not None:
             self._bar.set_description_str(stage)
             self._bar.n = 100 * fraction
             self._bar.refresh()
+        elif self._line_every_s is not None and time.monotonic() - self._told >= self._line_every_s:
+            self._told = time.monotonic()
+            print(stage, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Leave the terminal tidy."""

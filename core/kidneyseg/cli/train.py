@@ -20,7 +20,7 @@ Train a preset's networks on labelled CTs and write them where `kidneyseg segmen
 
 DATA may hold NAME_ct.nii.gz with NAME_kidney.nii.gz (and NAME_label13.nii.gz, which lets training change the contrast
 phase organ by organ), KiTS' case_XXXXX/imaging.nii.gz with segmentation.nii.gz, or nnU-Net's imagesTr/ and labelsTr/.
-Labels: 1 kidney, 2 tumour, 3 cyst. Where there are no tumour labels, tumours are inserted: shapes from --lesions, or
+Labels: 1 kidney, 2 tumour, 3 cyst. Into cases without tumour labels tumours are inserted: shapes from --lesions, or
 made-up ones. A run that was stopped, by Ctrl-C or otherwise, goes on when the same command is given again.
 
 Several GPUs or machines: torchrun --nproc-per-node N -m kidneyseg train --batch N ... (docs/training.md)"""
@@ -41,7 +41,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         nargs="+",
         default=[],
         metavar="NAME",
-        help="cases kept out of training; kits19: the fixed 40 of KiTS19's 210, which --preset paper takes by itself",
+        help="cases kept out of training; or a share of them, always the same, as 20%%; or kits19: the fixed 40 of "
+        "KiTS19's 210, which --preset paper takes by itself",
     )
     parser.add_argument(
         "--keep",
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     training, validation = _split(cases, arguments)
     device = device_of(arguments)
     with joined(device) as ranks:
-        work = bench(arguments, ranks, device)
+        work = bench(arguments, ranks, device, scored=bool(validation))
         for stage in (1, 2) if arguments.stage == "all" else (int(arguments.stage),):
             path = train_stage(
                 stage,
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _split(cases: list[CaseFiles], arguments: argparse.Namespace) -> tuple[list[CaseFiles], list[CaseFiles]]:
     """Cases to learn from, and cases to score on."""
-    from kidneyseg.training.folds import is_kits19, kits19_held_out
+    from kidneyseg.training.folds import held_out_share, is_kits19, kits19_held_out
 
     names = {case.name for case in cases}
     wanted = set(arguments.validate)
@@ -89,7 +90,11 @@ def _split(cases: list[CaseFiles], arguments: argparse.Namespace) -> tuple[list[
         wanted = {"kits19"}
         print("these are KiTS19's cases: the fixed 40 of them are scored on (--validate kits19)", file=sys.stderr)
     if "kits19" in wanted:
+        if not kits19_held_out() & names:
+            raise InputError("--validate kits19 means case_00000 to case_00209, and of those to score on none is there")
         wanted = wanted - {"kits19"} | (kits19_held_out() & names)
+    for share in [text for text in wanted if text.endswith("%") and text[:-1].isdigit()]:
+        wanted = wanted - {share} | held_out_share(names, int(share[:-1]))
     unknown = sorted(wanted - names)
     if unknown:
         raise InputError(f"--validate names {unknown[0]}, which is not among the cases: {', '.join(sorted(names))}")

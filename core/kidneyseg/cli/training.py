@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from kidneyseg.models import Model
     from kidneyseg.training.dataset import CaseFiles
     from kidneyseg.training.trainer import Trainer
+
+# How often a run tells where it is, where there is no terminal to show a bar.
+_LINE_EVERY_S = 60.0
 
 
 def train_stage(
@@ -50,7 +54,7 @@ def train_stage(
         "start": start.id if start else None,
         "stage 1's network": finder.id if finder else None,
     }
-    with claimed(run, ranks.first):
+    with claimed(run, ranks):
         if ranks.first:
             claim(run, recipe)
         finished = run / "finished"
@@ -58,28 +62,30 @@ def train_stage(
             bench.say(f"{name}: finished before")
             return path
         bench.say(f"{name}: {len(training)} cases to learn from, {len(validation)} to score on, {steps} steps")
-        data = Data(
-            training,
-            validation,
-            bench.lesions,
-            bench.held_out_lesions,
-            bench.cache,
-            arguments.phantoms,
-            frozenset(arguments.lesions_unlabelled),
-        )
-        work = trainer(
-            stage,
-            preset(arguments.preset),
-            data,
-            run,
-            steps=steps,
-            batch=batch,
-            seed=arguments.seed,
-            start=start.network if start else None,
-            finder=finder.network if finder else None,
-            published_weights=arguments.class_weights == "published",
-            options=bench.options(keep),
-        )
+        with _bar(bench) as show:
+            data = Data(
+                training,
+                validation,
+                bench.lesions,
+                bench.held_out_lesions,
+                bench.cache,
+                arguments.phantoms,
+                frozenset(arguments.lesions_unlabelled),
+                lambda done, of: show(f"prepared {done} of {of} cases", done / of),
+            )
+            work = trainer(
+                stage,
+                preset(arguments.preset),
+                data,
+                run,
+                steps=steps,
+                batch=batch,
+                seed=arguments.seed,
+                start=start.network if start else None,
+                finder=finder.network if finder else None,
+                published_weights=arguments.class_weights == "published",
+                options=bench.options(keep),
+            )
         count, size = cache_size(bench.cache)
         bench.say(f"prepared cases: {count} files, {size / 1e6:.0f} MB in {bench.cache}")
         _run(work, bench)
@@ -111,13 +117,20 @@ def _run(work: Trainer, bench: Bench) -> None:
 
     if work.step:
         bench.say(f"going on from step {work.step} of {work.plan.steps}")
-    bar = BarProgress() if bench.ranks.first else None
     try:
-        with stop_on_signals() as stop:
-            work.run(CallbackProgress(bar.show if bar else None, stop.is_set))
+        with _bar(bench) as show, stop_on_signals() as stop:
+            work.run(CallbackProgress(show, stop.is_set))
     except Cancelled:
         bench.say(f"stopped at step {work.step} of {work.plan.steps}; the same command goes on from there")
         raise
+
+
+@contextmanager
+def _bar(bench: Bench) -> Iterator[Callable[[str, float], None]]:
+    """What shows a stage and its done share, on the first rank."""
+    bar = BarProgress(_LINE_EVERY_S) if bench.ranks.first else None
+    try:
+        yield bar.show if bar else lambda stage, fraction: None
     finally:
         if bar:
             bar.close()

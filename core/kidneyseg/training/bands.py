@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import TISSUE
+from kidneyseg.points.cloud import TISSUE, TUMOUR
 from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import sample_bands
@@ -43,10 +43,10 @@ class BandClouds:
 def band_cases(
     case: CaseFiles, settings: SamplingSettings, cache: Path, seed: int, lesions: LesionLibrary | None
 ) -> list[BandClouds]:
-    """The case's bands as it is and, with `lesions`, once more with lesions inserted; cached on disk."""
+    """The case's bands and, with `lesions` and without tumour labels, once more with these inserted; cached on disk."""
     kind = f"bands-{settings.kept_percent:g}-{settings.bands}"
     stored = [cached(cache, case.name, kind, case.files, partial(_bands, case, settings, seed, None))]
-    if lesions is not None:
+    if lesions is not None and not any((stored[0][f"labels{i}"] == TUMOUR).any() for i in range(settings.bands)):
         make = partial(_bands, case, settings, seed, lesions)
         stored.append(cached(cache, case.name, f"{kind}-lesions {seed} {library_key(lesions)}", case.files, make))
     return [

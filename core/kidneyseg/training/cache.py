@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
-import os
+import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Part of every key: raise it when what is prepared from the same files changes.
 _VERSION = 2
+# How the name of a file that is being written ends; numpy wants the last part.
+PART = ".part.npz"
 
 
 def content_key(paths: Iterable[Path]) -> str:
@@ -59,7 +61,8 @@ def cached(
 ) -> Arrays:
     """The arrays that `make()` gives, from the cache when they were made before.
 
-    Several processes may ask at once: one makes them, the others wait for it. A damaged file is made anew.
+    Several processes may ask at once: one makes them, the others wait for it. A damaged file is made anew; what the
+    disk does not take is made again next time, which a warning says once.
 
     Args:
         cache: the folder; made when it is missing.
@@ -73,18 +76,22 @@ def cached(
     stored = _read(file)
     if stored is not None:
         return stored
-    with locked(cache / ".locks" / file.stem):
+    with locked(cache / ".locks" / file.stem) as alone:
         stored = _read(file)  # another process may have made it meanwhile
         if stored is not None:
             return stored
         arrays = dict(make())
-        _write(file, arrays)
+        if alone:
+            for leftover in file.parent.glob(f"{file.stem}.*{PART}"):
+                leftover.unlink(missing_ok=True)  # of a process that was killed
+        with kept_if_possible(cache):
+            write_arrays(file, lambda part: np.savez_compressed(part, allow_pickle=False, **arrays))
         return arrays
 
 
 def cache_size(cache: Path) -> tuple[int, int]:
     """How many prepared files the cache holds, and their bytes."""
-    sizes = [file.stat().st_size for file in cache.glob("*.npz")]
+    sizes = [file.stat().st_size for file in cache.glob("*.npz") if not file.name.endswith(PART)]
     return len(sizes), sum(sizes)
 
 
@@ -100,24 +107,41 @@ def _read(file: Path) -> Arrays | None:
         return None
 
 
-def _write(file: Path, arrays: Arrays) -> None:
-    for leftover in file.parent.glob(f"{file.name}.*.part"):
-        leftover.unlink(missing_ok=True)  # of a process that was killed; this one holds the lock
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.part")
+def write_arrays(file: Path, save: Callable[[Path], None]) -> None:
+    """Replace `file` by what `save` writes to a temporary path beside it; no reader sees half of it."""
+    temporary = file.with_name(f"{file.stem}.{uuid.uuid4().hex}{PART}")
     try:
-        with temporary.open("wb") as out:
-            np.savez_compressed(out, allow_pickle=False, **arrays)
+        save(temporary)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, waiting for another process that does; its folder is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        # A file system without locks: two processes may then do the same work, and the later result stays.
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+def kept_if_possible(cache: Path) -> Iterator[None]:
+    """What is written inside is a convenience: a disk that does not take it is told of, once, and work goes on."""
+    try:
         yield
+    except OSError as error:
+        _tell_of(cache, error.strerror or str(error))
+
+
+@cache
+def _tell_of(folder: Path, why: str) -> None:
+    log.warning("%s takes nothing (%s): cases are prepared anew each time; free space, or give --cache", folder, why)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a lock file, waiting for another process that does; its folder is made where it is missing.
+
+    Yields whether the lock is held: on a file system without locks, or one that cannot be written, two processes may do
+    the same work, and the later result stays.
+    """
+    with ExitStack() as held:
+        alone = False
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(held.enter_context(path.open("wb")), fcntl.LOCK_EX)
+            alone = True
+        yield alone

@@ -9,13 +9,14 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from kidneyseg.errors import KidneySegError, ModelError, OutputError, SettingsError
+from kidneyseg.training.distributed import Ranks
 
 log = logging.getLogger(__name__)
 
@@ -72,24 +73,41 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def claimed(folder: Path, first: bool = True) -> Iterator[None]:
-    """Keep other processes from training in `folder` meanwhile; only the first of several ranks needs to ask.
+def claimed(folder: Path, ranks: Ranks | None = None) -> Iterator[None]:
+    """Keep other processes from training in `folder` meanwhile; of several ranks the first asks for all.
 
     Raises:
-        BusyError: when another process is at it.
+        BusyError: when another process is at it; on every rank.
+        OutputError: when the folder cannot be made.
     """
-    if not first:
+    ranks = ranks or Ranks()
+    with ExitStack() as held:
+        refused = _lock(folder, held) if ranks.first else None
+        if refused := ranks.from_first(refused):
+            raise BusyError(refused)
         yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(f"another process works in {folder}; wait for it, or stop it") from error
-        except OSError:
-            log.info("%s lies on a file system without locks", folder)
-        yield
+
+
+def _lock(folder: Path, held: ExitStack) -> str | None:
+    """Hold the folder's lock, or say why not."""
+    _make(folder)
+    file = held.enter_context((folder / ".lock").open("wb"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return f"another process works in {folder}; wait for it, or stop it"
+    except OSError:
+        log.info("%s lies on a file system without locks", folder)
+    return None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be made ({error.strerror or error}); choose another with -o"
+        ) from error
 
 
 class BusyError(KidneySegError):
@@ -116,7 +134,7 @@ def claim(folder: Path, arguments: Mapping[str, Any], mend: str = _MEND) -> None
             raise ModelError(f"{path} is damaged; remove {folder} to begin anew") from error
         refuse_difference(begun, wanted, folder, mend)
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     write_whole(path, json.dumps(wanted, indent=1).encode())
 
 

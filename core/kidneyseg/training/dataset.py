@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.labels import require_known, require_same_place
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.body import body_mask_on
@@ -114,26 +115,35 @@ class Scene:
 
 
 def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
-    """TISSUE, KIDNEY, TUMOUR (X, Y, Z) on the CT's voxels. Raises InputError when the map does not lie on the CT."""
+    """TISSUE, KIDNEY, TUMOUR (X, Y, Z) on the CT's voxels.
+
+    Raises:
+        InputError: when the map does not lie on the CT, or holds labels that are not known.
+    """
     labels, geometry = load_mask(case.labels)
-    if labels.shape != volume.shape or not np.allclose(geometry.affine, volume.affine, atol=1e-2):
-        raise InputError(f"{case.labels.name} does not lie on {case.image.name}: shapes or affines differ")
+    require_same_place(case.labels.name, geometry, volume)
+    require_known(labels, case.labels.name)
     return np.where(labels == 3, np.uint8(1), np.minimum(labels, 2)).astype(np.uint8)
 
 
-def prepare(cases: Sequence[CaseFiles], make: Callable[[CaseFiles], T]) -> dict[str, T]:
+def prepare(
+    cases: Sequence[CaseFiles], make: Callable[[CaseFiles], T], tell: Callable[[int, int], None] = lambda done, of: None
+) -> dict[str, T]:
     """`make(case)` for every case, by the case's name; a case that cannot be used is named in a warning and left out.
+
+    `tell` hears how many cases are done, of how many.
 
     Raises:
         InputError: when not one of several cases can be used.
     """
     made: dict[str, T] = {}
-    for case in cases:
+    for done, case in enumerate(cases, start=1):
         try:
             with about(case.name):
                 made[case.name] = make(case)
         except CaseError as error:
             log.warning("%s; the case is left out", error)
+        tell(done, len(cases))
     if cases and not made:
         raise InputError(f"none of the {len(cases)} cases can be used; what is wrong with each was said before")
     return made
@@ -159,7 +169,10 @@ def whole_scene_of(
 def read_case(case: CaseFiles) -> tuple[Volume, NDArray[np.uint8], NDArray[np.uint8] | None]:
     """The CT, its labels and, where there is one, its organ map, all (X, Y, Z) on the CT's voxels."""
     volume = load_volume(case.image)
-    organs = None if case.organs is None else load_mask(case.organs)[0]
+    organs = None
+    if case.organs is not None:
+        organs, geometry = load_mask(case.organs)
+        require_same_place(case.organs.name, geometry, volume)
     return volume, load_labels(case, volume), organs
 
 

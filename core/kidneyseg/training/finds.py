@@ -150,8 +150,9 @@ def _found(kept: NDArray[np.bool_], hu: NDArray[np.int16], finder: SparseUNet, c
     if not kept.any():
         return found
     features = hu_features(hu[kept], finder.config["in_channels"])
-    logits = finder(torch.from_numpy(np.argwhere(kept)), torch.from_numpy(features))
-    found[kept] = logits.argmax(1).numpy() > 0
+    device = next(finder.parameters()).device
+    logits = finder(torch.from_numpy(np.argwhere(kept)).to(device), torch.from_numpy(features).to(device))
+    found[kept] = logits.argmax(1).cpu().numpy() > 0
     parts, _ = ndimage.label(found, ndimage.generate_binary_structure(3, 3))
     sizes = np.bincount(parts.ravel()) * cell_mm**3 / 1000.0
     return np.asarray(found & (sizes >= _SMALLEST_FIND_ML)[parts])

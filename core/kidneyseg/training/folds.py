@@ -36,6 +36,12 @@ def kits19_held_out() -> frozenset[str]:
     return frozenset(ordered[:_KITS19_HELD_OUT])
 
 
+def held_out_share(names: Iterable[str], percent: int) -> frozenset[str]:
+    """So many percent of the names (rounded, at least one), the first by the SHA-256 of the name."""
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return frozenset(ordered[: max(1, round(len(ordered) * percent / 100))])
+
+
 def is_kits19(names: Iterable[str]) -> bool:
     """Whether these are the names of KiTS19's labelled cases, but for a few that may be missing."""
     numbers = [re.fullmatch(r"case_(\d{5})", name) for name in names]

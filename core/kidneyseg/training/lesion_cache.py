@@ -7,8 +7,8 @@ from functools import cache as remembered
 from pathlib import Path
 
 from kidneyseg.errors import InputError
-from kidneyseg.training.cache import array_key, content_key, locked
-from kidneyseg.training.lesion_library import LesionLibrary
+from kidneyseg.training.cache import array_key, content_key, kept_if_possible, locked, write_arrays
+from kidneyseg.training.lesion_library import LesionLibrary, label_files
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
     Raises:
         InputError: no label map there, or columns missing from the table.
     """
-    sources = sorted(masks.rglob("*.nii.gz")) + ([hu_csv] if hu_csv else [])
+    sources = label_files(masks) + ([hu_csv] if hu_csv else [])
     try:
         file = cache / f"lesions-{content_key(sources)[:16]}.npz"
     except OSError as error:
@@ -31,9 +31,8 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
             except InputError:
                 log.warning("the cache file %s is damaged; it is made anew", file)
         library = LesionLibrary.from_kits(masks, hu_csv)
-        temporary = file.with_suffix(".part.npz")
-        library.save(temporary)
-        temporary.replace(file)
+        with kept_if_possible(cache):
+            write_arrays(file, library.save)
     return library
 
 

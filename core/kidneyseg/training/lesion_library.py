@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.labels import require_known
+from kidneyseg.imaging.nifti import load_mask
 from kidneyseg.training.lesion_shapes import Kind, Lesion, cut_lesions, procedural_lesion
+
+log = logging.getLogger(__name__)
 
 # Columns of `LesionLibrary.contrast`: what one case tells about how tumours look beside their kidney.
 CONTRAST_COLUMNS = ("case", "kidney", "tumour", "tumour_sd", "tumour_p10", "tumour_p90")
@@ -81,13 +85,22 @@ class LesionLibrary:
         """
         wanted = _case_filter(cases)
         found: list[Lesion] = []
-        for path in _label_files(Path(masks_dir)):
+        paths = label_files(Path(masks_dir))
+        if not paths:
+            raise InputError(
+                f"No label map in {masks_dir}: expected case_XXXXX.nii.gz or case_XXXXX/segmentation.nii.gz."
+            )
+        for path in paths:
             case = _case_number(path)
             if not wanted(case):
                 continue
-            image = nib.as_closest_canonical(nib.load(path))
-            x, y, z = (float(edge) for edge in image.header.get_zooms()[:3])
-            found += cut_lesions(np.asarray(image.dataobj).astype(np.uint8), (x, y, z), case)
+            try:
+                labels, geometry = load_mask(path)
+                require_known(labels, path.name)
+            except InputError as error:
+                log.warning("%s; the label map is left out", error)
+                continue
+            found += cut_lesions(labels, geometry.spacing_mm, case)
         if not found:
             raise InputError(f"No lesions in the label maps under {masks_dir}: expected labels 2 (tumour) or 3 (cyst).")
         contrast = _read_contrast(Path(hu_csv)) if hu_csv is not None else np.zeros((0, 6), np.float32)
@@ -206,7 +219,8 @@ def _case_filter(cases: Callable[[int], bool] | Iterable[int] | None) -> Callabl
     return set(cases).__contains__
 
 
-def _label_files(folder: Path) -> list[Path]:
+def label_files(folder: Path) -> list[Path]:
+    """The label maps in KiTS' layout, sorted."""
     return sorted([*folder.glob("case_*.nii.gz"), *folder.glob("case_*/segmentation.nii.gz")])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +18,15 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.bands import BandSampler, band_cases, plain_band
-from kidneyseg.training.batches import Sample
+from kidneyseg.training.batches import Sample, out_of_memory
 from kidneyseg.training.dataset import CaseFiles, prepare, whole_scene, whole_scene_of
 from kidneyseg.training.finds import close_ups, close_ups_of
 from kidneyseg.training.lesions import LesionLibrary
-from kidneyseg.training.refine_samples import Stage2Sampler, plain_stage2, with_lesions
+from kidneyseg.training.refine_samples import Stage2Sampler, plain_stage2, with_lesions, with_tumours
 from kidneyseg.training.samples import Stage1Sampler, plain_stage1
 from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
+
+log = logging.getLogger(__name__)
 
 PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
@@ -43,11 +46,12 @@ class Data:
     Attributes:
         training: labelled CTs to learn from.
         validation: labelled CTs to score on; never learnt from.
-        lesions: shapes to insert into `training`; None where the labels hold tumours.
-        held_out_lesions: shapes to insert, once each, into `validation`.
+        lesions: shapes to insert into those cases of `training` that have no tumour labels; None inserts none.
+        held_out_lesions: shapes to insert, once each, into such cases of `validation`.
         cache: where prepared scenes are kept.
         phantoms: how many made-up patients to learn from besides.
         lesions_unlabelled: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour.
+        tell: hears how many cases are prepared, of how many.
     """
 
     training: Sequence[CaseFiles]
@@ -57,6 +61,7 @@ class Data:
     cache: Path
     phantoms: int = 0
     lesions_unlabelled: frozenset[str] = frozenset()
+    tell: Callable[[int, int], None] = lambda done, of: None
 
 
 def trainer(
@@ -110,10 +115,10 @@ def _stage1(
     network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan, options: RunOptions
 ) -> Trainer:
     grid = settings.sampling.grid_mm or 4.0
-    found = prepare(data.training, partial(whole_scene, cell_mm=grid, cache=data.cache))
+    found = prepare(data.training, partial(whole_scene, cell_mm=grid, cache=data.cache), data.tell)
     scenes = list(found.values())
     scenes += [whole_scene_of(volume, labels, None, grid) for volume, labels in _phantoms(data.phantoms)]
-    held_out = prepare(data.validation, partial(whole_scene, cell_mm=grid, cache=data.cache)).values()
+    held_out = prepare(data.validation, partial(whole_scene, cell_mm=grid, cache=data.cache), data.tell).values()
     return Trainer(
         network,
         Stage1Sampler(scenes, settings.sampling, data.lesions),
@@ -135,17 +140,20 @@ def _stage2(
     finder: SparseUNet | None,
 ) -> Trainer:
     grid = settings.refine.grid_mm or 1.5
+    if finder is not None:
+        finder = finder.to(options.device)
     cut = partial(close_ups, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
-    found = prepare(data.training, cut)
+    found = prepare(data.training, cut, data.tell)
     scenes = [one for several in found.values() for one in several]
     for volume, labels in _phantoms(data.phantoms):
         scenes += close_ups_of(volume, labels, None, None, grid, settings.sampling, finder)
-    plain = prepare(data.validation, partial(cut, count=0)).values()
+    plain = prepare(data.validation, partial(cut, count=0), data.tell).values()
     held_out = [one for several in plain for one in several if one.shows_kidney]
     changed = []
     if data.held_out_lesions is not None:
         rng = np.random.default_rng([plan.seed, 2])
-        changed = [with_lesions(one, data.held_out_lesions, rng) for one in held_out]
+        own = with_tumours(held_out)
+        changed = [with_lesions(one, data.held_out_lesions, rng) for one in held_out if one.scene.case not in own]
     samples = [plain_stage2(one, settings.refine) for one in [*held_out, *changed]]
     return Trainer(
         network,
@@ -169,9 +177,9 @@ def _paper(
 ) -> Trainer:
     """The published network on the bands that inference sees."""
     make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=plan.seed)
-    found = prepare(data.training, partial(make, lesions=data.lesions))
+    found = prepare(data.training, partial(make, lesions=data.lesions), data.tell)
     training = [clouds for variants in found.values() for clouds in variants]
-    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions))
+    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.tell)
     validation = [clouds for variants in held_out.values() for clouds in variants]
     names = ("kidney",) if stage == 1 else ("kidney", "tumour")
     return Trainer(
@@ -205,11 +213,10 @@ def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[Spar
 
     def score(network: SparseUNet) -> dict[str, float]:
         dice: dict[str, list[float]] = {name: [] for name in names}
-        device = next(network.parameters()).device
         for sample in samples:
-            with torch.no_grad():
-                cells, features = (torch.from_numpy(array).to(device) for array in (sample.cells, sample.features))
-                found = network(cells, features).argmax(1).cpu().numpy()
+            found = _labels(network, sample)
+            if found is None:
+                continue
             for label, name in enumerate(names, start=1):
                 truth, guess = sample.labels >= label, found >= label
                 if truth.any():
@@ -218,3 +225,20 @@ def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[Spar
         return scores | {f"{name} worst": float(np.min(values)) for name, values in dice.items() if values}
 
     return score
+
+
+@torch.no_grad()
+def _labels(network: SparseUNet, sample: Sample) -> NDArray[np.int64] | None:
+    """The likeliest label of each point; None, with a warning, where memory does not suffice."""
+    device = next(network.parameters()).device
+    try:
+        cells, features = (torch.from_numpy(array).to(device) for array in (sample.cells, sample.features))
+        labels: NDArray[np.int64] = network(cells, features).argmax(1).cpu().numpy()
+        return labels
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    log.warning("%s: out of memory with %d points; it is not scored", sample.case or "a case", len(sample.cells))
+    return None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.points.cloud import KIDNEY
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.points.features import kidney_level
 from kidneyseg.points.roi import TUMOUR_SHARE
 from kidneyseg.points.sampling import LOWEST_HU
@@ -52,7 +52,7 @@ class Stage2Sampler:
     Attributes:
         close_ups: from `finds.close_ups`.
         settings: the preset's margin around stage 1's find.
-        lesions: shapes to insert, or None for cases that have their own tumour labels.
+        lesions: shapes to insert into cases without tumour labels; None inserts none.
         lesions_unlabelled: cases whose kidneys become KIDNEY_OR_TUMOUR.
         seed: of how close-ups are changed.
     """
@@ -70,9 +70,14 @@ class Stage2Sampler:
         one = pool[int(rng.integers(len(pool)))]
         with about(one.scene.case):
             change = step // _STEPS_A_CHANGE + int(rng.integers(_CHANGES))
-            hu, labels = _changed(one, self.lesions if one.shows_kidney else None, self.seed, change)
+            lesions = self.lesions if one.shows_kidney and one.scene.case not in self._with_tumours else None
+            hu, labels = _changed(one, lesions, self.seed, change)
             sample = self._augmented(one, hu, labels, rng)
             return self.draw(rng, step) if sample is None else sample.of(one.scene.case)
+
+    @cached_property
+    def _with_tumours(self) -> frozenset[str]:
+        return with_tumours(self.close_ups)
 
     def _augmented(
         self, one: CloseUp, hu: NDArray[np.int16], labels: NDArray[np.uint8], rng: np.random.Generator
@@ -263,6 +268,11 @@ def plain_stage2(one: CloseUp, settings: RefineSettings) -> Sample | None:
     kept = (inside >= _FAR) & (one.scene.hu >= LOWEST_HU)
     level = kidney_level(one.scene.hu[kept], _on_fine(found, one, low)[kept])
     return as_sample(kept, one.scene.hu, one.scene.labels, level) if kept.any() else None
+
+
+def with_tumours(close_ups: Iterable[CloseUp]) -> frozenset[str]:
+    """The cases that have tumour labels of their own."""
+    return frozenset(one.scene.case for one in close_ups if (one.scene.labels == TUMOUR).any())
 
 
 def with_lesions(one: CloseUp, lesions: LesionLibrary, rng: np.random.Generator) -> CloseUp:

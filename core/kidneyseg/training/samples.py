@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.points.body import body_mask_on
+from kidneyseg.points.cloud import TUMOUR
 from kidneyseg.points.features import hu_features, stage2_features
 from kidneyseg.points.sampling import LOWEST_HU, intensity_threshold
 from kidneyseg.settings import SamplingSettings
@@ -46,7 +47,7 @@ class Stage1Sampler:
     Attributes:
         scenes: whole CTs from `dataset.whole_scene`.
         settings: the preset's sampling; the kept share is jittered around it.
-        lesions: shapes to insert, or None for cases that have their own tumour labels.
+        lesions: shapes to insert into cases without tumour labels; None inserts none.
     """
 
     scenes: Sequence[Scene]
@@ -60,7 +61,8 @@ class Stage1Sampler:
             return self._augmented(scene, rng).of(scene.case)
 
     def _augmented(self, scene: Scene, rng: np.random.Generator) -> Sample:
-        hu, labels = changed_patient(scene, self.lesions, rng, retint=0.8, insert=0.5)
+        lesions = None if (scene.labels == TUMOUR).any() else self.lesions
+        hu, labels = changed_patient(scene, lesions, rng, retint=0.8, insert=0.5)
         box = random_field_of_view(hu.shape, rng, most_cells=_MOST_CELLS)
         body = body_mask_on(scene.hu) if scene.body is None else scene.body
         # One field for both: to look a cell up costs more than to take its label apart.

@@ -258,7 +258,8 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # else begun in another precision
+            self.scaler.load_state_dict(state["scaler"])
         self.step, self._losses, self._first_sample = state["step"], state["losses"], state["first sample"]
         self.best = Best(**state["best"]) if state["best"] else None
         log.info("going on from step %d of %d", self.step, self.plan.steps)

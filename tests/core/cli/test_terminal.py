@@ -41,3 +41,11 @@ def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
                 shown += piece
     assert b"stage 1" in shown
     assert b"42%" in shown
+
+
+def test_without_a_terminal_a_line_comes_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    silent, often, seldom = BarProgress(), BarProgress(0.0), BarProgress(60.0)
+    for bar in (silent, often, seldom):
+        bar.show("step 3, loss 0.5, 2 min left", 0.1)
+        bar.close()
+    assert capsys.readouterr().err == "step 3, loss 0.5, 2 min left\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -15,9 +16,9 @@ import pytest
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.training.batches import CaseError, Loader, Sample, about
-from kidneyseg.training.cache import Arrays, cache_size, cached
+from kidneyseg.training.cache import PART, Arrays, cache_size, cached
 from kidneyseg.training.dataset import find_cases, prepare, whole_scene
-from kidneyseg.training.folds import folds, is_kits19, kits19_held_out
+from kidneyseg.training.folds import folds, held_out_share, is_kits19, kits19_held_out
 from kidneyseg.training.lesion_cache import kits_library
 from kidneyseg.training.lesions import LesionLibrary
 from test_pipeline import abdomen
@@ -74,6 +75,37 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: str, caplog: pytest
     assert make.count == 2
 
 
+def test_a_full_disk_is_told_of_once_and_costs_no_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, make = tmp_path / "ct", Maker()
+    source.write_bytes(b"one")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    for name in ("a", "b"):
+        with about(name):
+            assert np.array_equal(cached(tmp_path / "full", name, "k", [source], make)["a"], np.arange(1000))
+    assert make.count == 2
+    assert caplog.text.count("No space left on device") == 1
+    assert "give --cache" in caplog.text
+    assert cache_size(tmp_path / "full") == (0, 0)
+
+
+def test_what_a_killed_process_left_behind_goes(tmp_path: Path) -> None:
+    source, make = tmp_path / "ct", Maker()
+    source.write_bytes(b"one")
+    cached(tmp_path, "case", "k", [source], make)
+    (file,) = tmp_path.glob("*.npz")
+    leftover = file.rename(file.with_name(f"{file.stem}.0123{PART}"))
+    assert cache_size(tmp_path) == (0, 0)
+    cached(tmp_path, "case", "k", [source], make)
+    assert not leftover.exists()
+    assert cache_size(tmp_path)[0] == 1
+
+
 def test_two_processes_make_it_once(tmp_path: Path) -> None:
     (tmp_path / "ct").write_bytes(b"one")
     code = """
@@ -109,7 +141,11 @@ def test_cases_that_cannot_be_used_are_named_and_left_out(tmp_path: Path, caplog
     small, other = abdomen((80, 80, 30))
     save_mask(other, small, tmp_path / "elsewhere_kidney.nii.gz")
     cases = find_cases(tmp_path)
-    made = prepare(cases, lambda case: whole_scene(case, 4.0, tmp_path / "cache"))
+    told: list[tuple[int, int]] = []
+    made = prepare(
+        cases, lambda case: whole_scene(case, 4.0, tmp_path / "cache"), lambda done, of: told.append((done, of))
+    )
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert list(made) == ["good"]
     assert all(f"{name}: " in caplog.text for name in ("cut", "text", "elsewhere"))
     assert made["good"].case == "good"
@@ -214,3 +250,12 @@ def test_kits_axes_make_the_same_scene(tmp_path: Path) -> None:
     assert np.array_equal(ours.hu, kits.hu)
     assert np.array_equal(ours.labels, kits.labels)
     assert (kits.labels > 0).sum() > 50
+
+
+def test_a_share_is_the_same_whatever_the_order() -> None:
+    names = [f"case_{number:05d}" for number in range(489)]
+    share = held_out_share(names, 20)
+    assert len(share) == 98
+    assert share == held_out_share(names[::-1], 20)
+    assert share < set(names)
+    assert len(held_out_share(names[:3], 1)) == 1

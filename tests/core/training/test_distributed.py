@@ -17,6 +17,7 @@ from torch import Tensor
 from kidneyseg.errors import SettingsError
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.batches import Loader, Sample
+from kidneyseg.training.checkpoints import BusyError, claimed
 from kidneyseg.training.distributed import Ranks, joined, synchronise_norms
 from kidneyseg.training.losses import segmentation_loss
 from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
@@ -75,6 +76,12 @@ def main() -> None:
         for frozen in (False, True):
             torch.save(gradients(ranks, device, frozen=frozen), folder / f"gradients-{frozen}-{ranks.rank}.pt")
         torch.save(trained(folder / "run", ranks, device), folder / f"weights-{ranks.rank}.pt")
+        try:
+            with claimed(folder / "busy", ranks):
+                said = "claimed"
+        except BusyError as error:
+            said = str(error)
+        (folder / f"busy-{ranks.rank}.txt").write_text(said)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +93,10 @@ def two(tmp_path_factory: pytest.TempPathFactory, device: str) -> Path:
     folder = tmp_path_factory.mktemp("two")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-    done = subprocess.run([*command, str(folder), device], env=environment, capture_output=True, text=True, check=False)
+    with claimed(folder / "busy"):
+        done = subprocess.run(
+            [*command, str(folder), device], env=environment, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -121,6 +131,11 @@ def test_two_processes_learn_what_one_does(two: Path, device: str, tmp_path: Pat
     rows = [(folder / "log.csv").read_text().splitlines() for folder in (tmp_path, two / "run")]
     assert len(rows[0]) == len(rows[1]) == 3
     assert float(rows[0][1].split(",")[2]) == pytest.approx(float(rows[1][1].split(",")[2]), rel=1e-3)
+
+
+def test_a_folder_where_others_work_is_refused_on_every_rank(two: Path) -> None:
+    """If only the first left it, the others would wait for it in steps of another fold."""
+    assert all("another process works in" in (two / f"busy-{rank}.txt").read_text() for rank in range(2))
 
 
 def test_a_batch_too_small_to_share_says_the_mend() -> None:

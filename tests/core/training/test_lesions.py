@@ -203,7 +203,7 @@ def test_shapes_are_cut_with_their_pose():
     assert -0.8 < cyst.along < -0.4
 
 
-def test_a_library_is_built_from_a_kits_folder(tmp_path):
+def test_a_library_is_built_from_a_kits_folder(tmp_path, caplog):
     shape = (90, 70, 30)
     spacing = (1.0, 1.0, 4.0)
     for case in (4, 5):
@@ -222,6 +222,14 @@ def test_a_library_is_built_from_a_kits_folder(tmp_path):
     assert not is_held_out(16)
     with pytest.raises(InputError, match="No lesions"):
         LesionLibrary.from_kits(tmp_path, cases=[99])
+    whole = (tmp_path / "case_00004.nii.gz").read_bytes()
+    (tmp_path / "case_00004.nii.gz").write_bytes(whole[: len(whole) // 2])
+    left = LesionLibrary.from_kits(tmp_path)
+    assert [lesion.case for lesion in left.lesions] == [5]
+    assert "case_00004.nii.gz" in caplog.text
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match="expected case_XXXXX"):
+        LesionLibrary.from_kits(tmp_path / "other")
     (tmp_path / "hu.csv").write_text("case,kidney_median\n")
     with pytest.raises(InputError, match="lacks the columns"):
         LesionLibrary.from_kits(tmp_path, tmp_path / "hu.csv")

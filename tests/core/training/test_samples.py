@@ -11,6 +11,7 @@ import pytest
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.settings import RefineSettings, SamplingSettings
+from kidneyseg.training import refine_samples, samples
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, warp
 from kidneyseg.training.bands import BandSampler, band_cases, plain_band
 from kidneyseg.training.dataset import find_cases, whole_scene
@@ -52,8 +53,51 @@ def test_labels_that_do_not_lie_on_the_ct_are_refused(tmp_path: Path) -> None:
     save_volume(volume, tmp_path / "a_ct.nii.gz")
     small, other = abdomen((80, 80, 30))
     save_mask(other, small, tmp_path / "a_kidney.nii.gz")
-    with pytest.raises(InputError, match="does not lie on"):
+    with pytest.raises(InputError, match=r"a_kidney.nii.gz has 80 x 80 x 30 voxels and should have .*; resample it"):
         whole_scene(find_cases(tmp_path)[0], 4.0, tmp_path / "cache")
+
+
+def test_labels_of_other_organs_and_misplaced_organ_maps_are_refused(tmp_path: Path) -> None:
+    volume, truth = abdomen()
+    save_volume(volume, tmp_path / "a_ct.nii.gz")
+    for name, change in (("liver", 6), ("ignored", 255)):
+        save_mask(np.where(truth == 2, np.uint8(change), truth), volume, tmp_path / "a_kidney.nii.gz")
+        with pytest.raises(InputError, match=f"a_kidney.nii.gz holds the label {change}; .*map it to these"):
+            whole_scene(find_cases(tmp_path)[0], 4.0, tmp_path / name)
+    save_mask(truth, volume, tmp_path / "a_kidney.nii.gz")
+    small, other = abdomen((80, 80, 30))
+    save_mask(other, small, tmp_path / "a_label13.nii.gz")
+    with pytest.raises(InputError, match=r"a_label13.nii.gz has 80 x 80 x 30 voxels"):
+        whole_scene(find_cases(tmp_path)[0], 4.0, tmp_path / "organs")
+
+
+def test_no_lesion_is_inserted_where_there_are_tumour_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways: the case without tumour labels gets some."""
+    volume, truth = abdomen()
+    for name, labels in (("own", truth), ("none", np.minimum(truth, 1))):
+        save_volume(volume, tmp_path / f"{name}_ct.nii.gz")
+        save_mask(labels, volume, tmp_path / f"{name}_kidney.nii.gz")
+    given: list[str] = []
+    for module in (samples, refine_samples):
+        real = module.changed_patient
+
+        def noting(scene, lesions, rng, real=real, **chances):  # type: ignore[no-untyped-def] # as `changed_patient`
+            given.append(scene.case if lesions is not None else "")
+            return real(scene, lesions, rng, **chances)
+
+        monkeypatch.setattr(module, "changed_patient", noting)
+    library, sampling = LesionLibrary.procedural(6), SamplingSettings(kept_percent=50.0, grid_mm=4.0)
+    cases, rng = find_cases(tmp_path), np.random.default_rng(0)
+    scenes = [whole_scene(case, 4.0, tmp_path) for case in cases]
+    close = [one for case in cases for one in close_ups(case, 2.0, sampling, None, tmp_path, count=0)]
+    for sampler in (Stage1Sampler(scenes, sampling, library), Stage2Sampler(close, RefineSettings(), library)):
+        given.clear()
+        for step in range(30):
+            sampler.draw(rng, 25 * step)
+        assert set(given) == {"none", ""}
+    voxels = SamplingSettings(kept_percent=50.0, grid_mm=None)
+    bands = {case.name: band_cases(case, voxels, tmp_path, 0, library) for case in cases}
+    assert {name: len(variants) for name, variants in bands.items()} == {"own": 1, "none": 2}
 
 
 def test_scenes_hold_the_kidneys_and_are_cached(folder: Path, tmp_path: Path) -> None:
@@ -93,8 +137,11 @@ def test_validation_samples_are_plain(folder: Path, tmp_path: Path) -> None:
     assert one.labels.sum() == (scene.labels > 0).sum()
 
 
-def test_bands_are_what_inference_runs(folder: Path, tmp_path: Path) -> None:
-    case = find_cases(folder)[0]
+def test_bands_are_what_inference_runs(tmp_path: Path) -> None:
+    volume, truth = abdomen()
+    save_volume(volume, tmp_path / "a_ct.nii.gz")
+    save_mask(np.minimum(truth, 1), volume, tmp_path / "a_kidney.nii.gz")
+    case = find_cases(tmp_path)[0]
     settings = SamplingSettings(kept_percent=10.0, region="volume", bands=3, grid_mm=None)
     plain, changed = band_cases(case, settings, tmp_path, 0, LesionLibrary.procedural(count=5))
     sizes = [len(cells) for cells, _, _ in plain.bands]

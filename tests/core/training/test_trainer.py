@@ -19,6 +19,7 @@ from kidneyseg.models import load_model, save_model
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.batches import Batch
+from kidneyseg.training.checkpoints import load_checkpoint
 from kidneyseg.training.losses import segmentation_loss
 from kidneyseg.training.precision import forward
 from kidneyseg.training.recipes import validator
@@ -171,6 +172,18 @@ def test_sixteen_bits_learn_on_weights_in_thirty_two(tmp_path: Path, kernels: to
     score = validator([sample], ("ball",))
     assert score is not None
     assert score(network)["ball mean"] > 0.8
+
+
+def test_a_run_goes_on_in_another_precision(tmp_path: Path) -> None:
+    """A checkpoint written in fp32 has no state of the loss' scale, which fp16 keeps."""
+    work = trainer(tmp_path)
+    work._store()
+    state = load_checkpoint(tmp_path)
+    assert state is not None
+    assert state["scaler"] == {}
+    on = trainer(tmp_path, options=RunOptions(precision="fp16"))
+    assert on.scaler.is_enabled()
+    assert on.scaler.get_scale() > 1
 
 
 def test_norms_stand_still_once_frozen(tmp_path: Path, kernels: torch.device) -> None:

@@ -1,0 +1,44 @@
+"""What a label map must be to be used with a CT: on the CT's voxels, and with labels that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.errors import InputError
+from kidneyseg.imaging.geometry import Geometry
+from kidneyseg.imaging.volume import Volume
+
+_LARGEST_LABEL = 3
+# Headers round: as long as every voxel lies within half a voxel of its partner, the two are compared as they are.
+_MOST_VOXELS_APART = 0.5
+
+
+def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
+    """Raise InputError, naming the mend, unless file `name` has the shape of `other` and its place, to half a voxel."""
+    if one.shape != other.shape:
+        raise InputError(
+            f"{name} has {_times(one.shape)} voxels and should have {_times(other.shape)}; "
+            "resample it to the CT (nearest neighbour)"
+        )
+    corners = np.array(list(product(*((0, n - 1) for n in one.shape))))
+    apart = np.abs(corners @ (one.affine - other.affine)[:3, :3].T + (one.affine - other.affine)[:3, 3]).max()
+    if apart > _MOST_VOXELS_APART * min(other.spacing_mm):
+        raise InputError(
+            f"{name} does not lie on the CT: its voxels are up to {apart:.3g} mm off; "
+            "write the mask with the CT's own header"
+        )
+
+
+def require_known(labels: NDArray[np.uint8], name: str) -> None:
+    """Raise InputError, naming the mend, when the file `name` holds other labels than 0, 1 kidney, 2 tumour, 3 cyst."""
+    largest = int(labels.max(initial=0))
+    if largest > _LARGEST_LABEL:
+        raise InputError(f"{name} holds the label {largest}; known are 0, 1 kidney, 2 tumour, 3 cyst: map it to these")
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(str(n) for n in shape)
