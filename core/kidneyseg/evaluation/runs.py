@@ -131,7 +131,7 @@ def _with_lesions(
         hu, labels, done = insert_random_lesions(volume.hu, truth, volume.spacing_mm, shapes, rng, organs=organs)
         if any(insertion.kind == "tumour" for insertion in done):
             return hu, labels
-    raise InputError(f"no tumour finds room in {name}; leave it out with --cases, or take smaller shapes")
+    raise InputError(f"no tumour finds room in {name}; take smaller shapes, or leave its files out of DATA")
 
 
 def _scored(case: CaseFiles, patient: Patient, how: Segmenting, settings: Path, folder: Path) -> Outcome:

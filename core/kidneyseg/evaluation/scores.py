@@ -107,6 +107,10 @@ class Failure:
     case: str = ""
     group: str = AS_IS
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; `Failure(**values)` is the inverse."""
+        return asdict(self)
+
 
 Outcome = CaseScore | Failure
 
