@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, Outcome, score_case
+from kidneyseg.evaluation.scores import (
+    AS_IS,
+    LESIONS_UNLABELLED,
+    UNUSABLE,
+    CaseScore,
+    Failure,
+    Outcome,
+    failed,
+    score_case,
+)
 from kidneyseg.imaging.geometry import Geometry
 from kidneyseg.imaging.nifti import case_name, load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
@@ -112,8 +121,8 @@ def score_pairs(pairs: Sequence[Pair], *, lesions_unlabelled: Set[str] = frozens
     for pair in pairs:
         try:
             yield _score_pair(pair, LESIONS_UNLABELLED if pair.name in lesions_unlabelled else AS_IS)
-        except InputError as error:
-            yield Failure(pair.name, str(error), pair.name)
+        except UNUSABLE as error:
+            yield failed(error, pair.name, pair.name)
 
 
 def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:

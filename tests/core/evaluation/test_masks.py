@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, find_labels, pair_up, score_pairs
+from kidneyseg.evaluation import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, find_labels, masks, pair_up, score_pairs
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
 
@@ -136,6 +136,23 @@ def test_a_bad_case_is_named_and_the_others_go_on(put, tmp_path):
         failure = outcomes[name]
         assert isinstance(failure, Failure)
         assert all(word in failure.error for word in words), failure.error
+
+
+def test_a_mask_without_memory_is_named_and_the_others_go_on(put, tmp_path, monkeypatch):
+    for name in "ab":
+        put(f"labels/{name}.nii.gz")
+        put(f"masks/{name}.nii.gz")
+    score = masks.score_case
+
+    def first_fails(*arguments, name, **named):
+        if name == "a":
+            raise MemoryError
+        return score(*arguments, name=name, **named)
+
+    monkeypatch.setattr(masks, "score_case", first_fails)
+    failed, good = score_pairs(pair_up(tmp_path / "masks", tmp_path / "labels")[0])
+    assert (failed.name, "too little free memory" in failed.error) == ("a", True)
+    assert isinstance(good, CaseScore)
 
 
 def test_cases_with_unlabelled_lesions_make_a_group(put, tmp_path):
