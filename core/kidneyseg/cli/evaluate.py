@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from kidneyseg.cli.terminal import add_settings, print_json, settings_of
 from kidneyseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from kidneyseg.evaluation import Outcome, Segmenting, Variants
     from kidneyseg.training.dataset import CaseFiles
@@ -34,7 +35,9 @@ Labels: 1 kidney, 2 tumour, 3 cyst.
 With --lesions, tumours are inserted into each CT first (KiTS shapes of held-out cases, or made-up ones): figures for
 inserted tumours say nothing certain about real ones. docs/evaluation.md says what each figure means.
 
-exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 nothing could be used"""
+Ctrl-C ends with the report of what was scored until then.
+
+exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 nothing could be used; 130 interrupted"""
 
 # Arguments that only make sense when CTs are segmented here.
 _SEGMENTING_ONLY = (
@@ -95,18 +98,35 @@ def run(arguments: argparse.Namespace) -> int:
     from kidneyseg.evaluation import CaseScore, as_dict, as_markdown, write_report
 
     outcomes: list[Outcome] = []
-    for outcome in _scored_masks(arguments) if arguments.labels else _segmented(arguments):
-        outcomes.append(outcome)
-        if not arguments.json:
-            print(_line(outcome), file=sys.stderr, flush=True)
+    with _interrupt_held(outcomes) as held:
+        for outcome in _scored_masks(arguments) if arguments.labels else _segmented(arguments):
+            outcomes.append(outcome)
+            if not arguments.json:
+                print(_line(outcome), file=sys.stderr, flush=True)
     if arguments.json:
         print_json(as_dict(outcomes))
     else:
         print(as_markdown(outcomes), end="")
     if arguments.output is not None:
-        for path in write_report(arguments.output, outcomes):
+        title, about = ("Evaluation, interrupted", {"interrupted": True}) if held else ("Evaluation", {})
+        for path in write_report(arguments.output, outcomes, title=title, about=about):
             print(path, file=sys.stderr)
+    if held:
+        raise held[0]
     return 0 if all(isinstance(outcome, CaseScore) for outcome in outcomes) else 1
+
+
+@contextmanager
+def _interrupt_held(outcomes: Sequence[object]) -> Iterator[list[KeyboardInterrupt]]:
+    """Puts Ctrl-C into the list it gives, to be raised once told of the outcomes; without any it is raised at once."""
+    held: list[KeyboardInterrupt] = []
+    try:
+        yield held
+    except KeyboardInterrupt as interrupt:
+        if not outcomes:
+            raise
+        held.append(interrupt)
+        print(f"interrupted: this is what came of the first {len(outcomes)}", file=sys.stderr)
 
 
 def _scored_masks(arguments: argparse.Namespace) -> Iterator[Outcome]:
@@ -138,9 +158,10 @@ def _run_steps(arguments: argparse.Namespace) -> int:
     from kidneyseg.evaluation import CaseSteps, Failure, measure_steps, steps_as_dict, steps_as_markdown, write_steps
 
     outcomes: list[CaseSteps | Failure] = []
-    for outcome in measure_steps(_cases(arguments), _how(arguments), _variants(arguments)):
-        outcomes.append(outcome)
-        print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
+    with _interrupt_held(outcomes) as held:
+        for outcome in measure_steps(_cases(arguments), _how(arguments), _variants(arguments)):
+            outcomes.append(outcome)
+            print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
     if arguments.json:
         print_json(steps_as_dict(outcomes))
     else:
@@ -148,6 +169,8 @@ def _run_steps(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         for path in write_steps(arguments.output, outcomes):
             print(path, file=sys.stderr)
+    if held:
+        raise held[0]
     return 0 if all(isinstance(outcome, CaseSteps) for outcome in outcomes) else 1
 
 
