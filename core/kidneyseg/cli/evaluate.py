@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kidneyseg.cli.terminal import add_settings, print_json, settings_of
 from kidneyseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kidneyseg.evaluation import Outcome, Segmenting, Variants
     from kidneyseg.training.dataset import CaseFiles
@@ -68,7 +69,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="tell what sampling, stage 1, stage 2, DBSCAN and fill cost on DATA instead, all in one process",
     )
     parser.add_argument(
-        "--cts", type=Path, metavar="DIR", help="the CTs of MASKS, named as LABELS are: adds the paper's point IoU"
+        "--cts", type=Path, metavar="DIR", help="the CTs, for the paper's point IoU, where they are not beside LABELS"
     )
     parser.add_argument(
         "--lesions-unlabelled",
@@ -103,14 +104,11 @@ def run(arguments: argparse.Namespace) -> int:
             outcomes.append(outcome)
             if not arguments.json:
                 print(_line(outcome), file=sys.stderr, flush=True)
-    if arguments.json:
-        print_json(as_dict(outcomes))
-    else:
-        print(as_markdown(outcomes), end="")
-    if arguments.output is not None:
-        title, about = ("Evaluation, interrupted", {"interrupted": True}) if held else ("Evaluation", {})
-        for path in write_report(arguments.output, outcomes, title=title, about=about):
-            print(path, file=sys.stderr)
+    title, about = ("Evaluation, interrupted", {"interrupted": True}) if held else ("Evaluation", {})
+    write = partial(write_report, outcomes=outcomes, title=title, about=about)
+    _give(arguments, about | as_dict(outcomes), as_markdown(outcomes), write)
+    if arguments.labels:
+        _tell_of_missing_points(outcomes)
     if held:
         raise held[0]
     return 0 if all(isinstance(outcome, CaseScore) for outcome in outcomes) else 1
@@ -127,6 +125,21 @@ def _interrupt_held(outcomes: Sequence[object]) -> Iterator[list[KeyboardInterru
             raise
         held.append(interrupt)
         print(f"interrupted: this is what came of the first {len(outcomes)}", file=sys.stderr)
+
+
+def _give(
+    arguments: argparse.Namespace, values: dict[str, Any], page: str, write: Callable[[Path], list[Path]]
+) -> None:
+    """Print the values or the page, as asked, and write the files where they are wanted."""
+    if arguments.json:
+        print_json(values)
+    else:
+        print(page, end="")
+    if arguments.output is None:
+        print("no files were written; -o DIR writes this as CSV, JSON and Markdown", file=sys.stderr)
+        return
+    for path in write(arguments.output):
+        print(path, file=sys.stderr)
 
 
 def _scored_masks(arguments: argparse.Namespace) -> Iterator[Outcome]:
@@ -147,6 +160,18 @@ def _scored_masks(arguments: argparse.Namespace) -> Iterator[Outcome]:
     yield from score_pairs(pairs, lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()))
 
 
+def _tell_of_missing_points(outcomes: Sequence[Outcome]) -> None:
+    """A line on the point IoU where it lacks cases for want of a CT."""
+    from kidneyseg.evaluation import CaseScore
+
+    scores = [outcome for outcome in outcomes if isinstance(outcome, CaseScore)]
+    without = [score.name for score in scores if score.points is None]
+    if not without:
+        return
+    whose = "" if len(without) == len(scores) else f" of {', '.join(without)}"
+    print(f"no CT that fits lies beside the labels{whose}: point IoU needs it (--cts DIR)", file=sys.stderr)
+
+
 def _segmented(arguments: argparse.Namespace) -> Iterator[Outcome]:
     from kidneyseg.evaluation import segment_and_score
 
@@ -162,13 +187,8 @@ def _run_steps(arguments: argparse.Namespace) -> int:
         for outcome in measure_steps(_cases(arguments), _how(arguments), _variants(arguments)):
             outcomes.append(outcome)
             print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
-    if arguments.json:
-        print_json(steps_as_dict(outcomes))
-    else:
-        print(steps_as_markdown(outcomes), end="")
-    if arguments.output is not None:
-        for path in write_steps(arguments.output, outcomes):
-            print(path, file=sys.stderr)
+    write = partial(write_steps, outcomes=outcomes)
+    _give(arguments, steps_as_dict(outcomes), steps_as_markdown(outcomes), write)
     if held:
         raise held[0]
     return 0 if all(isinstance(outcome, CaseSteps) for outcome in outcomes) else 1

@@ -35,12 +35,21 @@ _MOST_VOXELS_APART = 0.5
 
 @dataclass(frozen=True)
 class Pair:
-    """A mask and the labels to score it by; `image` is the CT, where one was asked for."""
+    """A mask and the labels to score it by.
+
+    Attributes:
+        name: of the case.
+        mask: what was found.
+        labels: what is true.
+        image: the CT, for the point IoU.
+        image_asked: whether a CT that cannot be used is an error of the case, or leaves out its point IoU only.
+    """
 
     name: str
     mask: Path
     labels: Path
     image: Path | None = None
+    image_asked: bool = True
 
 
 def find_labels(folder: Path) -> dict[str, Path]:
@@ -79,11 +88,11 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
     Args:
         masks: folder of the masks.
         labels: folder of the label maps, see `find_labels`.
-        images: folder of the CTs, named as the label maps are, where they are needed.
+        images: folder of the CTs, named as the label maps are. None takes those that lie beside the label maps.
 
     Returns:
-        The pairs, sorted by name; a Failure for each label map without a mask (or CT); a sentence for each file that
-        was left out.
+        The pairs, sorted by name; a Failure for each label map without a mask (or a CT in `images`); a sentence for
+        each file that was left out.
 
     Raises:
         InputError: a folder is missing or empty, or nothing in it fits.
@@ -92,7 +101,7 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
     found, spare = _masks_by_case(masks, list(truth))
     pairs, failures = [], []
     for name, path in truth.items():
-        image = None if images is None else _image_of(name, images)
+        image = _image_beside(name, labels) if images is None else _image_of(name, images)
         if name not in found:
             failures.append(Failure(name, f"no mask in {masks}; expected {name}_mask.nii.gz or {name}.nii.gz", name))
         elif len(found[name]) > 1:
@@ -103,7 +112,7 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
         elif images is not None and image is None:
             failures.append(Failure(name, f"no CT in {images}; expected {name}_ct.nii.gz or {name}.nii.gz", name))
         else:
-            pairs.append(Pair(name, found[name][0], path, image))
+            pairs.append(Pair(name, found[name][0], path, image, image_asked=images is not None))
     if not pairs:
         raise InputError(
             f"No mask in {masks} belongs to a label map in {labels}: {failures[0].name}: {failures[0].error}."
@@ -140,13 +149,20 @@ def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
 def _score_pair(pair: Pair, group: str) -> CaseScore:
     truth, geometry = load_mask(pair.labels)
     _require_known(truth, pair.labels.name)
-    hu = None
-    if pair.image is not None:
-        volume = load_volume(pair.image)
-        _require_same_place(pair.image.name, volume, geometry)
-        hu = volume.hu
+    hu = None if pair.image is None else _hu_on(geometry, pair.image, pair.image_asked)
     pred = read_labels(pair.mask, geometry)
     return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu, group=group)
+
+
+def _hu_on(geometry: Geometry, image: Path, asked: bool) -> NDArray[np.int16] | None:
+    try:
+        volume = load_volume(image)
+        _require_same_place(image.name, volume, geometry)
+    except InputError:
+        if asked:
+            raise
+        return None
+    return volume.hu
 
 
 def _require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
@@ -209,7 +225,12 @@ def _best(name: str, paths: list[Path]) -> list[Path]:
 
 
 def _image_of(name: str, folder: Path) -> Path | None:
-    patterns = (f"{name}_ct", f"{name}/imaging", f"imagesTr/{name}_0000", f"{name}_0000", name)
+    return _image_beside(name, folder) or next(_images(folder, name), None)
+
+
+def _image_beside(name: str, folder: Path) -> Path | None:
+    """As `_image_of`, where a plain NAME may be the label map."""
+    patterns = (f"{name}_ct", f"{name}/imaging", f"imagesTr/{name}_0000", f"{name}_0000")
     return next((path for pattern in patterns for path in _images(folder, pattern)), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,27 @@ def test_an_interrupt_leaves_the_report_of_what_was_scored(
         told = json.loads((out / "evaluation.json").read_text())
         assert ([case["name"] for case in told["cases"]], told["interrupted"]) == (["case_00000"], True)
         assert (out / "evaluation.md").read_text().startswith("# Evaluation, interrupted")
+
+
+def test_point_iou_comes_from_the_cts_beside_the_labels(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(data / "masks"), str(data / "kits")]) == 0
+    told = capsys.readouterr()
+    assert "| 3 classes |  1.000 |  1.000 |  1.000 |" in told.out
+    assert "--cts" not in told.err
+    assert "no files were written; -o DIR" in told.err
+
+
+def test_without_cts_a_line_says_what_is_missing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = str(data / "masks")
+    assert main(["evaluate", masks, masks, "-o", str(tmp_path / "report")]) == 0
+    told = capsys.readouterr()
+    assert "classes" not in told.out
+    assert "no CT that fits lies beside the labels: point IoU needs it (--cts DIR)" in told.err
+    assert "no files" not in told.err
+    labels = tmp_path / "labels"
+    shutil.copytree(data / "kits", labels)
+    (labels / "case_00001" / "imaging.nii.gz").unlink()
+    assert main(["evaluate", masks, str(labels)]) == 0
+    assert "beside the labels of case_00001: point IoU" in capsys.readouterr().err

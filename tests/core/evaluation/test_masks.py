@@ -192,3 +192,35 @@ def test_with_the_cts_points_are_counted(put, tmp_path):
     assert score.points == ((0, 0, 0), (0, 144, 0), (0, 0, 0))
     assert [failure.name for failure in failures] == ["b"]
     assert "b_ct.nii.gz" in failures[0].error
+
+
+@pytest.mark.parametrize(
+    ("label", "image"),
+    [
+        ("a_kidney.nii.gz", "a_ct.nii.gz"),
+        ("a.nii.gz", "a_ct.nii.gz"),
+        ("a/segmentation.nii.gz", "a/imaging.nii.gz"),
+        ("labelsTr/a.nii.gz", "imagesTr/a_0000.nii.gz"),
+        ("a.nii.gz", None),
+    ],
+)
+def test_cts_beside_the_labels_are_taken(put, tmp_path, label, image):
+    put("masks/a.nii.gz")
+    put(f"labels/{label}")
+    if image is not None:
+        (tmp_path / "labels" / image).parent.mkdir(exist_ok=True)
+        save_volume(ct(), tmp_path / "labels" / image)
+    pairs, failures, _ = pair_up(tmp_path / "masks", tmp_path / "labels")
+    (score,) = score_pairs(pairs)
+    assert failures == []
+    assert (score.points is not None) == (image is not None)
+
+
+def test_a_ct_beside_the_labels_that_does_not_fit_costs_the_points_only(put, tmp_path):
+    put("masks/a.nii.gz")
+    put("labels/a.nii.gz")
+    save_volume(ct((12, 10, 9)), tmp_path / "labels/a_ct.nii.gz")
+    (score,) = score_pairs(pair_up(tmp_path / "masks", tmp_path / "labels")[0])
+    assert (score.dice["kidney_and_masses"], score.points) == (1.0, None)
+    (failed,) = score_pairs(pair_up(tmp_path / "masks", tmp_path / "labels", tmp_path / "labels")[0])
+    assert "a_ct.nii.gz has 12 x 10 x 9 voxels" in failed.error
