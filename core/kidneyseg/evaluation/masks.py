@@ -27,8 +27,10 @@ from kidneyseg.imaging.nifti import case_name, load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 
 _LARGEST_LABEL = 3
-# What a CT, an organ map or a channel of nnU-Net is called: such a file is no label map.
-_NO_LABELS = re.compile(r"_(ct|label13|\d{4})$")
+# What a CT or an organ map is called: such a file is no label map.
+_NO_LABELS = re.compile(r"_(ct|label13)$")
+# What nnU-Net calls a channel of an image; but a label map of case 1 may be called so too.
+_CHANNEL = re.compile(r"_000\d$")
 # Headers round: as long as every voxel lies within half a voxel of its partner, the two are compared as they are.
 _MOST_VOXELS_APART = 0.5
 
@@ -56,8 +58,8 @@ def find_labels(folder: Path) -> dict[str, Path]:
     """Label maps in `folder` by case name.
 
     Layouts: NAME_kidney.nii.gz; KiTS' case_XXXXX/segmentation.nii.gz; nnU-Net's labelsTr/NAME.nii.gz; or, where there
-    is none of these, plain NAME.nii.gz. A name ending in _ct, _label13 or _0000 is taken for no label map. Files may
-    also end in .nii.
+    is none of these, plain NAME.nii.gz. A name ending in _ct or _label13 is taken for no label map, nor is NAME_000d
+    (a channel of nnU-Net) beside NAME or in a folder images... . Files may also end in .nii.
 
     Raises:
         InputError: the folder is missing or holds none.
@@ -68,8 +70,14 @@ def find_labels(folder: Path) -> dict[str, Path]:
     found |= {path.parent.name: path for path in _images(folder, "*/segmentation")}
     found |= {case_name(path): path for path in _images(folder, "labelsTr/*")}
     if not found:
-        plain = [path for path in _images(folder, "*") if not _NO_LABELS.search(case_name(path))]
-        found = {case_name(path): path for path in plain}
+        plain = {case_name(path): path for path in _images(folder, "*")}
+        of_images = folder.resolve().name.startswith("images")
+        found = {
+            name: path
+            for name, path in plain.items()
+            if not _NO_LABELS.search(name)
+            and not (_CHANNEL.search(name) and (of_images or _CHANNEL.sub("", name) in plain))
+        }
     if not found:
         raise InputError(
             f"There are no label maps in {folder}. Name them NAME.nii.gz, NAME_kidney.nii.gz, "

@@ -42,12 +42,24 @@ def put(tmp_path):
         (["labelsTr/p_1.nii.gz", "imagesTr/p_1_0000.nii.gz"], "p_1"),
         (["p.1.nii.gz", "p.1_ct.nii.gz"], "p.1"),
         (["p1.nii"], "p1"),
+        (["p_1.nii.gz", "p_1_0000.nii.gz", "p_1_0001.nii.gz"], "p_1"),
+        (["amos_0001.nii.gz"], "amos_0001"),
+        (["p_2023.nii.gz", "p_2023_ct.nii.gz"], "p_2023"),
     ],
 )
 def test_layouts_of_labels(put, tmp_path, files, name):
     for file in files:
         put(file)
     assert find_labels(tmp_path) == {name: tmp_path / files[0]}
+
+
+def test_numbers_of_four_digits_are_names_but_in_a_folder_of_images(put, tmp_path):
+    for name in ("amos_0001", "amos_0002", "amos_0410"):
+        put(f"labels/{name}.nii.gz")
+        put(f"imagesTr/{name}_0000.nii.gz")
+    assert list(find_labels(tmp_path / "labels")) == ["amos_0001", "amos_0002", "amos_0410"]
+    with pytest.raises(InputError, match="no label maps"):
+        find_labels(tmp_path / "imagesTr")
 
 
 @pytest.mark.parametrize(
