@@ -99,12 +99,15 @@ def run(arguments: argparse.Namespace) -> int:
     from kidneyseg.evaluation import CaseScore, as_dict, as_markdown, write_report
 
     outcomes: list[Outcome] = []
+    about: dict[str, Any] = {}
     with _interrupt_held(outcomes) as held:
-        for outcome in _scored_masks(arguments) if arguments.labels else _segmented(arguments):
+        for outcome in _scored_masks(arguments) if arguments.labels else _segmented(arguments, about):
             outcomes.append(outcome)
             if not arguments.json:
                 print(_line(outcome), file=sys.stderr, flush=True)
-    title, about = ("Evaluation, interrupted", {"interrupted": True}) if held else ("Evaluation", {})
+    title = "Evaluation"
+    if held:
+        title, about["interrupted"] = "Evaluation, interrupted", True
     write = partial(write_report, outcomes=outcomes, title=title, about=about)
     _give(arguments, about | as_dict(outcomes), as_markdown(outcomes), write)
     if arguments.labels:
@@ -172,10 +175,28 @@ def _tell_of_missing_points(outcomes: Sequence[Outcome]) -> None:
     print(f"no CT that fits lies beside the labels{whose}: point IoU needs it (--cts DIR)", file=sys.stderr)
 
 
-def _segmented(arguments: argparse.Namespace) -> Iterator[Outcome]:
+def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[Outcome]:
+    """Segment and score; what the networks have learnt from of it is also put into `about`."""
     from kidneyseg.evaluation import segment_and_score
 
-    return segment_and_score(_cases(arguments), _how(arguments), _variants(arguments), keep=arguments.output)
+    cases, how, variants = _cases(arguments), _how(arguments), _variants(arguments)
+    if seen := _warned_of(cases, how):
+        about["the networks have learnt from"] = seen
+    return segment_and_score(cases, how, variants, keep=arguments.output)
+
+
+def _warned_of(cases: Sequence[CaseFiles], how: Segmenting) -> list[str]:
+    """Names of the cases that the networks have learnt from, after a line that warns of them."""
+    from kidneyseg.evaluation import learnt_from
+
+    seen = learnt_from(cases, how)
+    if seen:
+        print(
+            f"warning: the networks have learnt from {', '.join(seen)}, so these scores say little of unseen CTs; "
+            "leave them out (--cases names the others), or use kidneyseg crossvalidate",
+            file=sys.stderr,
+        )
+    return seen
 
 
 def _run_steps(arguments: argparse.Namespace) -> int:
@@ -183,8 +204,10 @@ def _run_steps(arguments: argparse.Namespace) -> int:
     from kidneyseg.evaluation import CaseSteps, Failure, measure_steps, steps_as_dict, steps_as_markdown, write_steps
 
     outcomes: list[CaseSteps | Failure] = []
+    cases, how, variants = _cases(arguments), _how(arguments), _variants(arguments)
+    _warned_of(cases, how)
     with _interrupt_held(outcomes) as held:
-        for outcome in measure_steps(_cases(arguments), _how(arguments), _variants(arguments)):
+        for outcome in measure_steps(cases, how, variants):
             outcomes.append(outcome)
             print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
     write = partial(write_steps, outcomes=outcomes)

@@ -21,6 +21,7 @@ from kidneyseg.evaluation.report import make_folder
 from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, UNUSABLE, Outcome, failed, score_case
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.models import load_model, model_name
 from kidneyseg.settings import Settings
 from kidneyseg.training.dataset import CaseFiles
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
@@ -101,6 +102,17 @@ def segment_and_score(
                     yield _scored(case, patient, how, settings, folder)
             except UNUSABLE as error:
                 yield failed(error, case.name, case.name)
+
+
+def learnt_from(cases: Sequence[CaseFiles], how: Segmenting) -> list[str]:
+    """Names of the cases that the networks say they were trained on: scores of these say little of unseen CTs.
+
+    Raises:
+        ModelError: when a network is missing or damaged.
+    """
+    names = [model_name(how.settings.preset, stage) for stage in (1, 2)]
+    known = {case for name in names for case in load_model(name, how.models).info.get("trained on", ())}
+    return [case.name for case in cases if case.name in known]
 
 
 def patients(case: CaseFiles, variants: Variants) -> Iterator[Patient]:

@@ -13,6 +13,8 @@ import pytest
 from kidneyseg import evaluation
 from kidneyseg.cli import main
 from kidneyseg.imaging.nifti import save_mask, save_volume
+from kidneyseg.models import load_model, save_model
+from networks import tiny_models
 from test_pipeline import abdomen
 
 
@@ -73,3 +75,26 @@ def test_without_cts_a_line_says_what_is_missing(
     (labels / "case_00001" / "imaging.nii.gz").unlink()
     assert main(["evaluate", masks, str(labels)]) == 0
     assert "beside the labels of case_00001: point IoU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_cases_that_the_networks_have_learnt_from_are_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: bool
+) -> None:
+    failure = evaluation.Failure("case_00000", "not segmented here")
+    for name in ("segment_and_score", "measure_steps"):
+        monkeypatch.setattr(evaluation, name, lambda *_, **__: iter([failure]))
+    tiny_models(tmp_path)
+    command = ["evaluate", str(data / "kits"), "--models", str(tmp_path), "-o", str(tmp_path / "report")]
+    command += ["--steps"] if steps else []
+    main(command)
+    assert "warning" not in capsys.readouterr().err
+    network = load_model("default-stage2", tmp_path).network
+    save_model(network, tmp_path / "default-stage2.safetensors", {"trained on": ["case_00001", "case_00009"]})
+    main(command)
+    assert "warning: the networks have learnt from case_00001, so" in capsys.readouterr().err
+    if not steps:
+        told = json.loads((tmp_path / "report" / "evaluation.json").read_text())
+        assert told["the networks have learnt from"] == ["case_00001"]
+    main([*command, "--cases", "case_00000"])
+    assert "warning" not in capsys.readouterr().err
