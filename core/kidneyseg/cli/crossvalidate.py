@@ -30,7 +30,8 @@ OUTPUT/fold-1, fold-2, ... No choice is made by the scores: the last step's netw
 --lesions-unlabelled are, as they are, summarised apart.
 
 A command that was stopped goes on when it is given again: finished folds, stages and cases are not repeated. Given
-twice at once, each takes the next fold that nobody works on (--threads 1 each, on two cores).
+twice at once, each takes the next fold that nobody works on (--threads 1 each, on two cores). A case that cannot be
+scored is named in the report with the reason (exit code 1), and tried again with the next command.
 
 --final then trains networks on all cases by the same recipe into OUTPUT/final: the figures are the folds', not theirs.
 
@@ -129,8 +130,8 @@ def _taken_over(begin: Path, folder: Path, training: Sequence[CaseFiles], work: 
 
 
 def _score(held_out: Sequence[CaseFiles], folder: Path, work: Bench) -> None:
-    """Segment and score a fold's cases, each once: what was scored is kept by case."""
-    from kidneyseg.evaluation import CaseScore, Segmenting, segment_and_score
+    """Segment and score a fold's cases, each until nothing fails: what came of it is kept by case."""
+    from kidneyseg.evaluation import Failure, Segmenting, segment_and_score
     from kidneyseg.training.checkpoints import claim, write_whole
 
     variants = _variants(work)
@@ -139,14 +140,20 @@ def _score(held_out: Sequence[CaseFiles], folder: Path, work: Bench) -> None:
     how = Segmenting(preset(work.arguments.preset), folder, work.arguments.device)
     for case in held_out:
         path = scores / f"{case.name}.json"
-        if path.is_file():
+        if path.is_file() and not any(isinstance(outcome, Failure) for outcome in _kept(path)):
             continue
         outcomes = list(segment_and_score([case], how, variants, keep=folder / "masks"))
-        if all(isinstance(outcome, CaseScore) for outcome in outcomes):
-            scored = [one.to_dict() for one in outcomes if isinstance(one, CaseScore)]
-            write_whole(path, json.dumps(scored, indent=1).encode())
+        write_whole(path, json.dumps([one.to_dict() for one in outcomes], indent=1).encode())
         for outcome in outcomes:
             work.say(_line(outcome))
+
+
+def _kept(path: Path) -> list[Outcome]:
+    """What came of a case: scores, and failures where a version of it could not be scored."""
+    from kidneyseg.evaluation import CaseScore, Failure
+
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return [Failure(**one) if "error" in one else CaseScore.from_dict(one) for one in kept]
 
 
 def _variants(work: Bench) -> Variants:
@@ -178,8 +185,8 @@ def _scoring(work: Bench) -> dict[str, object]:
 
 
 def _report(parts: Sequence[Sequence[CaseFiles]], work: Bench) -> int:
-    """Write the report over all cases and print it; 1 when cases are missing yet."""
-    from kidneyseg.evaluation import CaseScore, as_markdown, write_report
+    """Write the report over all cases and print it; 1 when some are missing yet (no report then) or failed."""
+    from kidneyseg.evaluation import Failure, as_markdown, write_report
 
     arguments = work.arguments
     outcomes: list[Outcome] = []
@@ -191,18 +198,22 @@ def _report(parts: Sequence[Sequence[CaseFiles]], work: Bench) -> int:
         for case in part:
             path = folder / "scores" / f"{case.name}.json"
             if path.is_file():
-                outcomes += [CaseScore.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8"))]
+                outcomes += _kept(path)
             else:
                 missing.append(case.name)
     if missing:
-        print(f"no scores yet for {', '.join(missing)}: run the same command again", file=sys.stderr)
+        again = "run the same command again" if arguments.fold is None else "run it for the other folds, too"
+        print(f"not tried yet: {', '.join(missing)}; {again}, then the report is written", file=sys.stderr)
         return 1
     outcomes.sort(key=lambda outcome: outcome.name)
     about = {"preset": arguments.preset, "seed": arguments.seed, "scored by networks trained on the others": networks}
     for path in write_report(arguments.output / "report", outcomes, title="Cross-validation", about=about):
         print(path, file=sys.stderr)
     print(as_markdown(outcomes), end="")
-    return 0
+    failed = list(dict.fromkeys(outcome.case for outcome in outcomes if isinstance(outcome, Failure)))
+    if failed:
+        print(f"the report names what failed of {', '.join(failed)}; mend it, then run this again", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _line(outcome: Outcome) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kidneyseg.cli.terminal import add_settings, print_json, settings_of
 from kidneyseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kidneyseg.evaluation import Outcome, Segmenting, Variants
     from kidneyseg.training.dataset import CaseFiles
@@ -34,7 +36,9 @@ Labels: 1 kidney, 2 tumour, 3 cyst.
 With --lesions, tumours are inserted into each CT first (KiTS shapes of held-out cases, or made-up ones): figures for
 inserted tumours say nothing certain about real ones. docs/evaluation.md says what each figure means.
 
-exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 nothing could be used"""
+Ctrl-C ends with the report of what was scored until then.
+
+exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 nothing could be used; 130 interrupted"""
 
 # Arguments that only make sense when CTs are segmented here.
 _SEGMENTING_ONLY = (
@@ -65,7 +69,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="tell what sampling, stage 1, stage 2, DBSCAN and fill cost on DATA instead, all in one process",
     )
     parser.add_argument(
-        "--cts", type=Path, metavar="DIR", help="the CTs of MASKS, named as LABELS are: adds the paper's point IoU"
+        "--cts", type=Path, metavar="DIR", help="the CTs, for the paper's point IoU, where they are not beside LABELS"
     )
     parser.add_argument(
         "--lesions-unlabelled",
@@ -95,18 +99,50 @@ def run(arguments: argparse.Namespace) -> int:
     from kidneyseg.evaluation import CaseScore, as_dict, as_markdown, write_report
 
     outcomes: list[Outcome] = []
-    for outcome in _scored_masks(arguments) if arguments.labels else _segmented(arguments):
-        outcomes.append(outcome)
-        if not arguments.json:
-            print(_line(outcome), file=sys.stderr, flush=True)
-    if arguments.json:
-        print_json(as_dict(outcomes))
-    else:
-        print(as_markdown(outcomes), end="")
-    if arguments.output is not None:
-        for path in write_report(arguments.output, outcomes):
-            print(path, file=sys.stderr)
+    about: dict[str, Any] = {}
+    with _interrupt_held(outcomes) as held:
+        for outcome in _scored_masks(arguments) if arguments.labels else _segmented(arguments, about):
+            outcomes.append(outcome)
+            if not arguments.json:
+                print(_line(outcome), file=sys.stderr, flush=True)
+    title = "Evaluation"
+    if held:
+        title, about["interrupted"] = "Evaluation, interrupted", True
+    write = partial(write_report, outcomes=outcomes, title=title, about=about)
+    _give(arguments, about | as_dict(outcomes), as_markdown(outcomes), write)
+    if arguments.labels:
+        _tell_of_missing_points(outcomes)
+    if held:
+        raise held[0]
     return 0 if all(isinstance(outcome, CaseScore) for outcome in outcomes) else 1
+
+
+@contextmanager
+def _interrupt_held(outcomes: Sequence[object]) -> Iterator[list[KeyboardInterrupt]]:
+    """Puts Ctrl-C into the list it gives, to be raised once told of the outcomes; without any it is raised at once."""
+    held: list[KeyboardInterrupt] = []
+    try:
+        yield held
+    except KeyboardInterrupt as interrupt:
+        if not outcomes:
+            raise
+        held.append(interrupt)
+        print(f"interrupted: this is what came of the first {len(outcomes)}", file=sys.stderr)
+
+
+def _give(
+    arguments: argparse.Namespace, values: dict[str, Any], page: str, write: Callable[[Path], list[Path]]
+) -> None:
+    """Print the values or the page, as asked, and write the files where they are wanted."""
+    if arguments.json:
+        print_json(values)
+    else:
+        print(page, end="")
+    if arguments.output is None:
+        print("no files were written; -o DIR writes this as CSV, JSON and Markdown", file=sys.stderr)
+        return
+    for path in write(arguments.output):
+        print(path, file=sys.stderr)
 
 
 def _scored_masks(arguments: argparse.Namespace) -> Iterator[Outcome]:
@@ -127,10 +163,40 @@ def _scored_masks(arguments: argparse.Namespace) -> Iterator[Outcome]:
     yield from score_pairs(pairs, lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()))
 
 
-def _segmented(arguments: argparse.Namespace) -> Iterator[Outcome]:
+def _tell_of_missing_points(outcomes: Sequence[Outcome]) -> None:
+    """A line on the point IoU where it lacks cases for want of a CT."""
+    from kidneyseg.evaluation import CaseScore
+
+    scores = [outcome for outcome in outcomes if isinstance(outcome, CaseScore)]
+    without = [score.name for score in scores if score.points is None]
+    if not without:
+        return
+    whose = "" if len(without) == len(scores) else f" of {', '.join(without)}"
+    print(f"no CT that fits lies beside the labels{whose}: point IoU needs it (--cts DIR)", file=sys.stderr)
+
+
+def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[Outcome]:
+    """Segment and score; what the networks have learnt from of it is also put into `about`."""
     from kidneyseg.evaluation import segment_and_score
 
-    return segment_and_score(_cases(arguments), _how(arguments), _variants(arguments), keep=arguments.output)
+    cases, how, variants = _cases(arguments), _how(arguments), _variants(arguments)
+    if seen := _warned_of(cases, how):
+        about["the networks have learnt from"] = seen
+    return segment_and_score(cases, how, variants, keep=arguments.output)
+
+
+def _warned_of(cases: Sequence[CaseFiles], how: Segmenting) -> list[str]:
+    """Names of the cases that the networks have learnt from, after a line that warns of them."""
+    from kidneyseg.evaluation import learnt_from
+
+    seen = learnt_from(cases, how)
+    if seen:
+        print(
+            f"warning: the networks have learnt from {', '.join(seen)}, so these scores say little of unseen CTs; "
+            "leave them out (--cases names the others), or use kidneyseg crossvalidate",
+            file=sys.stderr,
+        )
+    return seen
 
 
 def _run_steps(arguments: argparse.Namespace) -> int:
@@ -138,16 +204,16 @@ def _run_steps(arguments: argparse.Namespace) -> int:
     from kidneyseg.evaluation import CaseSteps, Failure, measure_steps, steps_as_dict, steps_as_markdown, write_steps
 
     outcomes: list[CaseSteps | Failure] = []
-    for outcome in measure_steps(_cases(arguments), _how(arguments), _variants(arguments)):
-        outcomes.append(outcome)
-        print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
-    if arguments.json:
-        print_json(steps_as_dict(outcomes))
-    else:
-        print(steps_as_markdown(outcomes), end="")
-    if arguments.output is not None:
-        for path in write_steps(arguments.output, outcomes):
-            print(path, file=sys.stderr)
+    cases, how, variants = _cases(arguments), _how(arguments), _variants(arguments)
+    _warned_of(cases, how)
+    with _interrupt_held(outcomes) as held:
+        for outcome in measure_steps(cases, how, variants):
+            outcomes.append(outcome)
+            print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
+    write = partial(write_steps, outcomes=outcomes)
+    _give(arguments, steps_as_dict(outcomes), steps_as_markdown(outcomes), write)
+    if held:
+        raise held[0]
     return 0 if all(isinstance(outcome, CaseSteps) for outcome in outcomes) else 1
 
 

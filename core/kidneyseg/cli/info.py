@@ -1,4 +1,4 @@
-"""`kidneyseg info`: what is installed, or what a CT file holds."""
+"""`kidneyseg info`: what is installed, or what the file of a CT or of a network holds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from kidneyseg import __version__
 from kidneyseg.cli.terminal import print_json
+from kidneyseg.errors import InputError
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "nibabel", "PySide6-Essentials")
 
@@ -18,24 +19,31 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "info",
-        help="what is installed, or what a CT holds",
-        description="Without CT: versions, devices, kernels and networks. With CT: its geometry and HU.",
+        help="what is installed, or what a CT or a network holds",
+        description="Without FILE: versions, devices, kernels and networks. Of a CT: its geometry and HU. Of a network "
+        "(.safetensors): how it was trained: the cases it learnt from, steps.",
     )
-    parser.add_argument("ct", type=Path, nargs="?", metavar="CT")
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a CT, or a network")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect and print."""
-    facts = _program() if arguments.ct is None else _image(arguments.ct)
+    facts = _program() if arguments.file is None else _held_by(arguments.file)
     if arguments.json:
         print_json(facts)
     else:
         width = max(len(name) for name in facts) + 2
         for name, value in facts.items():
-            print(f"{name:<{width}}{', '.join(map(str, value)) if isinstance(value, list) else value}")
+            print(f"{name:<{width}}{', '.join(map(str, value)) or 'none' if isinstance(value, list) else value}")
     return 0
+
+
+def _held_by(path: Path) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        return _network(path)
+    return _image(path)
 
 
 def _program() -> dict[str, Any]:
@@ -58,6 +66,16 @@ def _program() -> dict[str, Any]:
         "networks": [load_model(path.stem).id for path in sorted(BUNDLED.glob("*.safetensors"))],
         "use": "research only, not a medical device",
     }
+
+
+def _network(path: Path) -> dict[str, Any]:
+    from kidneyseg.models import load_model
+
+    if not path.is_file():
+        raise InputError(f"There is no file {path}. Check the name.")
+    model = load_model(path.stem, path.parent)
+    weights = sum(weight.numel() for weight in model.network.parameters())
+    return {"network": model.id, "classes": model.network.config["classes"], "weights": weights, **model.info}
 
 
 def _image(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ runs the program on labelled CTs and `score_pairs` takes masks that are there al
 from kidneyseg.evaluation.lesions import Lesion, detect
 from kidneyseg.evaluation.masks import Pair, find_labels, pair_up, read_labels, score_pairs
 from kidneyseg.evaluation.report import as_dict, as_markdown, grouped, write_report
-from kidneyseg.evaluation.runs import INSERTED, Segmenting, Variants, segment_and_score
+from kidneyseg.evaluation.runs import INSERTED, Segmenting, Variants, learnt_from, segment_and_score
 from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, Outcome, score_case
 from kidneyseg.evaluation.steps import STEPS, CaseSteps, StepScores, measure_steps, steps_of
 from kidneyseg.evaluation.steps_report import steps_as_dict, steps_as_markdown, write_steps
@@ -36,6 +36,7 @@ __all__ = [
     "detect",
     "find_labels",
     "grouped",
+    "learnt_from",
     "measure_steps",
     "pair_up",
     "read_labels",

@@ -12,34 +12,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, Outcome, score_case
+from kidneyseg.evaluation.scores import (
+    AS_IS,
+    LESIONS_UNLABELLED,
+    UNUSABLE,
+    CaseScore,
+    Failure,
+    Outcome,
+    failed,
+    score_case,
+)
 from kidneyseg.imaging.geometry import Geometry
 from kidneyseg.imaging.nifti import case_name, load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 
 _LARGEST_LABEL = 3
-# What a CT, an organ map or a channel of nnU-Net is called: such a file is no label map.
-_NO_LABELS = re.compile(r"_(ct|label13|\d{4})$")
+# What a CT or an organ map is called: such a file is no label map.
+_NO_LABELS = re.compile(r"_(ct|label13)$")
+# What nnU-Net calls a channel of an image; but a label map of case 1 may be called so too.
+_CHANNEL = re.compile(r"_000\d$")
 # Headers round: as long as every voxel lies within half a voxel of its partner, the two are compared as they are.
 _MOST_VOXELS_APART = 0.5
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A mask and the labels to score it by; `image` is the CT, where one was asked for."""
+    """A mask and the labels to score it by.
+
+    Attributes:
+        name: of the case.
+        mask: what was found.
+        labels: what is true.
+        image: the CT, for the point IoU.
+        image_asked: whether a CT that cannot be used is an error of the case, or leaves out its point IoU only.
+    """
 
     name: str
     mask: Path
     labels: Path
     image: Path | None = None
+    image_asked: bool = True
 
 
 def find_labels(folder: Path) -> dict[str, Path]:
     """Label maps in `folder` by case name.
 
     Layouts: NAME_kidney.nii.gz; KiTS' case_XXXXX/segmentation.nii.gz; nnU-Net's labelsTr/NAME.nii.gz; or, where there
-    is none of these, plain NAME.nii.gz. A name ending in _ct, _label13 or _0000 is taken for no label map. Files may
-    also end in .nii.
+    is none of these, plain NAME.nii.gz. A name ending in _ct or _label13 is taken for no label map, nor is NAME_000d
+    (a channel of nnU-Net) beside NAME or in a folder images... . Files may also end in .nii.
 
     Raises:
         InputError: the folder is missing or holds none.
@@ -50,8 +70,14 @@ def find_labels(folder: Path) -> dict[str, Path]:
     found |= {path.parent.name: path for path in _images(folder, "*/segmentation")}
     found |= {case_name(path): path for path in _images(folder, "labelsTr/*")}
     if not found:
-        plain = [path for path in _images(folder, "*") if not _NO_LABELS.search(case_name(path))]
-        found = {case_name(path): path for path in plain}
+        plain = {case_name(path): path for path in _images(folder, "*")}
+        of_images = folder.resolve().name.startswith("images")
+        found = {
+            name: path
+            for name, path in plain.items()
+            if not _NO_LABELS.search(name)
+            and not (_CHANNEL.search(name) and (of_images or _CHANNEL.sub("", name) in plain))
+        }
     if not found:
         raise InputError(
             f"There are no label maps in {folder}. Name them NAME.nii.gz, NAME_kidney.nii.gz, "
@@ -70,11 +96,11 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
     Args:
         masks: folder of the masks.
         labels: folder of the label maps, see `find_labels`.
-        images: folder of the CTs, named as the label maps are, where they are needed.
+        images: folder of the CTs, named as the label maps are. None takes those that lie beside the label maps.
 
     Returns:
-        The pairs, sorted by name; a Failure for each label map without a mask (or CT); a sentence for each file that
-        was left out.
+        The pairs, sorted by name; a Failure for each label map without a mask (or a CT in `images`); a sentence for
+        each file that was left out.
 
     Raises:
         InputError: a folder is missing or empty, or nothing in it fits.
@@ -83,7 +109,7 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
     found, spare = _masks_by_case(masks, list(truth))
     pairs, failures = [], []
     for name, path in truth.items():
-        image = None if images is None else _image_of(name, images)
+        image = _image_beside(name, labels) if images is None else _image_of(name, images)
         if name not in found:
             failures.append(Failure(name, f"no mask in {masks}; expected {name}_mask.nii.gz or {name}.nii.gz", name))
         elif len(found[name]) > 1:
@@ -94,7 +120,7 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
         elif images is not None and image is None:
             failures.append(Failure(name, f"no CT in {images}; expected {name}_ct.nii.gz or {name}.nii.gz", name))
         else:
-            pairs.append(Pair(name, found[name][0], path, image))
+            pairs.append(Pair(name, found[name][0], path, image, image_asked=images is not None))
     if not pairs:
         raise InputError(
             f"No mask in {masks} belongs to a label map in {labels}: {failures[0].name}: {failures[0].error}."
@@ -112,8 +138,8 @@ def score_pairs(pairs: Sequence[Pair], *, lesions_unlabelled: Set[str] = frozens
     for pair in pairs:
         try:
             yield _score_pair(pair, LESIONS_UNLABELLED if pair.name in lesions_unlabelled else AS_IS)
-        except InputError as error:
-            yield Failure(pair.name, str(error), pair.name)
+        except UNUSABLE as error:
+            yield failed(error, pair.name, pair.name)
 
 
 def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
@@ -131,13 +157,20 @@ def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
 def _score_pair(pair: Pair, group: str) -> CaseScore:
     truth, geometry = load_mask(pair.labels)
     _require_known(truth, pair.labels.name)
-    hu = None
-    if pair.image is not None:
-        volume = load_volume(pair.image)
-        _require_same_place(pair.image.name, volume, geometry)
-        hu = volume.hu
+    hu = None if pair.image is None else _hu_on(geometry, pair.image, pair.image_asked)
     pred = read_labels(pair.mask, geometry)
     return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu, group=group)
+
+
+def _hu_on(geometry: Geometry, image: Path, asked: bool) -> NDArray[np.int16] | None:
+    try:
+        volume = load_volume(image)
+        _require_same_place(image.name, volume, geometry)
+    except InputError:
+        if asked:
+            raise
+        return None
+    return volume.hu
 
 
 def _require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
@@ -200,7 +233,12 @@ def _best(name: str, paths: list[Path]) -> list[Path]:
 
 
 def _image_of(name: str, folder: Path) -> Path | None:
-    patterns = (f"{name}_ct", f"{name}/imaging", f"imagesTr/{name}_0000", f"{name}_0000", name)
+    return _image_beside(name, folder) or next(_images(folder, name), None)
+
+
+def _image_beside(name: str, folder: Path) -> Path | None:
+    """As `_image_of`, where a plain NAME may be the label map."""
+    patterns = (f"{name}_ct", f"{name}/imaging", f"imagesTr/{name}_0000", f"{name}_0000")
     return next((path for pattern in patterns for path in _images(folder, pattern)), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.errors import InputError, KidneySegError
+from kidneyseg.errors import InputError, ResourceError
 from kidneyseg.evaluation.masks import read_labels
 from kidneyseg.evaluation.report import make_folder
-from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, Failure, Outcome, score_case
+from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, UNUSABLE, Outcome, failed, score_case
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.models import load_model, model_name
 from kidneyseg.settings import Settings
 from kidneyseg.training.dataset import CaseFiles
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
@@ -27,6 +29,7 @@ from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
 INSERTED = "with inserted tumours"
 
 _DRAWS = 20
+_ANEW = "close other programs, then run the command again"
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,19 @@ def segment_and_score(
             try:
                 for patient in patients(case, variants or Variants()):
                     yield _scored(case, patient, how, settings, folder)
-            except KidneySegError as error:
-                yield Failure(case.name, str(error), case.name)
+            except UNUSABLE as error:
+                yield failed(error, case.name, case.name)
+
+
+def learnt_from(cases: Sequence[CaseFiles], how: Segmenting) -> list[str]:
+    """Names of the cases that the networks say they were trained on: scores of these say little of unseen CTs.
+
+    Raises:
+        ModelError: when a network is missing or damaged.
+    """
+    names = [model_name(how.settings.preset, stage) for stage in (1, 2)]
+    known = {case for name in names for case in load_model(name, how.models).info.get("trained on", ())}
+    return [case.name for case in cases if case.name in known]
 
 
 def patients(case: CaseFiles, variants: Variants) -> Iterator[Patient]:
@@ -131,7 +145,7 @@ def _with_lesions(
         hu, labels, done = insert_random_lesions(volume.hu, truth, volume.spacing_mm, shapes, rng, organs=organs)
         if any(insertion.kind == "tumour" for insertion in done):
             return hu, labels
-    raise InputError(f"no tumour finds room in {name}; leave it out with --cases, or take smaller shapes")
+    raise InputError(f"no tumour finds room in {name}; take smaller shapes, or leave its files out of DATA")
 
 
 def _scored(case: CaseFiles, patient: Patient, how: Segmenting, settings: Path, folder: Path) -> Outcome:
@@ -153,20 +167,43 @@ def _scored(case: CaseFiles, patient: Patient, how: Segmenting, settings: Path, 
             case=case.name,
             group=patient.group,
         )
-    except KidneySegError as error:
-        return Failure(patient.name, str(error), case.name, patient.group)
+    except UNUSABLE as error:
+        return failed(error, patient.name, case.name, patient.group)
     return replace(score, seconds=seconds, peak_mb=peak_mb)
 
 
 def _segment(image: Path, mask: Path, how: Segmenting, settings: Path) -> tuple[float, float]:
-    """Run `kidneyseg segment` as a user would; its peak memory in MB and its wall-clock seconds."""
+    """Run `kidneyseg segment` as a user would; its peak memory in MB and its wall-clock seconds.
+
+    Raises:
+        InputError: with what it said, where it failed.
+        ResourceError: it was killed, or could not be started.
+    """
     command = [sys.executable, "-m", "kidneyseg", "segment", str(image), "-o", str(mask), "--json"]
     command += ["--settings", str(settings), "--device", how.device]
     if how.models is not None:
         command += ["--models", str(how.models)]
     started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ResourceError(f"the segmentation could not be started ({error.strerror}); {_ANEW}") from error
     seconds = time.perf_counter() - started
+    if done.returncode < 0:
+        raise ResourceError(_killed_by(-done.returncode, image))
     if done.returncode:
-        raise InputError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "segmentation failed")
+        said = done.stderr.strip().splitlines()
+        raise InputError(said[-1] if said else f"the segmentation failed without a word; {_by_itself(image)}")
     return float(json.loads(done.stdout)["peak_mb"]), seconds
+
+
+def _killed_by(number: int, image: Path) -> str:
+    """A sentence with the mend on a segmentation that a signal ended."""
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    if name == "SIGKILL":
+        return f"the segmentation was killed by SIGKILL, most likely for lack of memory; {_ANEW}"
+    return f"the segmentation was killed by {name}; {_by_itself(image)}"
+
+
+def _by_itself(image: Path) -> str:
+    return f"see what it says by itself: kidneyseg segment {image}"

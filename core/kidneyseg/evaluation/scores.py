@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.errors import KidneySegError
 from kidneyseg.evaluation.lesions import Lesion, detect
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.metrics import KITS23_CLASSES, bounding_box, confusion, kits23_dice, kits23_surface_dice
@@ -20,6 +21,10 @@ AS_IS = "as they are"
 # The same where the labels call real lesions kidney: a tumour found there may be true.
 LESIONS_UNLABELLED = "as they are, real lesions labelled kidney"
 
+# What ends a case while the others go on.
+UNUSABLE = (KidneySegError, MemoryError)
+
+_NO_MEMORY = "this machine has too little free memory to score it; close other programs, then run the command again"
 _KIDNEY, _TUMOUR, _CYST = 1, 2, 3
 _POINT_CLASSES = 3
 
@@ -107,8 +112,18 @@ class Failure:
     case: str = ""
     group: str = AS_IS
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; `Failure(**values)` is the inverse."""
+        return asdict(self)
+
 
 Outcome = CaseScore | Failure
+
+
+def failed(error: Exception, name: str, case: str, group: str = AS_IS) -> Failure:
+    """What is told of a case that ended in one of UNUSABLE."""
+    return Failure(name, _NO_MEMORY if isinstance(error, MemoryError) else str(error), case, group)
+
 
 _SPOKEN = {"kidney_and_masses": "kidney", "masses": "masses", "tumour": "tumour"}
 

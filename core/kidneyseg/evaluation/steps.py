@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.errors import KidneySegError
 from kidneyseg.evaluation.runs import Patient, Segmenting, Variants, patients
-from kidneyseg.evaluation.scores import AS_IS, Failure
+from kidneyseg.evaluation.scores import AS_IS, UNUSABLE, Failure, failed
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.metrics import bounding_box, confusion, dice, kits19_dice
 from kidneyseg.pipeline import Pipeline, Result
@@ -93,8 +92,8 @@ def measure_steps(
             for patient in patients(case, variants or Variants()):
                 pipeline = Pipeline(patient.volume, device=how.device, models_dir=how.models)
                 yield replace(steps_of(pipeline.run(how.settings), patient), case=case.name)
-        except KidneySegError as error:
-            yield Failure(case.name, str(error), case.name)
+        except UNUSABLE as error:
+            yield failed(error, case.name, case.name)
 
 
 def steps_of(result: Result, patient: Patient) -> CaseSteps:

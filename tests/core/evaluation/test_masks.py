@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, find_labels, pair_up, score_pairs
+from kidneyseg.evaluation import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, find_labels, masks, pair_up, score_pairs
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
 
@@ -42,12 +42,24 @@ def put(tmp_path):
         (["labelsTr/p_1.nii.gz", "imagesTr/p_1_0000.nii.gz"], "p_1"),
         (["p.1.nii.gz", "p.1_ct.nii.gz"], "p.1"),
         (["p1.nii"], "p1"),
+        (["p_1.nii.gz", "p_1_0000.nii.gz", "p_1_0001.nii.gz"], "p_1"),
+        (["amos_0001.nii.gz"], "amos_0001"),
+        (["p_2023.nii.gz", "p_2023_ct.nii.gz"], "p_2023"),
     ],
 )
 def test_layouts_of_labels(put, tmp_path, files, name):
     for file in files:
         put(file)
     assert find_labels(tmp_path) == {name: tmp_path / files[0]}
+
+
+def test_numbers_of_four_digits_are_names_but_in_a_folder_of_images(put, tmp_path):
+    for name in ("amos_0001", "amos_0002", "amos_0410"):
+        put(f"labels/{name}.nii.gz")
+        put(f"imagesTr/{name}_0000.nii.gz")
+    assert list(find_labels(tmp_path / "labels")) == ["amos_0001", "amos_0002", "amos_0410"]
+    with pytest.raises(InputError, match="no label maps"):
+        find_labels(tmp_path / "imagesTr")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +150,23 @@ def test_a_bad_case_is_named_and_the_others_go_on(put, tmp_path):
         assert all(word in failure.error for word in words), failure.error
 
 
+def test_a_mask_without_memory_is_named_and_the_others_go_on(put, tmp_path, monkeypatch):
+    for name in "ab":
+        put(f"labels/{name}.nii.gz")
+        put(f"masks/{name}.nii.gz")
+    score = masks.score_case
+
+    def first_fails(*arguments, name, **named):
+        if name == "a":
+            raise MemoryError
+        return score(*arguments, name=name, **named)
+
+    monkeypatch.setattr(masks, "score_case", first_fails)
+    failed, good = score_pairs(pair_up(tmp_path / "masks", tmp_path / "labels")[0])
+    assert (failed.name, "too little free memory" in failed.error) == ("a", True)
+    assert isinstance(good, CaseScore)
+
+
 def test_cases_with_unlabelled_lesions_make_a_group(put, tmp_path):
     for name in "ab":
         put(f"labels/{name}.nii.gz")
@@ -175,3 +204,35 @@ def test_with_the_cts_points_are_counted(put, tmp_path):
     assert score.points == ((0, 0, 0), (0, 144, 0), (0, 0, 0))
     assert [failure.name for failure in failures] == ["b"]
     assert "b_ct.nii.gz" in failures[0].error
+
+
+@pytest.mark.parametrize(
+    ("label", "image"),
+    [
+        ("a_kidney.nii.gz", "a_ct.nii.gz"),
+        ("a.nii.gz", "a_ct.nii.gz"),
+        ("a/segmentation.nii.gz", "a/imaging.nii.gz"),
+        ("labelsTr/a.nii.gz", "imagesTr/a_0000.nii.gz"),
+        ("a.nii.gz", None),
+    ],
+)
+def test_cts_beside_the_labels_are_taken(put, tmp_path, label, image):
+    put("masks/a.nii.gz")
+    put(f"labels/{label}")
+    if image is not None:
+        (tmp_path / "labels" / image).parent.mkdir(exist_ok=True)
+        save_volume(ct(), tmp_path / "labels" / image)
+    pairs, failures, _ = pair_up(tmp_path / "masks", tmp_path / "labels")
+    (score,) = score_pairs(pairs)
+    assert failures == []
+    assert (score.points is not None) == (image is not None)
+
+
+def test_a_ct_beside_the_labels_that_does_not_fit_costs_the_points_only(put, tmp_path):
+    put("masks/a.nii.gz")
+    put("labels/a.nii.gz")
+    save_volume(ct((12, 10, 9)), tmp_path / "labels/a_ct.nii.gz")
+    (score,) = score_pairs(pair_up(tmp_path / "masks", tmp_path / "labels")[0])
+    assert (score.dice["kidney_and_masses"], score.points) == (1.0, None)
+    (failed,) = score_pairs(pair_up(tmp_path / "masks", tmp_path / "labels", tmp_path / "labels")[0])
+    assert "a_ct.nii.gz has 12 x 10 x 9 voxels" in failed.error

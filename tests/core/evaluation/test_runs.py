@@ -1,3 +1,5 @@
+import errno
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,58 @@ def test_a_case_that_fails_is_named_and_the_others_go_on(cases, segmented):
     cases[0].labels.write_bytes(b"torn")
     failed, _ = segment_and_score(cases, Segmenting(preset("default")))
     assert "a_kidney.nii.gz" in failed.error
+
+
+def test_a_case_without_memory_is_named_and_the_others_go_on(cases, segmented, monkeypatch):
+    score, insert = runs.score_case, runs.insert_random_lesions
+    tried = []
+
+    def first_fails(original):
+        def work(*arguments, **named):
+            tried.append(original)
+            if tried.count(original) == 1:
+                raise MemoryError
+            return original(*arguments, **named)
+
+        return work
+
+    monkeypatch.setattr(runs, "score_case", first_fails(score))
+    failed, good = segment_and_score(cases, Segmenting(preset("default")))
+    assert (failed.name, "too little free memory" in failed.error) == ("a", True)
+    assert isinstance(good, CaseScore)
+    monkeypatch.setattr(runs, "insert_random_lesions", first_fails(insert))
+    failed, good = segment_and_score(cases, Segmenting(preset("default")), Variants(PROCEDURAL))
+    assert (failed.name, "close other programs" in failed.error) == ("a", True)
+    assert isinstance(good, CaseScore)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", ("SIGKILL", "lack of memory", "close other programs")),
+        ("os.kill(os.getpid(), signal.SIGTERM)", ("SIGTERM", "kidneyseg segment", "a_ct.nii.gz")),
+        ("sys.exit(3)", ("failed without a word", "kidneyseg segment")),
+        ("sys.exit('note\\nno CT')", ("no CT",)),
+    ],
+)
+def test_a_segmentation_that_ends_badly_says_why(cases, monkeypatch, code, words):
+    started = subprocess.run
+
+    def run(command, **named):
+        return started([command[0], "-c", f"import os, signal, sys; {code}"], **named)
+
+    monkeypatch.setattr(runs.subprocess, "run", run)
+    (failed,) = segment_and_score(cases[:1], Segmenting(preset("default")))
+    assert all(word in failed.error for word in words), failed.error
+
+
+def test_a_segmentation_that_cannot_be_started(cases, monkeypatch):
+    def run(*_, **__):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(runs.subprocess, "run", run)
+    (failed,) = segment_and_score(cases[:1], Segmenting(preset("default")))
+    assert "could not be started (Cannot allocate memory); close" in failed.error
 
 
 def test_a_ct_without_room_for_a_tumour(cases, segmented):

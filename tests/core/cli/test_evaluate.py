@@ -1,0 +1,100 @@
+"""What `evaluate` tells and writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kidneyseg import evaluation
+from kidneyseg.cli import main
+from kidneyseg.imaging.nifti import save_mask, save_volume
+from kidneyseg.models import load_model, save_model
+from networks import tiny_models
+from test_pipeline import abdomen
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A KiTS folder of two cases with tumours, and `masks` that hold their labels."""
+    folder = tmp_path_factory.mktemp("data")
+    volume, truth = abdomen()
+    (folder / "masks").mkdir()
+    for name in ("case_00000", "case_00001"):
+        (folder / "kits" / name).mkdir(parents=True)
+        save_volume(volume, folder / "kits" / name / "imaging.nii.gz")
+        save_mask(truth, volume, folder / "kits" / name / "segmentation.nii.gz")
+        save_mask(truth, volume, folder / "masks" / f"{name}.nii.gz")
+    return folder
+
+
+@pytest.mark.parametrize("scored", [0, 1])
+def test_an_interrupt_leaves_the_report_of_what_was_scored(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: int
+) -> None:
+    score_pairs = evaluation.score_pairs
+
+    def interrupted(pairs: Any, **named: Any) -> Iterator[evaluation.Outcome]:
+        yield from score_pairs(pairs[:scored], **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "score_pairs", interrupted)
+    out = tmp_path / "report"
+    assert main(["evaluate", str(data / "masks"), str(data / "kits"), "-o", str(out)]) == 130
+    assert out.exists() == bool(scored)
+    if scored:
+        assert "interrupted: this is what came of the first 1" in capsys.readouterr().err
+        told = json.loads((out / "evaluation.json").read_text())
+        assert ([case["name"] for case in told["cases"]], told["interrupted"]) == (["case_00000"], True)
+        assert (out / "evaluation.md").read_text().startswith("# Evaluation, interrupted")
+
+
+def test_point_iou_comes_from_the_cts_beside_the_labels(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(data / "masks"), str(data / "kits")]) == 0
+    told = capsys.readouterr()
+    assert "| 3 classes |  1.000 |  1.000 |  1.000 |" in told.out
+    assert "--cts" not in told.err
+    assert "no files were written; -o DIR" in told.err
+
+
+def test_without_cts_a_line_says_what_is_missing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = str(data / "masks")
+    assert main(["evaluate", masks, masks, "-o", str(tmp_path / "report")]) == 0
+    told = capsys.readouterr()
+    assert "classes" not in told.out
+    assert "no CT that fits lies beside the labels: point IoU needs it (--cts DIR)" in told.err
+    assert "no files" not in told.err
+    labels = tmp_path / "labels"
+    shutil.copytree(data / "kits", labels)
+    (labels / "case_00001" / "imaging.nii.gz").unlink()
+    assert main(["evaluate", masks, str(labels)]) == 0
+    assert "beside the labels of case_00001: point IoU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_cases_that_the_networks_have_learnt_from_are_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: bool
+) -> None:
+    failure = evaluation.Failure("case_00000", "not segmented here")
+    for name in ("segment_and_score", "measure_steps"):
+        monkeypatch.setattr(evaluation, name, lambda *_, **__: iter([failure]))
+    tiny_models(tmp_path)
+    command = ["evaluate", str(data / "kits"), "--models", str(tmp_path), "-o", str(tmp_path / "report")]
+    command += ["--steps"] if steps else []
+    main(command)
+    assert "warning" not in capsys.readouterr().err
+    network = load_model("default-stage2", tmp_path).network
+    save_model(network, tmp_path / "default-stage2.safetensors", {"trained on": ["case_00001", "case_00009"]})
+    main(command)
+    assert "warning: the networks have learnt from case_00001, so" in capsys.readouterr().err
+    if not steps:
+        told = json.loads((tmp_path / "report" / "evaluation.json").read_text())
+        assert told["the networks have learnt from"] == ["case_00001"]
+    main([*command, "--cases", "case_00000"])
+    assert "warning" not in capsys.readouterr().err
