@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +22,14 @@ from kidneyseg.evaluation.scores import (
     score_case,
 )
 from kidneyseg.imaging.geometry import Geometry
+from kidneyseg.imaging.labels import require_known, require_same_place
 from kidneyseg.imaging.nifti import case_name, load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 
-_LARGEST_LABEL = 3
 # What a CT or an organ map is called: such a file is no label map.
 _NO_LABELS = re.compile(r"_(ct|label13)$")
 # What nnU-Net calls a channel of an image; but a label map of case 1 may be called so too.
 _CHANNEL = re.compile(r"_000\d$")
-# Headers round: as long as every voxel lies within half a voxel of its partner, the two are compared as they are.
-_MOST_VOXELS_APART = 0.5
 
 
 @dataclass(frozen=True)
@@ -149,14 +146,14 @@ def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
         InputError: for a map of another place, shape or voxel size, or with other labels; or as `load_mask` does.
     """
     labels, geometry = load_mask(path)
-    _require_same_place(path.name, geometry, on)
-    _require_known(labels, path.name)
+    require_same_place(path.name, geometry, on)
+    require_known(labels, path.name)
     return labels
 
 
 def _score_pair(pair: Pair, group: str) -> CaseScore:
     truth, geometry = load_mask(pair.labels)
-    _require_known(truth, pair.labels.name)
+    require_known(truth, pair.labels.name)
     hu = None if pair.image is None else _hu_on(geometry, pair.image, pair.image_asked)
     pred = read_labels(pair.mask, geometry)
     return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu, group=group)
@@ -165,37 +162,12 @@ def _score_pair(pair: Pair, group: str) -> CaseScore:
 def _hu_on(geometry: Geometry, image: Path, asked: bool) -> NDArray[np.int16] | None:
     try:
         volume = load_volume(image)
-        _require_same_place(image.name, volume, geometry)
+        require_same_place(image.name, volume, geometry)
     except InputError:
         if asked:
             raise
         return None
     return volume.hu
-
-
-def _require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
-    if one.shape != other.shape:
-        raise InputError(
-            f"{name} has {_times(one.shape)} voxels and should have {_times(other.shape)}; "
-            "resample it to the CT (nearest neighbour)"
-        )
-    corners = np.array(list(product(*((0, n - 1) for n in one.shape))))
-    apart = np.abs(corners @ (one.affine - other.affine)[:3, :3].T + (one.affine - other.affine)[:3, 3]).max()
-    if apart > _MOST_VOXELS_APART * min(other.spacing_mm):
-        raise InputError(
-            f"{name} does not lie on the CT: its voxels are up to {apart:.3g} mm off; "
-            "write the mask with the CT's own header"
-        )
-
-
-def _times(shape: Sequence[int]) -> str:
-    return " x ".join(str(n) for n in shape)
-
-
-def _require_known(labels: NDArray[np.uint8], name: str) -> None:
-    largest = int(labels.max(initial=0))
-    if largest > _LARGEST_LABEL:
-        raise InputError(f"{name} holds the label {largest}; known are 0, 1 kidney, 2 tumour, 3 cyst: map it to these")
 
 
 def _masks_by_case(folder: Path, names: list[str]) -> tuple[dict[str, list[Path]], list[str]]:
