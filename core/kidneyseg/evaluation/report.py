@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kidneyseg import __version__
-from kidneyseg.errors import OutputError
 from kidneyseg.evaluation.lesions import FOUND_SHARE, LEAST_LESION_ML
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
 from kidneyseg.evaluation.summary import Summary, summarise
-from kidneyseg.imaging.files import atomic_write
+from kidneyseg.imaging.files import atomic_write, make_folder
 
 RULES = (
     "Dice and surface Dice (KiTS23's tolerances) on the CT's own voxels. Kidney: with tumours and cysts, as in KiTS19 "
@@ -81,14 +80,6 @@ def write_text(path: Path, text: str) -> Path:
     with atomic_write(path) as file:
         file.write(text.encode())
     return path
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder where it is missing. Raises OutputError when that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}. Choose another one.") from error
 
 
 def as_dict(outcomes: Sequence[Outcome]) -> dict[str, Any]:

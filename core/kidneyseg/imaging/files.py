@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -89,7 +90,7 @@ class InputStream:
     def _read_plain(self, length: int) -> bytearray:
         content = bytearray(length)
         got = 0
-        while got < length and (n := self._file.readinto(memoryview(content)[got:])):  # type: ignore[attr-defined] # BinaryIO hides it
+        while got < length and (n := self._file.readinto(memoryview(content)[got:])):
             got += n
         return content[:got] if got < length else content
 
@@ -113,7 +114,7 @@ class InputStream:
         return InputError(f"{self.path.name} is cut off: it ends before its data do. Copy or download it again.")
 
 
-def _open_regular(path: Path) -> IO[bytes]:
+def _open_regular(path: Path) -> FileIO:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -127,6 +128,14 @@ def _open_regular(path: Path) -> IO[bytes]:
         raise InputError(f"{path.name} may not be read. Give yourself read permission, or copy the file.") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise InputError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where it is missing. Raises OutputError when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}. Choose another one.") from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from kidneyseg.errors import KidneySegError, ModelError, OutputError, SettingsError
+from kidneyseg.imaging.files import make_folder
 from kidneyseg.training.distributed import Ranks
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def claimed(folder: Path, ranks: Ranks | None = None) -> Iterator[None]:
 
     Raises:
         BusyError: when another process is at it; on every rank.
-        OutputError: when the folder cannot be made.
+        OutputError: when the folder cannot be made or written.
     """
     ranks = ranks or Ranks()
     with ExitStack() as held:
@@ -90,8 +91,11 @@ def claimed(folder: Path, ranks: Ranks | None = None) -> Iterator[None]:
 
 def _lock(folder: Path, held: ExitStack) -> str | None:
     """Hold the folder's lock, or say why not."""
-    _make(folder)
-    file = held.enter_context((folder / ".lock").open("wb"))
+    make_folder(folder)
+    try:
+        file = held.enter_context((folder / ".lock").open("wb"))
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({error.strerror}); unlock it, or choose another") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -99,15 +103,6 @@ def _lock(folder: Path, held: ExitStack) -> str | None:
     except OSError:
         log.info("%s lies on a file system without locks", folder)
     return None
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {folder} cannot be made ({error.strerror or error}); choose another with -o"
-        ) from error
 
 
 class BusyError(KidneySegError):
@@ -134,7 +129,7 @@ def claim(folder: Path, arguments: Mapping[str, Any], mend: str = _MEND) -> None
             raise ModelError(f"{path} is damaged; remove {folder} to begin anew") from error
         refuse_difference(begun, wanted, folder, mend)
         return
-    _make(folder)
+    make_folder(folder)
     write_whole(path, json.dumps(wanted, indent=1).encode())
 
 

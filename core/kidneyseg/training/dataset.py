@@ -123,7 +123,7 @@ def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
     labels, geometry = load_mask(case.labels)
     require_same_place(case.labels.name, geometry, volume)
     require_known(labels, case.labels.name)
-    return np.where(labels == 3, np.uint8(1), np.minimum(labels, 2)).astype(np.uint8)
+    return np.where(labels == 3, np.uint8(1), labels)
 
 
 def prepare(

@@ -110,13 +110,16 @@ def close_ups_of(
     kidney = whole.labels > 0
     result = []
     for low, high in _boxes(whole, kidney, finds, rng):
-        first = np.floor(np.array(low) * whole.cell_mm / grid_mm).astype(int)
-        last = np.ceil(np.array(high) * whole.cell_mm / grid_mm).astype(int)
-        box = (tuple(int(v) for v in first), tuple(int(v) for v in last))
-        lattice = lattice_for(volume, grid_mm, box=box)  # type: ignore[arg-type] # corners are three long
+        scale = whole.cell_mm / grid_mm
+        lattice = lattice_for(volume, grid_mm, box=(_cell(np.floor(low * scale)), _cell(np.ceil(high * scale))))
         corner = np.rint(np.array(lattice.origin_mm) / grid_mm).astype(np.int64)
         result.append(CloseUp(cut_scene(volume, labels, organs, lattice), corner, kidney, finds, whole.cell_mm))
     return result
+
+
+def _cell(index: NDArray[np.floating]) -> tuple[int, int, int]:
+    x, y, z = (int(i) for i in index)
+    return x, y, z
 
 
 def stage1_finds(

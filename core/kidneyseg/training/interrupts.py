@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,6 +29,6 @@ def stop_on_signals() -> Iterator[threading.Event]:
         _set(before)
 
 
-def _set(handlers: Mapping[signal.Signals, object]) -> None:
+def _set(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
-        signal.signal(number, handler)  # type: ignore[arg-type] # what `getsignal` gave
+        signal.signal(number, handler)

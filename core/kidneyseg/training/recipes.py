@@ -22,7 +22,7 @@ from kidneyseg.training.batches import Sample, out_of_memory
 from kidneyseg.training.dataset import CaseFiles, prepare, whole_scene, whole_scene_of
 from kidneyseg.training.finds import close_ups, close_ups_of
 from kidneyseg.training.lesions import LesionLibrary
-from kidneyseg.training.refine_samples import Stage2Sampler, plain_stage2, with_lesions, with_tumours
+from kidneyseg.training.refine_samples import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
 from kidneyseg.training.samples import Stage1Sampler, plain_stage1
 from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 
@@ -152,7 +152,7 @@ def _stage2(
     changed = []
     if data.held_out_lesions is not None:
         rng = np.random.default_rng([plan.seed, 2])
-        own = with_tumours(held_out)
+        own = cases_with_tumours(held_out)
         changed = [with_lesions(one, data.held_out_lesions, rng) for one in held_out if one.scene.case not in own]
     samples = [plain_stage2(one, settings.refine) for one in [*held_out, *changed]]
     return Trainer(

@@ -77,7 +77,7 @@ class Stage2Sampler:
 
     @cached_property
     def _with_tumours(self) -> frozenset[str]:
-        return with_tumours(self.close_ups)
+        return cases_with_tumours(self.close_ups)
 
     def _augmented(
         self, one: CloseUp, hu: NDArray[np.int16], labels: NDArray[np.uint8], rng: np.random.Generator
@@ -270,7 +270,7 @@ def plain_stage2(one: CloseUp, settings: RefineSettings) -> Sample | None:
     return as_sample(kept, one.scene.hu, one.scene.labels, level) if kept.any() else None
 
 
-def with_tumours(close_ups: Iterable[CloseUp]) -> frozenset[str]:
+def cases_with_tumours(close_ups: Iterable[CloseUp]) -> frozenset[str]:
     """The cases that have tumour labels of their own."""
     return frozenset(one.scene.case for one in close_ups if (one.scene.labels == TUMOUR).any())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kidneyseg.errors import ModelError, SettingsError
+from kidneyseg.errors import ModelError, OutputError, SettingsError
 from kidneyseg.training.checkpoints import BusyError, claim, claimed, load_checkpoint, save_checkpoint
 from kidneyseg.training.logbook import Logbook, time_left
 
@@ -97,3 +97,12 @@ def test_figures_reach_tensorboard_where_it_is_installed(tmp_path: Path) -> None
 
 def test_times_are_told_in_words() -> None:
     assert [time_left(seconds) for seconds in (5, 100, 5500, 60 * 185)] == ["5 s", "2 min", "1 h 32 min", "3 h 05 min"]
+
+
+def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match=r"cannot be made.*Choose another"), claimed(tmp_path / "file" / "run"):
+        pass
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"), claimed(tmp_path):
+        pass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.nifti import save_mask, save_volume
@@ -14,7 +15,7 @@ from kidneyseg.settings import RefineSettings, SamplingSettings
 from kidneyseg.training import refine_samples, samples
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, warp
 from kidneyseg.training.bands import BandSampler, band_cases, plain_band
-from kidneyseg.training.dataset import find_cases, whole_scene
+from kidneyseg.training.dataset import Scene, find_cases, whole_scene
 from kidneyseg.training.finds import close_ups
 from kidneyseg.training.lesions import LesionLibrary
 from kidneyseg.training.refine_samples import Stage2Sampler
@@ -81,7 +82,9 @@ def test_no_lesion_is_inserted_where_there_are_tumour_labels(tmp_path: Path, mon
     for module in (samples, refine_samples):
         real = module.changed_patient
 
-        def noting(scene, lesions, rng, real=real, **chances):  # type: ignore[no-untyped-def] # as `changed_patient`
+        def noting(
+            scene: Scene, lesions: LesionLibrary | None, rng: np.random.Generator, real=real, **chances: float
+        ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
             given.append(scene.case if lesions is not None else "")
             return real(scene, lesions, rng, **chances)
 

@@ -18,7 +18,7 @@ from kidneyseg.errors import Cancelled, ModelError, SettingsError
 from kidneyseg.models import load_model, save_model
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.training.batches import Batch
+from kidneyseg.training.batches import Batch, Sample
 from kidneyseg.training.checkpoints import load_checkpoint
 from kidneyseg.training.losses import segmentation_loss
 from kidneyseg.training.precision import forward
@@ -184,6 +184,25 @@ def test_a_run_goes_on_in_another_precision(tmp_path: Path) -> None:
     on = trainer(tmp_path, options=RunOptions(precision="fp16"))
     assert on.scaler.is_enabled()
     assert on.scaler.get_scale() > 1
+
+
+def test_a_sample_without_memory_is_named_and_the_others_are_scored(caplog: pytest.LogCaptureFixture) -> None:
+    class Small(SparseUNet):
+        def forward(
+            self, coords: torch.Tensor, features: torch.Tensor, spatial_size: int | None = None
+        ) -> torch.Tensor:
+            if len(coords) > 3:
+                raise MemoryError
+            return torch.nn.functional.one_hot(features[:, 0].long(), 2).float()
+
+    def sample(labels: list[int], case: str) -> Sample:
+        values = np.array(labels, np.uint8)
+        return Sample(np.zeros((len(values), 3), np.int64), values[:, None].astype(np.float32), values, case)
+
+    score = validator([sample([0, 1, 1], "fits"), sample([0, 1, 1, 0], "too_large")], ("kidney",))
+    assert score is not None
+    assert score(Small(1, 2, [4])) == {"kidney mean": 1.0, "kidney worst": 1.0}
+    assert "too_large: out of memory with 4 points; it is not scored" in caplog.text
 
 
 def test_norms_stand_still_once_frozen(tmp_path: Path, kernels: torch.device) -> None:
