@@ -103,8 +103,7 @@ class Case(QObject):
         """Show another CT; its result is gone, how it is looked at stays."""
         self.volume = volume
         self._clear_result()
-        x, y, z = volume.shape
-        self.crosshair = (x // 2, y // 2, z // 2)
+        self.crosshair = _middle(volume)
         self.volume_changed.emit()
         self.result_changed.emit()
         self.scene_changed.emit()
@@ -121,9 +120,14 @@ class Case(QObject):
         self.dirty_changed.emit()
 
     def set_scene(self, scene: Any) -> None:
-        """Take the 3-D objects prepared from the result."""
-        self.scene = scene
+        """Take the 3-D objects prepared from the result.
+
+        A CT's first ones take the crosshair to what was found, unless the user has moved it.
+        """
+        first, self.scene = self.scene is None, scene
         self.scene_changed.emit()
+        if first and scene.focus is not None and self.volume is not None and self.crosshair == _middle(self.volume):
+            self.set_crosshair(scene.focus)
 
     def mark_saved(self) -> None:
         """The result is in a file now."""
@@ -199,6 +203,11 @@ class Case(QObject):
             return None
         wanted = replace(self.result.settings, clusters=self.settings.clusters, fill=self.settings.fill)
         return None if wanted == self.result.settings else wanted
+
+
+def _middle(volume: Volume) -> Voxel:
+    x, y, z = volume.shape
+    return x // 2, y // 2, z // 2
 
 
 def network_part(settings: Settings) -> tuple[Any, ...]:

@@ -54,12 +54,15 @@ class Scene:
         clouds: "sampled", "kidney", "objects" to {label: Dots}.
         surfaces: label to a pyvista.PolyData with normals.
         tumours: the voxel in the middle of each tumour, largest tumour first, as in the findings.
+        focus: the voxel to look at first: in the middle of the largest tumour, else of the largest kidney; None where
+            nothing was found.
         result: what all this was made from.
     """
 
     clouds: dict[str, dict[int, Dots]]
     surfaces: dict[int, Any]
     tumours: tuple[tuple[int, int, int], ...]
+    focus: tuple[int, int, int] | None
     result: Any
 
 
@@ -75,7 +78,9 @@ def build_scene(result: Any, volume: Volume, progress: Progress) -> Scene:
         surface = _surface(inside(result.mask), volume.spacing_mm)
         if surface is not None:
             surfaces[label] = surface
-    return Scene(clouds, surfaces, _middles(result.mask == TUMOUR), result)
+    tumours = _middles(result.mask == TUMOUR)
+    focus = next(iter(tumours or _middles(result.mask > 0)), None)
+    return Scene(clouds, surfaces, tumours, focus, result)
 
 
 def _split(cloud: PointCloud | None) -> dict[int, Dots]:

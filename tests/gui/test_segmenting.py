@@ -7,12 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from bench import Bench
+from fakes import FakePipeline, make_volume
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
 
 from kidneyseg.errors import OutputError
+from kidneyseg.progress import Progress
+from kidneyseg.settings import preset
+from kidneyseg_gui.scene import build_scene
 
 MakeBench = Callable[..., Bench]
 
@@ -32,9 +37,35 @@ def test_segmenting_shows_mask_findings_and_scene(bench: Bench):
     assert bench.window.actions_.export.isEnabled()
 
 
+def test_the_first_result_takes_an_unmoved_crosshair_to_what_was_found(bench: Bench):
+    bench.open()
+    middle = bench.case.crosshair
+    bench.segment()
+    assert bench.case.mask[bench.case.crosshair] == 2
+    bench.case.set_crosshair(middle)
+    bench.case.set_settings(bench.case.settings.with_(fill={"method": "hull"}))
+    bench.segment()
+    assert bench.case.crosshair == middle  # the user has been there; a changed result moves nothing
+
+    bench.open("case_8.nii.gz")
+    bench.case.set_crosshair((1, 2, 3))
+    bench.segment()
+    assert bench.case.crosshair == (1, 2, 3)
+
+
+def test_without_a_tumour_the_larger_kidney_is_looked_at_first():
+    volume = make_volume()
+    result = FakePipeline(volume).run(preset("default"))
+    mask = (result.mask > 0).astype(np.uint8)
+    mask[:24, :, :12] = 0
+    assert build_scene(replace(result, mask=mask), volume, Progress()).focus == pytest.approx((34, 16, 12), abs=1)
+    assert build_scene(replace(result, mask=np.zeros_like(mask)), volume, Progress()).focus is None
+
+
 def test_a_click_on_a_tumour_takes_the_crosshair_there(bench: Bench):
     bench.open()
     bench.segment()
+    bench.case.set_crosshair((1, 2, 3))
     table = bench.window.findings.table
     table.itemClicked.emit(table.item(2, 0))
     assert bench.case.mask[bench.case.crosshair] == 2
