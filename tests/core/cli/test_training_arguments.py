@@ -30,9 +30,8 @@ def test_the_fixed_kits19_cases_where_there_are_none(tmp_path: Path, capsys: pyt
 
 
 def test_a_library_without_a_shape_to_score_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        lesion_cache, "kits_library", lambda *_: LesionLibrary.procedural(seed=0)
-    )  # of no numbered case
+    of_no_case = LesionLibrary.procedural(seed=0)
+    monkeypatch.setattr(lesion_cache, "kits_library", lambda *_: of_no_case)
     arguments = Namespace(no_insertion=False, lesions=tmp_path, lesion_hu=None, seed=0)
     learn, score = lesions_of(arguments, tmp_path, scored=False)
     assert learn is not None
