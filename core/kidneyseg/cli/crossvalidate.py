@@ -113,6 +113,7 @@ def _train(folder: Path, training: Sequence[CaseFiles], work: Bench) -> list[Pat
 
 def _taken_over(begin: Path, folder: Path, training: Sequence[CaseFiles], work: Bench) -> Path:
     """Copy stage 1's network from `begin` to `folder`; both networks there must have learnt from `training` only."""
+    from kidneyseg.imaging.files import make_folder
     from kidneyseg.models import load_model, model_name
     from kidneyseg.training.checkpoints import write_whole
 
@@ -123,7 +124,7 @@ def _taken_over(begin: Path, folder: Path, training: Sequence[CaseFiles], work: 
             raise SettingsError(f"{name} in {begin} has learnt from {foreign[0]}, which this fold is scored on")
     path = folder / f"{names[0]}.safetensors"
     if work.ranks.first:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_whole(path, (begin / path.name).read_bytes())
     work.ranks.from_first(None)  # stage 2 reads the network on every rank
     return path

@@ -95,7 +95,7 @@ def _lock(folder: Path, held: ExitStack) -> str | None:
     try:
         file = held.enter_context((folder / ".lock").open("wb"))
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written ({error.strerror}); unlock it, or choose another") from error
+        raise OutputError(f"The folder {folder} cannot be written: {error.strerror}. Choose another one.") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

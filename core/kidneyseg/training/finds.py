@@ -110,8 +110,8 @@ def close_ups_of(
     kidney = whole.labels > 0
     result = []
     for low, high in _boxes(whole, kidney, finds, rng):
-        scale = whole.cell_mm / grid_mm
-        lattice = lattice_for(volume, grid_mm, box=(_cell(np.floor(low * scale)), _cell(np.ceil(high * scale))))
+        first, end = np.floor(low * whole.cell_mm / grid_mm), np.ceil(high * whole.cell_mm / grid_mm)
+        lattice = lattice_for(volume, grid_mm, box=(_cell(first), _cell(end)))
         corner = np.rint(np.array(lattice.origin_mm) / grid_mm).astype(np.int64)
         result.append(CloseUp(cut_scene(volume, labels, organs, lattice), corner, kidney, finds, whole.cell_mm))
     return result
