@@ -1,9 +1,10 @@
-"""The two stages: a first network finds the kidneys among the sampled points, a second looks closely there."""
+"""Networks on points: stage 1 finds the kidneys among those sampled, and the paper's stages label their bands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,15 +13,11 @@ from scipy import ndimage
 
 from kidneyseg.errors import ResourceError
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.models import Model
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, PointCloud
-from kidneyseg.points.features import hu_features, kidney_level, stage2_features
+from kidneyseg.models import Model, load_model, model_name
+from kidneyseg.points.cloud import KIDNEY, TISSUE, PointCloud
+from kidneyseg.points.features import SURVEYED_CHANNELS, hu_features
 from kidneyseg.points.grid import paper_cells
-from kidneyseg.points.resample import lattice_for, resample_hu
-from kidneyseg.points.roi import Region, beyond_margin, grown, near_find
-from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.progress import Progress
-from kidneyseg.settings import RefineSettings
 from kidneyseg.sparse import SparseUNet, memory
 from kidneyseg.sparse.engines import SparseConvNetUNet
 
@@ -35,11 +32,34 @@ _CPU_INSTEAD = "The GPU has too little memory for this CT; the CPU was used inst
 _ENOUGH_KIDNEY_ML, _LEAST_KIDNEY_ML, _FAR_MORE = 220.0, 40.0, 1.5
 _PRONE = "Far more kidney was found in this CT turned over; it was read as one of a patient lying prone."
 
-# A tumour that reaches beyond what stage 2 was shown is followed so many times.
-_MOST_GROWTH = 5
-
 Note = Callable[[str], None]
-_Part = tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.float16]]
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """A preset's networks; `survey` is None where stage 2's learnt without one."""
+
+    stage1: Model
+    survey: Model | None
+    stage2: Model
+
+    @property
+    def all(self) -> tuple[Model, ...]:
+        """Those that there are, in the order in which they run."""
+        return tuple(model for model in (self.stage1, self.survey, self.stage2) if model is not None)
+
+
+def load_networks(preset: str, directory: Path | None = None, engine: str = "auto") -> Networks:
+    """A preset's networks, by default the bundled ones.
+
+    Raises:
+        ModelError: when one is missing or damaged.
+    """
+    stage1, stage2 = (load_model(model_name(preset, stage), directory, engine) for stage in (1, 2))
+    survey = None
+    if stage2.network.config["in_channels"] == SURVEYED_CHANNELS:
+        survey = load_model(model_name(preset, "survey"), directory, engine)
+    return Networks(stage1, survey, stage2)
 
 
 def pick_device(name: str) -> torch.device:
@@ -89,13 +109,13 @@ def _found(
 ) -> PointCloud:
     """Stage 1 on the cloud with axes reversed where `turn` is -1."""
     features = hu_features(cloud.hu, model.network.config["in_channels"])
-    probability = _with_mirror(model, cloud.index * np.array(turn, np.int32), features, device, progress, note)
+    probability = with_mirror(model, cloud.index * np.array(turn, np.int32), features, device, progress, note)
     labels = probability.argmax(1).astype(np.uint8)
     _drop_small(cloud, labels)
     return replace(cloud, labels=labels, probability=probability)
 
 
-def _with_mirror(
+def with_mirror(
     model: Model,
     cells: NDArray[np.int32],
     features: NDArray[np.float32],
@@ -114,86 +134,6 @@ def _with_mirror(
 
 def _kidney_ml(cloud: PointCloud) -> float:
     return float((np.asarray(cloud.labels) == KIDNEY).sum() * np.prod(cloud.lattice.step_mm)) / 1000.0
-
-
-def separate_tumour(
-    find: PointCloud,
-    volume: Volume,
-    settings: RefineSettings,
-    lowest_hu: int,
-    model: Model,
-    device: torch.device,
-    progress: Progress,
-    note: Note = lambda _: None,
-) -> PointCloud:
-    """Stage 2 on a fine lattice near stage 1's find: TISSUE, KIDNEY, TUMOUR and their probabilities (N, 3).
-
-    Probabilities are the mean of what is shown and of its mirror image, as in stage 1.
-
-    Args:
-        find: stage 1's labelled cloud.
-        volume: the CT.
-        settings: grid and margin; `grid_mm` must not be None.
-        lowest_hu: cells darker than this (never below LOWEST_HU) are left out.
-
-    Where a tumour reaches the border of what was looked at, as large ones do of which stage 1 finds a part, the find
-    grows by it and its surroundings are looked at anew.
-    """
-    grid = settings.grid_mm
-    if grid is None:
-        raise ValueError("stage 2 on stage 1's own points is `label_band`")
-    whole = lattice_for(volume, grid)
-    cell_ml = grid**3 / 1000.0
-    seen: dict[Hashable, _Part] = {}
-    for turn in range(1 + _MOST_GROWTH):
-        regions = near_find(find, volume, grid, settings.margin_mm)
-        fresh = [region for region in regions if region.key not in seen]
-        reached = []
-        for i, region in enumerate(fresh):
-            share = progress.part(*_share_of(turn, i, len(fresh)))
-            part = _look(region, volume, lowest_hu, model, device, share, note)
-            seen[region.key] = part
-            tumour_mm = whole.centres_mm(part[0][part[2].argmax(1) == TUMOUR])
-            reached.append(beyond_margin(find, tumour_mm, cell_ml, settings.margin_mm))
-        parts = [seen[region.key] for region in regions]
-        if not sum(map(len, reached)):
-            break
-        find = grown(find, np.concatenate(reached))
-    if not parts:
-        classes = model.network.config["classes"]
-        none = np.zeros((0, classes), np.float16)
-        return PointCloud(whole, np.zeros((0, 3), np.int32), np.zeros(0, np.int16), np.zeros(0, np.uint8), none)
-    index, hu, probability = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort(index.T[::-1])
-    index, hu, probability = index[order], hu[order], probability[order]
-    return PointCloud(whole, index, hu, probability.argmax(1).astype(np.uint8), probability)
-
-
-def _share_of(turn: int, i: int, count: int) -> tuple[float, float]:
-    """Of stage 2's progress: 0.9 for the first turn, since mostly there is no other."""
-    first, width = (0.0, 0.9) if turn == 0 else (0.9 + 0.1 * (turn - 1) / _MOST_GROWTH, 0.1 / _MOST_GROWTH)
-    return first + width * i / count, first + width * (i + 1) / count
-
-
-def _look(
-    region: Region,
-    volume: Volume,
-    lowest_hu: int,
-    model: Model,
-    device: torch.device,
-    progress: Progress,
-    note: Note,
-) -> _Part:
-    """Stage 2 on one region: cells of the whole lattice, their HU and probabilities."""
-    lattice, inside, found = region
-    hu = resample_hu(volume, lattice, progress=progress)
-    kept = inside & (hu >= max(lowest_hu, LOWEST_HU))
-    cells = np.argwhere(kept).astype(np.int32)
-    channels = model.network.config["in_channels"]
-    features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]), channels)
-    probability = _with_mirror(model, cells, features, device, progress, note)
-    origin = np.rint(np.asarray(lattice.origin_mm) / lattice.step_mm).astype(np.int32)
-    return cells + origin, hu[kept], probability
 
 
 def label_band(

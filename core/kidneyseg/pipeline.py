@@ -12,10 +12,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg import cascade
+from kidneyseg import cascade, refinement
 from kidneyseg.findings import Findings, measure
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.models import Model, load_model, model_name
 from kidneyseg.points.cloud import KIDNEY, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
@@ -80,7 +79,7 @@ class Pipeline:
         self.engine = check_engine(engine)
         self.device = cascade.pick_device(device)
         self._models_dir = models_dir
-        self._models: dict[str, Model] = {}
+        self._loaded: dict[str, cascade.Networks] = {}
         self._kept: dict[str, tuple[Hashable, Any]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
 
@@ -118,7 +117,7 @@ class Pipeline:
             timings=run.timings,
             notes=self._all_notes(found, findings),
             settings=settings,
-            model_ids=tuple(self._model(settings, stage).id for stage in (1, 2)),
+            model_ids=tuple(model.id for model in self._networks(settings).all),
             device=self.device.type,
             engine=self.engine,
         )
@@ -131,7 +130,7 @@ class Pipeline:
     def _find(
         self, samples: list[PointCloud], settings: Settings, progress: Progress, note: cascade.Note
     ) -> list[PointCloud]:
-        model = self._model(settings, 1)
+        model = self._networks(settings).stage1
         if settings.sampling.grid_mm is not None:
             return [cascade.find_kidneys(samples[0], model, self.device, progress, note)]
         return [
@@ -142,17 +141,19 @@ class Pipeline:
     def _refine(
         self, found: list[PointCloud], settings: Settings, progress: Progress, note: cascade.Note
     ) -> PointCloud:
-        model = self._model(settings, 2)
+        networks = self._networks(settings)
         if settings.refine.grid_mm is not None:
             lowest = min((int(cloud.hu.min()) for cloud in found if len(cloud)), default=0)
             lowest -= round(settings.refine.below_stage1_hu)
-            return cascade.separate_tumour(
-                cascade.unite(found), self.volume, settings.refine, lowest, model, self.device, progress, note
+            return refinement.separate_tumour(
+                cascade.unite(found), self.volume, settings.refine, lowest, networks, self.device, progress, note
             )
         finds = [cloud.select(cast("NDArray[np.uint8]", cloud.labels) == KIDNEY) for cloud in found]
         return cascade.unite(
             [
-                cascade.label_band(find, self.volume, model, self.device, progress.part(*_share(i, finds)), note)
+                cascade.label_band(
+                    find, self.volume, networks.stage2, self.device, progress.part(*_share(i, finds)), note
+                )
                 for i, find in enumerate(finds)
             ]
         )
@@ -180,11 +181,11 @@ class Pipeline:
             return fill_hull(objects, ids, self.volume, progress=progress)
         return fill_closing(objects, self.volume, settings.fill, context=refined, progress=progress)
 
-    def _model(self, settings: Settings, stage: int) -> Model:
-        name = model_name(settings.preset, stage)
-        if name not in self._models:
-            self._models[name] = load_model(name, self._models_dir, self.engine)
-        return self._models[name]
+    def _networks(self, settings: Settings) -> cascade.Networks:
+        name = settings.preset
+        if name not in self._loaded:
+            self._loaded[name] = cascade.load_networks(name, self._models_dir, self.engine)
+        return self._loaded[name]
 
     def _all_notes(self, found: list[PointCloud], findings: Findings) -> tuple[str, ...]:
         notes = list(dict.fromkeys(note for stage in STAGES for note in self._notes.get(stage, ())))

@@ -6,15 +6,21 @@ from pathlib import Path
 
 import torch
 
-from kidneyseg.models import model_name, save_model
+from kidneyseg.models import StageName, model_name, save_model
+from kidneyseg.points.features import SURVEYED_CHANNELS
 from kidneyseg.sparse import SparseUNet
+
+_CHANNELS: dict[str, dict[StageName, int]] = {
+    "default": {1: 1, "survey": 2, 2: SURVEYED_CHANNELS},
+    "paper": {1: 3, 2: 3},
+}
 
 
 def tiny_models(folder: Path) -> Path:
     """A models folder for both presets; the networks answer fast and at random."""
     torch.manual_seed(0)
-    for preset, channels in (("default", 1), ("paper", 3)):
-        for stage in (1, 2):
-            network = SparseUNet(channels, stage + 1, [4, 4])
+    for preset, stages in _CHANNELS.items():
+        for stage, channels in stages.items():
+            network = SparseUNet(channels, 2 if stage == 1 else 3, [4, 4])
             save_model(network, folder / f"{model_name(preset, stage)}.safetensors", {"made": "at random"})
     return folder

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from kidneyseg.cascade import separate_tumour
+from kidneyseg.cascade import Networks
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.roi import beyond_margin, near_find
 from kidneyseg.progress import CallbackProgress, Progress
+from kidneyseg.refinement import separate_tumour
 from kidneyseg.settings import RefineSettings
 from kidneyseg.sparse import SparseUNet
 
@@ -51,9 +52,9 @@ def body(end: int) -> tuple[Volume, PointCloud]:
 def refined(end: int, progress: Progress | None = None) -> tuple[np.ndarray, int]:
     volume, find = body(end)
     network = ByHU().eval()
-    cloud = separate_tumour(
-        find, volume, SETTINGS, -40, Model(network, "net", "net-1"), torch.device("cpu"), progress or Progress()
-    )
+    model = Model(network, "net", "net-1")
+    networks = Networks(model, None, model)
+    cloud = separate_tumour(find, volume, SETTINGS, -40, networks, torch.device("cpu"), progress or Progress())
     mask = np.zeros(volume.shape, np.uint8)
     mask[tuple(cloud.index.T)] = cloud.labels
     assert len(np.unique(cloud.index, axis=0)) == len(cloud)

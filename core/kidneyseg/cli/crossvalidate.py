@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kidneyseg.cli.bench import Bench, bench, device_of
 from kidneyseg.cli.recipe_arguments import add_training, refuse_unknown
-from kidneyseg.cli.training import train_stage
+from kidneyseg.cli.training import stages, train_stage
 from kidneyseg.errors import SettingsError
 from kidneyseg.settings import preset
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # Of what is inserted into the CTs to score on: the same whatever seed networks were trained with, so that they compare.
 _SCORING_SEED = 0
 _DESCRIPTION = """\
-Split the cases of DATA into fixed folds (dealt out in the order of their names); for each fold train both stages on the
-other folds, segment its own cases end to end with those networks, as they are and with tumours inserted (of shapes that
+Split the cases of DATA into fixed folds (dealt out in the order of their names); for each fold train the networks on
+the other folds, segment its own cases end to end with them, as they are and with tumours inserted (of shapes that
 training never saw), and score the masks. The report over all cases lies in OUTPUT/report, each fold's networks in
 OUTPUT/fold-1, fold-2, ... No choice is made by the scores: the last step's networks are scored. Cases under
 --lesions-unlabelled are, as they are, summarised apart.
@@ -35,8 +35,8 @@ scored is named in the report with the reason (exit code 1), and tried again wit
 
 --final then trains networks on all cases by the same recipe into OUTPUT/final: the figures are the folds', not theirs.
 
---start-from goes on from an earlier OUTPUT of the same folds: stage 1 is taken as it is, stage 2 learns on from what it
-knew, --steps more; with another --seed from other changes of the same CTs. What is scored on does not depend on it.
+--start-from goes on from an earlier OUTPUT of the same folds: stage 1 is taken as it is, the others learn on from what
+they knew, --steps more; with another --seed from other changes of the same CTs. What is scored on stays the same.
 
 DATA is laid out as for `kidneyseg train`."""
 
@@ -55,7 +55,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     which.add_argument("--fold", type=int, metavar="K", help="only this one, counted from 1")
     which.add_argument("--final", action="store_true", help="train on all cases instead, into OUTPUT/final")
     parser.add_argument("--insertions", type=int, default=1, metavar="N", help="versions with tumours (%(default)s)")
-    parser.add_argument("--start-from", type=Path, metavar="DIR", help="an earlier OUTPUT whose stage 2 learns on")
+    parser.add_argument("--start-from", type=Path, metavar="DIR", help="an earlier OUTPUT whose networks learn on")
     parser.set_defaults(run=run)
 
 
@@ -102,22 +102,21 @@ def _fold(number: int, parts: Sequence[Sequence[CaseFiles]], work: Bench, *, wai
 
 
 def _train(folder: Path, training: Sequence[CaseFiles], work: Bench) -> list[Path]:
-    """Train both stages in `folder`, or stage 2 on from what an earlier run has in its folder of that name."""
-    earlier = work.arguments.start_from
-    if earlier is None:
-        return [train_stage(stage, folder, training, (), work, keep="last") for stage in (1, 2)]
-    begin = earlier / folder.name
-    first = _taken_over(begin, folder, training, work)
-    return [first, train_stage(2, folder, training, (), work, keep="last", start_from=begin)]
+    """Train the networks in `folder`, or all but stage 1's on from an earlier run's in its folder of that name."""
+    names, begin, done = stages(work.arguments.preset), None, []
+    if work.arguments.start_from is not None:
+        begin = work.arguments.start_from / folder.name
+        done, names = [_taken_over(begin, folder, training, work)], names[1:]
+    return done + [train_stage(stage, folder, training, (), work, keep="last", start_from=begin) for stage in names]
 
 
 def _taken_over(begin: Path, folder: Path, training: Sequence[CaseFiles], work: Bench) -> Path:
-    """Copy stage 1's network from `begin` to `folder`; both networks there must have learnt from `training` only."""
+    """Copy stage 1's network from `begin` to `folder`; the networks there must have learnt from `training` only."""
     from kidneyseg.imaging.files import make_folder
     from kidneyseg.models import load_model, model_name
     from kidneyseg.training.checkpoints import write_whole
 
-    names = [model_name(work.arguments.preset, stage) for stage in (1, 2)]
+    names = [model_name(work.arguments.preset, stage) for stage in stages(work.arguments.preset)]
     known = {case.name for case in training}
     for name in names:
         if foreign := sorted(set(load_model(name, begin).info.get("trained on", ())) - known):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kidneyseg.cli.bench import bench, device_of
 from kidneyseg.cli.recipe_arguments import add_training, refuse_unknown
-from kidneyseg.cli.training import train_stage
+from kidneyseg.cli.training import stages, train_stage
 from kidneyseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_training(parser)
-    parser.add_argument("--stage", choices=("1", "2", "all"), default="all", help="(%(default)s)")
+    parser.add_argument("--stage", choices=("1", "survey", "2", "all"), default="all", help="(%(default)s)")
     parser.add_argument(
         "--validate",
         nargs="+",
@@ -55,7 +55,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train one stage or both."""
+    """Train one network or all."""
     from kidneyseg.training.dataset import find_cases
     from kidneyseg.training.distributed import joined
 
@@ -65,7 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     device = device_of(arguments)
     with joined(device) as ranks:
         work = bench(arguments, ranks, device, scored=bool(validation))
-        for stage in (1, 2) if arguments.stage == "all" else (int(arguments.stage),):
+        for stage in stages(arguments.preset):
+            if arguments.stage not in ("all", str(stage)):
+                continue
             path = train_stage(
                 stage,
                 arguments.output,

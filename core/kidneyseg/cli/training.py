@@ -14,7 +14,7 @@ from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import preset
 
 if TYPE_CHECKING:
-    from kidneyseg.models import Model
+    from kidneyseg.models import Model, StageName
     from kidneyseg.training.dataset import CaseFiles
     from kidneyseg.training.trainer import Trainer
 
@@ -23,7 +23,7 @@ _LINE_EVERY_S = 60.0
 
 
 def train_stage(
-    stage: int,
+    stage: StageName,
     folder: Path,
     training: Sequence[CaseFiles],
     validation: Sequence[CaseFiles],
@@ -50,9 +50,11 @@ def train_stage(
     batch = arguments.batch or BATCH[arguments.preset][stage]
     start = load_model(name, start_from) if start_from else None
     finder = _finder(stage, folder, bench)
+    survey = _survey(stage, folder, bench)
     recipe = _recipe(stage, steps, batch, keep, training, validation, bench) | {
         "start": start.id if start else None,
         "stage 1's network": finder.id if finder else None,
+        **({"survey's network": survey.id} if survey else {}),
     }
     with claimed(run, ranks):
         if ranks.first:
@@ -83,6 +85,7 @@ def train_stage(
                 seed=arguments.seed,
                 start=start.network if start else None,
                 finder=finder.network if finder else None,
+                survey=survey.network if survey else None,
                 published_weights=arguments.class_weights == "published",
                 options=bench.options(keep),
             )
@@ -99,7 +102,25 @@ def train_stage(
     return path
 
 
-def _finder(stage: int, folder: Path, bench: Bench) -> Model | None:
+def stages(preset_name: str) -> tuple[StageName, ...]:
+    """A preset's networks in the order in which they are trained."""
+    return (1, 2) if preset_name == "paper" else (1, "survey", 2)
+
+
+def _survey(stage: StageName, folder: Path, bench: Bench) -> Model | None:
+    """The survey's network, whose outcome stage 2 of preset `default` is shown; None where none was trained there."""
+    from kidneyseg.models import load_model, model_name
+
+    if stage != 2 or bench.arguments.preset == "paper":
+        return None
+    name = model_name(bench.arguments.preset, "survey")
+    if not (folder / f"{name}.safetensors").is_file():
+        bench.say(f"{folder} holds no {name}: stage 2 learns without it; train the survey first for a better one")
+        return None
+    return load_model(name, folder)
+
+
+def _finder(stage: StageName, folder: Path, bench: Bench) -> Model | None:
     """Stage 1's network, from whose finds stage 2 of preset `default` learns; None where none was trained there."""
     from kidneyseg.models import load_model, model_name
 
@@ -137,7 +158,7 @@ def _bar(bench: Bench) -> Iterator[Callable[[str, float], None]]:
 
 
 def _recipe(
-    stage: int,
+    stage: StageName,
     steps: int,
     batch: int,
     keep: str,
@@ -159,10 +180,10 @@ def _recipe(
         "class weights": arguments.class_weights,
         "phantoms": arguments.phantoms,
         "choice of the result": keep,
-        "settings": {name: settings[name] for name in ("preset", "sampling", "refine")[: stage + 1]},
+        "settings": {name: settings[name] for name in ("preset", "sampling", "refine")[: 2 if stage == 1 else 3]},
         "lesions": bench.lesions and library_key(bench.lesions)[:16],
         "lesions to score on": bench.held_out_lesions and library_key(bench.held_out_lesions)[:16],
-        **({"lesions unlabelled": unlabelled} if stage == 2 else {}),
+        **({"lesions unlabelled": unlabelled} if stage != 1 else {}),
         "cases to learn from": {case.name: _content(case) for case in training},
         "cases to score on": {case.name: _content(case) for case in validation},
     }

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.cascade import load_networks
 from kidneyseg.errors import InputError, ResourceError
 from kidneyseg.evaluation.masks import read_labels
 from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, UNUSABLE, Outcome, failed, score_case
 from kidneyseg.imaging.files import make_folder
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.models import load_model, model_name
 from kidneyseg.settings import Settings
 from kidneyseg.training.dataset import CaseFiles
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
@@ -110,8 +110,8 @@ def learnt_from(cases: Sequence[CaseFiles], how: Segmenting) -> list[str]:
     Raises:
         ModelError: when a network is missing or damaged.
     """
-    names = [model_name(how.settings.preset, stage) for stage in (1, 2)]
-    known = {case for name in names for case in load_model(name, how.models).info.get("trained on", ())}
+    networks = load_networks(how.settings.preset, how.models)
+    known = {case for model in networks.all for case in model.info.get("trained on", ())}
     return [case.name for case in cases if case.name in known]
 
 

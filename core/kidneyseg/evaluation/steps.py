@@ -172,9 +172,9 @@ def _were_stage1_perfect(
         return sampled.select(_labels(find) == KIDNEY)
     lowest = max(int(sampled.hu.min(initial=0)) - round(settings.refine.below_stage1_hu), LOWEST_HU)
     index = [np.zeros((0, 3), np.int32)]
-    for lattice, inside, _ in near_find(find, volume, grid, settings.refine.margin_mm):
-        cells = np.argwhere(inside & (resample_hu(volume, lattice) >= lowest))
-        index.append(cells.astype(np.int32) + _corner(lattice))
+    for region in near_find(find, volume, grid, settings.refine.margin_mm):
+        cells = np.argwhere(region.inside & (resample_hu(volume, region.lattice) >= lowest))
+        index.append(cells.astype(np.int32) + _corner(region.lattice))
     points = np.concatenate(index)
     points = points[np.lexsort(points.T[::-1])]
     cloud = PointCloud(lattice_for(volume, grid), points, np.zeros(len(points), np.int16))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +19,7 @@ from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.engines import SparseConvNetUNet, on_engine
 
 BUNDLED = Path(__file__).parent
+StageName = Literal[1, "survey", 2]
 _FORMAT = "kidneyseg-unet-1"
 _MEND = "reinstall, or train one: kidneyseg train"
 
@@ -47,9 +48,9 @@ class Model:
         return on_engine(self.network, self.engine)
 
 
-def model_name(preset: str, stage: int) -> str:
-    """The file name (without suffix) of a preset's network for stage 1 or 2."""
-    return f"{preset}-stage{stage}"
+def model_name(preset: str, stage: StageName) -> str:
+    """The file name (without suffix) of a preset's network for stage 1, the survey before stage 2, or stage 2."""
+    return f"{preset}-survey" if stage == "survey" else f"{preset}-stage{stage}"
 
 
 def load_model(name: str, directory: Path | None = None, engine: str = "auto") -> Model:

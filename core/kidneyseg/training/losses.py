@@ -7,10 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-# Points that every sample is given of every class, rightly guessed: so a sample without a class has a Dice too, the
-# lower the more of it is guessed, and a few points that are hard to tell do not decide.
-_GIVEN = 100.0
-
 
 def segmentation_loss(
     logits: Tensor,
@@ -19,6 +15,8 @@ def segmentation_loss(
     class_weights: Sequence[float],
     dice_weight: float,
     total: Callable[[Tensor], Tensor] = lambda sums: sums,
+    *,
+    given: float = 100.0,
 ) -> Tensor:
     """Weighted cross-entropy plus `dice_weight` times one minus the mean soft Dice of the classes above 0.
 
@@ -31,6 +29,8 @@ def segmentation_loss(
         samples: int64 (N,), the number of the sample that a point is of, from 0 on.
         class_weights: one a class. dice_weight: 0 leaves cross-entropy.
         total: makes sums over these points into sums over the whole batch, where other ranks hold the rest of it.
+        given: points that every sample is given of every class, rightly guessed: so a sample without a class has a Dice
+            too, the lower the more of it is guessed, and a few points that are hard to tell do not decide.
     """
     weights = torch.tensor(class_weights, dtype=logits.dtype, device=logits.device)
     loose = labels == logits.shape[1]
@@ -46,7 +46,7 @@ def segmentation_loss(
     truth = torch.nn.functional.one_hot(sure, logits.shape[1])[:, 1:].to(logits.dtype)
     guess = logits.softmax(1)[:, 1:]
     both, guessed, true = of_sample @ (guess * truth), of_sample @ guess, of_sample @ truth
-    missed = 1 - (2 * both + _GIVEN) / (guessed + true + _GIVEN)
+    missed = 1 - (2 * both + given) / (guessed + true + given)
     sums = total(torch.stack([entropy, total_weight, missed.sum(), missed.new_tensor(float(missed.numel()))]))
     loss: Tensor = sums[0] / sums[1] + dice_weight * sums[2] / sums[3]
     return loss

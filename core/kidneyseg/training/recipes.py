@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.phantom import SAMPLE_SEED, Phase, make_phantom
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.models import StageName
+from kidneyseg.points.features import SURVEYED_CHANNELS
+from kidneyseg.points.roi import SURVEY_MM
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.bands import BandSampler, band_cases, plain_band
@@ -31,8 +35,11 @@ log = logging.getLogger(__name__)
 PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 # Optimiser steps, and samples a step, by preset and stage.
-STEPS = {"default": {1: 1250, 2: 2000}, "paper": {1: 1300, 2: 1300}}
-BATCH = {"default": {1: 2, 2: 4}, "paper": {1: 1, 2: 1}}
+STEPS: dict[str, dict[StageName, int]] = {
+    "default": {1: 1250, "survey": 3000, 2: 2000},
+    "paper": {1: 1300, 2: 1300},
+}
+BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "survey": 8, 2: 4}, "paper": {1: 1, 2: 1}}
 # The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
@@ -65,7 +72,7 @@ class Data:
 
 
 def trainer(
-    stage: int,
+    stage: StageName,
     settings: Settings,
     data: Data,
     folder: Path,
@@ -75,27 +82,31 @@ def trainer(
     batch: int | None = None,
     start: SparseUNet | None = None,
     finder: SparseUNet | None = None,
+    survey: SparseUNet | None = None,
     published_weights: bool = False,
     options: RunOptions | None = None,
 ) -> Trainer:
-    """The trainer of a preset's stage 1 or 2; its checkpoints and log go to `folder`.
+    """The trainer of one of a preset's networks; its checkpoints and log go to `folder`.
 
     Args:
         batch: samples a step; the recipe's if None.
         start: the network begins with the weights of this one, which must have the same layout, not at random.
         finder: stage 1's network in eval mode: stage 2 of preset `default` learns from what that one finds. Without
             one, it learns from errors that are made up.
+        survey: the survey's network in eval mode, whose outcome stage 2 is to be shown; None shows it HU only.
         published_weights: the paper preset weighs classes as published, not as fits some hundred steps.
         options: how the run is carried out; see `RunOptions`.
 
     Raises:
-        SettingsError: for another stage.
+        SettingsError: for a stage that the preset does not have.
     """
-    if stage not in (1, 2):
-        raise SettingsError(f"there is stage 1 and stage 2, no stage {stage}")
+    if stage not in STEPS[settings.preset]:
+        raise SettingsError(f"preset {settings.preset} has no stage {stage}")
     torch.manual_seed(seed)
-    planes, channels = (PAPER_PLANES, 3) if settings.preset == "paper" else (PLANES, stage)
-    network = SparseUNet(channels, stage + 1, planes)
+    planes, channels = PLANES, 1 if stage == 1 else 2 if survey is None else SURVEYED_CHANNELS
+    if settings.preset == "paper":
+        planes, channels = PAPER_PLANES, 3
+    network = SparseUNet(channels, 2 if stage == 1 else 3, planes)
     if start is not None:
         if start.config != network.config:
             raise SettingsError(f"the network to start from is laid out as {start.config}, not {network.config}")
@@ -103,12 +114,14 @@ def trainer(
     plan = TrainingPlan(steps, batch=batch or BATCH[settings.preset][stage], seed=seed)
     options = options or RunOptions()
     if settings.preset == "paper":
+        number = 1 if stage == 1 else 2
         weights = PUBLISHED_WEIGHTS if published_weights else FEW_STEPS_WEIGHTS
-        plan = replace(plan, rate=1e-3, schedule="two phases", weight_decay=0.0, class_weights=weights[stage])
-        return _paper(stage, network, settings, data, folder, replace(plan, dice_weight=0.0), options)
+        plan = replace(plan, rate=1e-3, schedule="two phases", weight_decay=0.0, class_weights=weights[number])
+        return _paper(number, network, settings, data, folder, replace(plan, dice_weight=0.0), options)
     if stage == 1:
         return _stage1(network, settings, data, folder, plan, options)
-    return _stage2(network, settings, data, folder, plan, options, finder)
+    survey = survey.cpu() if survey is not None else None  # samples are drawn there
+    return _stage2(network, settings, data, folder, plan, options, finder, survey, coarse=stage == "survey")
 
 
 def _stage1(
@@ -138,8 +151,17 @@ def _stage2(
     plan: TrainingPlan,
     options: RunOptions,
     finder: SparseUNet | None,
+    survey: SparseUNet | None,
+    *,
+    coarse: bool,
 ) -> Trainer:
-    grid = settings.refine.grid_mm or 1.5
+    """Stage 2's network; or, on `coarse` cells, the survey's, which sees whole regions and is shown HU only."""
+    grid = SURVEY_MM if coarse else settings.refine.grid_mm or 1.5
+    how: dict[str, Any] = {"survey": survey, "views": True, "steps_a_change": 60}
+    if coarse:
+        # Steps are so cheap that new changes of the close-ups can be afforded.
+        how = {"views": False, "steps_a_change": 20}
+        plan = replace(plan, dice_given=plan.dice_given / 8)
     if finder is not None:
         finder = finder.to(options.device)
     cut = partial(close_ups, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
@@ -154,10 +176,10 @@ def _stage2(
         rng = np.random.default_rng([plan.seed, 2])
         own = cases_with_tumours(held_out)
         changed = [with_lesions(one, data.held_out_lesions, rng) for one in held_out if one.scene.case not in own]
-    samples = [plain_stage2(one, settings.refine) for one in [*held_out, *changed]]
+    samples = [plain_stage2(one, settings.refine, how.get("survey")) for one in [*held_out, *changed]]
     return Trainer(
         network,
-        Stage2Sampler(scenes, settings.refine, data.lesions, data.lesions_unlabelled, plan.seed),
+        Stage2Sampler(scenes, settings.refine, data.lesions, data.lesions_unlabelled, plan.seed, **how),
         replace(plan, class_weights=(1.0, 1.0, 1.0), freeze_norms_at=0.6),
         folder,
         validator([sample for sample in samples if sample is not None], ("kidney", "tumour")),

@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.points.features import kidney_level
-from kidneyseg.points.roi import TUMOUR_SHARE
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.settings import RefineSettings
+from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.augment import (
     SpatialRange,
     Tone,
@@ -27,27 +27,30 @@ from kidneyseg.training.augment import (
 from kidneyseg.training.batches import Sample, about
 from kidneyseg.training.finds import CloseUp
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
+from kidneyseg.training.regions import FAR_MM, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.samples import as_sample, changed_patient
+from kidneyseg.training.survey import Surveyed, look_over
 
 _KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0), scale=(0.8, 1.25), stretch=0.1)
 # How often a kidney is drawn rather than a place where stage 1 found one falsely, or might.
 _TRUE_SHARE = 0.8
-# Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
+# Edge in mm of the part of a region that most steps of a fine lattice see: what lies around it the survey tells.
 _VIEW_MM, _VIEW_SHARE = 66.0, 0.55
-_FAR = 10.0
 # A label that the loss takes for either; KiTS' cysts, 3 in its files, are 1 here.
 KIDNEY_OR_TUMOUR = np.uint8(3)
 # To change a close-up (phase, lesions) takes longer than a step; so some steps share each change, and move, turn and
 # tone it in their own ways. At any step one of so many changes is drawn; now and then one of them makes way for a new.
-_CHANGES, _STEPS_A_CHANGE = 12, 25
+_CHANGES = 12
 _MOST_REMEMBERED = 600
+# A sample shows at least so much.
+_LEAST_SHOWN_ML = 4.0
 # SD in HU of the error with which stage 1 knows the kidney's level, besides that of what it finds.
 _LEVEL_SD = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class Stage2Sampler:
-    """The cells around one find on the fine lattice: tissue, kidney or tumour.
+    """The cells around one find on the close-ups' lattice: tissue, kidney or tumour.
 
     Attributes:
         close_ups: from `finds.close_ups`.
@@ -55,6 +58,9 @@ class Stage2Sampler:
         lesions: shapes to insert into cases without tumour labels; None inserts none.
         lesions_unlabelled: cases whose kidneys become KIDNEY_OR_TUMOUR.
         seed: of how close-ups are changed.
+        survey: the survey's network, in eval mode on the CPU, whose outcome is shown besides; None shows HU only.
+        views: whether most samples show a part of what lies around a find, not all of it.
+        steps_a_change: after so many steps a change of the close-ups makes way for a new one.
     """
 
     close_ups: Sequence[CloseUp]
@@ -62,6 +68,9 @@ class Stage2Sampler:
     lesions: LesionLibrary | None = None
     lesions_unlabelled: frozenset[str] = frozenset()
     seed: int = 0
+    survey: SparseUNet | None = None
+    views: bool = True
+    steps_a_change: int = 60
 
     def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented find as points. Raises CaseError when the case cannot be made into one."""
@@ -69,30 +78,32 @@ class Stage2Sampler:
         pool = [one for one in self.close_ups if one.shows_kidney == true] or self.close_ups
         one = pool[int(rng.integers(len(pool)))]
         with about(one.scene.case):
-            change = step // _STEPS_A_CHANGE + int(rng.integers(_CHANGES))
-            lesions = self.lesions if one.shows_kidney and one.scene.case not in self._with_tumours else None
-            hu, labels = _changed(one, lesions, self.seed, change)
-            sample = self._augmented(one, hu, labels, rng)
+            change = step // self.steps_a_change + int(rng.integers(_CHANGES))
+            sample = self._augmented(one, change, rng)
             return self.draw(rng, step) if sample is None else sample.of(one.scene.case)
 
     @cached_property
     def _with_tumours(self) -> frozenset[str]:
         return cases_with_tumours(self.close_ups)
 
-    def _augmented(
-        self, one: CloseUp, hu: NDArray[np.int16], labels: NDArray[np.uint8], rng: np.random.Generator
-    ) -> Sample | None:
-        found, low = self._found(one, labels, rng)
+    def changed(self, one: CloseUp, change: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+        """A close-up's HU and labels as another patient would show them, always the same ones for a number."""
+        lesions = self.lesions if one.shows_kidney and one.scene.case not in self._with_tumours else None
+        return _changed(one, lesions, self.seed, change)
+
+    def _augmented(self, one: CloseUp, change: int, rng: np.random.Generator) -> Sample | None:
+        hu, labels = self.changed(one, change)
+        found, low = self.found(one, labels, rng)
         region = self._region(one, found, low, rng) if found.any() else None
         if region is None:
             return None
         usable = hu >= LOWEST_HU
-        level = kidney_level(hu[usable], _on_fine(found & (region > 0), one, low)[usable]) + rng.normal(0, _LEVEL_SD)
+        level = kidney_level(hu[usable], on_cells(found & (region > 0), one, low)[usable]) + rng.normal(0, _LEVEL_SD)
         to_fine = one.find_mm / one.scene.cell_mm
         cells = np.argwhere(region > 0)
         first, last = ((c + low) * to_fine - one.corner for c in (cells.min(0), cells.max(0) + 1))
         size, middle = last - first, (first + last) / 2
-        if rng.random() < _VIEW_SHARE:
+        if rng.random() < (_VIEW_SHARE if self.views else 0.0):
             size = np.minimum(size, _VIEW_MM / one.scene.cell_mm)
             middle = _point_of_interest(labels, middle, rng)
             # Not beyond the region: there is nothing to see.
@@ -110,19 +121,23 @@ class Stage2Sampler:
             marks = np.where(labels == KIDNEY, KIDNEY_OR_TUMOUR, labels)
         moved, marks = warp_into(hu, marks, sampling_grid(box, shape / 2, matrix, middle, hu.shape), outside_hu=-125.0)
         coarse = sampling_grid(box, shape / 2, matrix / to_fine, (middle + one.corner) / to_fine - low, region.shape)
-        inside = sample_linear(region + np.float32(_FAR), coarse) >= _FAR
+        inside = sample_linear(region + np.float32(FAR_MM), coarse) >= FAR_MM
         tone = Tone.draw(rng)
         grey = scanner(moved, one.scene.cell_mm, rng, tone).round().astype(np.int16)
         kept = inside & (grey >= rng.uniform(LOWEST_HU, LOWEST_HU + 40))
-        if kept.sum() < 500:
+        if kept.sum() * one.scene.cell_mm**3 < 1000.0 * _LEAST_SHOWN_ML:
             return None
-        return as_sample(kept, grey, marks, float(tone.of(np.array([level], np.float32))[0]))
+        fields = None
+        if self.survey is not None:
+            place = middle + one.corner
+            fields = _surveyed(self, one, change).at(box, shape / 2, matrix, place, one.scene.cell_mm)
+        return as_sample(kept, grey, marks, float(tone.of(np.array([level], np.float32))[0]), fields)
 
-    def _found(
+    def found(
         self, one: CloseUp, labels: NDArray[np.uint8], rng: np.random.Generator
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Stage 1's find near the close-up on its coarse cells, with errors added, and the first of these cells."""
-        low, high = _coarse_box(one, self.settings.margin_mm)
+        low, high = coarse_box(one, self.settings.margin_mm)
         window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         kidney = one.kidney[window]
         true = one.shows_kidney
@@ -136,7 +151,7 @@ class Stage2Sampler:
             found, kidney, one.find_mm, rng, spills=int(rng.integers(0, 4)) if true else int(rng.integers(1, 4))
         )
         if rng.random() < 0.9:
-            found |= _coarse_cells(labels == 2, one, low, found.shape)
+            found |= coarse_cells(labels == 2, one, low, found.shape)
         return found, low
 
     def _region(
@@ -156,48 +171,19 @@ class Stage2Sampler:
 def _changed(
     one: CloseUp, lesions: LesionLibrary | None, seed: int, change: int
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """A close-up as another patient would show it, always the same one for a number."""
     rng = np.random.default_rng([6, seed, change, *one.corner, *one.scene.case.encode()])
     return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, vary=0.6)
 
 
-def _on_fine(mask: NDArray[np.bool_], one: CloseUp, low: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the close-up's cells have their centre in a coarse cell of `mask`, which begins at the cell `low`."""
-    scale = one.scene.cell_mm / one.find_mm
-    picks = []
-    for axis, size in enumerate(one.scene.hu.shape):
-        cells = np.floor((np.arange(size) + one.corner[axis] + 0.5) * scale).astype(np.int64) - low[axis]
-        picks.append(cells.clip(0, mask.shape[axis] - 1))
-    return np.asarray(mask[np.ix_(*picks)])
-
-
-def margin_field(found: NDArray[np.bool_], cell_mm: float, margin_mm: float) -> NDArray[np.float32]:
-    """How many mm each cell of `found`'s lattice lies within `margin_mm` of it: as `points.roi.near_find` measures."""
-    distance = ndimage.distance_transform_edt(~found, sampling=cell_mm) - cell_mm / 2
-    return np.asarray(np.clip(margin_mm - distance, -_FAR, _FAR), np.float32)
-
-
-def _coarse_box(one: CloseUp, margin_mm: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Stage 1's cells that the close-up covers, with the margin around: first and end."""
-    scale, more = one.scene.cell_mm / one.find_mm, int(np.ceil(margin_mm / one.find_mm)) + 1
-    low = np.floor(one.corner * scale).astype(np.int64) - more
-    high = np.ceil((one.corner + one.scene.hu.shape) * scale).astype(np.int64) + more
-    return np.maximum(low, 0), np.minimum(high, one.kidney.shape)
-
-
-def _coarse_cells(
-    mask: NDArray[np.bool_], one: CloseUp, low: NDArray[np.int64], shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
-    """Which of stage 1's cells from `low` on hold many cells of a fine mask."""
-    result = np.zeros(shape, bool)
-    if not mask.any():
-        return result
-    scale = one.scene.cell_mm / one.find_mm
-    cells = np.floor((np.argwhere(mask) + one.corner + 0.5) * scale).astype(np.int64) - low
-    cells = cells[((cells >= 0) & (cells < shape)).all(axis=1)]
-    flat, counts = np.unique(np.ravel_multi_index(tuple(cells.T), shape), return_counts=True)
-    result.reshape(-1)[flat[counts >= TUMOUR_SHARE / scale**3]] = True
-    return result
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _surveyed(sampler: Stage2Sampler, one: CloseUp, change: int) -> Surveyed:
+    """What the survey makes of a changed close-up, always the same for a number."""
+    assert sampler.survey is not None
+    rng = np.random.default_rng([8, sampler.seed, change, *one.corner, *one.scene.case.encode()])
+    hu, labels = sampler.changed(one, change)
+    found, low = sampler.found(one, labels, rng)
+    region = margin_field(found, one.find_mm, sampler.settings.margin_mm + rng.uniform(-3, 4))
+    return look_over(sampler.survey, one, hu, found, region, low, rng)
 
 
 def _add_errors(
@@ -235,7 +221,7 @@ def _one_part(
     if kidney.any() and rng.random() < 0.85:
         chosen = int(np.bincount(parts[kidney], minlength=2)[1:].argmax()) + 1
     near = ndimage.binary_dilation(parts == chosen)
-    return np.where(near, region, np.float32(-_FAR))
+    return np.where(near, region, np.float32(-FAR_MM))
 
 
 def _point_of_interest(
@@ -250,24 +236,26 @@ def _point_of_interest(
     return np.asarray(middle + rng.uniform(-15, 15, 3))
 
 
-def plain_stage2(one: CloseUp, settings: RefineSettings) -> Sample | None:
+def plain_stage2(one: CloseUp, settings: RefineSettings, survey: SparseUNet | None = None) -> Sample | None:
     """What inference shows of a close-up's first find (of the labels, without one); None when that is nothing."""
-    low, high = _coarse_box(one, settings.margin_mm)
+    low, high = coarse_box(one, settings.margin_mm)
     window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     found = (one.finds[0] if one.finds else one.kidney)[window].copy()
-    found |= _coarse_cells(one.scene.labels == 2, one, low, found.shape)
+    found |= coarse_cells(one.scene.labels == 2, one, low, found.shape)
     if not found.any():
         return None
     region = margin_field(found, one.find_mm, settings.margin_mm)
-    shape, scale = np.array(one.scene.hu.shape), one.scene.cell_mm / one.find_mm
-    box = tuple(slice(0, int(n)) for n in shape)
-    middle = (shape / 2 + one.corner) * scale - low
-    inside = sample_linear(
-        region + np.float32(_FAR), sampling_grid(box, shape / 2, np.eye(3) * scale, middle, region.shape)
-    )
-    kept = (inside >= _FAR) & (one.scene.hu >= LOWEST_HU)
-    level = kidney_level(one.scene.hu[kept], _on_fine(found, one, low)[kept])
-    return as_sample(kept, one.scene.hu, one.scene.labels, level) if kept.any() else None
+    kept = within(region, one, low) & (one.scene.hu >= LOWEST_HU)
+    if not kept.any():
+        return None
+    level = kidney_level(one.scene.hu[kept], on_cells(found, one, low)[kept])
+    fields = None
+    if survey is not None:
+        shape = np.array(one.scene.hu.shape)
+        box = tuple(slice(0, int(n)) for n in shape)
+        shown = look_over(survey, one, one.scene.hu, found, region, low)
+        fields = shown.at(box, shape / 2, np.eye(3), shape / 2 + one.corner, one.scene.cell_mm)
+    return as_sample(kept, one.scene.hu, one.scene.labels, level, fields)
 
 
 def cases_with_tumours(close_ups: Iterable[CloseUp]) -> frozenset[str]:

@@ -187,7 +187,8 @@ class Trainer:
                 norm.eval()
         labels, samples = batch.labels.to(self.options.device), batch.cells[:, 3].to(self.options.device)
         logits = self._logits(self.network, batch)
-        loss = segmentation_loss(logits, labels, samples, plan.class_weights, plan.dice_weight, ranks.total)
+        weights = plan.class_weights, plan.dice_weight
+        loss = segmentation_loss(logits, labels, samples, *weights, ranks.total, given=plan.dice_given)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         ranks.sum_gradients(self.network.parameters())

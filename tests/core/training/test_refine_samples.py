@@ -108,11 +108,11 @@ def test_a_plain_sample_is_what_inference_cuts(case: CaseFiles, tmp_path: Path) 
     labels = np.full(len(index), KIDNEY, np.uint8)
     find = PointCloud(lattice_for(volume, 4.0), index.astype(np.int32), whole.hu[tuple(index.T)], labels)
     expected, shown = {}, {}
-    for lattice, inside, found in near_find(find, volume, 2.0, 10.0):
-        hu = resample_hu(volume, lattice)
-        kept = inside & (hu >= LOWEST_HU)
-        origin = np.rint(np.array(lattice.origin_mm) / 2.0).astype(int)
-        features = stage2_features(hu[kept], kidney_level(hu[kept], found[kept]), 2)
+    for region in near_find(find, volume, 2.0, 10.0):
+        hu = resample_hu(volume, region.lattice)
+        kept = region.inside & (hu >= LOWEST_HU)
+        origin = np.rint(np.array(region.lattice.origin_mm) / 2.0).astype(int)
+        features = stage2_features(hu[kept], kidney_level(hu[kept], region.found[kept]), 2)
         expected |= dict(zip(map(tuple, np.argwhere(kept) + origin), features, strict=True))
     for one in made:
         # The tumour is added to the find, which holds it here anyway.
