@@ -14,6 +14,7 @@ from test_cli import kidneyseg
 from kidneyseg.cli.main import main
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.models import load_model
+from kidneyseg.points.features import SURVEYED_CHANNELS
 from test_pipeline import abdomen
 
 QUICK = ("--threads", "1", "--workers", "0")
@@ -83,7 +84,7 @@ def test_a_killed_cross_validation_goes_on(data: Path, tmp_path: Path, device: s
         first.kill()
     done = kidneyseg(*command)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("finished before") == 2
+    assert done.stderr.count("finished before") == 3
     assert "\na: " not in done.stderr  # scored before
     report = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     assert [case["name"] for case in report["cases"]] == ["a", "b", "c", "d"]
@@ -97,7 +98,7 @@ def test_a_cross_validation_learns_on_from_an_earlier_one(
 ) -> None:
     recipe = ["--folds", "2", "--no-insertion", "--device", device, *QUICK, "--cache", str(tmp_path / "cache")]
     earlier, later = tmp_path / "earlier", tmp_path / "later"
-    for stage in ("1", "2"):
+    for stage in ("1", "survey", "2"):
         learnt = ["train", str(data), "-o", str(earlier / "final"), "--no-insertion", "--stage", stage, "--steps", "2"]
         assert main([*learnt, "--device", device, *QUICK]) == 0
     command = ["crossvalidate", str(data), "-o", str(later), *recipe, "--steps", "3", "--start-from", str(earlier)]
@@ -107,6 +108,9 @@ def test_a_cross_validation_learns_on_from_an_earlier_one(
     learnt_on = load_model("default-stage2", later / "final")
     assert learnt_on.id != second.id
     assert (learnt_on.info["started from"], learnt_on.info["steps before"]) == (second.id, 2)
+    survey = load_model("default-survey", earlier / "final")
+    assert load_model("default-survey", later / "final").info["started from"] == survey.id
+    assert learnt_on.network.config["in_channels"] == second.network.config["in_channels"] == SURVEYED_CHANNELS
 
     (earlier / "fold-1").symlink_to(earlier / "final")
     capsys.readouterr()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kidneyseg.cli.bench import bench, device_of
 from kidneyseg.cli.recipe_arguments import add_training, refuse_unknown
 from kidneyseg.cli.training import stages, train_stage
-from kidneyseg.errors import InputError
+from kidneyseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from kidneyseg.training.dataset import CaseFiles
@@ -63,11 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_unknown(arguments.lesions_unlabelled, cases)
     training, validation = _split(cases, arguments)
     device = device_of(arguments)
+    wanted = [stage for stage in stages(arguments.preset) if arguments.stage in ("all", str(stage))]
+    if not wanted:
+        raise SettingsError(f"preset {arguments.preset} has no {arguments.stage}; choose --stage 1, 2 or all")
     with joined(device) as ranks:
         work = bench(arguments, ranks, device, scored=bool(validation))
-        for stage in stages(arguments.preset):
-            if arguments.stage not in ("all", str(stage)):
-                continue
+        for stage in wanted:
             path = train_stage(
                 stage,
                 arguments.output,

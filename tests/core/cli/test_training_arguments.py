@@ -40,3 +40,11 @@ def test_a_library_without_a_shape_to_score_on(tmp_path: Path, monkeypatch: pyte
     assert not score.lesions
     with pytest.raises(InputError, match="whose number is divisible by 5: such shapes serve to score"):
         lesions_of(arguments, tmp_path, scored=True)
+
+
+def test_a_network_that_the_preset_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a_ct.nii.gz").touch()
+    (tmp_path / "a_kidney.nii.gz").touch()
+    command = ["train", str(tmp_path), "-o", str(tmp_path / "out"), "--preset", "paper", "--stage", "survey"]
+    assert main(command) == 2
+    assert "preset paper has no survey; choose --stage 1, 2 or all" in capsys.readouterr().err
