@@ -103,7 +103,7 @@ def _fold(number: int, parts: Sequence[Sequence[CaseFiles]], work: Bench, *, wai
 
 def _train(folder: Path, training: Sequence[CaseFiles], work: Bench) -> list[Path]:
     """Train the networks in `folder`, or all but stage 1's on from an earlier run's in its folder of that name."""
-    names, begin, done = stages(work.arguments.preset), None, []
+    names, begin, done = stages(work.arguments), None, []
     if work.arguments.start_from is not None:
         begin = work.arguments.start_from / folder.name
         done, names = [_taken_over(begin, folder, training, work)], names[1:]
@@ -116,7 +116,7 @@ def _taken_over(begin: Path, folder: Path, training: Sequence[CaseFiles], work: 
     from kidneyseg.models import load_model, model_name
     from kidneyseg.training.checkpoints import write_whole
 
-    names = [model_name(work.arguments.preset, stage) for stage in stages(work.arguments.preset)]
+    names = [model_name(work.arguments.preset, stage) for stage in stages(work.arguments)]
     known = {case.name for case in training}
     for name in names:
         if foreign := sorted(set(load_model(name, begin).info.get("trained on", ())) - known):

@@ -63,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_unknown(arguments.lesions_unlabelled, cases)
     training, validation = _split(cases, arguments)
     device = device_of(arguments)
-    wanted = [stage for stage in stages(arguments.preset) if arguments.stage in ("all", str(stage))]
+    wanted = [stage for stage in stages(arguments) if arguments.stage in ("all", str(stage))]
     if not wanted:
-        raise SettingsError(f"preset {arguments.preset} has no {arguments.stage}; choose --stage 1, 2 or all")
+        raise SettingsError("--stage survey wants --survey")
     with joined(device) as ranks:
         work = bench(arguments, ranks, device, scored=bool(validation))
         for stage in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kidneyseg.cli.bench import Bench
 from kidneyseg.cli.terminal import BarProgress
-from kidneyseg.errors import Cancelled
+from kidneyseg.errors import Cancelled, SettingsError
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import preset
 
@@ -102,22 +103,26 @@ def train_stage(
     return path
 
 
-def stages(preset_name: str) -> tuple[StageName, ...]:
-    """A preset's networks in the order in which they are trained."""
-    return (1, 2) if preset_name == "paper" else (1, "survey", 2)
+def stages(arguments: Namespace) -> tuple[StageName, ...]:
+    """The networks that are asked for, in the order in which they are trained.
+
+    Raises:
+        SettingsError: for --survey with preset `paper`.
+    """
+    if not arguments.survey:
+        return 1, 2
+    if arguments.preset == "paper":
+        raise SettingsError("preset paper has no survey; leave --survey out")
+    return 1, "survey", 2
 
 
 def _survey(stage: StageName, folder: Path, bench: Bench) -> Model | None:
-    """The survey's network, whose outcome stage 2 of preset `default` is shown; None where none was trained there."""
+    """The survey's network, whose outcome stage 2 is shown; None where it is to learn without."""
     from kidneyseg.models import load_model, model_name
 
-    if stage != 2 or bench.arguments.preset == "paper":
+    if stage != 2 or not bench.arguments.survey:
         return None
-    name = model_name(bench.arguments.preset, "survey")
-    if not (folder / f"{name}.safetensors").is_file():
-        bench.say(f"{folder} holds no {name}: stage 2 learns without it; train the survey first for a better one")
-        return None
-    return load_model(name, folder)
+    return load_model(model_name(bench.arguments.preset, "survey"), folder)
 
 
 def _finder(stage: StageName, folder: Path, bench: Bench) -> Model | None:

@@ -157,7 +157,7 @@ def _stage2(
 ) -> Trainer:
     """Stage 2's network; or, on `coarse` cells, the survey's, which sees whole regions and is shown HU only."""
     grid = SURVEY_MM if coarse else settings.refine.grid_mm or 1.5
-    how: dict[str, Any] = {"survey": survey, "views": True, "steps_a_change": 60}
+    how: dict[str, Any] = {"survey": survey, "steps_a_change": 25 if survey is None else 60}
     if coarse:
         # Steps are so cheap that new changes of the close-ups can be afforded.
         how = {"views": False, "steps_a_change": 20}

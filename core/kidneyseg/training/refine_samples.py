@@ -34,7 +34,7 @@ from kidneyseg.training.survey import Surveyed, look_over
 _KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0), scale=(0.8, 1.25), stretch=0.1)
 # How often a kidney is drawn rather than a place where stage 1 found one falsely, or might.
 _TRUE_SHARE = 0.8
-# Edge in mm of the part of a region that most steps of a fine lattice see: what lies around it the survey tells.
+# Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
 _VIEW_MM, _VIEW_SHARE = 66.0, 0.55
 # A label that the loss takes for either; KiTS' cysts, 3 in its files, are 1 here.
 KIDNEY_OR_TUMOUR = np.uint8(3)
@@ -70,7 +70,7 @@ class Stage2Sampler:
     seed: int = 0
     survey: SparseUNet | None = None
     views: bool = True
-    steps_a_change: int = 60
+    steps_a_change: int = 25
 
     def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented find as points. Raises CaseError when the case cannot be made into one."""
