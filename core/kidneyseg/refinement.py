@@ -102,10 +102,15 @@ class _Look:
     note: Note
 
     def at(self, region: Region, rough: Region | None, progress: Progress) -> _Part:
-        """Cells of the whole fine lattice, their HU and probabilities; `rough` is the region on the survey's cells."""
+        """Cells of the whole fine lattice, their HU and probabilities; `rough` is the region on the survey's cells.
+
+        Where no cell of the survey lies, it has found nothing.
+        """
         lattice = region.lattice
         cells, hu, found = self._shown(region, progress)
         surveyed = None
+        if self.networks.survey is not None:
+            surveyed = np.zeros((len(cells), 2), np.float32)
         if self.networks.survey is not None and rough is not None:
             places = (lattice.centres_mm(cells) - np.asarray(rough.lattice.origin_mm)) / SURVEY_MM
             surveyed = self._surveyed(self.networks.survey, rough, places.astype(np.float32), progress.part(0.0, 0.2))
