@@ -102,30 +102,29 @@ class _Look:
     note: Note
 
     def at(self, region: Region, rough: Region | None, progress: Progress) -> _Part:
-        """Cells of the whole fine lattice, their HU and probabilities; `rough` is the region on the survey's cells.
-
-        Where no cell of the survey lies, it has found nothing.
-        """
-        lattice = region.lattice
+        """Cells of the whole fine lattice, their HU and probabilities; `rough` is the region on the survey's cells."""
+        lattice, survey = region.lattice, self.networks.survey
         cells, hu, found = self._shown(region, progress)
         surveyed = None
-        if self.networks.survey is not None:
-            surveyed = np.zeros((len(cells), 2), np.float32)
-        if self.networks.survey is not None and rough is not None:
-            places = (lattice.centres_mm(cells) - np.asarray(rough.lattice.origin_mm)) / SURVEY_MM
-            surveyed = self._surveyed(self.networks.survey, rough, places.astype(np.float32), progress.part(0.0, 0.2))
+        if survey is not None:
+            surveyed = self._surveyed(survey, rough, lattice.centres_mm(cells), progress.part(0.0, 0.2))
         probability = self._run(self.networks.stage2, cells, hu, found, surveyed, progress.part(0.2, 1.0))
         origin = np.rint(np.asarray(lattice.origin_mm) / lattice.step_mm).astype(np.int32)
         return cells + origin, hu, probability
 
     def _surveyed(
-        self, survey: Model, rough: Region, places: NDArray[np.float32], progress: Progress
+        self, survey: Model, rough: Region | None, places_mm: NDArray[np.float32], progress: Progress
     ) -> NDArray[np.float32]:
-        """The survey's probabilities of kidney and tumour, (N, 2), interpolated at places (N, 3) in its cells."""
+        """The survey's probabilities of kidney and tumour, (N, 2), interpolated at places (N, 3) in mm.
+
+        Where none of its cells lies, it has found nothing.
+        """
+        if rough is None:
+            return np.zeros((len(places_mm), 2), np.float32)
         cells, hu, found = self._shown(rough, progress)
         field = np.zeros((2, *rough.lattice.shape), np.float32)
         field[(slice(None), *cells.T)] = self._run(survey, cells, hu, found, None, progress)[:, 1:].T
-        at = (places - 0.5).T
+        at = ((places_mm - np.asarray(rough.lattice.origin_mm, np.float32)) / SURVEY_MM - 0.5).T
         return np.stack([ndimage.map_coordinates(one, at, order=1, mode="grid-constant") for one in field], axis=1)
 
     def _shown(

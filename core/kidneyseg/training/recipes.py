@@ -159,7 +159,7 @@ def _stage2(
     grid = SURVEY_MM if coarse else settings.refine.grid_mm or 1.5
     how: dict[str, Any] = {"survey": survey, "steps_a_change": 25 if survey is None else 60}
     if coarse:
-        # Steps are so cheap that new changes of the close-ups can be afforded.
+        # Steps are so cheap that new changes of the close-ups can be afforded. A cell holds that of eight fine ones.
         how = {"views": False, "steps_a_change": 20}
         plan = replace(plan, dice_given=plan.dice_given / 8)
     if finder is not None:
