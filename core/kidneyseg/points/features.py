@@ -12,8 +12,6 @@ SURVEYED_CHANNELS = 4
 _LEVEL_PERCENT = 75
 # Distance from the level that counts as 1.
 _LEVEL_HU = np.float32(80.0)
-# Odds of the survey farther from even than e to this are as sure; they count as 1.
-_SUREST = np.float32(6.0)
 
 
 def hu_features(hu: NDArray[np.integer] | NDArray[np.floating], channels: int) -> NDArray[np.float32]:
@@ -46,7 +44,7 @@ def stage2_features(
     With two channels these are HU as `hu_features` scales them, and how far they are from the kidney's level: a tumour
     is darker than its kidney in nearly any phase, while its HU may be those of another patient's kidney. With
     SURVEYED_CHANNELS, what the survey made of these places follows: `surveyed` (N, 2), its probabilities of kidney and
-    of tumour. They are shown as logarithms of odds: whether a tumour is unlikely or out of the question says much.
+    of tumour.
     """
     if channels not in (2, SURVEYED_CHANNELS):
         return hu_features(hu, channels)
@@ -56,11 +54,4 @@ def stage2_features(
         return shown
     if surveyed is None:
         raise ValueError("this network is to be shown what the survey found")
-    return np.concatenate([shown, _log_odds(surveyed)], axis=1)
-
-
-def _log_odds(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    """-1 ... 1, of any shape."""
-    least = 1 / (1 + np.exp(_SUREST))
-    sure = np.clip(probability, least, 1 - least)
-    return np.asarray(np.log(sure / (1 - sure)) / _SUREST, np.float32)
+    return np.concatenate([shown, surveyed], axis=1)

@@ -26,7 +26,7 @@ from kidneyseg.training.batches import Sample, out_of_memory
 from kidneyseg.training.dataset import CaseFiles, prepare, whole_scene, whole_scene_of
 from kidneyseg.training.finds import CloseUp, close_ups, close_ups_of
 from kidneyseg.training.lesions import LesionLibrary
-from kidneyseg.training.refine_samples import Stage2Sampler, Views, cases_with_tumours, plain_stage2, with_lesions
+from kidneyseg.training.refine_samples import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
 from kidneyseg.training.samples import Stage1Sampler, plain_stage1
 from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 
@@ -36,11 +36,10 @@ PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 # Optimiser steps, and samples a step, by preset and stage.
 STEPS: dict[str, dict[StageName, int]] = {
-    "default": {1: 2500, "survey": 24_000, 2: 8000},
+    "default": {1: 2500, "survey": 3000, 2: 2000},
     "paper": {1: 1300, 2: 1300},
 }
-# Of as many samples, small batches teach more: 7000 by one make as good a survey as 14 000 by ten.
-BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "survey": 1, 2: 1}, "paper": {1: 1, 2: 1}}
+BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "survey": 8, 2: 4}, "paper": {1: 1, 2: 1}}
 # The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
@@ -163,14 +162,14 @@ def _stage2(
 ) -> Trainer:
     """Stage 2's network; or, on `coarse` cells, the survey's, which sees whole regions and is shown HU only."""
     grid = SURVEY_MM if coarse else settings.refine.grid_mm or 1.5
-    samples_a_change, views = 100, Views()
+    samples_a_change = 100
     if coarse:
-        # Whole regions are small. A cell holds that of eight fine ones.
-        samples_a_change, views = 160, Views(share=0.0)
+        # Steps are so cheap that new changes of the close-ups can be afforded. A cell holds that of eight fine ones.
+        samples_a_change = 160
         plan = replace(plan, dice_given=plan.dice_given / 8)
     elif survey is not None:
-        # What lies farther away the survey has seen, which takes its time for every change.
-        samples_a_change, views = 240, Views(0.8, 48.0)
+        # The survey takes its time for every change.
+        samples_a_change = 240
     if finder is not None:
         finder = finder.to(options.device)
     cut = partial(close_ups, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
@@ -187,8 +186,8 @@ def _stage2(
             data.lesions_unlabelled,
             plan.seed,
             survey,
-            views,
-            math.ceil(samples_a_change / plan.batch),
+            views=not coarse,
+            steps_a_change=math.ceil(samples_a_change / plan.batch),
         ),
         replace(plan, class_weights=(1.0, 1.0, 1.0), freeze_norms_at=0.6),
         folder,

@@ -34,6 +34,8 @@ from kidneyseg.training.survey import Surveyed, look_over
 _KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0), scale=(0.8, 1.25), stretch=0.1)
 # How often a kidney is drawn rather than a place where stage 1 found one falsely, or might.
 _TRUE_SHARE = 0.8
+# Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
+_VIEW_MM, _VIEW_SHARE = 66.0, 0.55
 # A label that the loss takes for either; KiTS' cysts, 3 in its files, are 1 here.
 KIDNEY_OR_TUMOUR = np.uint8(3)
 # To change a close-up (phase, lesions) takes longer than a step; so some steps share each change, and move, turn and
@@ -44,17 +46,6 @@ _MOST_REMEMBERED = 600
 _LEAST_SHOWN_ML = 4.0
 # SD in HU of the error with which stage 1 knows the kidney's level, besides that of what it finds.
 _LEVEL_SD = 5.0
-
-
-@dataclass(frozen=True)
-class Views:
-    """How often a sample shows a part of what lies around a find, not all of it, and the part's edge in mm.
-
-    More steps teach more than whole regions do.
-    """
-
-    share: float = 0.55
-    edge_mm: float = 66.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +59,7 @@ class Stage2Sampler:
         lesions_unlabelled: cases whose kidneys become KIDNEY_OR_TUMOUR.
         seed: of how close-ups are changed.
         survey: the survey's network, in eval mode on the CPU, whose outcome is shown besides; None shows HU only.
-        views: how much of what lies around a find is shown.
+        views: whether most samples show a part of what lies around a find, not all of it.
         steps_a_change: after so many steps a change of the close-ups makes way for a new one.
     """
 
@@ -78,8 +69,8 @@ class Stage2Sampler:
     lesions_unlabelled: frozenset[str] = frozenset()
     seed: int = 0
     survey: SparseUNet | None = None
-    views: Views = Views()
-    steps_a_change: int = 100
+    views: bool = True
+    steps_a_change: int = 25
 
     def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented find as points. Raises CaseError when the case cannot be made into one."""
@@ -112,8 +103,8 @@ class Stage2Sampler:
         cells = np.argwhere(region > 0)
         first, last = ((c + low) * to_fine - one.corner for c in (cells.min(0), cells.max(0) + 1))
         size, middle = last - first, (first + last) / 2
-        if rng.random() < self.views.share:
-            size = np.minimum(size, self.views.edge_mm / one.scene.cell_mm)
+        if rng.random() < (_VIEW_SHARE if self.views else 0.0):
+            size = np.minimum(size, _VIEW_MM / one.scene.cell_mm)
             middle = _point_of_interest(labels, middle, rng)
             # Not beyond the region: there is nothing to see.
             middle = np.clip(

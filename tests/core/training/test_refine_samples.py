@@ -156,7 +156,7 @@ def test_changes_are_shared_by_steps_and_replaced_as_they_pass(
 
     def at(step: int, seed: int = 0) -> set[tuple[int, ...]]:
         seen.clear()
-        sampler = Stage2Sampler(made, RefineSettings(), seed=seed, steps_a_change=25)
+        sampler = Stage2Sampler(made, RefineSettings(), seed=seed)
         for chance in range(60):
             sampler.draw(np.random.default_rng(chance), step)
         return set(seen)
