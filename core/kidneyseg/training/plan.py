@@ -30,8 +30,8 @@ class TrainingPlan:
         seed: of everything drawn.
         smoothing: the exponential moving average of the weights forgets with this rate; 0 takes the weights themselves.
         freeze_norms_at: share of the steps after which BatchNorm uses fixed statistics, measured over `norm_samples`
-            samples: the network then learns with exactly the norms that inference will use.
-        norm_samples: samples over which norm statistics are measured, a batch of them at a time.
+            batches: the network then learns with exactly the norms that inference will use.
+        norm_samples: batches over which norm statistics are measured.
         check_every: steps between validations.
     """
 
@@ -48,11 +48,6 @@ class TrainingPlan:
     freeze_norms_at: float = 0.5
     norm_samples: int = 24
     check_every: int = 100
-
-    @property
-    def norm_batches(self) -> int:
-        """Batches over which norm statistics are measured."""
-        return math.ceil(self.norm_samples / self.batch)
 
     @property
     def freeze_step(self) -> int:

@@ -44,7 +44,6 @@ BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "survey": 8, 2: 4}, 
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
 FEW_STEPS_WEIGHTS = {1: (1.0, 20.0), 2: (1.0, 1.0, 10.0)}
-_NORM_SAMPLES = 192
 # Validations in a long run.
 _CHECKS = 20
 
@@ -122,7 +121,6 @@ def trainer(
         weights = PUBLISHED_WEIGHTS if published_weights else FEW_STEPS_WEIGHTS
         plan = replace(plan, rate=1e-3, schedule="two phases", weight_decay=0.0, class_weights=weights[number])
         return _paper(number, network, settings, data, folder, replace(plan, dice_weight=0.0), options)
-    plan = replace(plan, norm_samples=_NORM_SAMPLES)
     if stage == 1:
         return _stage1(network, settings, data, folder, plan, options)
     survey = survey.cpu() if survey is not None else None  # samples are drawn there

@@ -104,7 +104,7 @@ class Trainer:
         with Logbook(self.folder if ranks.first else None, self.step) as logbook, closing(steps):
             for batch in steps:
                 if self.step == plan.freeze_step:
-                    self._measure_norms([self.network, self.average], plan.norm_batches)
+                    self._measure_norms([self.network, self.average], plan.norm_samples)
                 losses = self._one_step(batch)
                 self._losses += losses
                 self.step += 1
@@ -144,7 +144,7 @@ class Trainer:
         if self.step <= self.plan.freeze_step:
             # A look on the way need not be as exact as the result.
             done = self.step == self.plan.steps
-            self._measure_norms([network], self.plan.norm_batches if done else max(1, self.plan.norm_batches // 4))
+            self._measure_norms([network], self.plan.norm_samples if done else max(1, self.plan.norm_samples // 4))
         return network.eval()
 
     def _measure_norms(self, networks: Sequence[SparseUNet], count: int) -> None:

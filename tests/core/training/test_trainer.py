@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from kidneyseg.errors import Cancelled, ModelError, SettingsError
 from kidneyseg.models import load_model, save_model
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.training.batches import Batch, Loader, Sample
+from kidneyseg.training.batches import Batch, Sample
 from kidneyseg.training.checkpoints import load_checkpoint
 from kidneyseg.training.losses import segmentation_loss
 from kidneyseg.training.precision import forward
@@ -212,24 +211,6 @@ def test_norms_stand_still_once_frozen(tmp_path: Path, kernels: torch.device) ->
     at_end = work.network.stem, work.network.unet.down_norm.running_mean.clone()
     work._one_step(Batch.of([work.loader.draw(0, 60, 0)]))
     assert torch.equal(work.network.unet.down_norm.running_mean, at_end[1])
-
-
-@pytest.mark.parametrize("batch", [1, 3])
-def test_norms_are_measured_over_as_many_samples_whatever_the_batch(
-    tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work = trainer(tmp_path, replace(PLAN, steps=2, batch=batch, norm_samples=6))
-    drawn: dict[int, int] = {}
-    batches = Loader.batches
-
-    def counted(self: Loader, purpose: int, numbers: range) -> Iterator[Batch]:
-        for one in batches(self, purpose, numbers):
-            drawn[purpose] = drawn.get(purpose, 0) + len(one.samples)
-            yield one
-
-    monkeypatch.setattr(Loader, "batches", counted)
-    work.run()
-    assert sorted(drawn.values()) == sorted([2 * batch, 6])
 
 
 def test_loss_is_lowest_for_the_truth_and_falls_on_false_finds_of_absent_classes() -> None:
