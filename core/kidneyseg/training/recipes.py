@@ -44,8 +44,6 @@ BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "survey": 8, 2: 4}, 
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
 FEW_STEPS_WEIGHTS = {1: (1.0, 20.0), 2: (1.0, 1.0, 10.0)}
-# Validations in a long run.
-_CHECKS = 20
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,7 @@ def trainer(
         if start.config != network.config:
             raise SettingsError(f"the network to start from is laid out as {start.config}, not {network.config}")
         network.load_state_dict(start.state_dict())
-    batch = batch or BATCH[settings.preset][stage]
-    plan = TrainingPlan(steps, batch=batch, seed=seed, check_every=max(100, steps // _CHECKS))
+    plan = TrainingPlan(steps, batch=batch or BATCH[settings.preset][stage], seed=seed)
     options = options or RunOptions()
     if settings.preset == "paper":
         number = 1 if stage == 1 else 2
