@@ -39,7 +39,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument(
         "--survey",
         action="store_true",
-        help="train a network on coarse cells too, whose outcome stage 2 is shown; not better yet (docs/results.md)",
+        help="train a network on coarse cells too, whose outcome stage 2 is shown; not better yet (docs/tried.md)",
     )
     recipe.add_argument("--phantoms", type=int, default=0, metavar="N", help="made-up patients to learn from besides")
     recipe.add_argument(

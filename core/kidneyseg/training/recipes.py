@@ -36,7 +36,7 @@ PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 # Optimiser steps, and samples a step, by preset and stage.
 STEPS: dict[str, dict[StageName, int]] = {
-    "default": {1: 2500, "survey": 3000, 2: 2000},
+    "default": {1: 6000, "survey": 3000, 2: 2000},
     "paper": {1: 1300, 2: 1300},
 }
 BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "survey": 8, 2: 4}, "paper": {1: 1, 2: 1}}
