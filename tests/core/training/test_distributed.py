@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def threads_of_the_group() -> list[str]:
-    """Names of gloo's threads in this process; one that was joined is listed for a moment more."""
+    """Names of gloo's threads in this process that are still there after five seconds."""
     for _ in range(100):
         names = []
         for task in Path("/proc/self/task").iterdir():
@@ -97,7 +97,7 @@ def threads_of_the_group() -> list[str]:
         found = [name for name in names if "gloo" in name]
         if not found:
             break
-        time.sleep(0.05)
+        time.sleep(0.05)  # the kernel wakes who joins a thread before it takes the thread off this list
     return found
 
 
