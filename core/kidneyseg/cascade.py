@@ -15,7 +15,7 @@ from kidneyseg.errors import ResourceError
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model, load_model, model_name
 from kidneyseg.points.cloud import KIDNEY, TISSUE, PointCloud
-from kidneyseg.points.features import SURVEYED_CHANNELS, hu_features
+from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet, memory
@@ -37,16 +37,15 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """A preset's networks; `survey` is None where stage 2's learnt without one."""
+    """A preset's networks."""
 
     stage1: Model
-    survey: Model | None
     stage2: Model
 
     @property
     def all(self) -> tuple[Model, ...]:
-        """Those that there are, in the order in which they run."""
-        return tuple(model for model in (self.stage1, self.survey, self.stage2) if model is not None)
+        """In the order in which they run."""
+        return self.stage1, self.stage2
 
 
 def load_networks(preset: str, directory: Path | None = None, engine: str = "auto") -> Networks:
@@ -55,11 +54,7 @@ def load_networks(preset: str, directory: Path | None = None, engine: str = "aut
     Raises:
         ModelError: when one is missing or damaged.
     """
-    stage1, stage2 = (load_model(model_name(preset, stage), directory, engine) for stage in (1, 2))
-    survey = None
-    if stage2.network.config["in_channels"] == SURVEYED_CHANNELS:
-        survey = load_model(model_name(preset, "survey"), directory, engine)
-    return Networks(stage1, survey, stage2)
+    return Networks(*(load_model(model_name(preset, stage), directory, engine) for stage in (1, 2)))
 
 
 def pick_device(name: str) -> torch.device:

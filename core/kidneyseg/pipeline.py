@@ -146,7 +146,7 @@ class Pipeline:
             lowest = min((int(cloud.hu.min()) for cloud in found if len(cloud)), default=0)
             lowest -= round(settings.refine.below_stage1_hu)
             return refinement.separate_tumour(
-                cascade.unite(found), self.volume, settings.refine, lowest, networks, self.device, progress, note
+                cascade.unite(found), self.volume, settings.refine, lowest, networks.stage2, self.device, progress, note
             )
         finds = [cloud.select(cast("NDArray[np.uint8]", cloud.labels) == KIDNEY) for cloud in found]
         return cascade.unite(

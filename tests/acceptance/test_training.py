@@ -14,7 +14,6 @@ from test_cli import kidneyseg
 from kidneyseg.cli.main import main
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.models import load_model
-from kidneyseg.points.features import SURVEYED_CHANNELS
 from test_pipeline import abdomen
 
 QUICK = ("--threads", "1", "--workers", "0")
@@ -84,7 +83,7 @@ def test_a_killed_cross_validation_goes_on(data: Path, tmp_path: Path, device: s
         first.kill()
     done = kidneyseg(*command)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("finished before") == 2
+    assert done.stderr.count("finished before") == 3
     assert "\na: " not in done.stderr  # scored before
     report = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     assert [case["name"] for case in report["cases"]] == ["a", "b", "c", "d"]
@@ -99,7 +98,6 @@ def test_a_cross_validation_learns_on_from_an_earlier_one(
     recipe = [
         "--folds",
         "2",
-        "--survey",
         "--no-insertion",
         "--device",
         device,
@@ -108,9 +106,8 @@ def test_a_cross_validation_learns_on_from_an_earlier_one(
         str(tmp_path / "cache"),
     ]
     earlier, later = tmp_path / "earlier", tmp_path / "later"
-    for stage in ("1", "survey", "2"):
-        learnt = ["train", str(data), "-o", str(earlier / "final"), "--survey", "--stage", stage, "--steps", "2"]
-        assert main([*learnt, "--no-insertion", "--device", device, *QUICK]) == 0
+    learnt = ["train", str(data), "-o", str(earlier / "final"), "--steps", "2", "--no-insertion", "--device", device]
+    assert main([*learnt, *QUICK]) == 0
     command = ["crossvalidate", str(data), "-o", str(later), *recipe, "--steps", "3", "--start-from", str(earlier)]
     assert main([*command, "--final"]) == 0
     first, second = (load_model(f"default-stage{stage}", earlier / "final") for stage in (1, 2))
@@ -118,9 +115,8 @@ def test_a_cross_validation_learns_on_from_an_earlier_one(
     learnt_on = load_model("default-stage2", later / "final")
     assert learnt_on.id != second.id
     assert (learnt_on.info["started from"], learnt_on.info["steps before"]) == (second.id, 2)
-    survey = load_model("default-survey", earlier / "final")
-    assert load_model("default-survey", later / "final").info["started from"] == survey.id
-    assert learnt_on.network.config["in_channels"] == second.network.config["in_channels"] == SURVEYED_CHANNELS
+    assert second.info["started from"] == load_model("default-coarse", earlier / "final").id
+    assert not (later / "final" / "default-coarse.safetensors").exists()
 
     (earlier / "fold-1").symlink_to(earlier / "final")
     capsys.readouterr()

@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 
 from kidneyseg.models import StageName, model_name, save_model
-from kidneyseg.points.features import SURVEYED_CHANNELS
 from kidneyseg.sparse import SparseUNet
 
 _CHANNELS: dict[str, dict[StageName, int]] = {
-    "default": {1: 1, "survey": 2, 2: SURVEYED_CHANNELS},
+    "default": {1: 1, 2: 2},
     "paper": {1: 3, 2: 3},
 }
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from kidneyseg.cascade import Networks
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
@@ -53,8 +52,7 @@ def refined(end: int, progress: Progress | None = None) -> tuple[np.ndarray, int
     volume, find = body(end)
     network = ByHU().eval()
     model = Model(network, "net", "net-1")
-    networks = Networks(model, None, model)
-    cloud = separate_tumour(find, volume, SETTINGS, -40, networks, torch.device("cpu"), progress or Progress())
+    cloud = separate_tumour(find, volume, SETTINGS, -40, model, torch.device("cpu"), progress or Progress())
     mask = np.zeros(volume.shape, np.uint8)
     mask[tuple(cloud.index.T)] = cloud.labels
     assert len(np.unique(cloud.index, axis=0)) == len(cloud)

@@ -35,8 +35,8 @@ scored is named in the report with the reason (exit code 1), and tried again wit
 
 --final then trains networks on all cases by the same recipe into OUTPUT/final: the figures are the folds', not theirs.
 
---start-from goes on from an earlier OUTPUT of the same folds: stage 1 is taken as it is, the others learn on from what
-they knew, --steps more; with another --seed from other changes of the same CTs. What is scored on stays the same.
+--start-from goes on from an earlier OUTPUT of the same folds: stage 1 is taken as it is, stage 2 learns on from what it
+knew, --steps more; with another --seed from other changes of the same CTs. What is scored on stays the same.
 
 DATA is laid out as for `kidneyseg train`."""
 
@@ -55,7 +55,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     which.add_argument("--fold", type=int, metavar="K", help="only this one, counted from 1")
     which.add_argument("--final", action="store_true", help="train on all cases instead, into OUTPUT/final")
     parser.add_argument("--insertions", type=int, default=1, metavar="N", help="versions with tumours (%(default)s)")
-    parser.add_argument("--start-from", type=Path, metavar="DIR", help="an earlier OUTPUT whose networks learn on")
+    parser.add_argument("--start-from", type=Path, metavar="DIR", help="an earlier OUTPUT whose stage 2 learns on")
     parser.set_defaults(run=run)
 
 
@@ -102,7 +102,7 @@ def _fold(number: int, parts: Sequence[Sequence[CaseFiles]], work: Bench, *, wai
 
 
 def _train(folder: Path, training: Sequence[CaseFiles], work: Bench) -> list[Path]:
-    """Train the networks in `folder`, or all but stage 1's on from an earlier run's in its folder of that name."""
+    """Train the networks in `folder`, or stage 2's on from an earlier run's in its folder of that name."""
     names, begin, done = stages(work.arguments), None, []
     if work.arguments.start_from is not None:
         begin = work.arguments.start_from / folder.name

@@ -36,11 +36,6 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="cases with real lesions that are labelled kidney: what is kidney there may be tumour to stage 2",
     )
-    recipe.add_argument(
-        "--survey",
-        action="store_true",
-        help="train a network on coarse cells too, whose outcome stage 2 is shown; not better yet (docs/tried.md)",
-    )
     recipe.add_argument("--phantoms", type=int, default=0, metavar="N", help="made-up patients to learn from besides")
     recipe.add_argument(
         "--class-weights",

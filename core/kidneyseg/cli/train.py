@@ -35,7 +35,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_training(parser)
-    parser.add_argument("--stage", choices=("1", "survey", "2", "all"), default="all", help="(%(default)s)")
+    parser.add_argument("--stage", choices=("1", "coarse", "2", "all"), default="all", help="(%(default)s)")
     parser.add_argument(
         "--validate",
         nargs="+",
@@ -65,7 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     device = device_of(arguments)
     wanted = [stage for stage in stages(arguments) if arguments.stage in ("all", str(stage))]
     if not wanted:
-        raise SettingsError("--stage survey wants --survey")
+        raise SettingsError(
+            "--stage coarse is for preset default without --start-from: stage 2 begins with its weights"
+        )
     with joined(device) as ranks:
         work = bench(arguments, ranks, device, scored=bool(validation))
         for stage in wanted:

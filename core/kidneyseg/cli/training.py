@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kidneyseg.cli.bench import Bench
 from kidneyseg.cli.terminal import BarProgress
-from kidneyseg.errors import Cancelled, SettingsError
+from kidneyseg.errors import Cancelled
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import preset
 
@@ -49,13 +49,11 @@ def train_stage(
     path, run = folder / f"{name}.safetensors", folder / name
     steps = arguments.steps or STEPS[arguments.preset][stage]
     batch = arguments.batch or BATCH[arguments.preset][stage]
-    start = load_model(name, start_from) if start_from else None
+    start = load_model(name, start_from) if start_from else _coarse(stage, folder, bench)
     finder = _finder(stage, folder, bench)
-    survey = _survey(stage, folder, bench)
     recipe = _recipe(stage, steps, batch, keep, training, validation, bench) | {
         "start": start.id if start else None,
         "stage 1's network": finder.id if finder else None,
-        **({"survey's network": survey.id} if survey else {}),
     }
     with claimed(run, ranks):
         if ranks.first:
@@ -86,7 +84,6 @@ def train_stage(
                 seed=arguments.seed,
                 start=start.network if start else None,
                 finder=finder.network if finder else None,
-                survey=survey.network if survey else None,
                 published_weights=arguments.class_weights == "published",
                 options=bench.options(keep),
             )
@@ -104,25 +101,23 @@ def train_stage(
 
 
 def stages(arguments: Namespace) -> tuple[StageName, ...]:
-    """The networks that are asked for, in the order in which they are trained.
-
-    Raises:
-        SettingsError: for --survey with preset `paper`.
-    """
-    if not arguments.survey:
+    """The networks that are asked for, in the order in which they are trained."""
+    if arguments.preset == "paper" or arguments.start_from is not None:
         return 1, 2
-    if arguments.preset == "paper":
-        raise SettingsError("preset paper has no survey; leave --survey out")
-    return 1, "survey", 2
+    return 1, "coarse", 2
 
 
-def _survey(stage: StageName, folder: Path, bench: Bench) -> Model | None:
-    """The survey's network, whose outcome stage 2 is shown; None where it is to learn without."""
+def _coarse(stage: StageName, folder: Path, bench: Bench) -> Model | None:
+    """The network on coarse cells, with whose weights stage 2 begins; None where none was trained there."""
     from kidneyseg.models import load_model, model_name
 
-    if stage != 2 or not bench.arguments.survey:
+    if stage != 2 or bench.arguments.preset == "paper":
         return None
-    return load_model(model_name(bench.arguments.preset, "survey"), folder)
+    name = model_name(bench.arguments.preset, "coarse")
+    if not (folder / f"{name}.safetensors").is_file():
+        bench.say(f"{folder} holds no {name}: stage 2 begins with random weights; train --stage coarse first")
+        return None
+    return load_model(name, folder)
 
 
 def _finder(stage: StageName, folder: Path, bench: Bench) -> Model | None:

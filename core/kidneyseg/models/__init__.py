@@ -19,7 +19,8 @@ from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.engines import SparseConvNetUNet, on_engine
 
 BUNDLED = Path(__file__).parent
-StageName = Literal[1, "survey", 2]
+# "coarse" is what stage 2 begins with where it is trained; nothing but training reads it.
+StageName = Literal[1, "coarse", 2]
 _FORMAT = "kidneyseg-unet-1"
 _MEND = "reinstall, or train one: kidneyseg train"
 
@@ -49,8 +50,8 @@ class Model:
 
 
 def model_name(preset: str, stage: StageName) -> str:
-    """The file name (without suffix) of a preset's network for stage 1, the survey before stage 2, or stage 2."""
-    return f"{preset}-survey" if stage == "survey" else f"{preset}-stage{stage}"
+    """The file name (without suffix) of a preset's network."""
+    return f"{preset}-coarse" if stage == "coarse" else f"{preset}-stage{stage}"
 
 
 def load_model(name: str, directory: Path | None = None, engine: str = "auto") -> Model:

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from kidneyseg.imaging.volume import HU_WINDOW
 
-# Of a stage 2 that is shown the survey's outcome.
-SURVEYED_CHANNELS = 4
 _LEVEL_PERCENT = 75
 # Distance from the level that counts as 1.
 _LEVEL_HU = np.float32(80.0)
@@ -33,25 +31,13 @@ def kidney_level(hu: NDArray[np.integer] | NDArray[np.floating], found: NDArray[
     return float(np.percentile(hu[found] if found.any() else hu, _LEVEL_PERCENT))
 
 
-def stage2_features(
-    hu: NDArray[np.integer] | NDArray[np.floating],
-    level: float,
-    channels: int,
-    surveyed: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
+def stage2_features(hu: NDArray[np.integer] | NDArray[np.floating], level: float, channels: int) -> NDArray[np.float32]:
     """What a stage 2 is shown of points of HU (N,): float32 (N, channels).
 
     With two channels these are HU as `hu_features` scales them, and how far they are from the kidney's level: a tumour
-    is darker than its kidney in nearly any phase, while its HU may be those of another patient's kidney. With
-    SURVEYED_CHANNELS, what the survey made of these places follows: `surveyed` (N, 2), its probabilities of kidney and
-    of tumour.
+    is darker than its kidney in nearly any phase, while its HU may be those of another patient's kidney.
     """
-    if channels not in (2, SURVEYED_CHANNELS):
+    if channels != 2:
         return hu_features(hu, channels)
     offset = np.clip((hu.astype(np.float32) - np.float32(level)) / _LEVEL_HU, -2, 2)
-    shown = np.column_stack([hu_features(hu, 1)[:, 0], offset])
-    if channels == 2:
-        return shown
-    if surveyed is None:
-        raise ValueError("this network is to be shown what the survey found")
-    return np.concatenate([shown, surveyed], axis=1)
+    return np.column_stack([hu_features(hu, 1)[:, 0], offset])

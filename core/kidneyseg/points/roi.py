@@ -13,8 +13,6 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for
 
-# Edge of the survey's cells: so few of them show all that lies around a find, from which large tumours are told.
-SURVEY_MM = 4.0
 # A coarse cell with so much tumour in it is added to the find, in training too. So much tumour at a region's border
 # makes it grow: less is a vessel or a bit of bowel.
 TUMOUR_SHARE, _LEAST_AT_BORDER_ML = 0.4, 1.0
@@ -24,13 +22,11 @@ class Region(NamedTuple):
     """The surroundings of one separate find.
 
     Attributes:
-        part: its number among the separate ones, the same on any fine lattice.
         lattice: a box of the fine lattice.
         inside: bool (lattice.shape), the cells within the margin.
         found: bool (lattice.shape), the cells that lie in stage 1's find itself.
     """
 
-    part: int
     lattice: Lattice
     inside: NDArray[np.bool_]
     found: NDArray[np.bool_]
@@ -77,7 +73,7 @@ def near_find(find: PointCloud, volume: Volume, grid_mm: float, margin_mm: float
             continue
         fine = lattice_for(volume, grid_mm, box=((first[0], first[1], first[2]), (last[0], last[1], last[2])))
         inside = _inside(fine, distance, parts == label, low, find.lattice, margin_mm)
-        result.append(Region(label, fine, inside, inside & _looked_up(found, low, find.lattice, fine)))
+        result.append(Region(fine, inside, inside & _looked_up(found, low, find.lattice, fine)))
     return result
 
 

@@ -17,8 +17,6 @@ from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.phantom import SAMPLE_SEED, Phase, make_phantom
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import StageName
-from kidneyseg.points.features import SURVEYED_CHANNELS
-from kidneyseg.points.roi import SURVEY_MM
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.bands import BandSampler, band_cases, plain_band
@@ -33,13 +31,15 @@ from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 log = logging.getLogger(__name__)
 
 PLANES = [16, 32, 48, 64, 80]
+# Edge of the cells on which stage 2 begins to learn: so few of them show all that lies around a find.
+COARSE_MM = 4.0
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 # Optimiser steps, and samples a step, by preset and stage.
 STEPS: dict[str, dict[StageName, int]] = {
-    "default": {1: 6000, "survey": 3000, 2: 2000},
+    "default": {1: 6000, "coarse": 14000, 2: 2000},
     "paper": {1: 1300, 2: 1300},
 }
-BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "survey": 8, 2: 4}, "paper": {1: 1, 2: 1}}
+BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "coarse": 1, 2: 4}, "paper": {1: 1, 2: 1}}
 # The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
@@ -82,7 +82,6 @@ def trainer(
     batch: int | None = None,
     start: SparseUNet | None = None,
     finder: SparseUNet | None = None,
-    survey: SparseUNet | None = None,
     published_weights: bool = False,
     options: RunOptions | None = None,
 ) -> Trainer:
@@ -93,7 +92,6 @@ def trainer(
         start: the network begins with the weights of this one, which must have the same layout, not at random.
         finder: stage 1's network in eval mode: stage 2 of preset `default` learns from what that one finds. Without
             one, it learns from errors that are made up.
-        survey: the survey's network in eval mode, whose outcome stage 2 is to be shown; None shows it HU only.
         published_weights: the paper preset weighs classes as published, not as fits some hundred steps.
         options: how the run is carried out; see `RunOptions`.
 
@@ -103,7 +101,7 @@ def trainer(
     if stage not in STEPS[settings.preset]:
         raise SettingsError(f"preset {settings.preset} has no stage {stage}")
     torch.manual_seed(seed)
-    planes, channels = PLANES, 1 if stage == 1 else 2 if survey is None else SURVEYED_CHANNELS
+    planes, channels = PLANES, 1 if stage == 1 else 2
     if settings.preset == "paper":
         planes, channels = PAPER_PLANES, 3
     network = SparseUNet(channels, 2 if stage == 1 else 3, planes)
@@ -120,8 +118,7 @@ def trainer(
         return _paper(number, network, settings, data, folder, replace(plan, dice_weight=0.0), options)
     if stage == 1:
         return _stage1(network, settings, data, folder, plan, options)
-    survey = survey.cpu() if survey is not None else None  # samples are drawn there
-    return _stage2(network, settings, data, folder, plan, options, finder, survey, coarse=stage == "survey")
+    return _stage2(network, settings, data, folder, plan, options, finder, coarse=stage == "coarse")
 
 
 def _stage1(
@@ -151,20 +148,16 @@ def _stage2(
     plan: TrainingPlan,
     options: RunOptions,
     finder: SparseUNet | None,
-    survey: SparseUNet | None,
     *,
     coarse: bool,
 ) -> Trainer:
-    """Stage 2's network; or, on `coarse` cells, the survey's, which sees whole regions and is shown HU only."""
-    grid = SURVEY_MM if coarse else settings.refine.grid_mm or 1.5
+    """Stage 2's network; or the one on `coarse` cells, of the same layout, which is shown whole regions."""
+    grid = COARSE_MM if coarse else settings.refine.grid_mm or 1.5
     samples_a_change = 100
     if coarse:
         # Steps are so cheap that new changes of the close-ups can be afforded. A cell holds that of eight fine ones.
         samples_a_change = 160
         plan = replace(plan, dice_given=plan.dice_given / 8)
-    elif survey is not None:
-        # The survey takes its time for every change.
-        samples_a_change = 240
     if finder is not None:
         finder = finder.to(options.device)
     cut = partial(close_ups, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
@@ -180,28 +173,25 @@ def _stage2(
             data.lesions,
             data.lesions_unlabelled,
             plan.seed,
-            survey,
             views=not coarse,
             steps_a_change=math.ceil(samples_a_change / plan.batch),
         ),
         replace(plan, class_weights=(1.0, 1.0, 1.0), freeze_norms_at=0.6),
         folder,
-        validator(_plain_samples(cut, settings, data, plan.seed, survey), ("kidney", "tumour")),
+        validator(_plain_samples(cut, settings, data, plan.seed), ("kidney", "tumour")),
         options=options,
         cases=tuple(found),
     )
 
 
-def _plain_samples(
-    cut: Callable[..., list[CloseUp]], settings: Settings, data: Data, seed: int, survey: SparseUNet | None
-) -> list[Sample]:
+def _plain_samples(cut: Callable[..., list[CloseUp]], settings: Settings, data: Data, seed: int) -> list[Sample]:
     """The validation CTs' kidneys as inference shows them, and those without tumour labels once more with lesions."""
     plain = prepare(data.validation, partial(cut, count=0), data.tell).values()
     shown = [one for several in plain for one in several if one.shows_kidney]
     if data.held_out_lesions is not None:
         rng, own = np.random.default_rng([seed, 2]), cases_with_tumours(shown)
         shown += [with_lesions(one, data.held_out_lesions, rng) for one in shown if one.scene.case not in own]
-    samples = [plain_stage2(one, settings.refine, survey) for one in shown]
+    samples = [plain_stage2(one, settings.refine) for one in shown]
     return [sample for sample in samples if sample is not None]
 
 

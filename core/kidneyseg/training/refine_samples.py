@@ -14,7 +14,6 @@ from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.points.features import kidney_level
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.settings import RefineSettings
-from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.augment import (
     SpatialRange,
     Tone,
@@ -29,7 +28,6 @@ from kidneyseg.training.finds import CloseUp
 from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
 from kidneyseg.training.regions import FAR_MM, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.samples import as_sample, changed_patient
-from kidneyseg.training.survey import Surveyed, look_over
 
 _KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0), scale=(0.8, 1.25), stretch=0.1)
 # How often a kidney is drawn rather than a place where stage 1 found one falsely, or might.
@@ -58,7 +56,6 @@ class Stage2Sampler:
         lesions: shapes to insert into cases without tumour labels; None inserts none.
         lesions_unlabelled: cases whose kidneys become KIDNEY_OR_TUMOUR.
         seed: of how close-ups are changed.
-        survey: the survey's network, in eval mode on the CPU, whose outcome is shown besides; None shows HU only.
         views: whether most samples show a part of what lies around a find, not all of it.
         steps_a_change: after so many steps a change of the close-ups makes way for a new one.
     """
@@ -68,7 +65,6 @@ class Stage2Sampler:
     lesions: LesionLibrary | None = None
     lesions_unlabelled: frozenset[str] = frozenset()
     seed: int = 0
-    survey: SparseUNet | None = None
     views: bool = True
     steps_a_change: int = 25
 
@@ -86,14 +82,10 @@ class Stage2Sampler:
     def _with_tumours(self) -> frozenset[str]:
         return cases_with_tumours(self.close_ups)
 
-    def changed(self, one: CloseUp, change: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-        """A close-up's HU and labels as another patient would show them, always the same ones for a number."""
-        lesions = self.lesions if one.shows_kidney and one.scene.case not in self._with_tumours else None
-        return _changed(one, lesions, self.seed, change)
-
     def _augmented(self, one: CloseUp, change: int, rng: np.random.Generator) -> Sample | None:
-        hu, labels = self.changed(one, change)
-        found, low = self.found(one, labels, rng)
+        lesions = self.lesions if one.shows_kidney and one.scene.case not in self._with_tumours else None
+        hu, labels = _changed(one, lesions, self.seed, change)
+        found, low = self._found(one, labels, rng)
         region = self._region(one, found, low, rng) if found.any() else None
         if region is None:
             return None
@@ -127,13 +119,9 @@ class Stage2Sampler:
         kept = inside & (grey >= rng.uniform(LOWEST_HU, LOWEST_HU + 40))
         if kept.sum() * one.scene.cell_mm**3 < 1000.0 * _LEAST_SHOWN_ML:
             return None
-        fields = None
-        if self.survey is not None:
-            place = middle + one.corner
-            fields = _surveyed(self, one, change).at(box, shape / 2, matrix, place, one.scene.cell_mm)
-        return as_sample(kept, grey, marks, float(tone.of(np.array([level], np.float32))[0]), fields)
+        return as_sample(kept, grey, marks, float(tone.of(np.array([level], np.float32))[0]))
 
-    def found(
+    def _found(
         self, one: CloseUp, labels: NDArray[np.uint8], rng: np.random.Generator
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Stage 1's find near the close-up on its coarse cells, with errors added, and the first of these cells."""
@@ -171,19 +159,9 @@ class Stage2Sampler:
 def _changed(
     one: CloseUp, lesions: LesionLibrary | None, seed: int, change: int
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """A close-up's HU and labels as another patient would show them, always the same ones for a number."""
     rng = np.random.default_rng([6, seed, change, *one.corner, *one.scene.case.encode()])
     return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, vary=0.6)
-
-
-@lru_cache(maxsize=_MOST_REMEMBERED)
-def _surveyed(sampler: Stage2Sampler, one: CloseUp, change: int) -> Surveyed:
-    """What the survey makes of a changed close-up, always the same for a number."""
-    assert sampler.survey is not None
-    rng = np.random.default_rng([8, sampler.seed, change, *one.corner, *one.scene.case.encode()])
-    hu, labels = sampler.changed(one, change)
-    found, low = sampler.found(one, labels, rng)
-    region = margin_field(found, one.find_mm, sampler.settings.margin_mm + rng.uniform(-3, 4))
-    return look_over(sampler.survey, one, hu, found, region, low, rng)
 
 
 def _add_errors(
@@ -236,7 +214,7 @@ def _point_of_interest(
     return np.asarray(middle + rng.uniform(-15, 15, 3))
 
 
-def plain_stage2(one: CloseUp, settings: RefineSettings, survey: SparseUNet | None = None) -> Sample | None:
+def plain_stage2(one: CloseUp, settings: RefineSettings) -> Sample | None:
     """What inference shows of a close-up's first find (of the labels, without one); None when that is nothing."""
     low, high = coarse_box(one, settings.margin_mm)
     window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
@@ -249,13 +227,7 @@ def plain_stage2(one: CloseUp, settings: RefineSettings, survey: SparseUNet | No
     if not kept.any():
         return None
     level = kidney_level(one.scene.hu[kept], on_cells(found, one, low)[kept])
-    fields = None
-    if survey is not None:
-        shape = np.array(one.scene.hu.shape)
-        box = tuple(slice(0, int(n)) for n in shape)
-        shown = look_over(survey, one, one.scene.hu, found, region, low)
-        fields = shown.at(box, shape / 2, np.eye(3), shape / 2 + one.corner, one.scene.cell_mm)
-    return as_sample(kept, one.scene.hu, one.scene.labels, level, fields)
+    return as_sample(kept, one.scene.hu, one.scene.labels, level)
 
 
 def cases_with_tumours(close_ups: Iterable[CloseUp]) -> frozenset[str]:

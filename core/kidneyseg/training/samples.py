@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.points.body import body_mask_on
 from kidneyseg.points.cloud import TUMOUR
-from kidneyseg.points.features import SURVEYED_CHANNELS, hu_features, stage2_features
+from kidneyseg.points.features import hu_features, stage2_features
 from kidneyseg.points.sampling import LOWEST_HU, intensity_threshold
 from kidneyseg.settings import SamplingSettings
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, scanner, warp
@@ -78,23 +78,11 @@ class Stage1Sampler:
 
 
 def as_sample(
-    kept: NDArray[np.bool_],
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    level: float | None = None,
-    surveyed: NDArray[np.float32] | None = None,
+    kept: NDArray[np.bool_], hu: NDArray[np.int16], labels: NDArray[np.uint8], level: float | None = None
 ) -> Sample:
-    """The kept cells of a dense lattice as a sample, rows in lexicographic order; with a kidney's level for stage 2.
-
-    `surveyed` (2, X, Y, Z) is what the survey made of the cells, for a stage 2 that is shown it.
-    """
+    """The kept cells of a dense lattice as a sample, rows in lexicographic order; with a kidney's level for stage 2."""
     grey = hu[kept]
-    if level is None:
-        features = hu_features(grey, 1)
-    elif surveyed is None:
-        features = stage2_features(grey, level, 2)
-    else:
-        features = stage2_features(grey, level, SURVEYED_CHANNELS, surveyed[:, kept].T)
+    features = hu_features(grey, 1) if level is None else stage2_features(grey, level, 2)
     return Sample(np.argwhere(kept), features, labels[kept])
 
 

@@ -45,8 +45,7 @@ def test_a_library_without_a_shape_to_score_on(tmp_path: Path, monkeypatch: pyte
 def test_a_network_that_the_preset_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a_ct.nii.gz").touch()
     (tmp_path / "a_kidney.nii.gz").touch()
-    command = ["train", str(tmp_path), "-o", str(tmp_path / "out"), "--stage", "survey"]
-    assert main(command) == 2
-    assert "--stage survey wants --survey" in capsys.readouterr().err
-    assert main([*command, "--survey", "--preset", "paper"]) == 2
-    assert "preset paper has no survey; leave --survey out" in capsys.readouterr().err
+    command = ["train", str(tmp_path), "-o", str(tmp_path / "out"), "--stage", "coarse"]
+    for more in (["--preset", "paper"], ["--start-from", str(tmp_path)]):
+        assert main([*command, *more]) == 2
+        assert "--stage coarse is for preset default without --start-from" in capsys.readouterr().err
