@@ -92,6 +92,17 @@ def test_a_killed_cross_validation_goes_on(data: Path, tmp_path: Path, device: s
     assert "| a " in done.stdout
 
 
+def test_stage_2_by_itself_says_what_it_lacks(
+    data: Path, tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--stage", "2", "--steps", "1", "--no-insertion", "--device", device, *QUICK]
+    assert main(["train", str(data), "-o", str(tmp_path), *few]) == 0
+    told = capsys.readouterr().err
+    assert "holds no default-stage1: stage 2 learns from made-up finds" in told
+    assert "holds no default-coarse: stage 2 begins with random weights; train --stage coarse first" in told
+    assert "started from" not in load_model("default-stage2", tmp_path).info
+
+
 def test_a_cross_validation_learns_on_from_an_earlier_one(
     data: Path, tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

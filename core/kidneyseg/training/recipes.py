@@ -31,9 +31,9 @@ from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 log = logging.getLogger(__name__)
 
 PLANES = [16, 32, 48, 64, 80]
+PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 # Edge of the cells on which stage 2 begins to learn: so few of them show all that lies around a find.
 COARSE_MM = 4.0
-PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 # Optimiser steps, and samples a step, by preset and stage.
 STEPS: dict[str, dict[StageName, int]] = {
     "default": {1: 6000, "coarse": 14000, 2: 2000},
