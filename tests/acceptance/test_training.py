@@ -103,6 +103,25 @@ def test_stage_2_by_itself_says_what_it_lacks(
     assert "started from" not in load_model("default-stage2", tmp_path).info
 
 
+def test_networks_that_know_a_case_do_not_help_where_it_is_scored_on(
+    data: Path, tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", str(data), "-o", str(tmp_path), "--steps", "1", "--no-insertion", "--device", device, *QUICK]
+    assert main([*command, "--stage", "1"]) == 0
+    assert main([*command, "--stage", "2", "--validate", "d"]) == 2
+    told = capsys.readouterr().err
+    assert f"{load_model('default-stage1', tmp_path).id} has learnt from d, which is to be scored on" in told
+    assert not (tmp_path / "default-stage2").exists()
+
+    one = tmp_path / "one"
+    one.mkdir()
+    for path in data.glob("a_*"):
+        (one / path.name).symlink_to(path)
+    learn_on = ["--stage", "1", "--steps", "1", "--no-insertion", "--device", device, "--start-from", str(tmp_path)]
+    assert main(["train", str(one), "-o", str(tmp_path / "on"), *learn_on, *QUICK]) == 0
+    assert load_model("default-stage1", tmp_path / "on").info["trained on"] == ["a", "b", "c", "d"]
+
+
 def test_a_cross_validation_learns_on_from_an_earlier_one(
     data: Path, tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,4 +151,4 @@ def test_a_cross_validation_learns_on_from_an_earlier_one(
     (earlier / "fold-1").symlink_to(earlier / "final")
     capsys.readouterr()
     assert main([*command, "--fold", "1"]) == 2
-    assert "has learnt from a, which this fold is scored on" in capsys.readouterr().err
+    assert f"{first.id} has learnt from a, which is to be scored on: train it anew" in capsys.readouterr().err

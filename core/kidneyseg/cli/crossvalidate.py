@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kidneyseg.cli.bench import Bench, bench, device_of
 from kidneyseg.cli.recipe_arguments import add_training, refuse_unknown
-from kidneyseg.cli.training import stages, train_stage
+from kidneyseg.cli.training import refuse_learnt, stages, train_stage
 from kidneyseg.errors import SettingsError
 from kidneyseg.settings import preset
 
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     with joined(device) as ranks:
         work = bench(arguments, ranks, device, scored=not arguments.final)
         if arguments.final:
-            for path in _train(arguments.output / "final", cases, work):
+            for path in _train(arguments.output / "final", cases, (), work):
                 if ranks.first:
                     print(path, flush=True)
             return 0
@@ -92,7 +92,7 @@ def _fold(number: int, parts: Sequence[Sequence[CaseFiles]], work: Bench, *, wai
     work.say(f"fold {number} of {len(parts)}")
     try:
         with claimed(folder, work.ranks):
-            _train(folder, sorted(training, key=lambda case: case.name), work)
+            _train(folder, sorted(training, key=lambda case: case.name), parts[number - 1], work)
             if work.ranks.first:
                 _score(parts[number - 1], folder, work)
     except BusyError as error:
@@ -101,26 +101,24 @@ def _fold(number: int, parts: Sequence[Sequence[CaseFiles]], work: Bench, *, wai
         work.say(f"{error} (fold {number} is left to it)")
 
 
-def _train(folder: Path, training: Sequence[CaseFiles], work: Bench) -> list[Path]:
+def _train(folder: Path, training: Sequence[CaseFiles], held_out: Sequence[CaseFiles], work: Bench) -> list[Path]:
     """Train the networks in `folder`, or stage 2's on from an earlier run's in its folder of that name."""
     names, begin, done = stages(work.arguments), None, []
     if work.arguments.start_from is not None:
         begin = work.arguments.start_from / folder.name
-        done, names = [_taken_over(begin, folder, training, work)], names[1:]
+        done, names = [_taken_over(begin, folder, held_out, work)], names[1:]
     return done + [train_stage(stage, folder, training, (), work, keep="last", start_from=begin) for stage in names]
 
 
-def _taken_over(begin: Path, folder: Path, training: Sequence[CaseFiles], work: Bench) -> Path:
-    """Copy stage 1's network from `begin` to `folder`; the networks there must have learnt from `training` only."""
+def _taken_over(begin: Path, folder: Path, held_out: Sequence[CaseFiles], work: Bench) -> Path:
+    """Copy stage 1's network from `begin` to `folder`; the networks there must not have learnt from `held_out`."""
     from kidneyseg.imaging.files import make_folder
     from kidneyseg.models import load_model, model_name
     from kidneyseg.training.checkpoints import write_whole
 
     names = [model_name(work.arguments.preset, stage) for stage in stages(work.arguments)]
-    known = {case.name for case in training}
     for name in names:
-        if foreign := sorted(set(load_model(name, begin).info.get("trained on", ())) - known):
-            raise SettingsError(f"{name} in {begin} has learnt from {foreign[0]}, which this fold is scored on")
+        refuse_learnt(load_model(name, begin), held_out)
     path = folder / f"{names[0]}.safetensors"
     if work.ranks.first:
         make_folder(folder)

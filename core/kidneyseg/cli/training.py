@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kidneyseg.cli.bench import Bench
 from kidneyseg.cli.terminal import BarProgress
-from kidneyseg.errors import Cancelled
+from kidneyseg.errors import Cancelled, SettingsError
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import preset
 
@@ -36,7 +36,8 @@ def train_stage(
     """Train a stage, or go on with it, and write its network to `folder`; nothing is done where that was finished.
 
     Raises:
-        SettingsError: when `folder` holds a run with another recipe.
+        SettingsError: when `folder` holds a run with another recipe, or the network that this one begins with or whose
+            finds it is shown has learnt from a case of `validation`.
         Cancelled: when the user stopped it; a checkpoint was kept.
     """
     from kidneyseg.models import load_model, model_name
@@ -51,6 +52,8 @@ def train_stage(
     batch = arguments.batch or BATCH[arguments.preset][stage]
     start = load_model(name, start_from) if start_from else _coarse(stage, folder, bench)
     finder = _finder(stage, folder, bench)
+    for model in filter(None, (start, finder)):
+        refuse_learnt(model, validation)
     recipe = _recipe(stage, steps, batch, keep, training, validation, bench) | {
         "start": start.id if start else None,
         "stage 1's network": finder.id if finder else None,
@@ -94,10 +97,19 @@ def train_stage(
             known: dict[str, object] = {"phantoms": arguments.phantoms, "scored on": [c.name for c in validation]}
             if start:
                 known |= {"started from": start.id, "steps before": start.info.get("steps")}
+                known["trained on"] = sorted({*work.cases, *start.info.get("trained on", ())})
             work.save(path, known)
             finished.touch()
         ranks.from_first(None)  # the next stage reads the network on every rank
     return path
+
+
+def refuse_learnt(model: Model, held_out: Sequence[CaseFiles]) -> None:
+    """Raise SettingsError when a network has learnt from a case that is scored on."""
+    if seen := sorted({case.name for case in held_out}.intersection(model.info.get("trained on", ()))):
+        raise SettingsError(
+            f"{model.id} has learnt from {seen[0]}, which is to be scored on: train it anew without that case"
+        )
 
 
 def stages(arguments: Namespace) -> tuple[StageName, ...]:
