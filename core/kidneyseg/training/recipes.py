@@ -34,9 +34,13 @@ PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 # Edge of the cells on which stage 2 begins to learn: so few of them show all that lies around a find.
 COARSE_MM = 4.0
+# After so many samples a change of the close-ups makes way for a new one.
+_SAMPLES_A_CHANGE = 160
+# What tumour weighs on fine cells: weighed alike, small ones are mostly suspected but not the likeliest class.
+_TUMOUR_WEIGHT = 2.0
 # Optimiser steps, and samples a step, by preset and stage.
 STEPS: dict[str, dict[StageName, int]] = {
-    "default": {1: 6000, "coarse": 14000, 2: 2000},
+    "default": {1: 6000, "coarse": 14000, 2: 4000},
     "paper": {1: 1300, 2: 1300},
 }
 BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "coarse": 1, 2: 4}, "paper": {1: 1, 2: 1}}
@@ -153,10 +157,8 @@ def _stage2(
 ) -> Trainer:
     """Stage 2's network; or the one on `coarse` cells, of the same layout, which is shown whole regions."""
     grid = COARSE_MM if coarse else settings.refine.grid_mm or 1.5
-    samples_a_change = 100
     if coarse:
-        # Steps are so cheap that new changes of the close-ups can be afforded. A cell holds that of eight fine ones.
-        samples_a_change = 160
+        # A cell holds that of eight fine ones.
         plan = replace(plan, dice_given=plan.dice_given / 8)
     if finder is not None:
         finder = finder.to(options.device)
@@ -174,9 +176,9 @@ def _stage2(
             data.lesions_unlabelled,
             plan.seed,
             views=not coarse,
-            steps_a_change=math.ceil(samples_a_change / plan.batch),
+            steps_a_change=math.ceil(_SAMPLES_A_CHANGE / plan.batch),
         ),
-        replace(plan, class_weights=(1.0, 1.0, 1.0), freeze_norms_at=0.6),
+        replace(plan, class_weights=(1.0, 1.0, 1.0 if coarse else _TUMOUR_WEIGHT), freeze_norms_at=0.6),
         folder,
         validator(_plain_samples(cut, settings, data, plan.seed), ("kidney", "tumour")),
         options=options,
