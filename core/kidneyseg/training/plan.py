@@ -26,7 +26,6 @@ class TrainingPlan:
             for the first half and a tenth of it for the second.
         weight_decay: of AdamW; with 0 that is Adam.
         class_weights: of the cross-entropy, one per class.
-        odds: by what the finished network's odds of each class are multiplied; empty leaves them as they were learnt.
         dice_weight: of the soft Dice loss that is added to it. dice_given: points that smooth it, see `losses`.
         seed: of everything drawn.
         smoothing: the exponential moving average of the weights forgets with this rate; 0 takes the weights themselves.
@@ -42,7 +41,6 @@ class TrainingPlan:
     schedule: Schedule = "cosine"
     weight_decay: float = 1e-4
     class_weights: tuple[float, ...] = (1.0, 1.0)
-    odds: tuple[float, ...] = ()
     dice_weight: float = 1.0
     dice_given: float = 100.0
     seed: int = 0

@@ -36,8 +36,7 @@ PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
 COARSE_MM = 4.0
 # After so many samples a change of the close-ups makes way for a new one.
 _SAMPLES_A_CHANGE = 160
-# On fine cells tumour weighs so much more than kidney, and its odds are multiplied by as much in the end: otherwise
-# small ones are suspected, but not the likeliest class.
+# What tumour weighs on fine cells: weighed alike, small ones are mostly suspected but not the likeliest class.
 _TUMOUR_WEIGHT = 2.0
 # Optimiser steps, and samples a step, by preset and stage.
 STEPS: dict[str, dict[StageName, int]] = {
@@ -158,7 +157,6 @@ def _stage2(
 ) -> Trainer:
     """Stage 2's network; or the one on `coarse` cells, of the same layout, which is shown whole regions."""
     grid = COARSE_MM if coarse else settings.refine.grid_mm or 1.5
-    weights = (1.0, 1.0, 1.0 if coarse else _TUMOUR_WEIGHT)
     if coarse:
         # A cell holds that of eight fine ones.
         plan = replace(plan, dice_given=plan.dice_given / 8)
@@ -180,7 +178,7 @@ def _stage2(
             views=not coarse,
             steps_a_change=math.ceil(_SAMPLES_A_CHANGE / plan.batch),
         ),
-        replace(plan, class_weights=weights, odds=weights, freeze_norms_at=0.6),
+        replace(plan, class_weights=(1.0, 1.0, 1.0 if coarse else _TUMOUR_WEIGHT), freeze_norms_at=0.6),
         folder,
         validator(_plain_samples(cut, settings, data, plan.seed), ("kidney", "tumour")),
         options=options,

@@ -139,15 +139,12 @@ class Trainer:
         save_model(self._result or self.finished(), path, {**known, **info})
 
     def _last(self) -> SparseUNet:
-        """The average as it is, with the plan's odds; its norm statistics measured if they are not fixed yet."""
+        """The average as it is, its norm statistics measured if they are not fixed yet."""
         network = copy.deepcopy(self.average)
         if self.step <= self.plan.freeze_step:
             # A look on the way need not be as exact as the result.
             done = self.step == self.plan.steps
             self._measure_norms([network], self.plan.norm_samples if done else max(1, self.plan.norm_samples // 4))
-        if self.plan.odds:
-            with torch.no_grad():
-                network.linear.bias.add_(torch.tensor(self.plan.odds).log().to(self.options.device))
         return network.eval()
 
     def _measure_norms(self, networks: Sequence[SparseUNet], count: int) -> None:

@@ -213,19 +213,6 @@ def test_norms_stand_still_once_frozen(tmp_path: Path, kernels: torch.device) ->
     assert torch.equal(work.network.unet.down_norm.running_mean, at_end[1])
 
 
-def test_odds_are_multiplied_in_the_result_only(tmp_path: Path, kernels: torch.device) -> None:
-    short, options = replace(PLAN, steps=10, check_every=5), RunOptions(device=kernels, keep="last")
-    plain = trainer(tmp_path / "plain", short, options)
-    tilted = trainer(tmp_path / "tilted", replace(short, odds=(1.0, 2.0)), options)
-    results = [work.run() for work in (plain, tilted)]
-    sample = Batch.of([BrightBall().draw(np.random.default_rng(5))])
-    with torch.no_grad():
-        scores = [network(sample.cells.to(kernels), sample.features.to(kernels)) for network in results]
-    raised = torch.tensor([0.0, np.log(2)], dtype=torch.float32, device=kernels).expand_as(scores[0])
-    torch.testing.assert_close(scores[1] - scores[0], raised, rtol=1e-4, atol=1e-4)
-    assert all(torch.equal(a, b) for a, b in zip(state(plain.average), state(tilted.average), strict=True))
-
-
 def test_loss_is_lowest_for_the_truth_and_falls_on_false_finds_of_absent_classes() -> None:
     labels, one = torch.tensor([0, 0, 1, 1, 0]), torch.zeros(5, dtype=torch.int64)
     right = torch.nn.functional.one_hot(labels, 3).float() * 20
