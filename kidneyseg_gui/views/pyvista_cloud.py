@@ -26,6 +26,7 @@ _OPACITY = {TISSUE: 0.16, KIDNEY: 1.0, TUMOUR: 1.0}
 _VEIL = 0.2  # of kidney points before a tumour
 _DARKEST = 0.45  # share of the colour that the points of lowest HU get
 _SURFACE_OPACITY = {KIDNEY: 0.5, TUMOUR: 1.0}
+_NEARER = (-1.0, -60.0)  # of a surface's depth: its slope, and steps of the depth buffer
 _ARM_MM = 22.0
 _COMPASS = 76  # pixels
 _BOX_COLOUR, _TOP, _BOTTOM = "#46525f", "#2a323c", "#0d0f12"
@@ -142,6 +143,10 @@ class PyVistaCloud:
                     **_PLAIN,
                 )
                 actor.prop.interpolation = "Gouraud"  # by the normals the surface has
+                if label == TUMOUR:
+                    # The kidney's surface, which the tumour's may share, would show through in stripes.
+                    actor.mapper.SetResolveCoincidentTopologyToPolygonOffset()
+                    actor.mapper.SetRelativeCoincidentTopologyPolygonOffsetParameters(*_NEARER)
                 self._dense.append(actor)
                 self._light.append(actor)
 
