@@ -73,6 +73,13 @@ def test_both_fronts_show_the_surface(phantom: Path, tmp_path: Path, choice: str
     assert seen["surface pixels"] > 0.01, seen
 
 
+def test_a_tumour_at_the_rim_is_not_striped_by_the_kidneys_surface(tmp_path: Path):
+    command = [*XVFB, sys.executable, str(ROOT / "tests/acceptance/rim_tumour.py")]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.01
+
+
 @pytest.mark.skipif(
     not (Path(models.__file__).parent / "default-stage2.safetensors").is_file(), reason="no networks are bundled yet"
 )
