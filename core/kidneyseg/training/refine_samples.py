@@ -29,7 +29,8 @@ from kidneyseg.training.lesions import LesionLibrary, insert_random_lesions
 from kidneyseg.training.regions import FAR_MM, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.samples import as_sample, changed_patient
 
-_KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0), scale=(0.8, 1.25), stretch=0.1)
+# Far larger too: healthy parenchyma that is thicker than any learnt from was called tumour.
+_KIDNEY = SpatialRange(rotate_deg=(12.0, 12.0, 18.0), scale=(0.8, 1.4), stretch=0.1)
 # How often a kidney is drawn rather than a place where stage 1 found one falsely, or might.
 _TRUE_SHARE = 0.8
 # Edge in mm of the part of a region that most steps see: more steps teach more than whole regions do.
