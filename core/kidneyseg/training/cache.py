@@ -22,7 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 log = logging.getLogger(__name__)
 
 # Part of every key: raise it when what is prepared from the same files changes.
-_VERSION = 2
+_VERSION = 3
 # How the name of a file that is being written ends; numpy wants the last part.
 PART = ".part.npz"
 
