@@ -160,13 +160,18 @@ class LesionLibrary:
         return cls(tuple(lesions), contrast)
 
     def draw(
-        self, rng: np.random.Generator, kind: Kind = "tumour", *, largest_ml: float = 250.0
+        self,
+        rng: np.random.Generator,
+        kind: Kind = "tumour",
+        *,
+        largest_ml: float = 250.0,
+        about_ml: float | None = None,
     ) -> tuple[Lesion, float]:
         """A shape and the volume in mL to give it.
 
         Most keep the size they had (at most `largest_ml`). Where the library is `resized`, a fifth becomes 0.7-2 cm
         across, and a quarter of the cysts 2.5-5.5 cm, made of shapes that were about that large, since a large tumour
-        shrunk has too much detail.
+        shrunk has too much detail. With `about_ml` all are drawn so, for that size.
 
         Raises:
             InputError: the library holds no lesion of this kind.
@@ -175,14 +180,15 @@ class LesionLibrary:
         if not pool:
             raise InputError(f"The lesion library holds no {kind}: build it from label maps that have one.")
         volumes = np.array([lesion.ml for lesion in pool])
+        if about_ml is not None:
+            return _of_about(pool, volumes, about_ml, rng), about_ml
         chance = rng.random() if self.resized else 0.5
         large_cyst = kind == "cyst" and chance > 1 - _LARGE_CYST_SHARE
         if chance < _SMALL_SHARE or large_cyst:
             smallest = 8.0 if kind == "tumour" else 7.0
             diameter = rng.uniform(25.0, 55.0) if large_cyst else rng.uniform(smallest, 20.0)
             ml = float(np.pi / 6000.0 * diameter**3)
-            nearest = np.argsort(np.abs(np.log(volumes / ml)))[: max(8, len(pool) // 5)]
-            return pool[int(rng.choice(nearest))], ml
+            return _of_about(pool, volumes, ml, rng), ml
         chosen = pool[int(rng.integers(len(pool)))]
         return chosen, float(min(chosen.ml * rng.uniform(0.85, 1.15), largest_ml))
 
@@ -209,6 +215,12 @@ class LesionLibrary:
         return TumourHU(
             float(np.clip(median, 5.0, 260.0)), sd * spread, (tumour - p10) * spread, (p90 - tumour) * spread
         )
+
+
+def _of_about(pool: list[Lesion], volumes: NDArray[np.float64], ml: float, rng: np.random.Generator) -> Lesion:
+    """One of those of `pool` whose volume is nearest to `ml`."""
+    nearest = np.argsort(np.abs(np.log(volumes / ml)))[: max(8, len(pool) // 5)]
+    return pool[int(rng.choice(nearest))]
 
 
 def _case_filter(cases: Callable[[int], bool] | Iterable[int] | None) -> Callable[[int], bool]:

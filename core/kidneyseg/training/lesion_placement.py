@@ -70,8 +70,12 @@ class Host:
 
     def in_phase(self, hu: NDArray[np.int16]) -> Host:
         """This kidney in another contrast phase of the CT that it was found in: only its HU differ."""
+        return replace(self, median_hu=float(np.median(self.hu_in(hu))))
+
+    def hu_in(self, hu: NDArray[np.int16]) -> NDArray[np.int16]:
+        """HU (N,) of the voxel in the middle of each of the kidney's coarse cells."""
         middle = np.argwhere(self.kidney) * self.step + self.start + self.step // 2
-        return replace(self, median_hu=float(np.median(hu[tuple(middle.T)])))
+        return np.asarray(hu[tuple(middle.T)])
 
     def points_mm(self, cells: NDArray[np.integer]) -> NDArray[np.float64]:
         """Centres (N, 3) in host mm of coarse cells."""

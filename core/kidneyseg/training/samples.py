@@ -19,6 +19,7 @@ from kidneyseg.points.sampling import LOWEST_HU, intensity_threshold
 from kidneyseg.settings import SamplingSettings
 from kidneyseg.training.augment import SpatialRange, random_affine, random_field_of_view, scanner, warp
 from kidneyseg.training.batches import Sample, about
+from kidneyseg.training.bulges import insert_bulge
 from kidneyseg.training.dataset import Scene
 from kidneyseg.training.fat import FatRoom
 from kidneyseg.training.lesion_placement import Host
@@ -94,10 +95,12 @@ def changed_patient(
     retint: float,
     insert: float,
     vary: float = 0.0,
+    bulge: float = 0.0,
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     """Another patient: each change but more fat with its own chance.
 
-    `vary` changes what cortex and medulla differ by, `retint` shows another contrast phase, `insert` puts lesions in.
+    `vary` changes what cortex and medulla differ by, `retint` shows another contrast phase, `insert` puts lesions in,
+    `bulge` makes a kidney thicker in a place before.
     """
     hu, labels = scene.hu, scene.labels
     if scene.organs.any():
@@ -108,8 +111,10 @@ def changed_patient(
             hu = retint_organs(hu, scene.organs, scene.cell_mm, rng, weights=weights)
     if rng.random() < _MORE_FAT and (room := _fat_room(scene)) is not None:
         hu, labels = room.fill(hu, labels, rng)
+    spacing = (scene.cell_mm,) * 3
+    if lesions is not None and bulge and rng.random() < bulge:
+        hu, labels = insert_bulge(hu, labels, spacing, lesions, rng, hosts=_hosts(scene))
     if lesions is not None and rng.random() < insert:
-        spacing = (scene.cell_mm,) * 3
         hu, labels, _ = insert_random_lesions(hu, labels, spacing, lesions, rng, hosts=_hosts(scene))
     return hu, labels
 

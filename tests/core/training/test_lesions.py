@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import InputError
+from kidneyseg.training.bulges import insert_bulge
 from kidneyseg.training.lesion_shapes import cut_lesions
 from kidneyseg.training.lesions import (
     LesionLibrary,
+    find_hosts,
     insert_lesion,
     insert_random_lesions,
     is_held_out,
@@ -120,6 +122,33 @@ def test_endophytic_lesions_lie_deeper_than_exophytic_ones():
         inside.append((labels[new == 2] == 1).mean())
     assert inside[0] < 0.4
     assert inside[1] > 0.75
+
+
+def test_a_bulge_is_kidney_as_bright_and_as_even_as_its_own(library):
+    hu, labels, organs, _ = host()
+    sinus = ball(hu.shape, (1.5,) * 3, (60, 45, 60), (14, 16, 22))
+    hu[sinus], labels[sinus] = -95, 0
+    before, kept = hu.copy(), labels.copy()
+    hosts = find_hosts(hu, labels, np.full(3, 1.5), organs)
+    grown = []
+    for seed in range(6):
+        new_hu, new = insert_bulge(hu, labels, (1.5,) * 3, library, np.random.default_rng(seed), hosts=hosts)
+        added = sinus & (new == 1)
+        grown.append(added.sum() * 1.5**3 / 1000)
+        if grown[-1] > 1.0:
+            assert np.median(new_hu[added]) == pytest.approx(120, abs=20)
+        assert np.median(new_hu[new == 1]) == pytest.approx(120, abs=6)
+        assert ((new > 0) & (organs == 6)).sum() <= 0.02 * (new > 0).sum()
+    assert max(grown) > 2.0
+    np.testing.assert_array_equal(hu, before)
+    np.testing.assert_array_equal(labels, kept)
+
+
+def test_a_kidney_without_contrast_agent_gets_no_bulge(library):
+    hu, labels, organs, _ = host((4.0, 4.0, 4.0), kidney_hu=35)
+    hosts = find_hosts(hu, labels, np.full(3, 4.0), organs)
+    assert insert_bulge(hu, labels, (4.0,) * 3, library, np.random.default_rng(0), hosts=hosts)[0] is hu
+    assert insert_bulge(hu, labels, (4.0,) * 3, library, np.random.default_rng(0), hosts=[])[0] is hu
 
 
 def test_without_a_kidney_nothing_is_inserted(library):
