@@ -12,7 +12,7 @@ from kidneyseg.training.lesion_library import LesionLibrary, TumourHU
 from kidneyseg.training.lesion_placement import Host, place
 
 # Volume in mL, uniform in its logarithm, and how much of it lies within the kidney's hull.
-_ML, _INSIDE = (3.0, 40.0), (0.85, 1.0)
+_ML, _INSIDE = (3.0, 60.0), (0.85, 1.0)
 # Percentile of the kidney's HU, from its middle to its cortex, that a bulge has, and the SD in HU around that.
 _PERCENTILE, _HU_SD = (50.0, 70.0), 6.0
 # Kidneys darker than this have too little contrast agent to tell a bulge from a tumour.

@@ -162,7 +162,7 @@ def _changed(
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     """A close-up's HU and labels as another patient would show them, always the same ones for a number."""
     rng = np.random.default_rng([6, seed, change, *one.corner, *one.scene.case.encode()])
-    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, vary=0.6, bulge=0.3)
+    return changed_patient(one.scene, lesions, rng, retint=0.6, insert=0.75, vary=0.6, bulge=0.5)
 
 
 def _add_errors(
