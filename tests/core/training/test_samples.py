@@ -103,6 +103,29 @@ def test_no_lesion_is_inserted_where_there_are_tumour_labels(tmp_path: Path, mon
     assert {name: len(variants) for name, variants in bands.items()} == {"own": 1, "none": 2}
 
 
+def test_a_bulge_grows_before_lesions_and_only_where_these_may_be(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tumour must not be painted over, and labels with tumours of their own are left as they are."""
+    order: list[str] = []
+
+    def noting(name: str, *more: list[object]):
+        return lambda hu, labels, *_, **__: (order.append(name), hu, labels, *more)[1:]
+
+    monkeypatch.setattr(samples, "insert_bulge", noting("bulge"))
+    monkeypatch.setattr(samples, "insert_random_lesions", noting("lesions", []))
+    scene = whole_scene(find_cases(folder)[0], 4.0, tmp_path)
+    library, rng = LesionLibrary.procedural(6), np.random.default_rng(0)
+    for lesions, bulge, expected in (
+        (library, 1.0, ["bulge", "lesions"]),
+        (library, 0.0, ["lesions"]),
+        (None, 1.0, []),
+    ):
+        order.clear()
+        samples.changed_patient(scene, lesions, rng, retint=0.0, insert=1.0, bulge=bulge)
+        assert order == expected
+
+
 def test_scenes_hold_the_kidneys_and_are_cached(folder: Path, tmp_path: Path) -> None:
     case = find_cases(folder)[0]
     whole = whole_scene(case, 4.0, tmp_path)
