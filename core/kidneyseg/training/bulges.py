@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.training.lesion_blend import blend, make_patch
 from kidneyseg.training.lesion_library import LesionLibrary, TumourHU
-from kidneyseg.training.lesion_placement import Host, place
+from kidneyseg.training.lesion_placement import MOST_BLOCKED, Host, place
 
 # Volume in mL, uniform in its logarithm, and how much of it lies within the kidney's hull.
 _ML, _INSIDE = (3.0, 60.0), (0.85, 1.0)
@@ -17,7 +17,6 @@ _ML, _INSIDE = (3.0, 60.0), (0.85, 1.0)
 _PERCENTILE, _HU_SD = (50.0, 70.0), 6.0
 # Kidneys darker than this have too little contrast agent to tell a bulge from a tumour.
 _LEAST_HU = 90.0
-_MOST_BLOCKED = 0.15
 
 
 def insert_bulge(
@@ -43,6 +42,9 @@ def insert_bulge(
 
     Returns:
         New hu and labels (1 where the bulge is); the same arrays when no kidney is bright enough or has room.
+
+    Raises:
+        InputError: the library holds no tumour.
     """
     bright = [host for host in hosts if np.median(host.hu_in(hu)) >= _LEAST_HU]
     if not bright:
@@ -52,7 +54,7 @@ def insert_bulge(
     lesion, _ = library.draw(rng, "tumour", about_ml=ml)
     lesion = replace(lesion, inside=max(lesion.inside, float(rng.uniform(*_INSIDE))))
     placement = place(lesion, ml, host, rng)
-    if placement.blocked > _MOST_BLOCKED:
+    if placement.blocked > MOST_BLOCKED:
         return hu, labels
     new_hu, new_labels = hu.copy(order="K"), labels.copy(order="K")
     patch = make_patch(lesion, placement, host, np.asarray(spacing_mm, dtype=np.float64), hu.shape)

@@ -11,6 +11,8 @@ from scipy.spatial import QhullError
 
 from kidneyseg.training.lesion_shapes import KidneyFrame, Lesion, random_rotation
 
+# What loses more than this share of itself to its surroundings has no room.
+MOST_BLOCKED = 0.15
 # Working grid of the search in mm: fine enough to find fat between organs, coarse enough to be instant.
 _COARSE_MM = 3.0
 _REACH_MM = 45.0

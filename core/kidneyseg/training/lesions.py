@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.training.lesion_blend import blend, make_patch
 from kidneyseg.training.lesion_library import LesionLibrary, TumourHU, is_held_out
-from kidneyseg.training.lesion_placement import Host, find_hosts, place
+from kidneyseg.training.lesion_placement import MOST_BLOCKED, Host, find_hosts, place
 from kidneyseg.training.lesion_shapes import Kind, Lesion, procedural_lesion
 from kidneyseg.training.organ_weights import OrganWeights
 from kidneyseg.training.phases import PHASES, retint_organs, vary_cortex
@@ -34,8 +34,7 @@ __all__ = [
     "vary_cortex",
 ]
 
-# A lesion that loses more than this to its surroundings is made smaller; one still blocked this much is not inserted.
-_MOST_BLOCKED = 0.15
+# A lesion more blocked than `MOST_BLOCKED` is made smaller by this, at most so often; one still blocked is left out.
 _SHRINK = 0.6
 _SHRINKS = 4
 _CYST_HU = (-5.0, 30.0)
@@ -119,7 +118,7 @@ def _insert(
     aim_ml = lesion.ml if ml is None else ml
     for _ in range(_SHRINKS):
         placement = place(lesion, aim_ml, host, rng, avoid=avoid)
-        if placement.blocked <= _MOST_BLOCKED:
+        if placement.blocked <= MOST_BLOCKED:
             break
         aim_ml *= _SHRINK
     else:
