@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "core/kidneyseg/sparse"
-SOURCES = ("_kernels", "_sites", "_maps", "_plans", "_norms", "_crew", "_instruction_sets")
+SOURCES = ("_kernels", "_sites", "_maps", "_plans", "_norms", "_thread_pool", "_instruction_sets")
 UNIX_FLAGS = ["-std=c++17", "-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden", "-pthread", "-Wno-psabi"]
 
 

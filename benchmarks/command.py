@@ -17,7 +17,7 @@ from benchmarks import sites, worker
 from benchmarks.compare import Row, compare
 from benchmarks.engines import Case
 from kidneyseg.imaging.nifti import load_volume
-from kidneyseg.imaging.phantom import make_phantom
+from kidneyseg.phantom.abdomen import make_phantom
 
 PLANES = tuple(16 * (level + 1) for level in range(7))
 LAYER_CHANNELS = (16, 32, 64, 112)

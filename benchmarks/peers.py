@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.engines import Engine, with_weight
-from kidneyseg.sparse.engines import GRID, sparseconvnet_model
+from kidneyseg.sparse.backends import GRID, sparseconvnet_model
 from kidneyseg.sparse.layers import BatchNormReLU
 
 

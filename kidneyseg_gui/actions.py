@@ -10,11 +10,11 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QSizePolicy, QToolBar, QWidget
 
 from kidneyseg_gui import worker
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.conductor import Conductor
+from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
-from kidneyseg_gui.look import icon
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.slices import WINDOW_PRESETS
+from kidneyseg_gui.theme import icon
 from kidneyseg_gui.worker import Engine
 
 # What F steps through: (filled, outlined).
@@ -29,13 +29,13 @@ class Actions:
         window: QMainWindow,
         case: Case,
         engine: Engine,
-        conductor: Conductor,
+        controller: Controller,
         options: Options,
         reset_views: Callable[[], object],
     ) -> None:
         self._window, self._case, self._engine = window, case, engine
-        self._make_file(conductor, options)
-        self._make_segment(conductor)
+        self._make_file(controller, options)
+        self._make_segment(controller)
         self._make_view(reset_views)
         self._make_help()
         self._make_tool_bar()
@@ -69,40 +69,40 @@ class Actions:
         action.triggered.connect(lambda _checked=False: do())
         return action
 
-    def _make_file(self, conductor: Conductor, options: Options) -> None:
+    def _make_file(self, controller: Controller, options: Options) -> None:
         menu = self._window.menuBar().addMenu("&File")
-        self.open = self._action("&Open…", conductor.ask_open, "Ctrl+O", picture="open", tip="Open a CT")
+        self.open = self._action("&Open…", controller.ask_open, "Ctrl+O", picture="open", tip="Open a CT")
         self.open.setIconText("Open")
         self.export = self._action(
-            "&Export mask…", conductor.ask_export, "Ctrl+S", picture="export", tip="Save the mask as NIfTI"
+            "&Export mask…", controller.ask_export, "Ctrl+S", picture="export", tip="Save the mask as NIfTI"
         )
         self.export.setIconText("Export mask")
         menu.addAction(self.open)
         self._recent: QMenu = menu.addMenu("Open &recent")
-        self._recent.aboutToShow.connect(lambda: self._fill_recent(conductor, options))
-        menu.addAction(self._action("Open the &sample case", lambda: conductor.open(None)))
+        self._recent.aboutToShow.connect(lambda: self._fill_recent(controller, options))
+        menu.addAction(self._action("Open the &sample case", lambda: controller.open(None)))
         menu.addSeparator()
         menu.addAction(self.export)
         menu.addSeparator()
         menu.addAction(self._action("&Quit", self._window.close, "Ctrl+Q"))
 
-    def _fill_recent(self, conductor: Conductor, options: Options) -> None:
+    def _fill_recent(self, controller: Controller, options: Options) -> None:
         self._recent.clear()
         for path in options.recent:
             action = self._recent.addAction(f"{path.name}    {path.parent}")
-            action.triggered.connect(lambda _checked=False, path=path: conductor.open(path))
+            action.triggered.connect(lambda _checked=False, path=path: controller.open(path))
         if options.recent:
             self._recent.addSeparator()
             self._recent.addAction("Clear the list").triggered.connect(lambda _checked=False: options.forget())
         else:
             self._recent.addAction("No files yet").setEnabled(False)
 
-    def _make_segment(self, conductor: Conductor) -> None:
+    def _make_segment(self, controller: Controller) -> None:
         menu = self._window.menuBar().addMenu("&Segmentation")
         self.segment = self._action(
-            "&Segment", conductor.segment, "Ctrl+Return", "F5", "Ctrl+Enter", picture="play-light"
+            "&Segment", controller.segment, "Ctrl+Return", "F5", "Ctrl+Enter", picture="play-light"
         )
-        self.cancel = self._action("&Cancel", conductor.cancel, "Esc", picture="stop", tip="Stop the work")
+        self.cancel = self._action("&Cancel", controller.cancel, "Esc", picture="stop", tip="Stop the work")
         menu.addAction(self.segment)
         menu.addAction(self.cancel)
 

@@ -15,10 +15,10 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from kidneyseg import __version__
+from kidneyseg_gui.compat import keep_constants_alive
 from kidneyseg_gui.logs import catch_errors, start_log
-from kidneyseg_gui.look import dress
 from kidneyseg_gui.main_window import MainWindow
-from kidneyseg_gui.mend import keep_constants_alive
+from kidneyseg_gui.theme import dress
 
 log = logging.getLogger(__name__)
 _NO_3D = "The 3-D view is not available here.\nEverything else works without it."
@@ -37,7 +37,7 @@ class _CloudLoader(QObject):
     def _import(self) -> None:
         try:
             import kidneyseg_gui.views.pyvista_cloud  # noqa: F401
-            from kidneyseg_gui.views.fronts import choose
+            from kidneyseg_gui.views.canvases import choose
 
             choice = choose()
         except Exception as error:
@@ -67,7 +67,7 @@ def run(ct: Path | None) -> int:
 
     def after_first_paint() -> None:
         log.info("KidneySeg %s, first paint after %.2f s", __version__, time.monotonic() - began)
-        window.conductor.open(ct)
+        window.controller.open(ct)
         window.engine.warm_up()
         loader.start()
 

@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from kidneyseg_gui.look import ACCENT
+from kidneyseg_gui.theme import ACCENT
 
 
 class DropZone(QWidget):

@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QV
 
 from kidneyseg import __version__
 from kidneyseg_gui.logs import log_folder
-from kidneyseg_gui.look import icon
 from kidneyseg_gui.slices import WINDOW_PRESETS
+from kidneyseg_gui.theme import icon
 
 _SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (

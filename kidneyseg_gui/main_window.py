@@ -17,8 +17,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMainWindow, QScrollA
 
 from kidneyseg_gui.actions import Actions
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.conductor import Conductor
-from kidneyseg_gui.doors import Doors
+from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.dropzone import DropZone
 from kidneyseg_gui.files import judge_drop
 from kidneyseg_gui.options import Options
@@ -29,6 +28,7 @@ from kidneyseg_gui.panels.notices import Notices
 from kidneyseg_gui.panels.parameters import ParametersPanel
 from kidneyseg_gui.panels.run import RunPanel
 from kidneyseg_gui.prompts import Prompts
+from kidneyseg_gui.services import Services
 from kidneyseg_gui.views.cloud_view import CloudBackend
 from kidneyseg_gui.views.quad import Quad
 from kidneyseg_gui.worker import Engine
@@ -38,10 +38,10 @@ DISCLAIMER = "Research use only — not a medical device"
 
 
 class MainWindow(QMainWindow):
-    """One case at a time. `doors`, `store` and `prompts` are where tests come in."""
+    """One case at a time. `services`, `store` and `prompts` are where tests come in."""
 
     def __init__(
-        self, doors: Doors | None = None, store: QSettings | None = None, prompts: Prompts | None = None
+        self, services: Services | None = None, store: QSettings | None = None, prompts: Prompts | None = None
     ) -> None:
         super().__init__()
         self.setObjectName("KidneySeg")
@@ -49,11 +49,11 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.case = Case(self)
         self.options = Options(store if store is not None else QSettings("KidneySeg", "KidneySeg"))
-        self.engine = Engine(doors or Doors(), self)
-        self.conductor = Conductor(self.case, self.engine, self.options, prompts or Prompts(), self)
+        self.engine = Engine(services or Services(), self)
+        self.controller = Controller(self.case, self.engine, self.options, prompts or Prompts(), self)
         self.options.restore(self.case)
         self._build()
-        self.actions_ = Actions(self, self.case, self.engine, self.conductor, self.options, self.quad.reset_cameras)
+        self.actions_ = Actions(self, self.case, self.engine, self.controller, self.options, self.quad.reset_cameras)
         self._wire()
         self._place()
 
@@ -101,12 +101,12 @@ class MainWindow(QMainWindow):
         return side
 
     def _wire(self) -> None:
-        self.run_panel.segment_requested.connect(self.conductor.segment)
-        self.run_panel.cancel_requested.connect(self.conductor.cancel)
+        self.run_panel.segment_requested.connect(self.controller.segment)
+        self.run_panel.cancel_requested.connect(self.controller.cancel)
         self.engine.progressed.connect(self.run_panel.show_progress)
         self.engine.busy_changed.connect(lambda: self.run_panel.show_busy(self.engine.busy))
-        self.conductor.cancelling.connect(self.run_panel.show_cancelling)
-        self.conductor.said.connect(self._say)
+        self.controller.cancelling.connect(self.run_panel.show_cancelling)
+        self.controller.said.connect(self._say)
         self.case.volume_changed.connect(self._on_volume)
         self.case.result_changed.connect(self._show_facts)
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
@@ -124,7 +124,7 @@ class MainWindow(QMainWindow):
             self.notices.clear_event()
 
     def _show_facts(self) -> None:
-        for about, texts in self.conductor.facts().items():
+        for about, texts in self.controller.facts().items():
             self.notices.set_facts(about, notices.WARNING, texts)
 
     def _on_volume(self) -> None:
@@ -168,7 +168,7 @@ class MainWindow(QMainWindow):
         if path is None:
             self.notices.tell(notices.ERROR, problem)
         else:  # after the drop is over: a question box inside it would hold up the file manager
-            QTimer.singleShot(0, lambda: self.conductor.open(path))
+            QTimer.singleShot(0, lambda: self.controller.open(path))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the drop zone over the whole window."""
@@ -177,7 +177,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask where work would be lost; keep the options; wait for the engine."""
-        if not self.conductor.may_close():
+        if not self.controller.may_close():
             event.ignore()
             return
         self.options.set_value("geometry", self.saveGeometry())

@@ -105,7 +105,7 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
     box = _box(inside)
     if box is None:
         return None
-    from kidneyseg_gui.geometry import surface_data
+    from kidneyseg_gui.meshes import surface_data
 
     spacing = np.array(spacing_mm)
     # Padded before smoothing: a kidney at the edge of the scan is closed there, too.

@@ -23,7 +23,7 @@ from kidneyseg.progress import CallbackProgress, Progress
 if TYPE_CHECKING:
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.settings import Settings
-    from kidneyseg_gui.doors import Doors
+    from kidneyseg_gui.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,9 @@ class Engine(QObject):
     busy_changed = Signal()
     _submitted = Signal(object)
 
-    def __init__(self, doors: Doors, parent: QObject | None = None) -> None:
+    def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._doors = doors
+        self._doors = services
         self._current: _Job | None = None
         self._quiet: list[_Job] = []
         self._pipeline: tuple[Any, str, Any] | None = None  # (volume, device, pipeline); the working thread's alone

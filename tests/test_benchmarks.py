@@ -16,7 +16,7 @@ from benchmarks.command import comparison_table, growth_table, main
 from benchmarks.compare import Row, _judge
 from benchmarks.engines import Case
 from kidneyseg.imaging.nifti import save_volume
-from kidneyseg.imaging.phantom import make_phantom
+from kidneyseg.phantom.abdomen import make_phantom
 from kidneyseg.sparse import native
 from kidneyseg.sparse.layers import InputLayer
 

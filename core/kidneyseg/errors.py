@@ -21,6 +21,10 @@ class ModelError(KidneySegError):
     """Network weights that are missing, damaged or of the wrong shape."""
 
 
+class CaseError(KidneySegError):
+    """A case that could not be made into a training sample; the message names it."""
+
+
 class ResourceError(KidneySegError):
     """Not enough memory, or a device that is not there."""
 

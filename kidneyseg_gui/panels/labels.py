@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout, QLabel, QSli
 
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.look import icon
 from kidneyseg_gui.panels.section import Section
+from kidneyseg_gui.theme import icon
 
 
 class LabelsPanel(Section):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from kidneyseg_gui.look import icon
+from kidneyseg_gui.theme import icon
 
 INFO, WARNING, ERROR, DONE = "info", "warning", "error", "done"
 _ICONS = {INFO: "info", WARNING: "warning", ERROR: "warning", DONE: "done"}

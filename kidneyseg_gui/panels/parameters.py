@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
 
 from kidneyseg.settings import PRESET_NAMES, Settings, preset
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.look import icon
 from kidneyseg_gui.panels.section import Section
+from kidneyseg_gui.theme import icon
 
 PRESET_TEXTS = {
     "default": ("Default", "Best accuracy. Check CTs without contrast agent with care: kidneys may be missed."),

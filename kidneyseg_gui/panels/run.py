@@ -6,7 +6,7 @@ from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.look import icon
+from kidneyseg_gui.theme import icon
 
 _IDLE = {
     (False, False): "Open a CT to begin.",

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton,
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Case, Colour
-from kidneyseg_gui.look import icon
+from kidneyseg_gui.theme import icon
 from kidneyseg_gui.views.pane import Pane
 
 if TYPE_CHECKING:  # preparing scenes needs scipy, which the first paint does not wait for

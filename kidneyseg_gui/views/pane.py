@@ -6,8 +6,8 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.look import icon
 from kidneyseg_gui.slices import Plane
+from kidneyseg_gui.theme import icon
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
 from kidneyseg_gui.views.slice_view import SliceView
 

@@ -13,10 +13,10 @@ from vtkmodules.vtkRenderingCore import vtkRenderer
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Colour
-from kidneyseg_gui.geometry import RGB, points_data
+from kidneyseg_gui.meshes import RGB, points_data
 from kidneyseg_gui.scene import Dots, Scene
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
-from kidneyseg_gui.views.fronts import Front
+from kidneyseg_gui.views.canvases import Front
 
 # Points per frame. llvmpipe draws 100 000 in some 90 ms, and a frame that takes longer is a window that stalls.
 _MOVING, _AT_REST = 300_000, 1_000_000

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QApplication
 
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg_gui.scene import Scene
+from kidneyseg_gui.views.offscreen_canvas import Screen
 from kidneyseg_gui.views.pyvista_cloud import PyVistaCloud
-from kidneyseg_gui.views.screen import Screen
 
 
 def main() -> None:

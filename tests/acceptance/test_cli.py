@@ -13,14 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import kidneyseg
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_volume
-from networks import tiny_models
-from test_pipeline import abdomen
-
-
-def kidneyseg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kidneyseg", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+from tiny_networks import tiny_models
+from volumes import abdomen
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import kidneyseg
 
+from command_line import kidneyseg
 from kidneyseg.cli import main
 from kidneyseg.imaging.nifti import save_mask, save_volume
-from networks import tiny_models
-from test_pipeline import abdomen
+from tiny_networks import tiny_models
+from volumes import abdomen
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from kidneyseg.imaging.nifti import load_mask, load_volume
-from kidneyseg.imaging.phantom import sample_case
 from kidneyseg.metrics import kits19_dice
-from kidneyseg.pipeline import Pipeline, Result
+from kidneyseg.phantom.abdomen import sample_case
+from kidneyseg.segmentation.pipeline import Pipeline, Result
 from kidneyseg.settings import preset
 
 # Kept out of training; see the model cards.

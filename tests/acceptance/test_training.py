@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import kidneyseg
 
+from command_line import kidneyseg
 from kidneyseg.cli.main import main
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.models import load_model
-from test_pipeline import abdomen
+from volumes import abdomen
 
 QUICK = ("--threads", "1", "--workers", "0")
 

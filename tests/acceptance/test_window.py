@@ -17,7 +17,7 @@ import pytest
 
 from kidneyseg import models
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_volume
-from kidneyseg.imaging.phantom import make_phantom
+from kidneyseg.phantom.abdomen import make_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1600x1200x24"]

@@ -20,9 +20,9 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
 from kidneyseg_gui import application
-from kidneyseg_gui.doors import Doors
 from kidneyseg_gui.main_window import MainWindow
 from kidneyseg_gui.prompts import Prompts
+from kidneyseg_gui.services import Services
 
 
 class _Answers(Prompts):
@@ -104,7 +104,7 @@ class Driver(MainWindow):
             self.seen[f"greys {pane.title}"] = _different_colours(pane.view.grab().toImage())
 
     def _segment(self) -> None:
-        self.conductor.segment()
+        self.controller.segment()
         self.wait(lambda: self.case.scene is not None and not self.engine.busy, 500)
         self.seen["voxels"] = int((self.case.mask > 0).sum())
 
@@ -135,16 +135,16 @@ class Driver(MainWindow):
         self.wait(lambda: self.case.result.settings.fill.method == "hull", 60)
         self.seen["update_s"] = round(time.monotonic() - began, 2)
         self.seen["networks_again"] = self.case.result.timings["stage 2"] > 0
-        self.conductor.ask_export()
+        self.controller.ask_export()
         self.wait(lambda: not self.case.dirty, 60)
         self.seen["exported"] = sorted(path.name for path in self.folder.iterdir())
 
 
-def _fake_doors() -> Doors:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "gui"))
+def _fake_doors() -> Services:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
     from fakes import FakePipeline  # noqa: PLC0415 - only where it is wanted, from the folder just added
 
-    return Doors(pipeline=lambda volume, device: FakePipeline(volume, device=device))
+    return Services(pipeline=lambda volume, device: FakePipeline(volume, device=device))
 
 
 def _copy(image: QImage) -> np.ndarray:

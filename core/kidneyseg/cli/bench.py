@@ -14,8 +14,8 @@ from kidneyseg.errors import InputError, SettingsError
 if TYPE_CHECKING:
     import torch
 
+    from kidneyseg.synthesis.insertion import LesionLibrary
     from kidneyseg.training.distributed import Ranks
-    from kidneyseg.training.lesions import LesionLibrary
     from kidneyseg.training.trainer import RunOptions
 
 
@@ -75,7 +75,7 @@ def device_of(arguments: argparse.Namespace) -> torch.device:
     """The device asked for; under torchrun each process takes the GPU of its local rank."""
     import torch
 
-    from kidneyseg.cascade import pick_device
+    from kidneyseg.segmentation.networks import pick_device
 
     device = pick_device(arguments.device)
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
@@ -98,8 +98,8 @@ def lesions_of(
             raise SettingsError("--lesions and --no-insertion contradict each other; give one of them")
         return None, None
 
-    from kidneyseg.training.lesion_cache import kits_library
-    from kidneyseg.training.lesions import LesionLibrary
+    from kidneyseg.synthesis.insertion import LesionLibrary
+    from kidneyseg.synthesis.lesion_cache import kits_library
 
     if arguments.lesions is None:
         return LesionLibrary.procedural(seed=2 * arguments.seed), LesionLibrary.procedural(seed=2 * arguments.seed + 1)

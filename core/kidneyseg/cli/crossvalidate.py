@@ -17,8 +17,8 @@ from kidneyseg.settings import preset
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kidneyseg.datasets.cases import CaseFiles
     from kidneyseg.evaluation import Outcome, Variants
-    from kidneyseg.training.dataset import CaseFiles
 
 # Of what is inserted into the CTs to score on: the same whatever seed networks were trained with, so that they compare.
 _SCORING_SEED = 0
@@ -61,9 +61,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and score the folds, or train on all cases; report once all is there."""
-    from kidneyseg.training.dataset import find_cases
+    from kidneyseg.datasets.cases import find_cases
+    from kidneyseg.datasets.folds import folds
     from kidneyseg.training.distributed import joined
-    from kidneyseg.training.folds import folds
 
     cases = find_cases(arguments.data)
     parts = folds(cases, arguments.folds)
@@ -169,7 +169,7 @@ def _variants(work: Bench) -> Variants:
 
 def _scoring(work: Bench) -> dict[str, object]:
     """What the scores depend on besides the networks."""
-    from kidneyseg.training.lesion_cache import library_key
+    from kidneyseg.synthesis.lesion_cache import library_key
 
     arguments, shapes = work.arguments, work.held_out_lesions
     return {

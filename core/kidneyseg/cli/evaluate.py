@@ -15,9 +15,9 @@ from kidneyseg.errors import InputError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from kidneyseg.datasets.cases import CaseFiles
     from kidneyseg.evaluation import Outcome, Segmenting, Variants
-    from kidneyseg.training.dataset import CaseFiles
-    from kidneyseg.training.lesions import LesionLibrary
+    from kidneyseg.synthesis.insertion import LesionLibrary
 
 _USAGE = """\
 kidneyseg evaluate [options] DATA           segment labelled CTs, then score
@@ -201,20 +201,27 @@ def _warned_of(cases: Sequence[CaseFiles], how: Segmenting) -> list[str]:
 
 def _run_steps(arguments: argparse.Namespace) -> int:
     """Measure, print and write what each step costs."""
-    from kidneyseg.evaluation import CaseSteps, Failure, measure_steps, steps_as_dict, steps_as_markdown, write_steps
+    from kidneyseg.evaluation import (
+        CaseBudget,
+        Failure,
+        budget_as_dict,
+        budget_as_markdown,
+        measure_error_budget,
+        write_budget,
+    )
 
-    outcomes: list[CaseSteps | Failure] = []
+    outcomes: list[CaseBudget | Failure] = []
     cases, how, variants = _cases(arguments), _how(arguments), _variants(arguments)
     _warned_of(cases, how)
     with _interrupt_held(outcomes) as held:
-        for outcome in measure_steps(cases, how, variants):
+        for outcome in measure_error_budget(cases, how, variants):
             outcomes.append(outcome)
             print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
-    write = partial(write_steps, outcomes=outcomes)
-    _give(arguments, steps_as_dict(outcomes), steps_as_markdown(outcomes), write)
+    write = partial(write_budget, outcomes=outcomes)
+    _give(arguments, budget_as_dict(outcomes), budget_as_markdown(outcomes), write)
     if held:
         raise held[0]
-    return 0 if all(isinstance(outcome, CaseSteps) for outcome in outcomes) else 1
+    return 0 if all(isinstance(outcome, CaseBudget) for outcome in outcomes) else 1
 
 
 def _how(arguments: argparse.Namespace) -> Segmenting:
@@ -226,7 +233,7 @@ def _how(arguments: argparse.Namespace) -> Segmenting:
 
 
 def _cases(arguments: argparse.Namespace) -> list[CaseFiles]:
-    from kidneyseg.training.dataset import find_cases
+    from kidneyseg.datasets.cases import find_cases
 
     cases = find_cases(arguments.data)
     if not arguments.cases:
@@ -263,7 +270,7 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
     if arguments.lesions is None:
         return None
 
-    from kidneyseg.training.lesions import LesionLibrary
+    from kidneyseg.synthesis.insertion import LesionLibrary
 
     if arguments.lesions == "procedural":
         return LesionLibrary.procedural(seed=arguments.seed + 1000)

@@ -51,7 +51,7 @@ def _program() -> dict[str, Any]:
 
     from kidneyseg.models import BUNDLED, load_model
     from kidneyseg.sparse import native
-    from kidneyseg.sparse.engines import has_sparseconvnet
+    from kidneyseg.sparse.backends import has_sparseconvnet
 
     kernels = f"native, {native.instruction_set()}" if native.available() else f"torch ({native.reason()})"
     return {

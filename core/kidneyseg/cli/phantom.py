@@ -28,7 +28,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(arguments: argparse.Namespace) -> int:
     """Make and write it."""
     from kidneyseg.imaging.nifti import case_name, save_mask, save_volume
-    from kidneyseg.imaging.phantom import make_phantom
+    from kidneyseg.phantom.abdomen import make_phantom
 
     volume, labels = make_phantom(arguments.seed, phase=arguments.phase, tumours=arguments.tumours)
     beside = arguments.output.with_name(case_name(arguments.output) + "_labels.nii.gz")

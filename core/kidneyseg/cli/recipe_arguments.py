@@ -11,7 +11,7 @@ from kidneyseg.errors import SettingsError
 from kidneyseg.settings import PRESET_NAMES
 
 if TYPE_CHECKING:
-    from kidneyseg.training.dataset import CaseFiles
+    from kidneyseg.datasets.cases import CaseFiles
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kidneyseg.cli.terminal import BarProgress, add_settings, lasting_imports, peak_mb, print_json, settings_of
 
 if TYPE_CHECKING:
-    from kidneyseg.pipeline import Result
+    from kidneyseg.segmentation.pipeline import Result
 
 _STARTED = time.perf_counter()
 
@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
 
     with lasting_imports():
-        from kidneyseg.export import export, sidecar
         from kidneyseg.imaging.nifti import case_name, load_volume
-        from kidneyseg.pipeline import Pipeline
+        from kidneyseg.segmentation.export import export, sidecar
+        from kidneyseg.segmentation.pipeline import Pipeline
 
     imported = time.perf_counter()
     bar = BarProgress()

@@ -13,7 +13,7 @@ from kidneyseg.cli.training import stages, train_stage
 from kidneyseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from kidneyseg.training.dataset import CaseFiles
+    from kidneyseg.datasets.cases import CaseFiles
 
 _DESCRIPTION = """\
 Train a preset's networks on labelled CTs and write them where `kidneyseg segment --models` reads them.
@@ -56,7 +56,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Train one network or all."""
-    from kidneyseg.training.dataset import find_cases
+    from kidneyseg.datasets.cases import find_cases
     from kidneyseg.training.distributed import joined
 
     cases = find_cases(arguments.data)
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _split(cases: list[CaseFiles], arguments: argparse.Namespace) -> tuple[list[CaseFiles], list[CaseFiles]]:
     """Cases to learn from, and cases to score on."""
-    from kidneyseg.training.folds import held_out_share, is_kits19, kits19_held_out
+    from kidneyseg.datasets.folds import held_out_share, is_kits19, kits19_held_out
 
     names = {case.name for case in cases}
     wanted = set(arguments.validate)

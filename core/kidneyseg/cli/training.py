@@ -15,8 +15,8 @@ from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import preset
 
 if TYPE_CHECKING:
+    from kidneyseg.datasets.cases import CaseFiles
     from kidneyseg.models import Model, StageName
-    from kidneyseg.training.dataset import CaseFiles
     from kidneyseg.training.trainer import Trainer
 
 # How often a run tells where it is, where there is no terminal to show a bar.
@@ -40,8 +40,8 @@ def train_stage(
             finds it is shown has learnt from a case of `validation`.
         Cancelled: when the user stopped it; a checkpoint was kept.
     """
+    from kidneyseg.datasets.cache import cache_size
     from kidneyseg.models import load_model, model_name
-    from kidneyseg.training.cache import cache_size
     from kidneyseg.training.checkpoints import claim, claimed
     from kidneyseg.training.recipes import BATCH, STEPS, Data, trainer
 
@@ -179,7 +179,7 @@ def _recipe(
     bench: Bench,
 ) -> dict[str, Any]:
     """All that a stage's result depends on but for code, device and threads; files by their content."""
-    from kidneyseg.training.lesion_cache import library_key
+    from kidneyseg.synthesis.lesion_cache import library_key
 
     arguments = bench.arguments
     settings = preset(arguments.preset).to_dict()
@@ -202,7 +202,7 @@ def _recipe(
 
 
 def _content(case: CaseFiles) -> str:
-    from kidneyseg.training.cache import content_key
+    from kidneyseg.datasets.cache import content_key
 
     try:
         return content_key(case.files)[:16]

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from kidneyseg.errors import ModelError
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.sparse.engines import SparseConvNetUNet, on_engine
+from kidneyseg.sparse.backends import SparseConvNetUNet, on_engine
 
 BUNDLED = Path(__file__).parent
 # "coarse" is what stage 2 begins with where it is trained; nothing but training reads it.

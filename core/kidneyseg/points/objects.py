@@ -43,7 +43,7 @@ def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud,
     return cloud.select(rows), ids[rows]
 
 
-def without_neighbours(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
+def cut_thin_bridges(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
     """Let go of what hangs on a kidney by a bridge thinner than 8 mm and holds little kidney itself: a loop of bowel.
 
     Each object is eroded by 4 mm and every point given to the nearest part that is left. The two parts with most kidney
@@ -89,7 +89,7 @@ def _parts(index: NDArray[np.int32], step: NDArray[np.floating]) -> tuple[NDArra
     return parts[tuple(nearest)][tuple(cells.T)].astype(np.int64) - 1, count
 
 
-def without_specks(cloud: PointCloud) -> PointCloud:
+def remove_small_tumours(cloud: PointCloud) -> PointCloud:
     """The cloud with doubtful pieces of tumour made kidney, labels and probabilities (N, 3).
 
     Doubtful is a connected piece under 0.3 mL, or without a point of 80 % probability.

@@ -44,6 +44,20 @@ def intensity_threshold(hu: NDArray[np.int16], inside: NDArray[np.bool_] | None,
     return _threshold(hu_histogram(hu, inside), kept_percent / 100)
 
 
+def kept_inside(hu: NDArray[np.int16], inside: NDArray[np.bool_], kept_percent: float) -> NDArray[np.bool_]:
+    """Which cells stage 1 is shown: the brightest `kept_percent` of those inside the body, none below LOWEST_HU.
+
+    Args:
+        hu: int16 (X, Y, Z).
+        inside: bool (X, Y, Z), the body.
+        kept_percent: share of the cells inside that is kept, in percent.
+
+    Returns:
+        bool (X, Y, Z).
+    """
+    return inside & (hu >= max(intensity_threshold(hu, inside, kept_percent), LOWEST_HU))
+
+
 def sample_body(volume: Volume, settings: SamplingSettings, *, progress: Progress | None = None) -> PointCloud:
     """The brightest `kept_percent` of the cells inside the patient in one cloud, for the default preset.
 

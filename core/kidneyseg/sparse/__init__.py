@@ -3,7 +3,7 @@
 Knows sites, features and filters; no medicine. Semantics and weights are SparseConvNet's.
 """
 
-from kidneyseg.sparse.checkpoints import from_sparseconvnet, load_sparseconvnet_file, to_sparseconvnet
+from kidneyseg.sparse.sparseconvnet import from_sparseconvnet, load_sparseconvnet_file, to_sparseconvnet
 from kidneyseg.sparse.unet import SparseUNet
 
 __all__ = ["SparseUNet", "from_sparseconvnet", "load_sparseconvnet_file", "to_sparseconvnet"]

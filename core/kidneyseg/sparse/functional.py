@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from kidneyseg.sparse import memory, native, norms
+from kidneyseg.sparse import batch_norm, memory, native
 from kidneyseg.sparse.autograd import applied
-from kidneyseg.sparse.rulebook import Downsampling, Gather, Parents
+from kidneyseg.sparse.kernel_map import Downsampling, KernelMap, Parents
 
 # Floats of gathered input that one tile holds; about what an L2 cache keeps, and large enough to feed a GPU.
 _TILE_FLOATS = {"cpu": 1 << 19, "cuda": 1 << 25}
 
 
-def submanifold_conv(x: Tensor, weight: Tensor, neighbours: Gather) -> Tensor:
+def submanifold_conv(x: Tensor, weight: Tensor, neighbours: KernelMap) -> Tensor:
     """Convolution whose outputs are its input sites.
 
     Args:
@@ -90,11 +90,11 @@ def _native_norm_relu(
     mean, variance = running_mean, running_var
     if training:
         x = x.contiguous()
-        mean, variance = norms.statistics(x.detach())
+        mean, variance = batch_norm.statistics(x.detach())
         with torch.no_grad():
             running_mean.lerp_(mean.to(running_mean), momentum)
             running_var.lerp_((variance * (len(x) / (len(x) - 1))).to(running_var), momentum)
-    return norms.norm_relu(x, weight, bias, mean, variance, eps=eps, leak=leak, own=training)
+    return batch_norm.norm_relu(x, weight, bias, mean, variance, eps=eps, leak=leak, own=training)
 
 
 def join(left: Tensor, right: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class _Conv(Function):
     """`conv` on a map, with the map backwards for its gradient; None means that a flipped filter reads it backwards."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, forth: Gather, back: Gather | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, forth: KernelMap, back: KernelMap | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.forth, ctx.back = forth, back
         return conv(x, forth, weight)
@@ -146,7 +146,7 @@ class _Conv(Function):
         return to_x, to_weight, None, None
 
 
-def conv(x: Tensor, gather: Gather, weight: Tensor) -> Tensor:
+def conv(x: Tensor, gather: KernelMap, weight: Tensor) -> Tensor:
     """`out[i] = sum_k x[gather.table[i, k]] @ weight[k]` over the entries that are not -1: (N, Cout)."""
     x = x.contiguous()
     if native.serves(x):
@@ -161,7 +161,7 @@ def conv(x: Tensor, gather: Gather, weight: Tensor) -> Tensor:
     return out
 
 
-def weight_grad(x: Tensor, gather: Gather, grad: Tensor) -> Tensor:
+def weight_grad(x: Tensor, gather: KernelMap, grad: Tensor) -> Tensor:
     """`out[k] = sum_i x[gather.table[i, k]]^T grad[i]` over the entries that are not -1: (K, Cin, Cout)."""
     x, grad = x.contiguous(), grad.contiguous()
     if native.serves(x):

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from kidneyseg.sparse import memory, native
 from kidneyseg.sparse.blocks import PlainBlock, ResidualBlock, UNetLevel
+from kidneyseg.sparse.kernel_map import Level
 from kidneyseg.sparse.layers import BatchNormReLU, SubmanifoldConv
 from kidneyseg.sparse.native import Plan, Target
-from kidneyseg.sparse.rulebook import Level
 
 Block = PlainBlock | ResidualBlock
 

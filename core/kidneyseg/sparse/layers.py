@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kidneyseg.sparse import functional
-from kidneyseg.sparse.rulebook import Level, Packing, extent
+from kidneyseg.sparse.kernel_map import Level, Packing, extent
 
 
 @dataclass(frozen=True)

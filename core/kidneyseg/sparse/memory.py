@@ -60,3 +60,10 @@ def shortage_said() -> Iterator[None]:
         if "DefaultCPUAllocator" not in str(error):
             raise
         raise MemoryError(SHORTAGE) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether Python, the GPU or torch's allocator on the CPU ran out of memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kidneyseg.errors import KidneySegError, ResourceError
+from kidneyseg.errors import CaseError, ResourceError
 
 log = logging.getLogger(__name__)
 
@@ -50,30 +49,6 @@ class Sampler(Protocol):
 
     def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One sample; all chance comes from `rng`. What `step` it is for may choose what many steps share."""
-
-
-class CaseError(KidneySegError):
-    """A case that could not be made into a sample; the message names it."""
-
-
-@contextmanager
-def about(case: str) -> Iterator[None]:
-    """Name the case in what goes wrong inside: no memory for it, or an input that cannot be used."""
-    try:
-        yield
-    except CaseError:
-        raise
-    except (KidneySegError, MemoryError, OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not out_of_memory(error):
-            raise
-        raise CaseError(f"{case}: {'out of memory' if out_of_memory(error) else error}") from error
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether Python, the GPU or torch's allocator on the CPU ran out of memory."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 @dataclass(frozen=True)

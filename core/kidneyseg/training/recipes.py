@@ -13,19 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
 from kidneyseg.errors import SettingsError
-from kidneyseg.imaging.phantom import SAMPLE_SEED, Phase, make_phantom
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import StageName
+from kidneyseg.phantom.abdomen import SAMPLE_SEED, Phase, make_phantom
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.training.bands import BandSampler, band_cases, plain_band
-from kidneyseg.training.batches import Sample, out_of_memory
-from kidneyseg.training.dataset import CaseFiles, prepare, whole_scene, whole_scene_of
-from kidneyseg.training.finds import CloseUp, close_ups, close_ups_of
-from kidneyseg.training.lesions import LesionLibrary
-from kidneyseg.training.refine_samples import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
-from kidneyseg.training.samples import Stage1Sampler, plain_stage1
+from kidneyseg.sparse.memory import out_of_memory
+from kidneyseg.synthesis.insertion import LesionLibrary
+from kidneyseg.training.band_sampler import BandSampler, band_cases, plain_band
+from kidneyseg.training.batches import Sample
+from kidneyseg.training.detections import Crop, crops, crops_of
+from kidneyseg.training.stage1_sampler import Stage1Sampler, plain_stage1
+from kidneyseg.training.stage2_sampler import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
 from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 
 log = logging.getLogger(__name__)
@@ -129,10 +130,10 @@ def _stage1(
     network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan, options: RunOptions
 ) -> Trainer:
     grid = settings.sampling.grid_mm or 4.0
-    found = prepare(data.training, partial(whole_scene, cell_mm=grid, cache=data.cache), data.tell)
+    found = prepare(data.training, partial(whole_grid, cell_mm=grid, cache=data.cache), data.tell)
     scenes = list(found.values())
-    scenes += [whole_scene_of(volume, labels, None, grid) for volume, labels in _phantoms(data.phantoms)]
-    held_out = prepare(data.validation, partial(whole_scene, cell_mm=grid, cache=data.cache), data.tell).values()
+    scenes += [whole_grid_of(volume, labels, None, grid) for volume, labels in _phantoms(data.phantoms)]
+    held_out = prepare(data.validation, partial(whole_grid, cell_mm=grid, cache=data.cache), data.tell).values()
     return Trainer(
         network,
         Stage1Sampler(scenes, settings.sampling, data.lesions),
@@ -162,11 +163,11 @@ def _stage2(
         plan = replace(plan, dice_given=plan.dice_given / 8)
     if finder is not None:
         finder = finder.to(options.device)
-    cut = partial(close_ups, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
+    cut = partial(crops, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
     found = prepare(data.training, cut, data.tell)
     scenes = [one for several in found.values() for one in several]
     for volume, labels in _phantoms(data.phantoms):
-        scenes += close_ups_of(volume, labels, None, None, grid, settings.sampling, finder)
+        scenes += crops_of(volume, labels, None, None, grid, settings.sampling, finder)
     return Trainer(
         network,
         Stage2Sampler(
@@ -186,7 +187,7 @@ def _stage2(
     )
 
 
-def _plain_samples(cut: Callable[..., list[CloseUp]], settings: Settings, data: Data, seed: int) -> list[Sample]:
+def _plain_samples(cut: Callable[..., list[Crop]], settings: Settings, data: Data, seed: int) -> list[Sample]:
     """The validation CTs' kidneys as inference shows them, and those without tumour labels once more with lesions."""
     plain = prepare(data.validation, partial(cut, count=0), data.tell).values()
     shown = [one for several in plain for one in several if one.shows_kidney]

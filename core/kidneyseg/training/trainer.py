@@ -20,14 +20,15 @@ from kidneyseg.errors import Cancelled
 from kidneyseg.models import save_model
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.training.batches import Batch, Loader, Sample, Sampler, out_of_memory
+from kidneyseg.sparse.memory import out_of_memory
+from kidneyseg.training.batches import Batch, Loader, Sample, Sampler
 from kidneyseg.training.checkpoints import load_checkpoint, refuse_difference, save_checkpoint
 from kidneyseg.training.distributed import synchronise_norms
-from kidneyseg.training.logbook import Logbook, time_left
 from kidneyseg.training.losses import segmentation_loss
-from kidneyseg.training.norms import measure_norms, norms_of
+from kidneyseg.training.norm_statistics import measure_norms, norms_of
 from kidneyseg.training.plan import RunOptions, TrainingPlan
 from kidneyseg.training.precision import forward
+from kidneyseg.training.training_log import TrainingLog, time_left
 
 __all__ = ["RunOptions", "Sample", "Sampler", "Trainer", "TrainingPlan"]
 
@@ -101,14 +102,14 @@ class Trainer:
             self._recognise_samples()
         started, first = time.monotonic(), self.step
         steps = self.loader.batches(_STEP, range(self.step, plan.steps))
-        with Logbook(self.folder if ranks.first else None, self.step) as logbook, closing(steps):
+        with TrainingLog(self.folder if ranks.first else None, self.step) as training_log, closing(steps):
             for batch in steps:
                 if self.step == plan.freeze_step:
                     self._measure_norms([self.network, self.average], plan.norm_samples)
                 losses = self._one_step(batch)
                 self._losses += losses
                 self.step += 1
-                self._check(logbook)
+                self._check(training_log)
                 left = (time.monotonic() - started) / (self.step - first) * (plan.steps - self.step)
                 loss = losses[-1] if losses else float("nan")
                 progress.show(f"step {self.step}, loss {loss:.3f}, {time_left(left)} left", self.step / plan.steps)
@@ -205,7 +206,7 @@ class Trainer:
         for slow, fast in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
             slow.lerp_(fast, 1 - keep)
 
-    def _check(self, logbook: Logbook) -> None:
+    def _check(self, training_log: TrainingLog) -> None:
         """After a step: validate and note, keep a checkpoint, where it is time for either."""
         plan, done = self.plan, self.step == self.plan.steps
         if self.step % plan.check_every == 0 or done:
@@ -219,7 +220,7 @@ class Trainer:
                 scores = ranks.from_first(self.validate(network) if ranks.first else {})
                 self._compare(network, scores)
                 figures |= scores
-            logbook.note(self.step, figures)
+            training_log.note(self.step, figures)
         if self.step % self.options.checkpoint_every == 0 or done:
             self._store()
 

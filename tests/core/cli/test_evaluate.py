@@ -14,8 +14,8 @@ from kidneyseg import evaluation
 from kidneyseg.cli import main
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.models import load_model, save_model
-from networks import tiny_models
-from test_pipeline import abdomen
+from tiny_networks import tiny_models
+from volumes import abdomen
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_cases_that_the_networks_have_learnt_from_are_named(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: bool
 ) -> None:
     failure = evaluation.Failure("case_00000", "not segmented here")
-    for name in ("segment_and_score", "measure_steps"):
+    for name in ("segment_and_score", "measure_error_budget"):
         monkeypatch.setattr(evaluation, name, lambda *_, **__: iter([failure]))
     tiny_models(tmp_path)
     command = ["evaluate", str(data / "kits"), "--models", str(tmp_path), "-o", str(tmp_path / "report")]

@@ -15,10 +15,10 @@ import torch
 from kidneyseg import evaluation
 from kidneyseg.cli.bench import Bench
 from kidneyseg.cli.crossvalidate import _report, _score, _scoring, _variants
+from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.evaluation import Failure, Outcome, score_case
-from kidneyseg.training.dataset import CaseFiles
+from kidneyseg.synthesis.insertion import LesionLibrary
 from kidneyseg.training.distributed import Ranks
-from kidneyseg.training.lesions import LesionLibrary
 
 
 def bench(output: Path = Path("out"), shapes: LesionLibrary | None = None, **other: object) -> Bench:

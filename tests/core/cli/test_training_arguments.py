@@ -10,8 +10,8 @@ import pytest
 from kidneyseg.cli.bench import lesions_of
 from kidneyseg.cli.main import main
 from kidneyseg.errors import InputError
-from kidneyseg.training import lesion_cache
-from kidneyseg.training.lesions import LesionLibrary
+from kidneyseg.synthesis import lesion_cache
+from kidneyseg.synthesis.insertion import LesionLibrary
 
 
 def test_a_negative_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

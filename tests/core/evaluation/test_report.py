@@ -3,8 +3,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from test_summary import score
 
+from case_scores import score
 from kidneyseg.errors import OutputError
 from kidneyseg.evaluation import CaseScore, Failure, Lesion, as_dict, as_markdown, write_report
 

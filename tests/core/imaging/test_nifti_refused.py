@@ -10,11 +10,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from nifti_files import HU, as_a_user_without_rights, saved, with_header
 
 from kidneyseg.errors import InputError
 from kidneyseg.imaging import geometry
 from kidneyseg.imaging.nifti import load_mask, load_volume
+from nifti_files import HU, as_a_user_without_rights, saved, with_header
 
 
 def refused(path: Path, *words: str) -> str:

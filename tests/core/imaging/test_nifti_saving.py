@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nifti_files import HU, as_a_user_without_rights, saved
 
 from kidneyseg.errors import OutputError
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask
 from kidneyseg.imaging.volume import Volume
+from nifti_files import HU, as_a_user_without_rights, saved
 
 MASK = np.asfortranarray((HU > 0).astype(np.uint8))
 

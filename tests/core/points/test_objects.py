@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
-from kidneyseg.points.objects import keep_kidneys, without_neighbours, without_specks
+from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_tumours
 
 CELL = Lattice((10.0, 10.0, 10.0), (100, 1, 1))  # 1 mL each
 
@@ -45,7 +45,7 @@ def test_specks_of_tumour_become_kidney() -> None:
     labels = np.array([TUMOUR, TUMOUR, TUMOUR, TUMOUR, TUMOUR, TISSUE], np.uint8)
     probability = np.array([[0.1, 0.3, 0.6]] * 4 + [[0.1, 0.05, 0.85], [0.8, 0.1, 0.1]], np.float16)
     points = PointCloud(fine, index, np.zeros(6, np.int16), labels, probability)
-    kept = without_specks(points)
+    kept = remove_small_tumours(points)
     assert kept.labels.tolist() == [KIDNEY, KIDNEY, TUMOUR, TUMOUR, TUMOUR, TISSUE], (
         "two cells are a speck, three are not"
     )
@@ -58,7 +58,7 @@ def test_tumour_that_is_nowhere_sure_becomes_kidney() -> None:
     points, _ = solid((TUMOUR, (0, 20), (0, 20)), (TUMOUR, (40, 60), (0, 20)))
     probability = np.tile(np.array([0.1, 0.2, 0.7], np.float16), (len(points), 1))
     probability[-1] = 0.1, 0.05, 0.85
-    kept = without_specks(replace(points, probability=probability))
+    kept = remove_small_tumours(replace(points, probability=probability))
     assert kept.labels.tolist() == np.where(points.index[:, 0] < 10, KIDNEY, TUMOUR).tolist()
     assert kept.probability is not None
     assert (kept.probability.sum(1) > 0.99).all()
@@ -66,7 +66,7 @@ def test_tumour_that_is_nowhere_sure_becomes_kidney() -> None:
 
 def test_without_tumour_nothing_changes() -> None:
     points, _ = cloud([(5, 0)])
-    assert without_specks(points) is points
+    assert remove_small_tumours(points) is points
 
 
 def solid(*boxes: tuple[int, tuple[int, int], tuple[int, int]]) -> tuple[PointCloud, np.ndarray]:
@@ -87,7 +87,7 @@ def test_what_hangs_on_by_a_thread_goes() -> None:
     bowel = (TUMOUR, (60, 100), (0, 40)), (KIDNEY, (90, 100), (0, 20))
     other = (KIDNEY, (110, 150), (0, 40))
     thread = (KIDNEY, (50, 110), (40, 44))
-    kept, ids = without_neighbours(*solid(A_KIDNEY, *bowel, other, thread))
+    kept, ids = cut_thin_bridges(*solid(A_KIDNEY, *bowel, other, thread))
     assert len(ids) == len(kept)
     assert (kept.labels == TUMOUR).sum() < 10
     assert (kept.index[:, 0] < 25).sum() == 25 * 25 * 12
@@ -96,13 +96,13 @@ def test_what_hangs_on_by_a_thread_goes() -> None:
 
 def test_what_grows_out_of_a_kidney_stays() -> None:
     points, ids = solid(A_KIDNEY, (TUMOUR, (50, 100), (0, 50)))
-    kept, _ = without_neighbours(points, ids)
+    kept, _ = cut_thin_bridges(points, ids)
     assert len(kept) == len(points)
 
 
 def test_a_kidney_that_falls_apart_stays() -> None:
     points, ids = solid((KIDNEY, (0, 30), (0, 40)), (KIDNEY, (40, 80), (0, 40)), (KIDNEY, (90, 120), (0, 40)))
-    kept, _ = without_neighbours(points, ids)
+    kept, _ = cut_thin_bridges(points, ids)
     assert len(kept) == len(points), "each part holds over 20 mL"
-    nothing, _ = without_neighbours(points.select(np.zeros(len(points), bool)), ids[:0])
+    nothing, _ = cut_thin_bridges(points.select(np.zeros(len(points), bool)), ids[:0])
     assert len(nothing) == 0

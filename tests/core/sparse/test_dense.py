@@ -1,4 +1,4 @@
-"""Sparse convolutions against dense `conv3d` masked to the active sites: independent of any rulebook."""
+"""Sparse convolutions against dense `conv3d` masked to the active sites: independent of any kernel_map."""
 
 from __future__ import annotations
 

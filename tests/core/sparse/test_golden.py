@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from kidneyseg.sparse import from_sparseconvnet, load_sparseconvnet_file, to_sparseconvnet
-from kidneyseg.sparse.checkpoints import _name_pairs
+from kidneyseg.sparse.kernel_map import Level, Packing
 from kidneyseg.sparse.layers import (
     BatchNormReLU,
     InputLayer,
@@ -23,7 +23,7 @@ from kidneyseg.sparse.layers import (
     SubmanifoldConv,
     TransposedConv,
 )
-from kidneyseg.sparse.rulebook import Level, Packing
+from kidneyseg.sparse.sparseconvnet import _name_pairs
 
 TOLERANCE = 1e-4
 CPU = torch.device("cpu")

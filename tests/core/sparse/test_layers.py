@@ -9,8 +9,8 @@ import torch
 
 from kidneyseg.errors import ModelError
 from kidneyseg.sparse import SparseUNet, from_sparseconvnet, load_sparseconvnet_file, native, to_sparseconvnet
+from kidneyseg.sparse.kernel_map import Level, Packing, coarsen, neighbour_table
 from kidneyseg.sparse.layers import BatchNormReLU, InputLayer, OutputLayer, SparseTensor
-from kidneyseg.sparse.rulebook import Level, Packing, coarsen, neighbour_table
 
 
 def network(**changes: object) -> SparseUNet:

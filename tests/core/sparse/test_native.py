@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kidneyseg.sparse import SparseUNet, _library, functional, native, rulebook
+from kidneyseg.sparse import SparseUNet, _library, functional, kernel_map, native
+from kidneyseg.sparse.kernel_map import Level, Packing
 from kidneyseg.sparse.native import Plan
-from kidneyseg.sparse.rulebook import Level, Packing
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
@@ -43,8 +43,8 @@ def tables(keys: Tensor, packing: Packing) -> dict[str, Tensor]:
     """Tables of every kind: submanifold filters, children, and one without any order."""
     random = torch.randint(-1, max(len(keys), 1), (len(keys), 27), dtype=torch.int32)
     return {
-        **{f"{s}³": rulebook.neighbour_table(keys, packing.y_size, packing.z_size, s) for s in (1, 3, 5)},
-        "children": rulebook.coarsen(keys, packing, packing.coarser())[3],
+        **{f"{s}³": kernel_map.neighbour_table(keys, packing.y_size, packing.z_size, s) for s in (1, 3, 5)},
+        "children": kernel_map.coarsen(keys, packing, packing.coarser())[3],
         "random": random if len(keys) else random.fill_(-1),
     }
 
@@ -94,7 +94,7 @@ def test_a_plan_of_neighbours_is_that_of_their_table(count, size):
     keys, packing = sites(count, edge=11)
     where = (keys, packing.y_size, packing.z_size, size)
     x, weight = torch.randn(len(keys), 5), torch.randn(size**3, 5, 7)
-    from_table = native.conv(x, Plan.of_table(rulebook.neighbour_table(*where)), weight)
+    from_table = native.conv(x, Plan.of_table(kernel_map.neighbour_table(*where)), weight)
     assert torch.equal(native.conv(x, Plan.of_neighbours(*where), weight), from_table)
 
 
@@ -103,7 +103,7 @@ def test_a_plan_of_neighbours_is_that_of_their_table(count, size):
 def test_convolution_from_parents_and_its_weight_gradient_match_their_definition(in_channels, out_channels):
     for count in (0, 1, 1500):
         keys, packing = sites(count, edge=12)
-        coarse, parent, slot, _ = rulebook.coarsen(keys, packing, packing.coarser())
+        coarse, parent, slot, _ = kernel_map.coarsen(keys, packing, packing.coarser())
         x, weight = torch.randn(len(coarse), in_channels), torch.randn(8, in_channels, out_channels)
         table = Level(keys, packing).down().parents.table
         plan, grad = Plan.of_parents(parent, slot), torch.randn(len(keys), out_channels)
@@ -164,9 +164,9 @@ def test_maps_match_the_torch_ones(count, edge, threads):
         threads(number)
         for size in (1, 3, 5):
             table = native.neighbour_table(keys, packing.y_size, packing.z_size, size)
-            assert torch.equal(table, rulebook.neighbour_table(keys, packing.y_size, packing.z_size, size))
+            assert torch.equal(table, kernel_map.neighbour_table(keys, packing.y_size, packing.z_size, size))
         for built, expected in zip(
-            native.coarsen(keys, packing, coarse), rulebook.coarsen(keys, packing, coarse), strict=True
+            native.coarsen(keys, packing, coarse), kernel_map.coarsen(keys, packing, coarse), strict=True
         ):
             assert torch.equal(built, expected)
 
@@ -178,11 +178,11 @@ def test_keys_match_the_torch_ones(count, columns, threads, monkeypatch):
     coords = torch.randint(-9, 50, (count, columns), generator=generator)
     for each in (coords, packing.unpack(torch.unique(packing.pack(coords)))[:, :columns]):
         monkeypatch.setattr(native, "serves", lambda _: False)
-        extent, (keys, in_order) = rulebook.extent(each), packing.pack_in_order(each)
+        extent, (keys, in_order) = kernel_map.extent(each), packing.pack_in_order(each)
         monkeypatch.undo()
         for number in (1, 2, 3):
             threads(number)
-            assert rulebook.extent(each) == extent
+            assert kernel_map.extent(each) == extent
             ours, ordered = packing.pack_in_order(each)
             assert torch.equal(ours, keys)
             assert ordered == in_order

@@ -11,7 +11,7 @@ import torch
 
 from kidneyseg.errors import ModelError, OutputError, SettingsError
 from kidneyseg.training.checkpoints import BusyError, claim, claimed, load_checkpoint, save_checkpoint
-from kidneyseg.training.logbook import Logbook, time_left
+from kidneyseg.training.training_log import TrainingLog, time_left
 
 
 def test_a_checkpoint_comes_back_and_keeps_one_spare(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ def test_only_one_process_works_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_log_forgets_rows_that_will_come_again(tmp_path: Path) -> None:
-    with Logbook(tmp_path, 0) as book:
+    with TrainingLog(tmp_path, 0) as book:
         for step in (10, 20, 30):
             book.note(step, {"loss": 1 / step, "kidney mean": 0.5})
-    with Logbook(tmp_path, 20) as book:
+    with TrainingLog(tmp_path, 20) as book:
         book.note(30, {"loss": 0.25, "kidney mean": 0.75})
     assert (tmp_path / "log.csv").read_text().splitlines() == [
         "step,loss,kidney mean",
@@ -88,7 +88,7 @@ def test_figures_reach_tensorboard_where_it_is_installed(tmp_path: Path) -> None
     events_of = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is an optional package"
     )
-    with Logbook(tmp_path, 0) as book:
+    with TrainingLog(tmp_path, 0) as book:
         book.note(10, {"loss": 0.5})
     events = events_of.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

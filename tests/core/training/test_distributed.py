@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ball import BrightBall
 from torch import Tensor
 
+from bright_ball import BrightBall
 from kidneyseg.errors import SettingsError
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.batches import Loader, Sample

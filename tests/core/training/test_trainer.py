@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ball import PLAN, BrightBall, state, trainer
 
+from bright_ball import PLAN, BrightBall, state, trainer
 from kidneyseg.errors import Cancelled, ModelError, SettingsError
 from kidneyseg.models import load_model, save_model
 from kidneyseg.progress import CallbackProgress
@@ -70,7 +70,12 @@ def test_another_plan_or_network_is_refused(tmp_path: Path, kernels: torch.devic
 
 def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     """The toy's training in a process of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("ball.py")), str(folder), *map(str, arguments)]
+    command = [
+        sys.executable,
+        str(Path(__file__).parents[2] / "helpers" / "bright_ball.py"),
+        str(folder),
+        *map(str, arguments),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 

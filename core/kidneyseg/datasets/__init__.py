@@ -1,0 +1,1 @@
+"""Labelled CTs on disk, their cache of prepared arrays, and cross-validation folds."""

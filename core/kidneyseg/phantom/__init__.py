@@ -1,0 +1,5 @@
+"""A procedural abdomen on CT with labels, for tests and as the sample case."""
+
+from kidneyseg.phantom.abdomen import make_phantom, sample_case
+
+__all__ = ["make_phantom", "sample_case"]

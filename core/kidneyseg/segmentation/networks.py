@@ -1,0 +1,134 @@
+"""A method's networks, the device they run on, and class probabilities of points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kidneyseg.errors import ResourceError
+from kidneyseg.models import Model, load_model, model_name
+from kidneyseg.progress import Progress
+from kidneyseg.sparse import SparseUNet, memory
+from kidneyseg.sparse.backends import SparseConvNetUNet
+
+_TRIED_AGAIN = "The GPU ran out of memory; it was freed, and that part of the CT was run again by itself."
+_CPU_INSTEAD = "The GPU has too little memory for this CT; the CPU was used instead."
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """A preset's networks."""
+
+    stage1: Model
+    stage2: Model
+
+    @property
+    def all(self) -> tuple[Model, ...]:
+        """In the order in which they run."""
+        return self.stage1, self.stage2
+
+
+def load_networks(preset: str, directory: Path | None = None, engine: str = "auto") -> Networks:
+    """A preset's networks, by default the bundled ones.
+
+    Raises:
+        ModelError: when one is missing or damaged.
+    """
+    return Networks(*(load_model(model_name(preset, stage), directory, engine) for stage in (1, 2)))
+
+
+def pick_device(name: str) -> torch.device:
+    """The device for "auto" (CUDA when there is one), "cpu" or "cuda".
+
+    Raises:
+        ResourceError: for "cuda" without a CUDA GPU, or an unknown name.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if name.split(":", maxsplit=1)[0] == "cuda":
+        if not torch.cuda.is_available():
+            raise ResourceError("no CUDA GPU can be used here; choose the device auto or cpu")
+        return torch.device(name)
+    raise ResourceError(f"there is no device {name!r}; choose auto, cpu or cuda")
+
+
+def predict_mirrored(
+    model: Model,
+    cells: NDArray[np.int32],
+    features: NDArray[np.float32],
+    device: torch.device,
+    progress: Progress,
+    note: Note,
+) -> NDArray[np.float16]:
+    """`predict`, the mean over the points and their mirror image, left and right exchanged. Cells may be negative."""
+    total = np.zeros((len(cells), model.network.config["classes"]), np.float32)
+    for i, side in enumerate((1, -1)):
+        shown = cells * np.array((side, 1, 1), np.int32)
+        shown = shown - (shown.min(0) if len(cells) else 0)
+        total = total + predict(model, shown, features, device, progress.part(i / 2, (i + 1) / 2), note)
+    return np.asarray(total / 2, np.float16)
+
+
+def predict(
+    model: Model,
+    cells: NDArray[np.integer],
+    features: NDArray[np.float32],
+    device: torch.device,
+    progress: Progress,
+    note: Note = lambda _: None,
+) -> NDArray[np.float16]:
+    """Class probabilities (N, classes) of points on cells (N, 3) >= 0 with features (N, in_channels).
+
+    Without a point nothing is run.
+
+    Where a GPU runs out of memory, its memory is freed and this part of the CT is tried again by itself; if it does not
+    fit even so, the CPU takes it. `note` is told of either.
+
+    Raises:
+        ResourceError: when the computer's memory does not suffice.
+    """
+    if len(cells) == 0:
+        return np.zeros((0, model.network.config["classes"]), np.float16)
+    coords = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.int64))
+    shown = torch.from_numpy(features)
+    for where, after in ((device, _TRIED_AGAIN), (device, _CPU_INSTEAD)):
+        try:
+            return _run(model.runs, coords, shown, where, progress)
+        except torch.OutOfMemoryError:
+            said = after
+        # Not in the handler: the error holds what the failed pass had allocated.
+        note(said)
+        torch.cuda.empty_cache()
+    return _run(model.runs, coords, shown, torch.device("cpu"), progress)
+
+
+def _run(
+    network: SparseUNet | SparseConvNetUNet,
+    coords: torch.Tensor,
+    features: torch.Tensor,
+    device: torch.device,
+    progress: Progress,
+) -> NDArray[np.float16]:
+    def report(share: float) -> None:
+        progress.update("network", share)  # which is also where a cancel takes effect
+
+    try:
+        network = network.to(device)
+        # Not our network's pass alone: SparseConvNet's and what is made of the scores can run out of memory too.
+        with memory.shortage_said(), torch.inference_mode():
+            logits = network(coords.to(device), features.to(device), report=report)
+            probability: NDArray[np.float16] = logits.softmax(1).to(torch.float16).cpu().numpy()
+            return probability
+    except MemoryError as error:
+        raise ResourceError(
+            f"{len(coords)} points need more memory than is free; close other programs, or lower the kept intensity"
+        ) from error

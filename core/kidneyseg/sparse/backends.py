@@ -1,0 +1,109 @@
+"""Which library runs a network: ours, or SparseConvNet where a user has built it.
+
+The adapter to SparseConvNet follows its published interface. It was tested against a stand-in with the same names; it
+was never run with the real package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kidneyseg.errors import ResourceError
+from kidneyseg.sparse.sparseconvnet import to_sparseconvnet
+from kidneyseg.sparse.unet import SparseUNet
+
+ENGINES = ("auto", "sparseconvnet")
+
+# SparseConvNet hashes its sites, so that a large grid costs nothing. Each level halves it, which must come out even.
+GRID = 4096
+
+
+def has_sparseconvnet() -> bool:
+    """Whether the package can be imported."""
+    return find_spec("sparseconvnet") is not None
+
+
+def check_engine(engine: str) -> str:
+    """The engine's name, if it can be used. Raises ResourceError for one that is unknown or not installed."""
+    if engine not in ENGINES:
+        raise ResourceError(f"there is no engine {engine!r}; choose {' or '.join(ENGINES)}")
+    if engine == "sparseconvnet" and not has_sparseconvnet():
+        raise ResourceError(
+            "SparseConvNet is not installed here; build it from github.com/facebookresearch/SparseConvNet, "
+            "or choose the engine auto"
+        )
+    return engine
+
+
+def on_engine(network: SparseUNet, engine: str) -> SparseUNet | SparseConvNetUNet:
+    """The network as an engine runs it: on "auto", ours, itself; on "sparseconvnet" a copy with the same weights.
+
+    Raises:
+        ResourceError: see `check_engine`.
+    """
+    return SparseConvNetUNet(network) if check_engine(engine) == "sparseconvnet" else network
+
+
+class SparseConvNetUNet(nn.Module):
+    """A copy of one of our networks that SparseConvNet runs, called as ours is.
+
+    Attributes:
+        config: of the network it was made from.
+        model: the SparseConvNet model, as in its ScanNet example.
+    """
+
+    def __init__(self, network: SparseUNet) -> None:
+        super().__init__()
+        self.config = network.config
+        self.model = sparseconvnet_model(network)
+        self.eval()
+
+    def forward(
+        self,
+        coords: Tensor,
+        features: Tensor,
+        spatial_size: int | None = None,
+        *,
+        report: Callable[[float], None] = lambda _: None,
+    ) -> Tensor:
+        """Class scores of every point; see `SparseUNet.forward`.
+
+        Raises:
+            ValueError: for coordinates that are negative or beyond the grid.
+        """
+        end = min(GRID, spatial_size or GRID)
+        if len(coords) == 0:
+            return features.new_zeros(0, self.config["classes"])
+        if not 0 <= int(coords[:, :3].amin()) <= int(coords[:, :3].amax()) < end:
+            raise ValueError(f"coords must lie in 0 ... {end - 1}")
+        layers = list(self.model.sparseModel.children())
+        x: Any = [coords, features]
+        for done, layer in enumerate(layers, start=1):
+            x = layer(x)
+            report(done / len(layers))
+        scores: Tensor = self.model.linear(x)
+        return scores
+
+
+def sparseconvnet_model(network: SparseUNet) -> Any:
+    """A SparseConvNet model (`sparseModel`, `linear`) with the network's weights, in its train or eval mode."""
+    scn, config = import_module("sparseconvnet"), network.config
+    planes = config["planes"]
+    model = nn.Module()
+    layers = scn.Sequential()
+    layers.add(scn.InputLayer(3, torch.LongTensor([GRID] * 3), mode=config["input_mode"]))
+    layers.add(scn.SubmanifoldConvolution(3, config["in_channels"], planes[0], 3, False))
+    layers.add(scn.UNet(3, config["block_reps"], planes, config["residual"]))
+    if config["final_norm"]:
+        layers.add(scn.BatchNormReLU(planes[0]))
+    layers.add(scn.OutputLayer(3))
+    model.sparseModel = layers
+    model.linear = nn.Linear(planes[0], config["classes"])
+    model.load_state_dict(to_sparseconvnet(network))
+    return model.train(network.training)

@@ -1,0 +1,1 @@
+"""Synthetic anatomy and pathology in real CTs: contrast phases, fat, pseudotumours, inserted lesions."""

@@ -1,0 +1,175 @@
+"""A lesion becomes voxels: what it fills of each, how the host gives way to it, and its HU blended into the CT's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from kidneyseg.synthesis.lesion_library import TumourHU
+from kidneyseg.synthesis.lesion_shapes import Kind, Lesion
+from kidneyseg.synthesis.placement import Box, Host, Placement
+from kidneyseg.synthesis.texture import host_noise, tumour_hu
+
+# Standard deviation in mm of the scanner's point spread at a lesion's rim.
+_PSF_MM = 0.6
+_CT_RANGE = (-1024, 3071)
+# The host around a lesion is pushed outward by at most this share of its radius, and this far; the push
+# fades over so many times its own length.
+_MOST_PUSH, _MOST_PUSH_MM, _PUSH_REACH = 0.2, 5.0, 3.0
+_NOISE_MM = 50.0
+# Half the width of the thinnest outgrowth that a lesion keeps where its surroundings have cut it.
+_THINNEST_MM = 2.5
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """The part of a CT that a lesion changes.
+
+    Attributes:
+        box: where it lies in the CT.
+        spacing: (3,) voxel edge lengths in mm.
+        share: float32, how much of each voxel the lesion fills, 0...1.
+        barrier: float32, 1 where the lesion must not grow nor push, 0 where it may.
+    """
+
+    box: Box
+    spacing: NDArray[np.float64]
+    share: NDArray[np.float32]
+    barrier: NDArray[np.float32]
+
+    @property
+    def radius_mm(self) -> float:
+        """Radius of the ball of the lesion's volume."""
+        return float((0.75 / np.pi * (self.share >= 0.5).sum() * self.spacing.prod()) ** (1 / 3))
+
+
+def make_patch(
+    lesion: Lesion, placement: Placement, host: Host, spacing: NDArray[np.float64], shape: tuple[int, ...]
+) -> Patch:
+    """The voxels of a CT of `shape` and `spacing` (mm) that a lesion placed on `host` fills or pushes."""
+    where = np.argwhere(lesion.mask)
+    arms = np.linalg.norm(where - where.mean(axis=0), axis=1) * lesion.voxel_mm * placement.scale
+    reach_mm = float(arms.max()) + 4.0 + _PUSH_REACH * min(_MOST_PUSH * float(arms.max()), _MOST_PUSH_MM)
+    low = np.floor((placement.centre_mm - reach_mm) / spacing).astype(int)
+    high = np.ceil((placement.centre_mm + reach_mm) / spacing).astype(int) + 1
+    sides = [slice(max(int(a), 0), min(int(b), n)) for a, b, n in zip(low, high, shape, strict=True)]
+    box = (sides[0], sides[1], sides[2])
+    barrier = _barrier_on(host, box, spacing)
+    return Patch(box, spacing, _occupancy(lesion, placement, box, barrier, spacing), barrier)
+
+
+def _occupancy(
+    lesion: Lesion, placement: Placement, box: Box, barrier: NDArray[np.float32], spacing: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Share of each voxel of `box` that the lesion fills, 0...1 float32: partial volume, blurred by the scanner."""
+    solid = ndimage.gaussian_filter(lesion.mask.astype(np.float32), 0.7)
+    centre = np.argwhere(lesion.mask).mean(axis=0)
+    # Thick voxels are the mean of thin ones: what a 5 mm slice does to a small lesion.
+    fine = np.maximum(1, np.ceil(spacing / 2.0)).astype(int)
+    axes = [
+        (np.arange(side.start * by, side.stop * by) + 0.5) / by * edge - 0.5 * edge
+        for side, by, edge in zip(box, fine, spacing, strict=True)
+    ]
+    to_lesion = placement.rotation.T / (placement.scale * lesion.voxel_mm)
+    steps = [float(edge / by) for edge, by in zip(spacing, fine, strict=True)]
+    first = np.array([axis[0] for axis in axes])
+    filled = ndimage.affine_transform(
+        solid,
+        to_lesion * steps,
+        offset=centre + to_lesion @ (first - placement.centre_mm),
+        output_shape=tuple(len(axis) for axis in axes),
+        order=1,
+        mode="constant",
+    )
+    shape = tuple(side.stop - side.start for side in box)
+    filled = filled.reshape(shape[0], fine[0], shape[1], fine[1], shape[2], fine[2]).mean(axis=(1, 3, 5))
+    cut = bool((filled * barrier > 0.3).any())
+    filled = ndimage.gaussian_filter(filled * (1.0 - barrier), _PSF_MM / spacing)
+    if cut:
+        _drop_crumbs(filled, min(_THINNEST_MM, 0.3 * placement.radius_mm), spacing)
+    return np.asarray(np.minimum(filled, 1.0), dtype=np.float32)
+
+
+def _drop_crumbs(filled: NDArray[np.float32], half_width_mm: float, spacing: NDArray[np.float64]) -> None:
+    """Empty, in place, what squeezed through a gap between organs or was cut off."""
+    core = ndimage.distance_transform_edt(filled >= 0.5, sampling=spacing) > half_width_mm
+    pieces, count = ndimage.label(core)
+    if count:
+        core = pieces == int(np.argmax(np.bincount(pieces.ravel())[1:])) + 1
+        filled[ndimage.distance_transform_edt(~core, sampling=spacing) > half_width_mm + 2.0] = 0.0
+
+
+def _barrier_on(host: Host, box: Box, spacing: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The host's barrier interpolated onto the voxels of `box`, 0...1 with an edge of about a voxel."""
+    first = host.coarse_index(np.array([side.start for side in box]) * spacing)
+    shape = tuple(side.stop - side.start for side in box)
+    soft = ndimage.affine_transform(
+        host.barrier, 1.0 / host.step, offset=first, output_shape=shape, order=1, mode="nearest"
+    )
+    return np.asarray(np.clip(2.0 * soft - 0.5, 0.0, 1.0), dtype=np.float32)
+
+
+def blend(
+    hu: NDArray[np.int16],
+    labels: NDArray[np.uint8],
+    patch: Patch,
+    kind: Kind,
+    aim: TumourHU,
+    rng: np.random.Generator,
+) -> None:
+    """Write a lesion into `hu` (int16) and `labels` (uint8) in place: label 2 for a tumour, 1 for a cyst.
+
+    `aim` holds the HU to give it; of a cyst only the median counts.
+    """
+    grey, part, share = hu[patch.box].astype(np.float32), labels[patch.box], patch.share
+    around = _at_least(patch.box, _NOISE_MM / patch.spacing, hu.shape)
+    noise = host_noise(hu[around].astype(np.float32), patch.spacing, share.shape, rng)
+    if kind == "cyst":
+        body = np.full(share.shape, aim.median, dtype=np.float32)
+    else:
+        body = tumour_hu(share, aim, float(noise.std()), patch.spacing, rng)
+    pushed, kidney_share, moved = _push(grey, part == 1, patch, rng)
+    # The host's noise fades out as the lesion's fades in: their variances, not their values, add up to the whole.
+    mixed = share * body + (1.0 - share) * pushed + np.sqrt(1.0 - (1.0 - share) ** 2) * noise
+    changed = (share > 0.01) | moved
+    hu[patch.box][changed] = np.clip(np.rint(mixed[changed]), *_CT_RANGE).astype(np.int16)
+    # Only kidney and what is no kidney change places; a tumour already there stays.
+    part[moved & (part < 2)] = kidney_share[moved & (part < 2)] >= 0.5
+    part[share >= 0.5] = 1 if kind == "cyst" else 2
+
+
+def _at_least(box: Box, size: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """A box of about `size` voxels with the same centre, cut to the array: what noise is measured in."""
+    sides = []
+    for side, wanted, limit in zip(box, np.ceil(size).astype(int), shape, strict=True):
+        start = max(min((side.start + side.stop - int(wanted)) // 2, limit - int(wanted)), 0)
+        sides.append(slice(start, min(start + int(wanted), limit)))
+    return tuple(sides)
+
+
+def _push(
+    grey: NDArray[np.float32], kidney: NDArray[np.bool_], patch: Patch, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """The host as the growing lesion pushed it outward: grey values, kidney share and which voxels moved.
+
+    What lay up to `push` mm inside the lesion's rim now lies just outside of it; the push fades to nothing
+    within three times that distance, so that nothing folds, and before bone and other organs.
+    """
+    push = float(min(rng.uniform(0.05, _MOST_PUSH) * patch.radius_mm, _MOST_PUSH_MM))
+    distance = ndimage.distance_transform_edt(patch.share < 0.5, sampling=patch.spacing).astype(np.float32)
+    free = 1.0 - ndimage.gaussian_filter(patch.barrier, 3.0 / patch.spacing)
+    size = push * np.clip(1.0 - distance / (_PUSH_REACH * push + 1.0), 0.0, 1.0) ** 2
+    size *= np.clip(2.0 * free - 1.0, 0.0, 1.0)
+    moved = (size > 0.05) & (patch.share < 0.99)
+    smooth = ndimage.gaussian_filter(distance, 1.5 / patch.spacing)
+    outward = np.stack([np.gradient(smooth, edge, axis=axis)[moved] for axis, edge in enumerate(patch.spacing)])
+    outward /= np.maximum(np.linalg.norm(outward, axis=0), 1e-3)
+    at = np.stack(np.nonzero(moved)) - outward * size[moved] / patch.spacing[:, None]
+    pushed, kidney_share = grey.copy(), kidney.astype(np.float32)
+    # Cubic, since linear interpolation would smooth the noise in a tell-tale ring.
+    pushed[moved] = ndimage.map_coordinates(grey, at, order=3, mode="nearest")
+    kidney_share[moved] = ndimage.map_coordinates(kidney.astype(np.float32), at, order=1, mode="nearest")
+    return pushed, kidney_share, moved

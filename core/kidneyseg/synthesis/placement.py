@@ -1,0 +1,284 @@
+"""Where a lesion can sit on a kidney: on the surface, as deep as its model sat, and not inside something hard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import QhullError
+
+from kidneyseg.synthesis.lesion_shapes import KidneyFrame, Lesion, random_rotation
+
+# What loses more than this share of itself to its surroundings has no room.
+MOST_BLOCKED = 0.15
+# Working grid of the search in mm: fine enough to find fat between organs, coarse enough to be instant.
+_COARSE_MM = 3.0
+_REACH_MM = 45.0
+_SMALLEST_KIDNEY_ML = 15.0
+_TRIES = 16
+_POINTS = 400
+# HU bounds of what a lesion outside its kidney must not replace.
+_BONE_HU, _SOFT_HU, _GAS_HU = 200.0, -15.0, -121.0
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """How lesion coordinates become the host's: host_mm = centre_mm + scale * rotation @ (lesion_mm - its centre).
+
+    Host mm are voxel index times spacing, from the array's first voxel's centre.
+
+    Attributes:
+        centre_mm: (3,) where the lesion's centre comes to lie.
+        rotation: (3, 3), possibly with a reflection.
+        scale: enlargement of the shape.
+        radius_mm: radius of the ball of the lesion's volume.
+        blocked: fraction of the lesion that lies in things it must not replace.
+    """
+
+    centre_mm: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    scale: float
+    radius_mm: float
+    blocked: float
+
+
+@dataclass(frozen=True, eq=False)
+class Host:
+    """One kidney of a CT with what lies around it, on a coarse grid.
+
+    Attributes:
+        frame: the kidney's hull, in host mm.
+        kidney: bool, the kidney on the coarse grid.
+        barrier: float32, 1 where a lesion must not grow (bone, organs, bowel, muscle, gas), 0 in kidney and fat.
+        start: voxel index of the coarse grid's first voxel.
+        step: coarse cell in voxels along each axis.
+        step_mm: the same in mm.
+        volume_ml: the kidney's volume.
+        median_hu: the kidney's HU.
+    """
+
+    frame: KidneyFrame
+    kidney: NDArray[np.bool_]
+    barrier: NDArray[np.float32]
+    start: NDArray[np.int64]
+    step: NDArray[np.int64]
+    step_mm: NDArray[np.float64]
+    volume_ml: float
+    median_hu: float
+
+    def in_phase(self, hu: NDArray[np.int16]) -> Host:
+        """This kidney in another contrast phase of the CT that it was found in: only its HU differ."""
+        return replace(self, median_hu=float(np.median(self.hu_in(hu))))
+
+    def hu_in(self, hu: NDArray[np.int16]) -> NDArray[np.int16]:
+        """HU (N,) of the voxel in the middle of each of the kidney's coarse cells."""
+        middle = np.argwhere(self.kidney) * self.step + self.start + self.step // 2
+        return np.asarray(hu[tuple(middle.T)])
+
+    def points_mm(self, cells: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Centres (N, 3) in host mm of coarse cells."""
+        return np.asarray((cells * self.step + self.start + (self.step - 1) / 2.0) * self.step_mm / self.step)
+
+    def coarse_index(self, points_mm: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Fractional coarse index (..., 3) of host points in mm."""
+        first_mm = (self.start + (self.step - 1) / 2.0) * self.step_mm / self.step
+        return np.asarray((points_mm - first_mm) / self.step_mm)
+
+
+def find_hosts(
+    hu: NDArray[np.int16],
+    labels: NDArray[np.uint8],
+    spacing: NDArray[np.float64],
+    organs: NDArray[np.uint8] | None,
+) -> list[Host]:
+    """The kidneys of a CT that a lesion can be put on: at most two, large enough to have a hull."""
+    step = np.maximum(1, np.floor(_COARSE_MM / spacing + 0.25)).astype(np.int64)
+    box = _bounds(labels, margin=np.ceil(_REACH_MM / spacing).astype(int))
+    if box is None:
+        return []
+    start = np.array([side.start for side in box])
+    kidney = block_mean(labels[box] > 0, step) >= 0.5
+    bodies, count = ndimage.label(kidney)
+    cell_ml = float((step * spacing).prod()) / 1000.0
+    sizes = np.bincount(bodies.ravel(), minlength=count + 1)[1:] * cell_ml
+    grey = block_mean(hu[box], step)
+    other = None if organs is None else _strided(organs[box], step, grey.shape)
+    hosts = []
+    for body in np.argsort(-sizes)[:2]:
+        if sizes[body] < _SMALLEST_KIDNEY_ML:
+            continue
+        one = bodies == body + 1
+        points = (np.argwhere(one & ~ndimage.binary_erosion(one)) * step + start + (step - 1) / 2.0) * spacing
+        try:
+            frame = KidneyFrame.of(points)
+        except QhullError:
+            continue
+        host = Host(
+            frame=frame,
+            kidney=one,
+            barrier=np.zeros(one.shape, np.float32),
+            start=start,
+            step=step,
+            step_mm=step * spacing,
+            volume_ml=float(sizes[body]),
+            median_hu=float(np.median(grey[one])),
+        )
+        occupied = block_mean(labels[box] == 2, step) > 0.25
+        hosts.append(_with_barrier(host, grey, kidney, occupied, other))
+    return hosts
+
+
+def _with_barrier(
+    host: Host,
+    grey: NDArray[np.float32],
+    kidneys: NDArray[np.bool_],
+    occupied: NDArray[np.bool_],
+    organs: NDArray[np.uint8] | None,
+) -> Host:
+    near = ndimage.binary_dilation(host.kidney)
+    barrier = (grey > _BONE_HU) | (grey < _GAS_HU)
+    # Muscle, bowel and vessels; single coarse voxels of stranding in the fat do not stop a tumour.
+    barrier |= ndimage.binary_opening(ndimage.gaussian_filter(grey, 0.5) > _SOFT_HU)
+    if organs is not None:
+        barrier |= (organs > 0) & (organs != 2) & (organs != 3)
+    # Sinus fat, pelvis and hilar vessels lie within the hull: tumours do replace those.
+    box = ndimage.find_objects(host.kidney.view(np.uint8))[0]
+    cells = np.argwhere(barrier[box]) + [side.start for side in box]
+    within = host.frame.distance(host.points_mm(cells)) < -1.0
+    barrier[tuple(cells[within].T)] = False
+    barrier &= ~near
+    barrier |= (kidneys & ~host.kidney) | occupied
+    return replace(host, barrier=barrier.astype(np.float32))
+
+
+def place(
+    lesion: Lesion,
+    ml: float,
+    host: Host,
+    rng: np.random.Generator,
+    *,
+    avoid: tuple[tuple[NDArray[np.float64], float], ...] = (),
+) -> Placement:
+    """The best of several random places: near the source's height on the kidney, with the source's depth.
+
+    Args:
+        lesion: the shape.
+        ml: volume to give it.
+        host: the kidney.
+        avoid: centres in mm and radii of lesions already there.
+    """
+    where = np.argwhere(lesion.mask)
+    centre = where.mean(axis=0)
+    scale = (ml / lesion.ml) ** (1 / 3)
+    sample = (where[rng.choice(len(where), _POINTS)] - centre) * lesion.voxel_mm * scale
+    radius = (750.0 * ml / np.pi) ** (1 / 3)
+    # More than about half of a kidney in one tumour leaves no kidney to sit on.
+    inside = min(lesion.inside * rng.uniform(0.85, 1.0), 0.5 * host.volume_ml / ml)
+    best: Placement | None = None
+    for site in _sites(lesion, host, rng):
+        normal = host.frame.outward(site)
+        rotation = _rotation_between(lesion.outward, normal, rng)
+        points = sample @ rotation.T + site
+        depth = _depth_for(points, normal, host.frame, inside, radius)
+        moved = points + depth * normal
+        blocked = _blocked(moved, host, avoid)
+        if best is None or blocked < best.blocked:
+            best = Placement(site + depth * normal, rotation, scale, radius, blocked)
+        if blocked < 0.04:
+            break
+    assert best is not None
+    return best
+
+
+def _sites(lesion: Lesion, host: Host, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Random points (T, 3) in mm of the kidney's surface, most of them at the source's height on the long axis."""
+    rim = np.argwhere(host.kidney & ~ndimage.binary_erosion(host.kidney))
+    points = host.points_mm(rim)
+    height = host.frame.along(points)
+    source = float(np.clip(lesion.along * rng.choice([-1, 1], p=[0.3, 0.7]), -0.95, 0.95))
+    # The hilum lies below the hull: fewer lesions start there.
+    sunk = np.clip(-host.frame.distance(points), 0.0, None)
+    weight = np.exp(-0.5 * ((height - source) / 0.2) ** 2 - sunk / 3.0) + 1e-6
+    return np.asarray(points[rng.choice(len(points), _TRIES, p=weight / weight.sum())], dtype=np.float64)
+
+
+def _depth_for(
+    points: NDArray[np.float64], normal: NDArray[np.float64], frame: KidneyFrame, inside: float, radius: float
+) -> float:
+    """How far along the normal to move points so that `inside` of them lie in the hull."""
+    equations = frame.equations
+    distance = points.astype(np.float32) @ equations[:, :3].T + equations[:, 3]
+    slope = equations[:, :3] @ normal.astype(np.float32)
+    aim = float(np.clip(inside, 0.06, 0.97))
+    low, high = -1.5 * radius - 4.0, 1.2 * radius
+    for _ in range(9):
+        middle = (low + high) / 2.0
+        if ((distance + middle * slope).max(axis=1) < 0).mean() > aim:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2.0
+
+
+def _blocked(points: NDArray[np.float64], host: Host, avoid: tuple[tuple[NDArray[np.float64], float], ...]) -> float:
+    """Share of points in the barrier, beyond the array or in another lesion; 1 when it does not touch the kidney."""
+    index = np.rint(host.coarse_index(points)).astype(int)
+    beyond = ((index < 0) | (index >= host.kidney.shape)).any(axis=1)
+    x, y, z = np.clip(index, 0, np.array(host.kidney.shape) - 1).T
+    bad = beyond | (host.barrier[x, y, z] > 0.5)
+    for centre, radius in avoid:
+        bad |= np.linalg.norm(points - centre, axis=1) < radius + 2.0
+    touches = host.kidney[x, y, z].mean() > 0.02
+    return float(bad.mean()) if touches else 1.0
+
+
+def _rotation_between(
+    source: NDArray[np.float64], target: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """A random rotation, every other time with a reflection, that turns `source` to `target` (within some 10°)."""
+    tilted = target + rng.normal(0.0, 0.12, 3)
+    first, second = _basis(source, rng), _basis(tilted / np.linalg.norm(tilted), rng)
+    if rng.random() < 0.5:
+        second[:, 1] *= -1.0
+    return second @ first.T
+
+
+def _basis(direction: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Orthonormal columns, the first of them `direction`, the others at random."""
+    other = random_rotation(rng)[0]
+    second = other - (other @ direction) * direction
+    second /= np.linalg.norm(second)
+    return np.stack([direction, second, np.cross(direction, second)], axis=1)
+
+
+def _bounds(labels: NDArray[np.uint8], margin: NDArray[np.int64]) -> Box | None:
+    """The box around all labels, widened and cut to the array."""
+    sides = []
+    for axis, more in enumerate(margin):
+        others = tuple(other for other in range(3) if other != axis)
+        where = np.flatnonzero(labels.any(axis=others))
+        if not len(where):
+            return None
+        sides.append(slice(max(int(where[0] - more), 0), min(int(where[-1] + more) + 1, labels.shape[axis])))
+    return sides[0], sides[1], sides[2]
+
+
+def block_mean(array: NDArray[np.generic], step: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Means over blocks of `step` voxels; an incomplete last block is left out."""
+    x, y, z = (size // int(by) for size, by in zip(array.shape, step, strict=True))
+    a, b, c = (int(by) for by in step)
+    total = np.zeros((x, y, z), dtype=np.float32)
+    for i in range(a):
+        for j in range(b):
+            for k in range(c):
+                total += array[i : x * a : a, j : y * b : b, k : z * c : c]
+    return np.asarray(total / (a * b * c), dtype=np.float32)
+
+
+def _strided(array: NDArray[np.uint8], step: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The middle voxel of every block."""
+    return array[tuple(slice(int(by) // 2, None, int(by)) for by in step)][: shape[0], : shape[1], : shape[2]]

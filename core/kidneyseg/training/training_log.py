@@ -1,0 +1,95 @@
+"""What a run says of itself: log.csv, and TensorBoard where that is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import logging
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class TrainingLog:
+    """The figures of a run, one row a check, in `folder`/log.csv and `folder`/tensorboard; nothing without a folder.
+
+    Rows after `step`, which a killed run wrote without keeping its checkpoint, are dropped: they will come again.
+    """
+
+    def __init__(self, folder: Path | None, step: int) -> None:
+        self._path = folder / "log.csv" if folder else None
+        self._rows = [row for row in self._read() if int(row["step"]) <= step]
+        self._write()
+        self._board = _summary_writer(folder / "tensorboard", step) if folder else None
+
+    def __enter__(self) -> TrainingLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def note(self, step: int, figures: Mapping[str, float]) -> None:
+        """Add one row of figures."""
+        if self._path is None:
+            return
+        row = {"step": str(step)} | {name: f"{value:.4g}" for name, value in figures.items()}
+        log.info("%s", ", ".join(f"{name} {value}" for name, value in row.items()))
+        self._rows.append(row)
+        self._write()
+        if self._board is not None:
+            for name, value in figures.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+
+    def _read(self) -> list[dict[str, str]]:
+        if self._path is None or not self._path.is_file():
+            return []
+        with self._path.open(newline="") as file:
+            return [row for row in csv.DictReader(file) if (row.get("step") or "").isdigit()]
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        if not self._rows:
+            self._path.unlink(missing_ok=True)
+            return
+        temporary = self._path.with_suffix(".part")
+        with temporary.open("w", newline="") as file:
+            names = list(dict.fromkeys(name for row in self._rows for name in row))
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(self._rows)
+        temporary.replace(self._path)
+
+
+def time_left(seconds: float) -> str:
+    """A duration as "35 s", "12 min" or "3 h 05 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _summary_writer(folder: Path, step: int) -> Any:
+    """TensorBoard's writer, or None where it is not installed."""
+    if not tensorboard_installed():
+        return None
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - fails without the optional package
+
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+@cache
+def tensorboard_installed() -> bool:
+    """Whether TensorBoard can be written; says once when it cannot."""
+    if importlib.util.find_spec("tensorboard") is not None:
+        return True
+    log.warning("TensorBoard is not installed (pip install 'kidneyseg[train]'); log.csv holds the same figures")
+    return False

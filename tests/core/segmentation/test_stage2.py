@@ -1,0 +1,94 @@
+"""Stage 2 follows a tumour beyond the surroundings of stage 1's find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.models import Model
+from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.region import cells_beyond_margin, regions_around
+from kidneyseg.progress import CallbackProgress, Progress
+from kidneyseg.segmentation.stage2 import separate_tumour
+from kidneyseg.settings import RefineSettings
+from kidneyseg.sparse import SparseUNet
+
+SETTINGS = RefineSettings(grid_mm=2.0, margin_mm=10.0)
+COARSE = Lattice((5.0, 5.0, 5.0), (36, 12, 12))
+
+
+class ByHU(SparseUNet):
+    """Calls tumour what is over 75 HU but not over 150, kidney what is brighter."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 3, [4, 4])
+        self.passes = 0
+
+    def forward(self, coords: Any, features: Any, spatial_size: Any = None, *, report: Any = None) -> torch.Tensor:
+        self.passes += 1
+        if report:
+            report(1.0)
+        hu = features[:, :1] * 200 + 75
+        return 9.0 * torch.cat([hu <= 75, hu > 150, (hu > 75) & (hu <= 150)], dim=1).float()
+
+
+def body(end: int) -> tuple[Volume, PointCloud]:
+    """A kidney at x < 30 mm, found by stage 1, with a tumour of 20 x 20 mm across that reaches from it to `end` mm."""
+    hu = np.full((90, 30, 30), 20, np.int16, order="F")
+    hu[15 : end // 2, 10:20, 10:20] = 110
+    hu[5:15, 8:22, 8:22] = 190
+    found = np.argwhere(np.ones((4, 6, 6), bool)) + np.array([2, 3, 3])
+    cloud = PointCloud(
+        COARSE, found.astype(np.int32), np.full(len(found), 190, np.int16), np.ones(len(found), np.uint8)
+    )
+    return Volume(hu, (2.0, 2.0, 2.0), np.diag([2.0, 2.0, 2.0, 1.0])), cloud
+
+
+def refined(end: int, progress: Progress | None = None) -> tuple[np.ndarray, int]:
+    volume, find = body(end)
+    network = ByHU().eval()
+    model = Model(network, "net", "net-1")
+    cloud = separate_tumour(find, volume, SETTINGS, -40, model, torch.device("cpu"), progress or Progress())
+    mask = np.zeros(volume.shape, np.uint8)
+    mask[tuple(cloud.index.T)] = cloud.labels
+    assert len(np.unique(cloud.index, axis=0)) == len(cloud)
+    return mask, network.passes
+
+
+@pytest.mark.parametrize(("end", "passes"), [(36, 2), (60, 8), (76, 10)])
+def test_a_tumour_is_followed_as_far_as_it_goes(end: int, passes: int) -> None:
+    mask, made = refined(end)
+    truth = body(end)[0].hu == 110
+    assert (mask[truth] == TUMOUR).mean() > 0.95
+    assert made == passes
+    assert (mask[5:15, 8:22, 8:22] == KIDNEY).all()
+
+
+def test_no_end_of_growth_is_waited_for() -> None:
+    mask, made = refined(170)
+    assert made == 12
+    reached = np.flatnonzero((mask == TUMOUR).any(axis=(1, 2))).max() * 2
+    assert 75 < reached < 100
+
+
+def test_progress_only_goes_forward() -> None:
+    shares: list[float] = []
+    refined(78, CallbackProgress(lambda _, share: shares.append(share)))
+    assert shares == sorted(shares)
+    assert shares[-1] <= 1
+
+
+def test_little_at_the_border_is_not_followed() -> None:
+    _, find = body(60)
+    (region,) = regions_around(find, body(60)[0], 2.0, 10.0)
+    assert region.inside.any()
+    cells = np.argwhere(np.ones((5, 5, 2), bool)) + np.array([19, 12, 12])
+    at_border = find.lattice.step_mm[0] * 6 + 9.0
+    some = (cells - cells[0]) * 2.0 + (at_border, 25.0, 25.0)
+    assert len(cells_beyond_margin(find, some, 0.008, 10.0)) == 0
+    assert len(cells_beyond_margin(find, np.repeat(some, 4, axis=0), 0.008, 10.0)) > 0
+    assert len(cells_beyond_margin(find, some[:0], 0.008, 10.0)) == 0
