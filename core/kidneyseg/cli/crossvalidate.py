@@ -129,13 +129,13 @@ def _taken_over(begin: Path, folder: Path, held_out: Sequence[CaseFiles], work: 
 
 def _score(held_out: Sequence[CaseFiles], folder: Path, work: Bench) -> None:
     """Segment and score a fold's cases, each until nothing fails: what came of it is kept by case."""
-    from kidneyseg.evaluation import Failure, Segmenting, segment_and_score
+    from kidneyseg.evaluation import Failure, SegmentationSpec, segment_and_score
     from kidneyseg.training.checkpoints import claim, write_whole
 
     variants = _variants(work)
     scores = folder / "scores"
     claim(scores, _scoring(work), mend=f"remove {scores} to score anew")
-    how = Segmenting(preset(work.arguments.preset), folder, work.arguments.device)
+    how = SegmentationSpec(preset(work.arguments.preset), folder, work.arguments.device)
     for case in held_out:
         path = scores / f"{case.name}.json"
         if path.is_file() and not any(isinstance(outcome, Failure) for outcome in _kept(path)):
