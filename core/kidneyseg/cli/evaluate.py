@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kidneyseg.cli.terminal import add_settings, print_json, settings_of
+from kidneyseg.cli.settings_arguments import add_settings, settings_of
+from kidneyseg.cli.terminal import print_json
 from kidneyseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def seen_in_training(cases: Sequence[CaseFiles], spec: SegmentationSpec) -> list
     Raises:
         ModelError: when a network is missing or damaged.
     """
-    networks = load_networks(spec.settings.preset, spec.models)
+    networks = load_networks(spec.settings.method, spec.models)
     known = {case for model in networks.all for case in model.info.get("trained on", ())}
     return [case.name for case in cases if case.name in known]
 

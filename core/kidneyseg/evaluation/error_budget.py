@@ -21,9 +21,8 @@ from kidneyseg.metrics import confusion, dice, kits19_dice
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
-from kidneyseg.points.region import regions_around
-from kidneyseg.points.resample import Box, lattice_for, resample_hu, resample_labels
-from kidneyseg.points.sampling import LOWEST_HU
+from kidneyseg.points.resample import Box, lattice_for, resample_labels
+from kidneyseg.segmentation.method import method
 from kidneyseg.segmentation.pipeline import Pipeline, Result
 from kidneyseg.settings import Settings
 
@@ -109,15 +108,16 @@ def error_budget_of(result: Result, variant: CaseVariant) -> CaseBudget:
     labelled = bounding_box(truth)
     if labelled is None:
         raise InputError(f"the labels of {variant.name} hold no kidney, so there is no Dice to lose")
-    true1, true2 = (_with_truth(cloud, truth, volume) for cloud in (result.sampled, result.refined))
+    true1, true2 = (_with_truth(cloud, truth, volume) for cloud in (result.sampled, result.stage2))
     perfect_stage1 = replace(true1, labels=np.minimum(_labels(true1), KIDNEY))
-    ideal = _with_truth(_stage2_points(perfect_stage1, volume, settings), truth, volume)
+    ideal = method(settings.method).stage2_points(perfect_stage1, volume, settings, result.stage2.lattice)
+    ideal = _with_truth(ideal, truth, volume)
     clouds = (
-        _with_truth(_cells_around(labelled, volume, result.refined.lattice), truth, volume),
+        _with_truth(_cells_around(labelled, volume, result.stage2.lattice), truth, volume),
         ideal,
         true2,
-        result.refined.select(_is_in(ideal, result.refined.index)),
-        result.refined,
+        result.stage2.select(_is_in(ideal, result.stage2.index)),
+        result.stage2,
     )
     scores = [kits19_dice(_filled(cloud, volume, settings), truth) for cloud in clouds]
     scores.append(kits19_dice(result.mask, truth))
@@ -131,7 +131,7 @@ def error_budget_of(result: Result, variant: CaseVariant) -> CaseBudget:
         variant.name,
         classes,
         _table(stage1_labels, stage1_truth, 2),
-        _table(_labels(result.refined), _labels(true2), 3),
+        _table(_labels(result.stage2), _labels(true2), 3),
         group=variant.group,
     )
 
@@ -146,9 +146,9 @@ def _class_budget(
 ) -> ClassBudget:
     """The budget of a class; `true` holds the points of stage 1 and stage 2 with their true labels."""
     is_class = CLASSES[name]
-    clustered = np.where(_is_in(result.objects, result.refined.index), _labels(result.refined), TISSUE)
+    clustered = np.where(_is_in(result.objects, result.stage2.index), _labels(result.stage2), TISSUE)
     true1, true2 = (is_class(_labels(cloud)) for cloud in true)
-    pred1, pred2 = (is_class(_labels(cloud)) for cloud in (result.sampled, result.refined))
+    pred1, pred2 = (is_class(_labels(cloud)) for cloud in (result.sampled, result.stage2))
     voxels = np.argwhere(is_class(truth))
     in_stage1 = name == "kidney"
     return ClassBudget(
@@ -156,35 +156,20 @@ def _class_budget(
         stage1_dice=_dice(pred1, true1) if in_stage1 else None,
         stage1_recall=_share(true1, pred1) if in_stage1 else None,
         stage1_precision=_share(pred1, true1) if in_stage1 else None,
-        stage2_coverage=_coverage(result.refined, voxels, volume),
+        stage2_coverage=_coverage(result.stage2, voxels, volume),
         stage2_dice=_dice(pred2, true2),
         clustered_dice=_dice(is_class(clustered), true2),
         remaining_dice=remaining_dice,
     )
 
 
-# The two functions that depend on the method.
-
-
-def _stage2_points(stage1: PointCloud, volume: Volume, settings: Settings) -> PointCloud:
-    """The input points of stage 2, without HU, for a cloud with labels of stage 1."""
-    grid = settings.refine.grid_mm
-    if grid is None:
-        return stage1.select(_labels(stage1) == KIDNEY)
-    index = [np.zeros((0, 3), np.int32)]
-    for region in regions_around(stage1, volume, grid, settings.refine.margin_mm):
-        cells = np.argwhere(region.inside & (resample_hu(volume, region.lattice) >= LOWEST_HU))
-        index.append(cells.astype(np.int32) + region.lattice.first_cell)
-    return _unlabelled(lattice_for(volume, grid), np.concatenate(index))
-
-
 def _filled(cloud: PointCloud, volume: Volume, settings: Settings) -> NDArray[np.uint8]:
     """The mask of a labelled cloud; no point is dropped as an outlier."""
-    if settings.fill.method == "closing":
+    if settings.fill.algorithm == "closing":
         return fill_closing(cloud.select(_labels(cloud) != TISSUE), volume, settings.fill, context=cloud)
     # Hulls need clusters; with one sample no point is an outlier.
-    clusters = replace(settings.clusters, min_samples=1)
-    return fill_hull(*cluster_cloud(cloud, clusters, per_class=settings.preset == "paper"), volume)
+    per_class = method(settings.method).per_class
+    return fill_hull(*cluster_cloud(cloud, settings.clusters.eps_mm, 1, per_class=per_class), volume)
 
 
 def _with_truth(cloud: PointCloud, truth: NDArray[np.uint8], volume: Volume) -> PointCloud:

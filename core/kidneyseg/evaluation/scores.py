@@ -15,7 +15,7 @@ from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.metrics import KITS23_CLASSES, confusion, crop_to_labels, kits23_dice, kits23_surface_dice
 from kidneyseg.points.sampling import band_bounds
-from kidneyseg.settings import preset
+from kidneyseg.settings import BandSettings
 
 # Groups, which are summarised apart. Where real lesions are labelled kidney, a predicted tumour may be true.
 AS_IS = "Original CTs"
@@ -183,7 +183,7 @@ def _sampled_confusion(
     pred: NDArray[np.uint8], truth: NDArray[np.uint8], hu: NDArray[np.int16]
 ) -> tuple[tuple[int, ...], ...]:
     """Confusion of tissue, kidney with cysts, and tumour over the points that the paper samples in the whole volume."""
-    lowest = band_bounds(hu, preset("paper").sampling)[-1][0]
+    lowest = band_bounds(hu, BandSettings())[-1][0]
     table = np.zeros((_POINT_CLASSES, _POINT_CLASSES), np.int64)
     for k in range(hu.shape[2]):
         kept = hu[:, :, k] >= lowest if lowest > HU_WINDOW[0] else np.ones(hu.shape[:2], bool)

@@ -16,7 +16,7 @@ from kidneyseg.evaluation import (
 )
 from kidneyseg.evaluation.error_budget import _filled
 from kidneyseg.imaging.nifti import save_mask, save_volume
-from kidneyseg.segmentation import networks
+from kidneyseg.segmentation import networks, paper
 from kidneyseg.segmentation.pipeline import Pipeline
 from kidneyseg.settings import preset
 from tiny_networks import tiny_models
@@ -39,7 +39,8 @@ def network(monkeypatch):
             label = fool(classes - 1, hu, (hu > 100).astype(int) + (hu > 200))
             return np.eye(3, dtype=np.float16)[label.clip(max=classes - 1)][:, :classes]
 
-        monkeypatch.setattr(networks, "predict", predict)
+        for module in (networks, paper):
+            monkeypatch.setattr(module, "predict", predict)
 
     return install
 
@@ -64,7 +65,7 @@ def test_with_perfect_networks_only_the_grid_costs_dice(models, network, name):
     assert len(kidney.remaining_dice) == len(tumour.remaining_dice) == len(ERROR_SOURCES)
     assert (measured.name, measured.group) == ("box", "g")
     assert np.sum(measured.stage1_confusion) == len(result.sampled)
-    assert np.sum(measured.stage2_confusion) == len(result.refined)
+    assert np.sum(measured.stage2_confusion) == len(result.stage2)
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
@@ -72,7 +73,7 @@ def test_filling_the_kept_points_gives_the_programs_own_mask(models, network, na
     """`_filled` is the pipeline's fill: otherwise the last two error sources could not be compared."""
     network()
     _, result = budget(models, preset(name))
-    kept = result.objects if name == "paper" else result.refined
+    kept = result.objects if name == "paper" else result.stage2
     assert np.array_equal(_filled(kept, abdomen()[0], preset(name)), result.mask)
 
 
