@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,10 +20,16 @@ from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.backends import SparseConvNetUNet, on_engine
 
 BUNDLED = Path(__file__).parent
-# "coarse" is what stage 2 begins with where it is trained; nothing but training reads it.
-StageName = Literal[1, "coarse", 2]
 _FORMAT = "kidneyseg-unet-1"
 _MEND = "reinstall, or train one: kidneyseg train"
+
+
+class Stage(StrEnum):
+    """The networks of a method. Stage 2 starts training from the weights of COARSE; inference does not use that one."""
+
+    STAGE1 = "stage1"
+    COARSE = "coarse"
+    STAGE2 = "stage2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +56,9 @@ class Model:
         return on_engine(self.network, self.engine)
 
 
-def model_name(preset: str, stage: StageName) -> str:
-    """The file name (without suffix) of a preset's network."""
-    return f"{preset}-coarse" if stage == "coarse" else f"{preset}-stage{stage}"
+def model_name(method: str, stage: Stage) -> str:
+    """The file name (without suffix) of a method's network."""
+    return f"{method}-{stage}"
 
 
 def load_model(name: str, directory: Path | None = None, engine: str = "auto") -> Model:

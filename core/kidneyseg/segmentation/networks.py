@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from kidneyseg.errors import ResourceError
-from kidneyseg.models import Model, load_model, model_name
+from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet, memory
 from kidneyseg.sparse.backends import SparseConvNetUNet
@@ -41,7 +41,9 @@ def load_networks(preset: str, directory: Path | None = None, engine: str = "aut
     Raises:
         ModelError: when one is missing or damaged.
     """
-    return Networks(*(load_model(model_name(preset, stage), directory, engine) for stage in (1, 2)))
+    return Networks(
+        *(load_model(model_name(preset, stage), directory, engine) for stage in (Stage.STAGE1, Stage.STAGE2))
+    )
 
 
 def pick_device(name: str) -> torch.device:

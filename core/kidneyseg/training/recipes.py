@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.models import StageName
+from kidneyseg.models import Stage
 from kidneyseg.phantom.abdomen import SAMPLE_SEED, Phase, make_phantom
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
@@ -40,11 +40,14 @@ _SAMPLES_A_CHANGE = 160
 # What tumour weighs on fine cells: weighed alike, small ones are mostly suspected but not the likeliest class.
 _TUMOUR_WEIGHT = 2.0
 # Optimiser steps, and samples a step, by preset and stage.
-STEPS: dict[str, dict[StageName, int]] = {
-    "default": {1: 6000, "coarse": 14000, 2: 4000},
-    "paper": {1: 1300, 2: 1300},
+STEPS: dict[str, dict[Stage, int]] = {
+    "default": {Stage.STAGE1: 6000, Stage.COARSE: 14000, Stage.STAGE2: 4000},
+    "paper": {Stage.STAGE1: 1300, Stage.STAGE2: 1300},
 }
-BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "coarse": 1, 2: 4}, "paper": {1: 1, 2: 1}}
+BATCH: dict[str, dict[Stage, int]] = {
+    "default": {Stage.STAGE1: 2, Stage.COARSE: 1, Stage.STAGE2: 4},
+    "paper": {Stage.STAGE1: 1, Stage.STAGE2: 1},
+}
 # The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
@@ -77,7 +80,7 @@ class Data:
 
 
 def trainer(
-    stage: StageName,
+    stage: Stage,
     settings: Settings,
     data: Data,
     folder: Path,
@@ -106,10 +109,10 @@ def trainer(
     if stage not in STEPS[settings.preset]:
         raise SettingsError(f"preset {settings.preset} has no stage {stage}")
     torch.manual_seed(seed)
-    planes, channels = PLANES, 1 if stage == 1 else 2
+    planes, channels = PLANES, 1 if stage == Stage.STAGE1 else 2
     if settings.preset == "paper":
         planes, channels = PAPER_PLANES, 3
-    network = SparseUNet(channels, 2 if stage == 1 else 3, planes)
+    network = SparseUNet(channels, 2 if stage == Stage.STAGE1 else 3, planes)
     if start is not None:
         if start.config != network.config:
             raise SettingsError(f"the network to start from is laid out as {start.config}, not {network.config}")
@@ -117,13 +120,13 @@ def trainer(
     plan = TrainingPlan(steps, batch=batch or BATCH[settings.preset][stage], seed=seed)
     options = options or RunOptions()
     if settings.preset == "paper":
-        number = 1 if stage == 1 else 2
+        number = 1 if stage == Stage.STAGE1 else 2
         weights = PUBLISHED_WEIGHTS if published_weights else FEW_STEPS_WEIGHTS
-        plan = replace(plan, rate=1e-3, schedule="two phases", weight_decay=0.0, class_weights=weights[number])
+        plan = replace(plan, learning_rate=1e-3, schedule="step", weight_decay=0.0, class_weights=weights[number])
         return _paper(number, network, settings, data, folder, replace(plan, dice_weight=0.0), options)
-    if stage == 1:
+    if stage == Stage.STAGE1:
         return _stage1(network, settings, data, folder, plan, options)
-    return _stage2(network, settings, data, folder, plan, options, finder, coarse=stage == "coarse")
+    return _stage2(network, settings, data, folder, plan, options, finder, coarse=stage == Stage.COARSE)
 
 
 def _stage1(
@@ -160,7 +163,7 @@ def _stage2(
     grid = COARSE_MM if coarse else settings.refine.grid_mm or 1.5
     if coarse:
         # A cell holds that of eight fine ones.
-        plan = replace(plan, dice_given=plan.dice_given / 8)
+        plan = replace(plan, dice_smooth=plan.dice_smooth / 8)
     if finder is not None:
         finder = finder.to(options.device)
     cut = partial(crops, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
