@@ -89,7 +89,8 @@ def _lesion_shapes(spec: TrainingSpec, *, scored: bool) -> tuple[LesionLibrary |
     if not spec.insert_lesions:
         return None, None
     if spec.lesions is None:
-        return LesionLibrary.procedural(seed=2 * spec.seed), LesionLibrary.procedural(seed=2 * spec.seed + 1)
+        # Those to score with are the same for every seed, so that runs compare; an odd seed is never trained with.
+        return LesionLibrary.procedural(seed=2 * spec.seed), LesionLibrary.procedural(seed=1)
     halves = kits_library(spec.lesions, spec.lesion_hu, spec.cache_folder).split()
     for half, which, use, needed in zip(halves, ("is not", "is"), ("train", "score"), (True, scored), strict=True):
         if needed and not any(lesion.kind == "tumour" for lesion in half.lesions):
