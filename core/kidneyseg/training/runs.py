@@ -16,7 +16,7 @@ from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
 from kidneyseg.synthesis.lesion_cache import library_key
 from kidneyseg.training.interrupts import stop_on_signals
-from kidneyseg.training.recipes import BATCH, COARSE_MM, STEPS, Data, trainer
+from kidneyseg.training.recipes import BATCH, GRID_MM, STEPS, Data, trainer
 from kidneyseg.training.run_folder import lock, require_same_run
 from kidneyseg.training.session import Session, open_session
 from kidneyseg.training.specification import TrainingSpec
@@ -207,7 +207,7 @@ def _identity(
 ) -> dict[str, Any]:
     """All that a stage's result depends on except code, device and threads; files by their content."""
     spec = session.spec
-    unused = {"clusters", "fill"} | ({"refine", "stage2"} if stage == Stage.STAGE1 else set())
+    unused = {"clusters", "fill"} | ({"stage2"} if stage == Stage.STAGE1 else set())
     unlabelled = sorted(spec.lesions_unlabelled & {case.name for case in training})
     return {
         "stage": stage,
@@ -238,17 +238,9 @@ def _info(
 ) -> dict[str, object]:
     """What is saved with a network besides what the trainer knows."""
     info: dict[str, object] = {"phantoms": spec.phantoms, "scored on": [case.name for case in validation]}
-    if (grid_mm := _grid_mm(stage, spec)) is not None:
-        info["grid_mm"] = grid_mm
+    if stage in GRID_MM[spec.method]:
+        info["grid_mm"] = GRID_MM[spec.method][stage]
     if start:
         info |= {"started from": start.id, "steps before": start.info.get("steps")}
         info["trained on"] = sorted({*work.cases, *start.info.get("trained on", ())})
     return info
-
-
-def _grid_mm(stage: Stage, spec: TrainingSpec) -> float | None:
-    """Edge of the cubic cells that a stage is trained on; None for the paper's own grid."""
-    settings = preset(spec.method)
-    if stage == Stage.COARSE:
-        return COARSE_MM
-    return (settings.sampling if stage == Stage.STAGE1 else settings.refine).grid_mm
