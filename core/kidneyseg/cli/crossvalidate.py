@@ -112,9 +112,8 @@ def _train(folder: Path, training: Sequence[CaseFiles], held_out: Sequence[CaseF
 
 def _taken_over(begin: Path, folder: Path, held_out: Sequence[CaseFiles], work: Bench) -> Path:
     """Copy stage 1's network from `begin` to `folder`; the networks there must not have learnt from `held_out`."""
-    from kidneyseg.imaging.files import make_folder
+    from kidneyseg.files import make_folder, write_whole
     from kidneyseg.models import load_model, model_name
-    from kidneyseg.training.checkpoints import write_whole
 
     names = [model_name(work.arguments.preset, stage) for stage in stages(work.arguments)]
     for name in names:
@@ -130,7 +129,8 @@ def _taken_over(begin: Path, folder: Path, held_out: Sequence[CaseFiles], work: 
 def _score(held_out: Sequence[CaseFiles], folder: Path, work: Bench) -> None:
     """Segment and score a fold's cases, each until nothing fails: what came of it is kept by case."""
     from kidneyseg.evaluation import Failure, Segmenting, segment_and_score
-    from kidneyseg.training.checkpoints import claim, write_whole
+    from kidneyseg.files import write_whole
+    from kidneyseg.training.checkpoints import claim
 
     variants = _variants(work)
     scores = folder / "scores"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,14 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.errors import OutputError
+from kidneyseg.files import atomic_write
+
 Arrays = dict[str, NDArray[Any]]
 
 log = logging.getLogger(__name__)
 
 # Part of every key: raise it when what is prepared from the same files changes.
 _VERSION = 3
-# How the name of a file that is being written ends; numpy wants the last part.
-PART = ".part.npz"
 
 
 def content_key(paths: Iterable[Path]) -> str:
@@ -76,22 +76,19 @@ def cached(
     stored = _read(file)
     if stored is not None:
         return stored
-    with locked(cache / ".locks" / file.stem) as alone:
+    with locked(cache / ".locks" / file.stem):
         stored = _read(file)  # another process may have made it meanwhile
         if stored is not None:
             return stored
         arrays = dict(make())
-        if alone:
-            for leftover in file.parent.glob(f"{file.stem}.*{PART}"):
-                leftover.unlink(missing_ok=True)  # of a process that was killed
-        with kept_if_possible(cache):
-            write_arrays(file, lambda part: np.savez_compressed(part, allow_pickle=False, **arrays))
+        with kept_if_possible(cache), atomic_write(file) as archive:
+            np.savez_compressed(archive, allow_pickle=False, **arrays)
         return arrays
 
 
 def cache_size(cache: Path) -> tuple[int, int]:
     """How many prepared files the cache holds, and their bytes."""
-    sizes = [file.stat().st_size for file in cache.glob("*.npz") if not file.name.endswith(PART)]
+    sizes = [file.stat().st_size for file in cache.glob("*.npz")]
     return len(sizes), sum(sizes)
 
 
@@ -107,41 +104,31 @@ def _read(file: Path) -> Arrays | None:
         return None
 
 
-def write_arrays(file: Path, save: Callable[[Path], None]) -> None:
-    """Replace `file` by what `save` writes to a temporary path beside it; no reader sees half of it."""
-    temporary = file.with_name(f"{file.stem}.{uuid.uuid4().hex}{PART}")
-    try:
-        save(temporary)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @contextmanager
 def kept_if_possible(cache: Path) -> Iterator[None]:
     """What is written inside is a convenience: a disk that does not take it is told of, once, and work goes on."""
     try:
         yield
-    except OSError as error:
-        _tell_of(cache, error.strerror or str(error))
+    except (OSError, OutputError) as error:
+        _tell_of(cache, getattr(error.__cause__ or error, "strerror", None) or str(error))
 
 
 @cache
 def _tell_of(folder: Path, why: str) -> None:
-    log.warning("%s takes nothing (%s): cases are prepared anew each time; free space, or give --cache", folder, why)
+    log.warning(
+        "%s cannot be written (%s): cases are prepared again each time; free space, or give --cache", folder, why
+    )
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock file, waiting for another process that does; its folder is made where it is missing.
 
-    Yields whether the lock is held: on a file system without locks, or one that cannot be written, two processes may do
-    the same work, and the later result stays.
+    On a file system without locks, or one that cannot be written, two processes may do the same work, and the later
+    result stays.
     """
     with ExitStack() as held:
-        alone = False
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             fcntl.flock(held.enter_context(path.open("wb")), fcntl.LOCK_EX)
-            alone = True
-        yield alone
+        yield

@@ -6,8 +6,9 @@ import logging
 from functools import cache as remembered
 from pathlib import Path
 
-from kidneyseg.datasets.cache import array_key, content_key, kept_if_possible, locked, write_arrays
+from kidneyseg.datasets.cache import array_key, content_key, kept_if_possible, locked
 from kidneyseg.errors import InputError
+from kidneyseg.files import atomic_write
 from kidneyseg.synthesis.lesion_library import LesionLibrary, label_files
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
             except InputError:
                 log.warning("the cache file %s is damaged; it is made anew", file)
         library = LesionLibrary.from_kits(masks, hu_csv)
-        with kept_if_possible(cache):
-            write_arrays(file, library.save)
+        with kept_if_possible(cache), atomic_write(file) as archive:
+            library.save(archive)
     return library
 
 

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from kidneyseg.errors import KidneySegError, ModelError, OutputError, SettingsError
-from kidneyseg.imaging.files import make_folder
+from kidneyseg.files import make_folder, write_whole
 from kidneyseg.training.distributed import Ranks
 
 log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ def save_checkpoint(state: Mapping[str, Any], folder: Path) -> None:
         if path.is_file():
             path.replace(folder / "checkpoint-before.pth")
         write_whole(path, _MAGIC + hashlib.sha256(payload).digest() + payload)
-    except OSError as error:
+    except (OSError, OutputError) as error:
         raise OutputError(f"the checkpoint {path} cannot be written ({error}); free some space, then go on") from error
 
 
@@ -61,16 +60,6 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     if paths:
         raise ModelError(f"every checkpoint in {folder} is damaged; remove that folder to begin anew")
     return None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file's content by way of a temporary file beside it, so that a reader never sees half of it."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 @contextmanager

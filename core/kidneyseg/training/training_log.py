@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import io
 import logging
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from kidneyseg.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +63,11 @@ class TrainingLog:
         if not self._rows:
             self._path.unlink(missing_ok=True)
             return
-        temporary = self._path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
-            names = list(dict.fromkeys(name for row in self._rows for name in row))
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(self._rows)
-        temporary.replace(self._path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(dict.fromkeys(name for row in self._rows for name in row)))
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_whole(self._path, text.getvalue().encode())
 
 
 def time_left(seconds: float) -> str:

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from kidneyseg.datasets.cache import PART, Arrays, cache_size, cached
+from kidneyseg.datasets.cache import Arrays, cache_size, cached
 from kidneyseg.datasets.cases import error_context, find_cases, prepare, whole_grid
 from kidneyseg.datasets.folds import folds, held_out_share, is_kits19, kits19_held_out
 from kidneyseg.errors import CaseError, InputError
@@ -99,7 +99,7 @@ def test_what_a_killed_process_left_behind_goes(tmp_path: Path) -> None:
     source.write_bytes(b"one")
     cached(tmp_path, "case", "k", [source], make)
     (file,) = tmp_path.glob("*.npz")
-    leftover = file.rename(file.with_name(f"{file.stem}.0123{PART}"))
+    leftover = file.rename(tmp_path / ".kidneyseg-0123.part")
     assert cache_size(tmp_path) == (0, 0)
     cached(tmp_path, "case", "k", [source], make)
     assert not leftover.exists()
