@@ -14,7 +14,7 @@ from kidneyseg.errors import SettingsError
 from kidneyseg.evaluation.end_to_end import Segmenting, Variants, segment_and_score
 from kidneyseg.evaluation.report import write_report
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
-from kidneyseg.imaging.files import atomic_write
+from kidneyseg.files import write_whole
 from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
 from kidneyseg.synthesis.lesion_cache import library_key
@@ -111,8 +111,7 @@ def score_fold(number: int, held_out: Sequence[CaseFiles], insertions: int, sess
         if path.is_file() and not any(isinstance(outcome, Failure) for outcome in _read(path)):
             continue
         outcomes = list(segment_and_score([case], how, variants, keep=folder / "masks"))
-        with atomic_write(path) as file:
-            file.write(json.dumps([outcome.to_dict() for outcome in outcomes], indent=1).encode())
+        write_whole(path, json.dumps([outcome.to_dict() for outcome in outcomes], indent=1).encode())
         for outcome in outcomes:
             session.say(_line(outcome))
 

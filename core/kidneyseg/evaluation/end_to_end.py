@@ -19,7 +19,7 @@ from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError, ResourceError
 from kidneyseg.evaluation.masks import read_labels
 from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, UNUSABLE, Outcome, failed, score_case
-from kidneyseg.imaging.files import make_folder
+from kidneyseg.files import make_folder
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.networks import load_networks
