@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
 from kidneyseg.errors import SettingsError
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.imaging.volume import ContrastPhase, Volume
 from kidneyseg.models import Stage
-from kidneyseg.phantom.abdomen import SAMPLE_SEED, Phase, make_phantom
+from kidneyseg.phantom.abdomen import make_phantom
+from kidneyseg.phantom.sample import SAMPLE_SEED
 from kidneyseg.settings import BandSettings, Settings, Stage2Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.memory import out_of_memory
@@ -236,7 +237,7 @@ def _paper(
 
 def _phantoms(count: int) -> Iterator[tuple[Volume, NDArray[np.uint8]]]:
     """Made-up patients of all phases; the first is the sample case."""
-    phases: tuple[Phase, ...] = ("portal", "arterial", "noncontrast", "late")
+    phases: tuple[ContrastPhase, ...] = ("portal", "arterial", "noncontrast", "excretory")
     for i in range(count):
         yield make_phantom(SAMPLE_SEED + i, phase=phases[i % 4], tumours=1 + i % 2)
 
