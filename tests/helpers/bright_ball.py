@@ -15,8 +15,8 @@ from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.distributed import joined
 from kidneyseg.training.interrupts import stop_on_signals
-from kidneyseg.training.recipes import validator
 from kidneyseg.training.trainer import RunOptions, Sample, Trainer, TrainingPlan
+from kidneyseg.training.validation import validator
 
 PLAN = TrainingPlan(steps=60, rate=1e-2, check_every=20, norm_samples=3, smoothing=0.9)
 

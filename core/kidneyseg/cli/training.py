@@ -17,6 +17,7 @@ from kidneyseg.settings import preset
 if TYPE_CHECKING:
     from kidneyseg.datasets.cases import CaseFiles
     from kidneyseg.models import Model, Stage
+    from kidneyseg.training.recipe import Recipe
     from kidneyseg.training.trainer import Trainer
 
 # How often a run tells where it is, where there is no terminal to show a bar.
@@ -42,14 +43,14 @@ def train_stage(
     """
     from kidneyseg.datasets.cache import cache_size
     from kidneyseg.models import load_model, model_name
+    from kidneyseg.training.build import Data, trainer
     from kidneyseg.training.checkpoints import claim, claimed
-    from kidneyseg.training.recipes import BATCH, GRID_MM, STEPS, Data, trainer
 
     arguments, ranks = bench.arguments, bench.ranks
     name = model_name(arguments.preset, stage)
     path, run = folder / f"{name}.safetensors", folder / name
-    steps = arguments.steps or STEPS[arguments.preset][stage]
-    batch = arguments.batch or BATCH[arguments.preset][stage]
+    how = recipe_of(arguments).stage(stage)
+    steps, batch = arguments.steps or how.steps, arguments.batch or how.batch
     start = load_model(name, start_from) if start_from else _coarse(stage, folder, bench)
     finder = _finder(stage, folder, bench)
     for model in filter(None, (start, finder)):
@@ -80,14 +81,14 @@ def train_stage(
             work = trainer(
                 stage,
                 preset(arguments.preset),
+                recipe_of(arguments),
                 data,
                 run,
                 steps=steps,
                 batch=batch,
                 seed=arguments.seed,
                 start=start.network if start else None,
-                finder=finder.network if finder else None,
-                published_weights=arguments.class_weights == "published",
+                detector=finder.network if finder else None,
                 options=bench.options(keep),
             )
         count, size = cache_size(bench.cache)
@@ -95,8 +96,8 @@ def train_stage(
         _run(work, bench)
         if ranks.first:
             known: dict[str, object] = {"phantoms": arguments.phantoms, "scored on": [c.name for c in validation]}
-            if stage in GRID_MM[arguments.preset]:
-                known["grid_mm"] = GRID_MM[arguments.preset][stage]
+            if grid_mm := getattr(how, "grid_mm", None):
+                known["grid_mm"] = grid_mm
             if start:
                 known |= {"started from": start.id, "steps before": start.info.get("steps")}
                 known["trained on"] = sorted({*work.cases, *start.info.get("trained on", ())})
@@ -114,21 +115,27 @@ def refuse_learnt(model: Model, held_out: Sequence[CaseFiles]) -> None:
         )
 
 
+def recipe_of(arguments: Namespace) -> Recipe:
+    """The recipe that the arguments name."""
+    from kidneyseg.training.recipe import load_recipe
+
+    published = arguments.preset == "paper" and arguments.class_weights == "published"
+    return load_recipe("paper_published" if published else arguments.preset)
+
+
 def stages(arguments: Namespace) -> tuple[Stage, ...]:
     """The networks that are asked for, in the order in which they are trained."""
     from kidneyseg.models import Stage
-    from kidneyseg.training.recipes import STEPS
 
     starts = arguments.start_from is not None
-    return tuple(stage for stage in STEPS[arguments.preset] if not (starts and stage is Stage.COARSE))
+    return tuple(Stage(stage) for stage in recipe_of(arguments).stages if not (starts and stage == Stage.COARSE))
 
 
 def _coarse(stage: Stage, folder: Path, bench: Bench) -> Model | None:
     """The network on coarse cells, with whose weights stage 2 begins; None where none was trained there."""
     from kidneyseg.models import Stage, load_model, model_name
-    from kidneyseg.training.recipes import STEPS
 
-    if stage is not Stage.STAGE2 or Stage.COARSE not in STEPS[bench.arguments.preset]:
+    if stage is not Stage.STAGE2 or Stage.COARSE not in recipe_of(bench.arguments).stages:
         return None
     name = model_name(bench.arguments.preset, Stage.COARSE)
     if not (folder / f"{name}.safetensors").is_file():
@@ -140,10 +147,9 @@ def _coarse(stage: Stage, folder: Path, bench: Bench) -> Model | None:
 def _finder(stage: Stage, folder: Path, bench: Bench) -> Model | None:
     """Stage 1's network, from whose finds stage 2 of preset `default` learns; None where none was trained there."""
     from kidneyseg.models import Stage, load_model, model_name
-    from kidneyseg.training.recipes import STEPS
 
     name = model_name(bench.arguments.preset, Stage.STAGE1)
-    if stage is Stage.STAGE1 or Stage.COARSE not in STEPS[bench.arguments.preset]:
+    if stage is Stage.STAGE1 or Stage.COARSE not in recipe_of(bench.arguments).stages:
         return None
     if not (folder / f"{name}.safetensors").is_file():
         bench.say(f"{folder} holds no {name}: stage 2 learns from made-up finds; train stage 1 first for real ones")

@@ -22,8 +22,8 @@ from kidneyseg.training.batches import Batch, Sample
 from kidneyseg.training.checkpoints import load_checkpoint
 from kidneyseg.training.losses import segmentation_loss
 from kidneyseg.training.precision import forward
-from kidneyseg.training.recipes import validator
 from kidneyseg.training.trainer import RunOptions
+from kidneyseg.training.validation import validator
 
 
 def test_it_learns_and_the_program_loads_the_result(tmp_path: Path, kernels: torch.device) -> None:
