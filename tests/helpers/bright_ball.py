@@ -15,8 +15,8 @@ from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.distributed import joined
 from kidneyseg.training.interrupts import stop_on_signals
-from kidneyseg.training.recipes import validator
 from kidneyseg.training.trainer import RunOptions, Sample, Trainer, TrainingPlan
+from kidneyseg.training.validation import validator
 
 # A short plan; `LONG` learns the toy.
 PLAN = TrainingPlan(steps=12, learning_rate=1e-2, check_every=4, norm_samples=3, ema_decay=0.9)
@@ -60,7 +60,7 @@ def main() -> None:
         time.sleep(pause)
 
     with joined(device) as ranks, stop_on_signals() as stop:
-        work = trainer(folder, plan, RunOptions(device=device, workers=1, checkpoint_every=5, ranks=ranks))
+        work = trainer(folder, plan, RunOptions(device=device, workers=1, checkpoint_every=3, ranks=ranks))
         try:
             network = work.run(CallbackProgress(said, stop.is_set))
         except Cancelled:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from functools import cache as remembered
 from pathlib import Path
 
-from kidneyseg.datasets.cache import array_key, content_key, locked, write_if_possible
+from kidneyseg.datasets.cache import content_key, locked, write_if_possible
 from kidneyseg.errors import InputError
 from kidneyseg.synthesis.lesion_library import LesionLibrary, label_files
 
@@ -35,7 +34,6 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
     return library
 
 
-@remembered
 def library_key(library: LesionLibrary) -> str:
     """A hash of all shapes and HU rows."""
-    return array_key([library.contrast, *(lesion.mask for lesion in library.lesions)])
+    return library.key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +16,12 @@ from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
 from kidneyseg.synthesis.lesion_cache import library_key
+from kidneyseg.training.build import Data, trainer
 from kidneyseg.training.interrupts import stop_on_signals
-from kidneyseg.training.recipes import BATCH, GRID_MM, STEPS, Data, trainer
 from kidneyseg.training.run_folder import lock, require_same_run
 from kidneyseg.training.session import Session, open_session
 from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.stage_recipes import DetectionRecipe, WholeCTRecipe
 from kidneyseg.training.trainer import Trainer
 
 __all__ = ["TrainingSpec", "train", "train_stage"]
@@ -106,6 +108,7 @@ def train_stage(
     detector = _detector(stage, folder, session)
     for model in filter(None, (start, detector)):
         refuse_leak(model, validation)
+    _refuse_other_grid(detector, spec)
     identity = _identity(stage, keep, training, validation, session) | {
         "start": start.id if start else None,
         "stage 1's network": detector.id if detector else None,
@@ -122,14 +125,14 @@ def train_stage(
         work = trainer(
             stage,
             preset(spec.method),
+            spec.loaded_recipe,
             _data(training, validation, session),
             run,
             steps=identity["steps"],
             batch=identity["batch"],
             seed=spec.seed,
             start=start.network if start else None,
-            finder=detector.network if detector else None,
-            published_weights=spec.published_weights,
+            detector=detector.network if detector else None,
             options=session.options(keep),
         )
         count, size = cache_size(spec.cache_folder)
@@ -147,6 +150,16 @@ def refuse_leak(model: Model, held_out: Sequence[CaseFiles]) -> None:
     if seen := sorted({case.name for case in held_out}.intersection(model.info.get("trained on", ()))):
         raise SettingsError(
             f"{model.id} was trained on {seen[0]}, which is to be scored: train it again without that case"
+        )
+
+
+def _refuse_other_grid(detector: Model | None, spec: TrainingSpec) -> None:
+    """Raise SettingsError when stage 1's network was trained on another grid than the recipe's."""
+    stage1 = spec.loaded_recipe.stages.get(Stage.STAGE1)
+    if detector and isinstance(stage1, WholeCTRecipe) and detector.grid_mm != stage1.grid_mm:
+        raise SettingsError(
+            f"{detector.id} was trained on cells of {detector.grid_mm} mm, but the recipe has {stage1.grid_mm} mm; "
+            "train stage 1 again"
         )
 
 
@@ -184,8 +197,8 @@ def _coarse_network(stage: Stage, folder: Path, session: Session) -> Model | Non
 
 
 def _detector(stage: Stage, folder: Path, session: Session) -> Model | None:
-    """Stage 1's network, on whose detections stage 2 of method default is trained; None where there is none."""
-    if stage == Stage.STAGE1 or Stage.COARSE not in STEPS[session.spec.method]:
+    """Stage 1's network, if the stage is trained on detections; None where there is none."""
+    if not isinstance(session.spec.loaded_recipe.stage(stage), DetectionRecipe):
         return None
     return _trained_before(Stage.STAGE1, folder, session, f"{stage} is trained on simulated detections")
 
@@ -207,14 +220,16 @@ def _identity(
 ) -> dict[str, Any]:
     """All that a stage's result depends on except code, device and threads; files by their content."""
     spec = session.spec
+    recipe = asdict(spec.loaded_recipe.stage(stage))
+    steps, batch = recipe.pop("steps"), recipe.pop("batch")
     unused = {"clusters", "fill"} | ({"stage2"} if stage == Stage.STAGE1 else set())
     unlabelled = sorted(spec.lesions_unlabelled & {case.name for case in training})
     return {
         "stage": stage,
-        "steps": spec.steps or STEPS[spec.method][stage],
-        "batch": spec.batch or BATCH[spec.method][stage],
+        "steps": spec.steps or steps,
+        "batch": spec.batch or batch,
         "seed": spec.seed,
-        "published class weights": spec.published_weights,
+        "recipe": recipe,
         "phantoms": spec.phantoms,
         "kept network": keep,
         "settings": {name: value for name, value in preset(spec.method).to_dict().items() if name not in unused},
@@ -238,8 +253,9 @@ def _info(
 ) -> dict[str, object]:
     """What is saved with a network besides what the trainer knows."""
     info: dict[str, object] = {"phantoms": spec.phantoms, "scored on": [case.name for case in validation]}
-    if stage in GRID_MM[spec.method]:
-        info["grid_mm"] = GRID_MM[spec.method][stage]
+    how = spec.loaded_recipe.stage(stage)
+    if isinstance(how, WholeCTRecipe | DetectionRecipe):
+        info["grid_mm"] = how.grid_mm
     if start:
         info |= {"started from": start.id, "steps before": start.info.get("steps")}
         info["trained on"] = sorted({*work.cases, *start.info.get("trained on", ())})

@@ -13,7 +13,7 @@ from kidneyseg.training.batches import Batch
 from kidneyseg.training.checkpoints import load_checkpoint
 from kidneyseg.training.plan import RunOptions
 from kidneyseg.training.precision import forward
-from kidneyseg.training.recipes import validator
+from kidneyseg.training.validation import validator
 
 
 def test_sixteen_bits_learn_on_weights_in_thirty_two(tmp_path: Path, kernels: torch.device) -> None:

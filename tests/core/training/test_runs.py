@@ -14,10 +14,12 @@ from bright_ball import PLAN, BrightBall, state
 from kidneyseg.errors import Cancelled, InputError, SettingsError
 from kidneyseg.models import Stage, load_model, model_name, save_model
 from kidneyseg.progress import CallbackProgress
+from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training import runs
+from kidneyseg.training.build import Data
 from kidneyseg.training.plan import RunOptions
-from kidneyseg.training.recipes import Data
+from kidneyseg.training.recipe import Recipe
 from kidneyseg.training.runs import TrainingSpec, train
 from kidneyseg.training.trainer import Trainer
 
@@ -30,7 +32,7 @@ class Toy:
 
     given: dict[Stage, dict[str, Any]] = field(default_factory=dict)
 
-    def trainer(self, stage: Stage, _settings: object, data: Data, folder: Path, **more: Any) -> Trainer:
+    def trainer(self, stage: Stage, _: Settings, __: Recipe, data: Data, folder: Path, **more: Any) -> Trainer:
         self.given[stage] = {"data": data, **more}
         torch.manual_seed(len(self.given))
         plan = replace(PLAN, steps=more["steps"], batch=more["batch"], norm_samples=1)
@@ -63,9 +65,9 @@ def test_all_stages_build_on_each_other(spec: TrainingSpec, toy: Toy) -> None:
     assert paths == [spec.output / f"{model_name('default', stage)}.safetensors" for stage in STAGES]
     models = {stage: load_model(model_name("default", stage), spec.output) for stage in STAGES}
     given = toy.given
-    assert given[Stage.STAGE1]["finder"] is given[Stage.STAGE1]["start"] is given[Stage.COARSE]["start"] is None
+    assert given[Stage.STAGE1]["detector"] is given[Stage.STAGE1]["start"] is given[Stage.COARSE]["start"] is None
     for stage in (Stage.COARSE, Stage.STAGE2):
-        detector = given[stage]["finder"]
+        detector = given[stage]["detector"]
         assert all(
             torch.equal(*pair) for pair in zip(state(detector), state(models[Stage.STAGE1].network), strict=True)
         )
@@ -103,7 +105,7 @@ def test_networks_trained_on_a_validation_case_are_refused(spec: TrainingSpec, t
     for stage in (Stage.STAGE1, Stage.COARSE):
         cases = ["a", "b", "c"] if stage == knowing else ["a", "b"]
         path = spec.output / f"{model_name('default', stage)}.safetensors"
-        save_model(SparseUNet(1, 2, [4]), path, {"trained on": cases})
+        save_model(SparseUNet(1, 2, [4]), path, {"trained on": cases, "grid_mm": 5.0})
     with pytest.raises(SettingsError, match=rf"default-{knowing}-\w+ was trained on c, which is to be scored"):
         train(replace(spec, validate=("c",)), Stage.STAGE2)
     assert not toy.given
@@ -115,15 +117,15 @@ def test_stage_2_alone_says_what_it_lacks(spec: TrainingSpec, toy: Toy) -> None:
     train(spec, Stage.STAGE2, say=said.append)
     assert f"{spec.output} has no default-stage1: stage2 is trained on simulated detections; train it first" in said
     assert f"{spec.output} has no default-coarse: stage 2 starts from random weights; train it first" in said
-    assert toy.given[Stage.STAGE2]["finder"] is toy.given[Stage.STAGE2]["start"] is None
+    assert toy.given[Stage.STAGE2]["detector"] is toy.given[Stage.STAGE2]["start"] is None
     assert "started from" not in load_model("default-stage2", spec.output).info
 
 
 def test_the_paper_is_trained_on_its_own_points(spec: TrainingSpec, toy: Toy) -> None:
     said: list[str] = []
-    train(replace(spec, method="paper"), say=said.append)
+    train(replace(spec, recipe="paper"), say=said.append)
     assert list(toy.given) == [Stage.STAGE1, Stage.STAGE2]
-    assert toy.given[Stage.STAGE2]["finder"] is toy.given[Stage.STAGE2]["start"] is None
+    assert toy.given[Stage.STAGE2]["detector"] is toy.given[Stage.STAGE2]["start"] is None
     assert not any(" has no " in line for line in said)
     assert "grid_mm" not in load_model("paper-stage2", spec.output).info
 
@@ -154,7 +156,7 @@ def test_a_stopped_run_continues(spec: TrainingSpec, toy: Toy) -> None:
 
 def test_what_is_not_there_is_named(spec: TrainingSpec, toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(SettingsError, match="there is no stage coarse"):
-        train(replace(spec, method="paper"), Stage.COARSE)
+        train(replace(spec, recipe="paper"), Stage.COARSE)
     with pytest.raises(SettingsError, match="lesions are unlabelled in x, but there is no such case"):
         train(replace(spec, lesions_unlabelled=frozenset("x")))
     with pytest.raises(InputError, match="there is no case x to validate on"):
@@ -172,3 +174,19 @@ def test_the_result_is_the_last_network_without_validation(spec: TrainingSpec, t
     assert options.keep == "last"
     train(replace(spec, output=spec.data / "scored", validate=("a",)), Stage.STAGE1)
     assert toy.given[Stage.STAGE1]["options"].keep == "best"
+
+
+def test_a_recipe_of_one_s_own_is_followed(spec: TrainingSpec, toy: Toy) -> None:
+    path = spec.data / "mine.toml"
+    path.write_text('extends = "default"\n[stage1]\nsteps = 3\ngrid_mm = 6.0\n')
+    mine = replace(spec, recipe=path, steps=None)
+    train(mine, Stage.STAGE1)
+    assert toy.given[Stage.STAGE1]["steps"] == 3
+    assert load_model("default-stage1", spec.output).info["grid_mm"] == 6.0
+    path.write_text('extends = "default"\nlearning_rate = 1e-3\n[stage1]\nsteps = 3\ngrid_mm = 6.0\n')
+    with pytest.raises(
+        SettingsError, match=r"another recipe: {'learning_rate': 0\.002}, not {'learning_rate': 0\.001}"
+    ):
+        train(replace(mine), Stage.STAGE1)
+    with pytest.raises(SettingsError, match=r"trained on cells of 6\.0 mm, but the recipe has 5\.0 mm"):
+        train(spec, Stage.STAGE2)

@@ -15,7 +15,7 @@ from kidneyseg.models import load_model
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.training.batches import Batch
 from kidneyseg.training.plan import RunOptions
-from kidneyseg.training.recipes import validator
+from kidneyseg.training.validation import validator
 
 
 def test_it_learns_and_the_program_loads_the_result(tmp_path: Path, kernels: torch.device) -> None:

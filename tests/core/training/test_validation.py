@@ -8,7 +8,7 @@ import torch
 
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.batches import Sample
-from kidneyseg.training.recipes import validator
+from kidneyseg.training.validation import validator
 
 
 def test_a_sample_without_memory_is_named_and_the_others_are_scored(caplog: pytest.LogCaptureFixture) -> None:
