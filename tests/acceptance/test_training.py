@@ -1,4 +1,4 @@
-"""`kidneyseg train` and `crossvalidate` in real processes, with small networks and few steps: their scores mean nothing."""
+"""`kidneyseg train` and `crossvalidate` in real processes, with small networks and few steps; scores mean nothing."""
 
 from __future__ import annotations
 
