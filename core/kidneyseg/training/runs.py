@@ -15,7 +15,6 @@ from kidneyseg.errors import Cancelled, SettingsError
 from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
-from kidneyseg.synthesis.lesion_cache import library_key
 from kidneyseg.training.build import Data, trainer
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
@@ -233,8 +232,8 @@ def _identity(
         "phantoms": spec.phantoms,
         "kept network": keep,
         "settings": {name: value for name, value in preset(spec.method).to_dict().items() if name not in unused},
-        "lesions": session.lesions and library_key(session.lesions)[:16],
-        "held-out lesions": session.held_out_lesions and library_key(session.held_out_lesions)[:16],
+        "lesions": session.lesions and session.lesions.key[:16],
+        "held-out lesions": session.held_out_lesions and session.held_out_lesions.key[:16],
         **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
         "training cases": {case.name: _content(case) for case in training},
         "validation cases": {case.name: _content(case) for case in validation},
