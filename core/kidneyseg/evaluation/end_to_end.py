@@ -17,7 +17,7 @@ from kidneyseg.errors import InputError, ResourceError
 from kidneyseg.evaluation.masks import read_labels
 from kidneyseg.evaluation.scores import INSERTED, UNUSABLE, Outcome, failed, score_case
 from kidneyseg.evaluation.variants import CaseVariant, Variants, case_variants
-from kidneyseg.imaging.files import make_folder
+from kidneyseg.files import make_folder
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.segmentation.networks import load_networks
 from kidneyseg.settings import Settings

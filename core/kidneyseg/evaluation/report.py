@@ -13,7 +13,7 @@ from kidneyseg import __version__
 from kidneyseg.evaluation.lesions import DETECTION_SHARE, LEAST_LESION_ML
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
 from kidneyseg.evaluation.summary import Summary, summarise
-from kidneyseg.imaging.files import atomic_write, make_folder
+from kidneyseg.files import atomic_write, make_folder
 
 if TYPE_CHECKING:
     from kidneyseg.evaluation.error_budget import CaseBudget
