@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from kidneyseg.datasets.cache import content_key, kept_if_possible, locked, write_arrays
+from kidneyseg.datasets.cache import content_key, locked, write_if_possible
 from kidneyseg.errors import InputError
 from kidneyseg.synthesis.lesion_library import LesionLibrary, label_files
 
@@ -30,8 +30,7 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
             except InputError:
                 log.warning("the cache file %s is damaged; it is made anew", file)
         library = LesionLibrary.from_kits(masks, hu_csv)
-        with kept_if_possible(cache):
-            write_arrays(file, library.save)
+        write_if_possible(file, library.save)
     return library
 
 

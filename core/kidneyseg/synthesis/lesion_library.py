@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +119,7 @@ class LesionLibrary:
         """(training, held out) by the rule of `is_held_out`; held-out shapes are drawn at their own size."""
         return self.subset(lambda case: not is_held_out(case)), replace(self.subset(is_held_out), resized=False)
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str | IO[bytes]) -> None:
         """Write everything as one compressed .npz without pickles (a few MB for KiTS23)."""
         shapes = np.array([lesion.mask.shape for lesion in self.lesions], dtype=np.int16).reshape(-1, 3)
         numbers = [[x.case, x.kind == "cyst", x.voxel_mm, *x.outward, x.inside, x.along] for x in self.lesions]
