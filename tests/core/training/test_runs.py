@@ -18,6 +18,7 @@ from kidneyseg.sparse import SparseUNet
 from kidneyseg.training import runs
 from kidneyseg.training.build import Data
 from kidneyseg.training.plan import RunOptions
+from kidneyseg.training.recipe import Recipe
 from kidneyseg.training.runs import TrainingSpec, train
 from kidneyseg.training.trainer import Trainer
 
@@ -30,10 +31,13 @@ class Toy:
 
     given: dict[Stage, dict[str, Any]] = field(default_factory=dict)
 
-    def trainer(self, stage: Stage, _settings: object, data: Data, folder: Path, **more: Any) -> Trainer:
+    def trainer(
+        self, stage: Stage, _settings: object, recipe: Recipe, data: Data, folder: Path, **more: Any
+    ) -> Trainer:
         self.given[stage] = {"data": data, **more}
         torch.manual_seed(len(self.given))
-        plan = replace(PLAN, steps=more["steps"], batch=more["batch"], norm_samples=1)
+        how = recipe.stage(stage)
+        plan = replace(PLAN, steps=more["steps"] or how.steps, batch=more["batch"] or how.batch, norm_samples=1)
         names = [case.name for case in data.training]
         return Trainer(SparseUNet(1, 2, [4]), BrightBall(8), plan, folder, options=more["options"], cases=names)
 
@@ -63,9 +67,9 @@ def test_all_stages_build_on_each_other(spec: TrainingSpec, toy: Toy) -> None:
     assert paths == [spec.output / f"{model_name('default', stage)}.safetensors" for stage in STAGES]
     models = {stage: load_model(model_name("default", stage), spec.output) for stage in STAGES}
     given = toy.given
-    assert given[Stage.STAGE1]["finder"] is given[Stage.STAGE1]["start"] is given[Stage.COARSE]["start"] is None
+    assert given[Stage.STAGE1]["detector"] is given[Stage.STAGE1]["start"] is given[Stage.COARSE]["start"] is None
     for stage in (Stage.COARSE, Stage.STAGE2):
-        detector = given[stage]["finder"]
+        detector = given[stage]["detector"]
         assert all(
             torch.equal(*pair) for pair in zip(state(detector), state(models[Stage.STAGE1].network), strict=True)
         )
@@ -115,7 +119,7 @@ def test_stage_2_alone_says_what_it_lacks(spec: TrainingSpec, toy: Toy) -> None:
     train(spec, Stage.STAGE2, say=said.append)
     assert f"{spec.output} has no default-stage1: stage2 is trained on simulated detections; train it first" in said
     assert f"{spec.output} has no default-coarse: stage 2 starts from random weights; train it first" in said
-    assert toy.given[Stage.STAGE2]["finder"] is toy.given[Stage.STAGE2]["start"] is None
+    assert toy.given[Stage.STAGE2]["detector"] is toy.given[Stage.STAGE2]["start"] is None
     assert "started from" not in load_model("default-stage2", spec.output).info
 
 
@@ -123,7 +127,7 @@ def test_the_paper_is_trained_on_its_own_points(spec: TrainingSpec, toy: Toy) ->
     said: list[str] = []
     train(replace(spec, method="paper"), say=said.append)
     assert list(toy.given) == [Stage.STAGE1, Stage.STAGE2]
-    assert toy.given[Stage.STAGE2]["finder"] is toy.given[Stage.STAGE2]["start"] is None
+    assert toy.given[Stage.STAGE2]["detector"] is toy.given[Stage.STAGE2]["start"] is None
     assert not any(" has no " in line for line in said)
     assert "grid_mm" not in load_model("paper-stage2", spec.output).info
 
