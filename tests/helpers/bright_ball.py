@@ -60,7 +60,7 @@ def main() -> None:
         time.sleep(pause)
 
     with joined(device) as ranks, stop_on_signals() as stop:
-        work = trainer(folder, plan, RunOptions(device=device, workers=1, checkpoint_every=5, ranks=ranks))
+        work = trainer(folder, plan, RunOptions(device=device, workers=1, checkpoint_every=3, ranks=ranks))
         try:
             network = work.run(CallbackProgress(said, stop.is_set))
         except Cancelled:

@@ -16,7 +16,13 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that both commands share."""
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of labelled CTs")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="for networks and checkpoints")
-    parser.add_argument("--preset", choices=PRESET_NAMES, default="default", help="method to train (%(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--preset", choices=PRESET_NAMES, default="default", help="method to train (%(default)s)")
+    which.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="recipe to train by, instead of that named like the preset: paper_published, or a TOML file",
+    )
 
     recipe = parser.add_argument_group("recipe", "must stay the same when a run is continued")
     recipe.add_argument("--steps", type=_positive, metavar="N", help="optimiser steps per stage (the recipe's)")
@@ -35,11 +41,6 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="cases with real lesions that are labelled kidney: there, stage 2 may predict either",
     )
     recipe.add_argument("--phantoms", type=_natural, default=0, metavar="N", help="synthetic CTs to train on as well")
-    recipe.add_argument(
-        "--recipe",
-        metavar="FILE",
-        help="a TOML file, or paper_published: the paper's own class weights, for many thousand steps (the method's)",
-    )
 
     execution = parser.add_argument_group("execution", "may change when a run is continued")
     execution.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (%(default)s)")
@@ -65,7 +66,7 @@ def spec_of(arguments: argparse.Namespace, **more: Any) -> TrainingSpec:
     return TrainingSpec(
         data=arguments.data,
         output=arguments.output,
-        method=arguments.preset,
+        recipe=arguments.recipe or arguments.preset,
         steps=arguments.steps,
         batch=arguments.batch,
         seed=arguments.seed,
@@ -74,7 +75,6 @@ def spec_of(arguments: argparse.Namespace, **more: Any) -> TrainingSpec:
         insert_lesions=not arguments.no_insertion,
         lesions_unlabelled=frozenset(arguments.lesions_unlabelled),
         phantoms=arguments.phantoms,
-        recipe_name=arguments.recipe,
         start_from=arguments.start_from,
         device=arguments.device,
         precision=arguments.precision,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import OutputError
-from kidneyseg.imaging.files import atomic_write
+from kidneyseg.files import atomic_write
 
 Arrays = dict[str, NDArray[Any]]
 

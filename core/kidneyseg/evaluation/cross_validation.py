@@ -11,14 +11,14 @@ from pathlib import Path
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.datasets.folds import folds as split_into_folds
 from kidneyseg.errors import SettingsError
-from kidneyseg.evaluation.end_to_end import Segmenting, Variants, segment_and_score
+from kidneyseg.evaluation.end_to_end import SegmentationSpec, segment_and_score
 from kidneyseg.evaluation.report import write_report
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
-from kidneyseg.imaging.files import atomic_write
+from kidneyseg.evaluation.variants import Variants
+from kidneyseg.files import write_whole
 from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
-from kidneyseg.synthesis.lesion_cache import library_key
-from kidneyseg.training.cross_validation import fold_folder, train_fold
+from kidneyseg.training.fold_runs import fold_folder, train_fold
 from kidneyseg.training.run_folder import BusyError, lock, require_same_run
 from kidneyseg.training.runs import find_labelled
 from kidneyseg.training.session import Session, open_session
@@ -105,14 +105,13 @@ def score_fold(number: int, held_out: Sequence[CaseFiles], insertions: int, sess
     scores = folder / "scores"
     variants = _variants(insertions, session)
     require_same_run(scores, _identity(variants, session.spec), remedy=f"remove {scores} to score again")
-    how = Segmenting(preset(session.spec.method), folder, session.spec.device)
+    how = SegmentationSpec(preset(session.spec.method), folder, session.spec.device)
     for case in held_out:
         path = scores / f"{case.name}.json"
         if path.is_file() and not any(isinstance(outcome, Failure) for outcome in _read(path)):
             continue
         outcomes = list(segment_and_score([case], how, variants, keep=folder / "masks"))
-        with atomic_write(path) as file:
-            file.write(json.dumps([outcome.to_dict() for outcome in outcomes], indent=1).encode())
+        write_whole(path, json.dumps([outcome.to_dict() for outcome in outcomes], indent=1).encode())
         for outcome in outcomes:
             session.say(_line(outcome))
 
@@ -136,7 +135,7 @@ def _identity(variants: Variants, spec: TrainingSpec) -> dict[str, object]:
     """What the scores depend on besides the networks."""
     return {
         "settings": preset(spec.method).to_dict(),
-        "shapes": library_key(variants.shapes)[:16] if variants.shapes is not None else None,
+        "shapes": variants.shapes.key[:16] if variants.shapes is not None else None,
         "insertions": variants.insertions,
         "seed": variants.seed,
         "lesions unlabelled": sorted(variants.lesions_unlabelled),

@@ -15,7 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.files import InputStream
+from kidneyseg.imaging.streams import InputStream
 
 MIN_SLICES = 8
 MAX_SHEAR_DEGREES = 0.5

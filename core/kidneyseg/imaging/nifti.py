@@ -12,8 +12,9 @@ from isal import igzip
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError, OutputError
-from kidneyseg.imaging.files import InputStream, atomic_write
+from kidneyseg.files import atomic_write
 from kidneyseg.imaging.geometry import Geometry, Header, plain_geometry, read_geometry, read_header
+from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume
 
 _SLAB_VOXELS = 1 << 18  # a float64 slab stays in the cache

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from kidneyseg.errors import ModelError
+from kidneyseg.files import write_whole
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.backends import SparseConvNetUNet, on_backend
 
@@ -93,16 +94,14 @@ def load_model(name: str, directory: Path | None = None, backend: str = "auto") 
 
 
 def save_model(network: SparseUNet, path: Path, info: Mapping[str, Any]) -> None:
-    """Write a network as fp16 safetensors, first to a temporary file beside it.
+    """Write a network as fp16 safetensors.
 
     Raises:
-        ModelError: when a weight does not fit fp16.
+        ModelError: when a weight does not fit fp16. OutputError: when the file cannot be written.
     """
     state = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in network.state_dict().items()}
     lost = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
     if lost:
         raise ModelError(f"{lost[0]} has values beyond fp16; training diverged, so nothing was saved")
     metadata = {"format": _FORMAT, "config": json.dumps(network.config), "info": json.dumps(dict(info))}
-    temporary = path.with_name(path.name + ".part")
-    save_file(state, temporary, metadata)
-    temporary.replace(path)
+    write_whole(path, save(state, metadata))

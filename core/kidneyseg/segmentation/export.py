@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kidneyseg import __version__
-from kidneyseg.imaging.files import atomic_write
+from kidneyseg.files import atomic_write
 from kidneyseg.imaging.nifti import case_name, save_mask
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.pipeline import Result

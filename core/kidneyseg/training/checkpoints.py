@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from kidneyseg.errors import ModelError, OutputError, SettingsError
-from kidneyseg.imaging.files import atomic_write
+from kidneyseg.files import write_whole
 from kidneyseg.training.run_folder import FORMAT
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ def save_checkpoint(state: Mapping[str, Any], folder: Path) -> None:
             path.replace(spare)
     except OSError as error:
         raise OutputError(f"{path} cannot be replaced: {error.strerror}") from error
-    with atomic_write(path) as file:
-        file.write(_MAGIC + hashlib.sha256(payload).digest() + payload)
+    write_whole(path, _MAGIC + hashlib.sha256(payload).digest() + payload)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ class TrainingPlan:
         ema_decay: decay per step of the exponential moving average of the weights; 0 takes the weights themselves.
         freeze_norms_at: fraction of the steps after which BatchNorm uses fixed statistics, measured over `norm_samples`
             batches, so that the network goes on learning with exactly the norms that inference uses.
-        norm_samples: batches over which norm statistics are measured; no more than `steps` are.
+        norm_samples: batches over which norm statistics are measured.
         check_every: steps between validations.
     """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kidneyseg.errors import KidneySegError, ModelError, OutputError, SettingsError
-from kidneyseg.imaging.files import atomic_write, make_folder
+from kidneyseg.files import make_folder, write_whole
 from kidneyseg.training.distributed import Ranks
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,7 @@ def require_same_run(folder: Path, identity: Mapping[str, Any], remedy: str = _R
     wanted: dict[str, Any] = {"format": FORMAT, **json.loads(json.dumps(dict(identity)))}
     if not path.is_file():
         make_folder(folder)
-        with atomic_write(path) as file:
-            file.write(json.dumps(wanted, indent=1).encode())
+        write_whole(path, json.dumps(wanted, indent=1).encode())
         return
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))

@@ -15,12 +15,12 @@ from kidneyseg.errors import Cancelled, SettingsError
 from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
-from kidneyseg.synthesis.lesion_cache import library_key
 from kidneyseg.training.build import Data, trainer
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
 from kidneyseg.training.session import Session, open_session
 from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.stage_recipes import DetectionRecipe, WholeCTRecipe
 from kidneyseg.training.trainer import Trainer
 
 __all__ = ["TrainingSpec", "train", "train_stage"]
@@ -107,6 +107,7 @@ def train_stage(
     detector = _detector(stage, folder, session)
     for model in filter(None, (start, detector)):
         refuse_leak(model, validation)
+    _refuse_other_grid(detector, spec)
     identity = _identity(stage, keep, training, validation, session) | {
         "start": start.id if start else None,
         "stage 1's network": detector.id if detector else None,
@@ -118,16 +119,16 @@ def train_stage(
         if ranks.from_first(finished.is_file() and path.is_file()):
             session.say(f"{name}: finished before")
             return path
-        steps = spec.steps or spec.recipe.stage(stage).steps
-        session.say(f"{name}: {len(training)} training cases, {len(validation)} validation cases, {steps} steps")
+        counts = f"{len(training)} training cases, {len(validation)} validation cases, {identity['steps']} steps"
+        session.say(f"{name}: {counts}")
         work = trainer(
             stage,
             preset(spec.method),
-            spec.recipe,
+            spec.loaded_recipe,
             _data(training, validation, session),
             run,
-            steps=spec.steps,
-            batch=spec.batch,
+            steps=identity["steps"],
+            batch=identity["batch"],
             seed=spec.seed,
             start=start.network if start else None,
             detector=detector.network if detector else None,
@@ -148,6 +149,16 @@ def refuse_leak(model: Model, held_out: Sequence[CaseFiles]) -> None:
     if seen := sorted({case.name for case in held_out}.intersection(model.info.get("trained on", ()))):
         raise SettingsError(
             f"{model.id} was trained on {seen[0]}, which is to be scored: train it again without that case"
+        )
+
+
+def _refuse_other_grid(detector: Model | None, spec: TrainingSpec) -> None:
+    """Raise SettingsError when stage 1's network was trained on another grid than the recipe's."""
+    stage1 = spec.loaded_recipe.stages.get(Stage.STAGE1)
+    if detector and isinstance(stage1, WholeCTRecipe) and detector.grid_mm != stage1.grid_mm:
+        raise SettingsError(
+            f"{detector.id} was trained on cells of {detector.grid_mm} mm, but the recipe has {stage1.grid_mm} mm; "
+            "train stage 1 again"
         )
 
 
@@ -185,8 +196,8 @@ def _coarse_network(stage: Stage, folder: Path, session: Session) -> Model | Non
 
 
 def _detector(stage: Stage, folder: Path, session: Session) -> Model | None:
-    """Stage 1's network, on whose detections stage 2 of method default is trained; None where there is none."""
-    if stage == Stage.STAGE1 or Stage.COARSE not in session.spec.recipe.stages:
+    """Stage 1's network, if the stage is trained on detections; None where there is none."""
+    if not isinstance(session.spec.loaded_recipe.stage(stage), DetectionRecipe):
         return None
     return _trained_before(Stage.STAGE1, folder, session, f"{stage} is trained on simulated detections")
 
@@ -208,20 +219,21 @@ def _identity(
 ) -> dict[str, Any]:
     """All that a stage's result depends on except code, device and threads; files by their content."""
     spec = session.spec
-    how = spec.recipe.stage(stage)
+    recipe = asdict(spec.loaded_recipe.stage(stage))
+    steps, batch = recipe.pop("steps"), recipe.pop("batch")
     unused = {"clusters", "fill"} | ({"stage2"} if stage == Stage.STAGE1 else set())
     unlabelled = sorted(spec.lesions_unlabelled & {case.name for case in training})
     return {
         "stage": stage,
-        "steps": spec.steps or how.steps,
-        "batch": spec.batch or how.batch,
+        "steps": spec.steps or steps,
+        "batch": spec.batch or batch,
         "seed": spec.seed,
-        "recipe": {name: value for name, value in asdict(how).items() if name not in ("steps", "batch")},
+        "recipe": recipe,
         "phantoms": spec.phantoms,
         "kept network": keep,
         "settings": {name: value for name, value in preset(spec.method).to_dict().items() if name not in unused},
-        "lesions": session.lesions and library_key(session.lesions)[:16],
-        "held-out lesions": session.held_out_lesions and library_key(session.held_out_lesions)[:16],
+        "lesions": session.lesions and session.lesions.key[:16],
+        "held-out lesions": session.held_out_lesions and session.held_out_lesions.key[:16],
         **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
         "training cases": {case.name: _content(case) for case in training},
         "validation cases": {case.name: _content(case) for case in validation},
@@ -240,8 +252,9 @@ def _info(
 ) -> dict[str, object]:
     """What is saved with a network besides what the trainer knows."""
     info: dict[str, object] = {"phantoms": spec.phantoms, "scored on": [case.name for case in validation]}
-    if (grid_mm := getattr(spec.recipe.stage(stage), "grid_mm", None)) is not None:
-        info["grid_mm"] = grid_mm
+    how = spec.loaded_recipe.stage(stage)
+    if isinstance(how, WholeCTRecipe | DetectionRecipe):
+        info["grid_mm"] = how.grid_mm
     if start:
         info |= {"started from": start.id, "steps before": start.info.get("steps")}
         info["trained on"] = sorted({*work.cases, *start.info.get("trained on", ())})

@@ -21,7 +21,7 @@ class TrainingSpec:
     Attributes:
         data: folder of labelled CTs; see `datasets.cases.find_cases` for its layouts.
         output: folder of the networks, with a folder of checkpoints and logs for each.
-        method: whose networks are trained: "default" or "paper".
+        recipe: "default", "paper", "paper_published", or a TOML file; it names the method whose networks are trained.
         steps: optimiser steps per stage; None takes the recipe's.
         batch: samples per step; None takes the recipe's.
         seed: of all random numbers.
@@ -31,7 +31,6 @@ class TrainingSpec:
         insert_lesions: whether lesions are inserted at all.
         lesions_unlabelled: names of cases with real lesions that are labelled kidney.
         phantoms: number of synthetic CTs to train on as well.
-        recipe_name: bundled recipe or TOML file; None takes the method's own. See `recipe.load_recipe`.
         validate: names of the validation cases, a share of them ("20%"), or "kits19", the fixed 40 of KiTS19.
         keep: the result: the network that validated "best", or the "last" one, which it is without validation.
         start_from: folder of trained networks to start from.
@@ -45,7 +44,7 @@ class TrainingSpec:
 
     data: Path
     output: Path
-    method: str = "default"
+    recipe: str | Path = "default"
     steps: int | None = None
     batch: int | None = None
     seed: int = 0
@@ -54,7 +53,6 @@ class TrainingSpec:
     insert_lesions: bool = True
     lesions_unlabelled: frozenset[str] = frozenset()
     phantoms: int = 0
-    recipe_name: str | None = None
     validate: tuple[str, ...] = ()
     keep: Literal["best", "last"] = "best"
     start_from: Path | None = None
@@ -66,9 +64,7 @@ class TrainingSpec:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        preset(self.method)  # refuses an unknown one
-        if self.recipe.method != self.method:
-            raise SettingsError(f"the recipe {self.recipe.name} is for method {self.recipe.method}, not {self.method}")
+        preset(self.method)  # refuses a recipe that cannot be read, or of an unknown method
         if self.lesions and not self.insert_lesions:
             raise SettingsError("lesion shapes are given, but none are to be inserted; leave out one of the two")
         least = {"steps": 1, "batch": 1, "seed": 0, "phantoms": 0, "threads": 1, "workers": 0, "checkpoint_every": 1}
@@ -77,19 +73,23 @@ class TrainingSpec:
             if value is not None and value < minimum:
                 raise SettingsError(f"{name.replace('_', ' ')} must be at least {minimum}, not {value}")
 
+    @cached_property
+    def loaded_recipe(self) -> Recipe:
+        """The recipe, read once."""
+        return load_recipe(self.recipe)
+
+    @property
+    def method(self) -> str:
+        """The method whose networks are trained."""
+        return self.loaded_recipe.method
+
     @property
     def cache_folder(self) -> Path:
         """Where prepared cases are kept."""
         return self.cache or self.output / "cache"
 
-    @cached_property
-    def recipe(self) -> Recipe:
-        """How the networks are trained."""
-        return load_recipe(self.recipe_name or self.method)
-
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The networks of the method in the order of their training; without COARSE where stage 2 has a start."""
-        return tuple(
-            stage for stage in map(Stage, self.recipe.stages) if stage != Stage.COARSE or self.start_from is None
-        )
+        """The networks of the recipe in the order of their training; without COARSE where stage 2 has a start."""
+        stages = tuple(Stage(name) for name in self.loaded_recipe.stages)
+        return stages if self.start_from is None else tuple(stage for stage in stages if stage != Stage.COARSE)

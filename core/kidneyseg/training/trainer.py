@@ -151,7 +151,7 @@ class Trainer:
         return network.eval()
 
     def _measure_norms(self, networks: Sequence[SparseUNet], count: int) -> None:
-        measure_norms(networks, self.loader.batches(_NORMS, range(min(count, self.plan.steps))), self._logits)
+        measure_norms(networks, self.loader.batches(_NORMS, range(count)), self._logits)
 
     def _logits(self, network: SparseUNet, batch: Batch) -> Tensor:
         device = self.options.device

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kidneyseg.imaging.files import atomic_write
+from kidneyseg.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +67,7 @@ class TrainingLog:
         writer = csv.DictWriter(text, list(dict.fromkeys(name for row in self._rows for name in row)))
         writer.writeheader()
         writer.writerows(self._rows)
-        with atomic_write(self._path) as file:
-            file.write(text.getvalue().encode())
+        write_whole(self._path, text.getvalue().encode())
 
 
 def time_left(seconds: float) -> str:

@@ -12,13 +12,13 @@ from kidneyseg.cli.main import main
 from kidneyseg.cli.training_arguments import add_training, spec_of
 from kidneyseg.training.specification import TrainingSpec
 
-GIVEN = """DATA -o OUT --preset paper --steps 5 --batch 3 --seed 2 --lesions MASKS --lesion-hu CSV --phantoms 4
-    --lesions-unlabelled a b --recipe paper_published --device cuda --precision bf16 --threads 6 --workers 7
+GIVEN = """DATA -o OUT --recipe paper_published --steps 5 --batch 3 --seed 2 --lesions MASKS --lesion-hu CSV
+    --phantoms 4 --lesions-unlabelled a b --device cuda --precision bf16 --threads 6 --workers 7
     --checkpoint-every 8 --cache CACHE"""
 EXPECTED = TrainingSpec(
     data=Path("DATA"),
     output=Path("OUT"),
-    method="paper",
+    recipe="paper_published",
     steps=5,
     batch=3,
     seed=2,
@@ -26,7 +26,6 @@ EXPECTED = TrainingSpec(
     lesion_hu=Path("CSV"),
     lesions_unlabelled=frozenset("ab"),
     phantoms=4,
-    recipe_name="paper_published",
     start_from=Path("BEFORE"),
     device="cuda",
     precision="bf16",
@@ -52,6 +51,7 @@ def test_every_argument_reaches_the_specification() -> None:
     arguments.start_from = Path("BEFORE")
     assert spec_of(arguments, validate=("c",), keep="last") == EXPECTED
     assert not spec_of(parsed("DATA -o OUT --no-insertion")).insert_lesions
+    assert spec_of(parsed("DATA -o OUT --preset paper")).recipe == "paper"
 
 
 def test_what_is_not_given_is_the_specification_s_default() -> None:

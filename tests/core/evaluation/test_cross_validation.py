@@ -17,7 +17,6 @@ from kidneyseg.errors import SettingsError
 from kidneyseg.evaluation import Failure, Outcome, cross_validation, score_case
 from kidneyseg.evaluation.cross_validation import CrossValidation, cross_validate
 from kidneyseg.synthesis.insertion import LesionLibrary
-from kidneyseg.synthesis.lesion_cache import library_key
 from kidneyseg.training.run_folder import BusyError, lock
 from kidneyseg.training.session import Session
 from kidneyseg.training.specification import TrainingSpec
@@ -104,7 +103,7 @@ def test_networks_of_other_seeds_are_scored_on_the_same_insertions(spec: Trainin
     first = scoring.variants
     cross_validate(replace(spec, seed=1, output=spec.output / "other"), folds=2)
     assert scoring.variants.seed == first.seed
-    assert library_key(scoring.variants.shapes) == library_key(first.shapes)
+    assert scoring.variants.shapes.key == first.shapes.key
     with pytest.raises(SettingsError, match=r"begun with another insertions: 1, not 3; .* remove .*scores"):
         cross_validate(spec, folds=2, insertions=3)
 

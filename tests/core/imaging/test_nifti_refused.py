@@ -251,7 +251,7 @@ class TestMoreIsPromisedThanThereIs:
         def read(*_: object) -> None:
             raise AssertionError("the voxels were read")
 
-        monkeypatch.setattr("kidneyseg.imaging.files.InputStream.read", read)
+        monkeypatch.setattr("kidneyseg.imaging.streams.InputStream.read", read)
         monkeypatch.setattr("kidneyseg.imaging.nifti.np.empty", read)
 
     def test_than_the_file_holds(self, tmp_path: Path) -> None:

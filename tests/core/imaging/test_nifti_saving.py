@@ -83,8 +83,8 @@ def test_full_disk(volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    place = {"write": "nifti._write", "fsync": "files.os.fsync", "replace": "files.os.replace"}[failing]
-    monkeypatch.setattr(f"kidneyseg.imaging.{place}", full)
+    place = {"write": "imaging.nifti._write", "fsync": "files.os.fsync", "replace": "files.os.replace"}[failing]
+    monkeypatch.setattr(f"kidneyseg.{place}", full)
     not_written(volume, target, "disk is full", "Free")
     assert target.read_bytes() == b"the mask of yesterday"
 
@@ -100,7 +100,7 @@ def test_really_full_disk(volume: Volume, tmp_path: Path) -> None:
         return os.open("/dev/full", os.O_WRONLY), str(tmp_path / "temporary")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kidneyseg.imaging.files.tempfile.mkstemp", on_full_device)
+        patch.setattr("kidneyseg.files.tempfile.mkstemp", on_full_device)
         not_written(volume, tmp_path / "mask.nii", "disk is full")
 
 

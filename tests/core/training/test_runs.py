@@ -14,6 +14,7 @@ from bright_ball import PLAN, BrightBall, state
 from kidneyseg.errors import Cancelled, InputError, SettingsError
 from kidneyseg.models import Stage, load_model, model_name, save_model
 from kidneyseg.progress import CallbackProgress
+from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training import runs
 from kidneyseg.training.build import Data
@@ -31,13 +32,10 @@ class Toy:
 
     given: dict[Stage, dict[str, Any]] = field(default_factory=dict)
 
-    def trainer(
-        self, stage: Stage, _settings: object, recipe: Recipe, data: Data, folder: Path, **more: Any
-    ) -> Trainer:
+    def trainer(self, stage: Stage, _: Settings, __: Recipe, data: Data, folder: Path, **more: Any) -> Trainer:
         self.given[stage] = {"data": data, **more}
         torch.manual_seed(len(self.given))
-        how = recipe.stage(stage)
-        plan = replace(PLAN, steps=more["steps"] or how.steps, batch=more["batch"] or how.batch, norm_samples=1)
+        plan = replace(PLAN, steps=more["steps"], batch=more["batch"], norm_samples=1)
         names = [case.name for case in data.training]
         return Trainer(SparseUNet(1, 2, [4]), BrightBall(8), plan, folder, options=more["options"], cases=names)
 
@@ -107,7 +105,7 @@ def test_networks_trained_on_a_validation_case_are_refused(spec: TrainingSpec, t
     for stage in (Stage.STAGE1, Stage.COARSE):
         cases = ["a", "b", "c"] if stage == knowing else ["a", "b"]
         path = spec.output / f"{model_name('default', stage)}.safetensors"
-        save_model(SparseUNet(1, 2, [4]), path, {"trained on": cases})
+        save_model(SparseUNet(1, 2, [4]), path, {"trained on": cases, "grid_mm": 5.0})
     with pytest.raises(SettingsError, match=rf"default-{knowing}-\w+ was trained on c, which is to be scored"):
         train(replace(spec, validate=("c",)), Stage.STAGE2)
     assert not toy.given
@@ -125,7 +123,7 @@ def test_stage_2_alone_says_what_it_lacks(spec: TrainingSpec, toy: Toy) -> None:
 
 def test_the_paper_is_trained_on_its_own_points(spec: TrainingSpec, toy: Toy) -> None:
     said: list[str] = []
-    train(replace(spec, method="paper"), say=said.append)
+    train(replace(spec, recipe="paper"), say=said.append)
     assert list(toy.given) == [Stage.STAGE1, Stage.STAGE2]
     assert toy.given[Stage.STAGE2]["detector"] is toy.given[Stage.STAGE2]["start"] is None
     assert not any(" has no " in line for line in said)
@@ -158,7 +156,7 @@ def test_a_stopped_run_continues(spec: TrainingSpec, toy: Toy) -> None:
 
 def test_what_is_not_there_is_named(spec: TrainingSpec, toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(SettingsError, match="there is no stage coarse"):
-        train(replace(spec, method="paper"), Stage.COARSE)
+        train(replace(spec, recipe="paper"), Stage.COARSE)
     with pytest.raises(SettingsError, match="lesions are unlabelled in x, but there is no such case"):
         train(replace(spec, lesions_unlabelled=frozenset("x")))
     with pytest.raises(InputError, match="there is no case x to validate on"):
@@ -176,3 +174,19 @@ def test_the_result_is_the_last_network_without_validation(spec: TrainingSpec, t
     assert options.keep == "last"
     train(replace(spec, output=spec.data / "scored", validate=("a",)), Stage.STAGE1)
     assert toy.given[Stage.STAGE1]["options"].keep == "best"
+
+
+def test_a_recipe_of_one_s_own_is_followed(spec: TrainingSpec, toy: Toy) -> None:
+    path = spec.data / "mine.toml"
+    path.write_text('extends = "default"\n[stage1]\nsteps = 3\ngrid_mm = 6.0\n')
+    mine = replace(spec, recipe=path, steps=None)
+    train(mine, Stage.STAGE1)
+    assert toy.given[Stage.STAGE1]["steps"] == 3
+    assert load_model("default-stage1", spec.output).info["grid_mm"] == 6.0
+    path.write_text('extends = "default"\nlearning_rate = 1e-3\n[stage1]\nsteps = 3\ngrid_mm = 6.0\n')
+    with pytest.raises(
+        SettingsError, match=r"another recipe: {'learning_rate': 0\.002}, not {'learning_rate': 0\.001}"
+    ):
+        train(replace(mine), Stage.STAGE1)
+    with pytest.raises(SettingsError, match=r"trained on cells of 6\.0 mm, but the recipe has 5\.0 mm"):
+        train(spec, Stage.STAGE2)

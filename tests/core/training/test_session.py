@@ -10,7 +10,6 @@ import pytest
 from kidneyseg.errors import InputError
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.synthesis.insertion import LesionLibrary
-from kidneyseg.synthesis.lesion_cache import library_key
 from kidneyseg.training import session as module
 from kidneyseg.training.session import open_session
 from kidneyseg.training.specification import TrainingSpec
@@ -29,13 +28,13 @@ def test_procedural_shapes_to_train_and_to_score_with_differ(tmp_path: Path) -> 
     with open_session(spec(tmp_path), scored=True) as session:
         assert session.lesions is not None
         assert session.held_out_lesions is not None
-        train, score = library_key(session.lesions), library_key(session.held_out_lesions)
+        train, score = session.lesions.key, session.held_out_lesions.key
         assert train != score
     with open_session(spec(tmp_path, seed=1), scored=True) as session:
         assert session.lesions is not None
         assert session.held_out_lesions is not None
-        assert library_key(session.lesions) not in (train, score)
-        assert library_key(session.held_out_lesions) == score
+        assert session.lesions.key not in (train, score)
+        assert session.held_out_lesions.key == score
     with open_session(spec(tmp_path, insert_lesions=False), scored=True) as session:
         assert session.lesions is session.held_out_lesions is None
 

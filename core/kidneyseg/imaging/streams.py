@@ -1,22 +1,17 @@
-"""Reading user files once from front to back, and writing results so that a crash never leaves half a file."""
+"""Reading user files once from front to back, unpacked where they are gzip."""
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
-from kidneyseg.errors import InputError, OutputError
+from kidneyseg.errors import InputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 18  # of compressed bytes: what is not yet used is copied, so bigger is slower
@@ -128,75 +123,3 @@ def _open_regular(path: Path) -> FileIO:
         raise InputError(f"{path.name} may not be read. Give yourself read permission, or copy the file.") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise InputError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder where it is missing. Raises OutputError when that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}. Choose another one.") from error
-
-
-@contextmanager
-def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; it takes the place of `path` at the end, or vanishes on any error.
-
-    A link is followed, so that its target is replaced and the link stays. Raises OutputError when the folder is
-    missing or not writable, the file is write-protected, exists while `overwrite` is false, or the disk is full.
-    """
-    target = Path(os.path.realpath(path))
-    try:
-        mode = _mode_of_target(target, overwrite)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".kidneyseg-", suffix=".part")
-    except OSError as error:
-        raise _output_error(error, target) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise _output_error(error, target) from error
-        raise
-    _sync_folder(target.parent)
-
-
-def _mode_of_target(target: Path, overwrite: bool) -> int:
-    """Permission bits for the new file: those of the file it replaces, else what the user's umask gives."""
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder. Add a file name.")
-    if not target.exists():
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
-    if not overwrite:
-        raise OutputError(f"{target.name} exists already. Choose another name, or allow it to be replaced.")
-    with open(target, "r+b"):  # a rename would silently replace a write-protected file
-        return stat.S_IMODE(target.stat().st_mode)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets folders be synced."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _output_error(error: OSError, target: Path) -> OutputError:
-    full = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-    if error.errno in full:
-        return OutputError(f"{target.name} was not written: the disk is full. Free some space, or choose another disk.")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"{target} may not be written. Choose a folder that you have write permission for.")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return OutputError(f"There is no folder {target.parent}. Create it, or choose another one.")
-    return OutputError(f"{target.name} was not written: {error.strerror or error}. Choose another place or name.")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kidneyseg.datasets.cases import CaseFiles
-from kidneyseg.imaging.files import atomic_write, make_folder
+from kidneyseg.files import make_folder, write_whole
 from kidneyseg.models import load_model, model_name
 from kidneyseg.progress import Progress
 from kidneyseg.training.runs import find_labelled, refuse_leak, train_stage
@@ -56,7 +56,6 @@ def _train(folder: Path, training: Sequence[CaseFiles], held_out: Sequence[CaseF
 def _copy(network: Path, folder: Path, session: Session) -> Path:
     if session.ranks.first:
         make_folder(folder)
-        with atomic_write(folder / network.name) as file:
-            file.write(network.read_bytes())
+        write_whole(folder / network.name, network.read_bytes())
     session.ranks.from_first(None)  # stage 2 reads the network on every rank
     return folder / network.name
