@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,11 +23,12 @@ from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training.band_sampler import BandSampler, band_cases, plain_band
 from kidneyseg.training.batches import Sample, Sampler
 from kidneyseg.training.detections import Crop, Detector, crops, crops_of
+from kidneyseg.training.plan import RunOptions, TrainingPlan
 from kidneyseg.training.recipe import Recipe
 from kidneyseg.training.stage1_sampler import Stage1Sampler, plain_stage1
 from kidneyseg.training.stage2_sampler import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
 from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, StageRecipe, WholeCTRecipe
-from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
+from kidneyseg.training.trainer import Trainer
 from kidneyseg.training.validation import validator
 
 _CLASSES = ("kidney", "tumour")
@@ -129,19 +130,7 @@ def trainer(
 
 def _plan(how: StageRecipe, seed: int) -> TrainingPlan:
     return TrainingPlan(
-        how.steps,
-        batch=how.batch,
-        learning_rate=how.learning_rate,
-        schedule=how.schedule,
-        weight_decay=how.weight_decay,
-        class_weights=how.class_weights,
-        dice_weight=how.dice_weight,
-        dice_smooth=how.dice_smooth,
-        seed=seed,
-        ema_decay=how.ema_decay,
-        freeze_norms_at=how.freeze_norms_at,
-        norm_samples=how.norm_samples,
-        check_every=how.check_every,
+        seed=seed, **{field.name: getattr(how, field.name) for field in fields(TrainingPlan) if field.name != "seed"}
     )
 
 

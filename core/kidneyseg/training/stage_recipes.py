@@ -24,6 +24,7 @@ class StageRecipe:
         learning_rate: its peak.
         schedule: "cosine" or "step"; see `TrainingPlan`.
         weight_decay: of AdamW.
+        gradient_clip: largest norm of all gradients together.
         dice_weight: of the soft Dice loss beside the cross-entropy.
         dice_smooth: smoothing term of the soft Dice, in points.
         ema_decay: of the exponential moving average of the weights.
@@ -40,6 +41,7 @@ class StageRecipe:
     learning_rate: float
     schedule: Literal["cosine", "step"]
     weight_decay: float
+    gradient_clip: float
     dice_weight: float
     dice_smooth: float
     ema_decay: float
