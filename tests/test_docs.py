@@ -1,0 +1,112 @@
+"""The documentation is true: its examples run, its links lead somewhere, its options and figures exist."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from kidneyseg.cli.main import _parser
+from kidneyseg.imaging import readers
+from kidneyseg.imaging.nifti import save_volume
+from kidneyseg.phantom import make_phantom
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("packaging/*.md"), *ROOT.glob("core/**/*.md")])
+RESULTS = ROOT / "docs/results.md"
+# Experiments that were given up: their figures are no results of the program.
+NOT_HELPFUL = ROOT / "docs/explanation/what-did-not-help.md"
+_RUN_BY_TEST = "tests/test_docs.py runs the Python blocks"
+# A block, and what the comment before it says that it needs.
+_BLOCK = re.compile(r"(?:<!-- needs (\S+) -->\n\n)?```python\n(.*?)```", re.DOTALL)
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def small_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("docs") / "ct.nii.gz"
+    save_volume(make_phantom(shape=(160, 128, 40), spacing_mm=(2.2, 2.2, 6.0))[0], path)
+    return path
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if _RUN_BY_TEST in _text(p)], ids=_name)
+def test_examples_run(page: Path, small_ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ct.nii.gz").symlink_to(small_ct)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(readers, "_readers", dict(readers._readers))
+    names: dict[str, object] = {"__name__": "example"}
+    blocks = [code for needs, code in _BLOCK.findall(_text(page)) if not needs or _is_there(needs)]
+    assert blocks
+    for code in blocks:
+        line = _text(page)[: _text(page).index(code)].count("\n")
+        exec(compile("\n" * line + code, page, "exec"), names)
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _anchors(page: Path) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", _text(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", _text(page)):
+        path, _, anchor = link.partition("#")
+        if "://" in path:
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{_name(page)}: {link}"
+        if anchor:
+            assert anchor in _anchors(target), f"{_name(page)}: {link}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = _text(ROOT / "docs/README.md")
+    for page in ROOT.glob("docs/**/*.md"):
+        assert page.name == "README.md" or f"({page.relative_to(ROOT / 'docs')})" in index, _name(page)
+
+
+def test_pages_that_code_and_help_texts_name_exist() -> None:
+    sources = [path for folder in ("core", "kidneyseg_gui", "tests", "benchmarks") for path in ROOT.glob(f"{folder}/**/*.py")]
+    for source in [*sources, *PAGES, ROOT / "run", ROOT / "check"]:
+        for page in re.findall(r"\bdocs/[\w/-]+\.md", _text(source)):
+            assert (ROOT / page).is_file(), f"{_name(source)} names {page}"
+
+
+def _commands() -> dict[str, set[str]]:
+    actions = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return {name: set(parser._option_string_actions) for name, parser in next(actions).choices.items()}
+
+
+def test_options_in_the_documentation_exist() -> None:
+    known = _commands()
+    for page in PAGES:
+        for line in re.findall(r"kidneyseg (?!-)[a-z].*(?:\n {8,}--.*)*", _text(page)):
+            command, options = line.split()[0], re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)
+            if command in known:
+                assert set(options) <= known[command], f"{_name(page)}: kidneyseg {line}"
+
+
+def test_figures_are_those_of_the_results() -> None:
+    """Dice and the like (.938, 0.742) stand in docs/results.md; another page may quote them, not have its own."""
+    results = set(re.findall(r"\.\d{3}\b", _text(RESULTS)))
+    for page in set(PAGES) - {RESULTS, NOT_HELPFUL}:
+        own = set(re.findall(r"(?<![\d.])0?(\.\d{3})(?![\d.])\b", _text(page))) - results
+        assert not own, f"{_name(page)} has figures that docs/results.md lacks: {own}"
