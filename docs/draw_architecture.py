@@ -1,6 +1,6 @@
 """Draws docs/reference/architecture.svg: the packages in the layers of pyproject.toml, and their imports.
 
-    .venv/bin/python docs/draw_architecture.py
+.venv/bin/python docs/draw_architecture.py
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import grimp
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs/reference/architecture.svg"
 WIDTH, ROW, BOX_HEIGHT, MARGIN = 1000, 74, 30, 30
-HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">
+HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"
+font-size="13">
 <defs>
 <marker id="down" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
 <path d="M0 0L8 4L0 8z" fill="#345"/></marker>
@@ -21,8 +22,8 @@ HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
 <path d="M0 0L8 4L0 8z" fill="#d00"/></marker>
 </defs>
 <rect width="{width}" height="{height}" fill="#fff"/>
-<style>.implied{{stroke:#ccd4dc;stroke-width:.8}} .down{{stroke:#345;stroke-width:1.3}} .up{{stroke:#d00;stroke-width:3}}
-line{{fill:none}} rect.box{{fill:#eef3f8;stroke:#345}} text{{text-anchor:middle;fill:#123}}</style>
+<style>.implied{{stroke:#ccd4dc;stroke-width:.8}} .down{{stroke:#345;stroke-width:1.3}}
+.up{{stroke:#d00;stroke-width:3}} rect.box{{fill:#eef3f8;stroke:#345}} text{{text-anchor:middle;fill:#123}}</style>
 """
 
 

@@ -166,9 +166,7 @@ PRESET_NAMES = ("default", "paper")
 def preset(name: str) -> Settings:
     """The settings a preset starts from. Raises SettingsError for an unknown name.
 
-    `default` is what validated best. `paper` is the published method, mended (see docs/method.md): the brightest 10 %
-    of the whole volume in three bands, the paper's grid, DBSCAN with eps of 20 voxels (about 15 mm) and
-    min_samples = points / 20, one convex hull per cluster and slice.
+    `default` is what validated best. `paper` is the published method, corrected (docs/explanation/method.md).
     """
     if name == "paper":
         return Settings(

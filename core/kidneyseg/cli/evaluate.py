@@ -34,7 +34,7 @@ LABELS: the same layouts, or plain NAME.nii.gz. MASKS: NAME_mask.nii.gz or NAME.
 Labels: 1 kidney, 2 tumour, 3 cyst.
 
 With --lesions, tumours are inserted into each CT first (KiTS shapes of held-out cases, or made-up ones): figures for
-inserted tumours say nothing certain about real ones. docs/evaluation.md says what each figure means.
+inserted tumours say nothing certain about real ones. docs/reference/figures.md says what each figure means.
 
 Ctrl-C ends with the report of what was scored until then.
 

@@ -23,7 +23,7 @@ phase organ by organ), KiTS' case_XXXXX/imaging.nii.gz with segmentation.nii.gz,
 Labels: 1 kidney, 2 tumour, 3 cyst. Into cases without tumour labels tumours are inserted: shapes from --lesions, or
 made-up ones. A run that was stopped, by Ctrl-C or otherwise, goes on when the same command is given again.
 
-Several GPUs or machines: torchrun --nproc-per-node N -m kidneyseg train --batch N ... (docs/training.md)"""
+Several GPUs or machines: torchrun --nproc-per-node N -m kidneyseg train --batch N ... (docs/how-to/training.md)"""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
