@@ -191,25 +191,21 @@ class Case(QObject):
         """Whether the shown result was made with other network settings than are set now."""
         if self.result is None:
             return False
-        return network_part(self.settings) != network_part(self.result.settings) or self.device != self.device_of_result
+        other = self.settings.network_part != self.result.settings.network_part
+        return other or self.device != self.device_of_result
 
     @property
     def quick_update(self) -> Settings | None:
         """Settings that bring the result's clusters and fill up to date without a network, None if they already are.
 
-        Whatever the networks depend on stays as the result has it: changing that waits for the Segment button.
+        Whatever the networks depend on, and the method, stays as the result has it: that waits for the Segment button.
         """
-        if self.result is None:
+        if self.result is None or self.settings.method != self.result.settings.method:
             return None
-        wanted = replace(self.result.settings, clusters=self.settings.clusters, fill=self.settings.fill)
+        wanted = self.settings.with_network_part_of(self.result.settings)
         return None if wanted == self.result.settings else wanted
 
 
 def _middle(volume: Volume) -> Voxel:
     x, y, z = volume.shape
     return x // 2, y // 2, z // 2
-
-
-def network_part(settings: Settings) -> tuple[Any, ...]:
-    """The settings that the networks' answer depends on."""
-    return settings.preset, settings.sampling, settings.refine

@@ -50,7 +50,7 @@ class Options:
             ("window", case.window),
             ("overlay", asdict(case.overlay)),
             ("display", asdict(case.display)),
-            ("settings", {"preset": case.settings.preset, "changes": _changes(case.settings)}),
+            ("settings", {"preset": case.settings.method, "changes": _changes(case.settings)}),
             ("device", case.device),
         ):
             self._store.setValue(f"case/{key}", json.dumps(value))
@@ -85,7 +85,7 @@ class Options:
 
 def _changes(settings: Settings) -> dict[str, dict[str, Any]]:
     """What was set otherwise than the preset has it: all else follows the preset when a new version changes it."""
-    mine, base = settings.to_dict(), preset(settings.preset).to_dict()
+    mine, base = settings.to_dict(), preset(settings.method).to_dict()
     rooms = {name: values for name, values in mine.items() if isinstance(values, dict)}
     changed = {room: {k: v for k, v in values.items() if v != base[room][k]} for room, values in rooms.items()}
     return {room: values for room, values in changed.items() if values}

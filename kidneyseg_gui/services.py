@@ -24,7 +24,7 @@ def _load(path: Path) -> Volume:
 
 
 def _sample() -> Path:
-    from kidneyseg.phantom.abdomen import sample_case
+    from kidneyseg.phantom.sample import sample_case
 
     return sample_case()
 

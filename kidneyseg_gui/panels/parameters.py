@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from kidneyseg.settings import PRESET_NAMES, Settings, preset
+from kidneyseg.settings import PRESET_NAMES, CountClusterSettings, Settings, min_samples_of, preset
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.theme import icon
@@ -29,6 +29,7 @@ PRESET_TEXTS = {
         "For comparison; weak where kidneys enhance little.",
     ),
 }
+_CELL_MM = 2.0  # of the default method's stage 2
 _DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "Graphics card (CUDA)"))
 _FILLS = (("closing", "Closing"), ("hull", "Convex hull"))
 _HINTS = {
@@ -57,7 +58,7 @@ class ParametersPanel(Section):
         self._make_fields()
         reset = QToolButton(objectName="paneButton", icon=icon("reset"), autoRaise=True)
         reset.setToolTip("Back to the preset's values")
-        reset.clicked.connect(lambda: case.set_settings(preset(case.settings.preset)))
+        reset.clicked.connect(lambda: case.set_settings(preset(case.settings.method)))
         self.heading.addWidget(reset)
         self._lay_out()
         self._connect()
@@ -122,7 +123,7 @@ class ParametersPanel(Section):
         self.eps.valueChanged.connect(lambda value: self._change(clusters={"eps_mm": value}))
         self.samples.valueChanged.connect(lambda value: self._change(clusters={"min_samples": value}))
         self.auto.toggled.connect(self._on_auto)
-        self.fill.activated.connect(lambda: self._change(fill={"method": self.fill.currentData()}))
+        self.fill.activated.connect(lambda: self._change(fill={"algorithm": self.fill.currentData()}))
         self.closing.valueChanged.connect(lambda value: self._change(fill={"closing_mm": value}))
         self.device.activated.connect(lambda: self._case.set_device(self.device.currentData()))
 
@@ -136,19 +137,21 @@ class ParametersPanel(Section):
         fields = (self.preset, self.kept_slider, self.kept, self.eps, self.samples, self.auto, self.fill, self.closing)
         blockers = [QSignalBlocker(field) for field in (*fields, self.device)]
         settings: Settings = self._case.settings
-        self.preset.setCurrentIndex(self.preset.findData(settings.preset))
-        self.about.setText(PRESET_TEXTS.get(settings.preset, ("", ""))[1])
+        self.preset.setCurrentIndex(self.preset.findData(settings.method))
+        self.about.setText(PRESET_TEXTS.get(settings.method, ("", ""))[1])
         percent = round(settings.sampling.kept_percent)
         self.kept_slider.setValue(percent)
         self.kept.setValue(percent)
         self.eps.setValue(settings.clusters.eps_mm)
-        automatic = settings.clusters.min_samples is None
-        self.auto.setChecked(automatic)
-        self.samples.setEnabled(not automatic)
-        if not automatic:
-            self.samples.setValue(settings.clusters.min_samples or 1)
-        self.fill.setCurrentIndex(self.fill.findData(settings.fill.method))
+        counts = isinstance(settings.clusters, CountClusterSettings)
+        needed = min_samples_of(settings.clusters, _CELL_MM)
+        self.auto.setEnabled(counts)
+        self.auto.setChecked(needed is None)
+        self.samples.setEnabled(counts and needed is not None)
+        if needed is not None:
+            self.samples.setValue(needed)
+        self.fill.setCurrentIndex(self.fill.findData(settings.fill.algorithm))
         self.closing.setValue(settings.fill.closing_mm)
-        self.closing.setEnabled(settings.fill.method == "closing")
+        self.closing.setEnabled(settings.fill.algorithm == "closing")
         self.device.setCurrentIndex(self.device.findData(self._case.device))
         del blockers

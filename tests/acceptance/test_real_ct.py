@@ -14,7 +14,7 @@ import pytest
 
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.metrics import kits19_dice
-from kidneyseg.phantom.abdomen import sample_case
+from kidneyseg.phantom.sample import sample_case
 from kidneyseg.segmentation.pipeline import Pipeline, Result
 from kidneyseg.settings import preset
 

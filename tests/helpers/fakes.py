@@ -59,7 +59,7 @@ class FakeFindings:
 class FakeResult:
     mask: np.ndarray
     sampled: PointCloud
-    refined: PointCloud
+    stage2: PointCloud
     objects: PointCloud
     findings: FakeFindings
     timings: dict[str, float]
@@ -89,7 +89,7 @@ class FakePipeline:
     def run(self, settings: Settings, progress: Progress | None = None) -> FakeResult:
         progress = progress or Progress()
         self.runs.append(settings)
-        key = (settings.preset, settings.sampling, settings.refine)
+        key = settings.network_part
         cached = key == self._network_key
         if not cached:
             self.network_runs += 1
@@ -112,7 +112,7 @@ class FakePipeline:
         mask = np.zeros(hu.shape, np.uint8, order="F")
         mask[hu > 120] = 1
         mask[(hu > 80) & (hu <= 120)] = 2
-        if settings.fill.method == "hull":
+        if settings.fill.algorithm == "hull":
             mask[:, :, : hu.shape[2] // 2] = 0
         step = max(1, hu.shape[0] // 100)
         coarse_hu, coarse = (a[::step, ::step] for a in (hu, mask))
@@ -121,8 +121,8 @@ class FakePipeline:
         x, y, z = self.volume.spacing_mm
         lattice = Lattice((x * step, y * step, z), coarse.shape)
         sampled = PointCloud(lattice, index, coarse_hu[tuple(index.T)], np.minimum(labels, 1))
-        refined = replace(sampled, labels=labels)
-        objects = refined.select(labels > 0)
+        stage2 = replace(sampled, labels=labels)
+        objects = stage2.select(labels > 0)
         half = hu.shape[0] // 2
         ml = self.volume.voxel_ml
         kidneys = tuple(
@@ -132,9 +132,7 @@ class FakePipeline:
         where = np.argwhere(mask == 2)
         tumours = (FakeFinding("right", len(where) * ml, 21.0, tuple(where.mean(axis=0))),) if len(where) else ()
         timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
-        return FakeResult(
-            mask, sampled, refined, objects, FakeFindings(kidneys, tumours), timings, self.notes, settings
-        )
+        return FakeResult(mask, sampled, stage2, objects, FakeFindings(kidneys, tumours), timings, self.notes, settings)
 
 
 class FakeEngine:

@@ -43,7 +43,7 @@ def test_the_first_result_takes_an_unmoved_crosshair_to_what_was_found(bench: Be
     bench.segment()
     assert bench.case.mask[bench.case.crosshair] == 2
     bench.case.set_crosshair(middle)
-    bench.case.set_settings(bench.case.settings.with_(fill={"method": "hull"}))
+    bench.case.set_settings(bench.case.settings.with_(fill={"algorithm": "hull"}))
     bench.segment()
     assert bench.case.crosshair == middle  # the user has been there; a changed result moves nothing
 
@@ -141,19 +141,22 @@ def test_fields_write_settings_and_show_them(bench: Bench):
     panel, case = bench.window.parameters, bench.case
     panel.kept.setValue(42)
     panel.eps.setValue(7.5)
-    panel.auto.setChecked(True)
     panel.fill.setCurrentIndex(panel.fill.findData("hull"))
     panel.fill.activated.emit(panel.fill.currentIndex())
     assert case.settings.sampling.kept_percent == 42
     assert case.settings.clusters.eps_mm == 7.5
-    assert case.settings.clusters.min_samples is None
-    assert case.settings.fill.method == "hull"
+    assert panel.samples.value() == 111, "half a ball of 7.5 mm on cells of 2 mm"
+    assert not panel.samples.isEnabled()
+    assert case.settings.fill.algorithm == "hull"
     assert not panel.closing.isEnabled()
     assert panel.kept_slider.value() == 42
     panel.preset.setCurrentIndex(panel.preset.findData("paper"))
     panel.preset.activated.emit(panel.preset.currentIndex())
-    assert case.settings.preset == "paper"
+    assert case.settings.method == "paper"
     assert panel.kept.value() == round(case.settings.sampling.kept_percent)
+    panel.auto.setChecked(False)
+    panel.samples.setValue(12)
+    assert case.settings.clusters.min_samples == 12
 
 
 def test_a_changed_fill_updates_the_mask_without_a_network(bench: Bench):
@@ -162,7 +165,7 @@ def test_a_changed_fill_updates_the_mask_without_a_network(bench: Bench):
     pipeline = bench.fake.pipelines[0]
     filled = int((bench.case.mask > 0).sum())
     with bench.qtbot.waitSignal(bench.case.result_changed, timeout=2000):
-        bench.case.set_settings(bench.case.settings.with_(fill={"method": "hull"}))
+        bench.case.set_settings(bench.case.settings.with_(fill={"algorithm": "hull"}))
     assert int((bench.case.mask > 0).sum()) < filled
     assert pipeline.network_runs == 1
     assert len(bench.fake.pipelines) == 1

@@ -17,7 +17,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--seed", type=int, default=0, help="another seed, another patient (%(default)s)")
     parser.add_argument(
         "--phase",
-        choices=("noncontrast", "arterial", "portal", "late"),
+        choices=("noncontrast", "arterial", "portal", "excretory"),
         default="portal",
         help="(%(default)s)",
     )

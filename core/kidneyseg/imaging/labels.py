@@ -12,7 +12,9 @@ from kidneyseg.errors import InputError
 from kidneyseg.imaging.geometry import Geometry
 from kidneyseg.imaging.volume import Volume
 
-_LARGEST_LABEL = 3
+# What a label map's values mean. Networks and masks know the first three.
+TISSUE, KIDNEY, TUMOUR, CYST = 0, 1, 2, 3
+
 # Headers round: as long as every voxel lies within half a voxel of its partner, the two are compared as they are.
 _MOST_VOXELS_APART = 0.5
 
@@ -36,7 +38,7 @@ def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geomet
 def require_known(labels: NDArray[np.uint8], name: str) -> None:
     """Raise InputError, naming the mend, when the file `name` holds other labels than 0, 1 kidney, 2 tumour, 3 cyst."""
     largest = int(labels.max(initial=0))
-    if largest > _LARGEST_LABEL:
+    if largest > CYST:
         raise InputError(f"{name} holds the label {largest}; known are 0, 1 kidney, 2 tumour, 3 cyst: map it to these")
 
 

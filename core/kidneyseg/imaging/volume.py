@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 # What the networks see and what kidneys, tumours and cysts need: everything outside is clipped to it.
 HU_WINDOW = (-125, 275)
+
+ContrastPhase = Literal["noncontrast", "arterial", "portal", "nephrographic", "excretory"]
+"""When a CT is taken after the contrast agent is injected, in order of time."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
-"""Who lies in the phantom's scanner: body, fat and HU, drawn at random.
+"""A random anatomy for the phantom: body size, fat and HU.
 
-Sizes were compared with 14 real CTs; HU per phase are round figures from the same and from textbooks.
+Sizes were compared with 14 real CTs; HU per phase are rounded values from these CTs and from textbooks.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Median HU of each tissue in each phase.
-PHASES = ("noncontrast", "arterial", "portal", "late")
+from kidneyseg.imaging.volume import ContrastPhase
+
+PHASES: tuple[ContrastPhase, ...] = ("noncontrast", "arterial", "portal", "excretory")
+# Median HU of each tissue in each of PHASES.
 TISSUE_HU: dict[str, tuple[float, float, float, float]] = {
     "cortex": (33, 200, 165, 125),
     "medulla": (31, 90, 145, 125),
@@ -31,7 +33,19 @@ FAT = -104.0
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What differs from patient to patient; all lengths in mm."""
+    """What differs between patients; all lengths in mm.
+
+    Attributes:
+        hu: median HU by name of the tissue, as in TISSUE_HU.
+        half_width: half the body's extent along x.
+        half_depth: half the body's extent along y.
+        fat: thickness of the subcutaneous fat.
+        visceral_fat: amount of fat around the organs, 0 ... 1.
+        lean: scale of skeleton and muscles, 1 for the average.
+        oral_contrast: probability that a loop of small bowel holds oral contrast agent.
+        vertebra: distance between the middles of neighbouring vertebrae.
+        dome: z of the top of the diaphragm.
+    """
 
     hu: dict[str, float]
     half_width: float
@@ -45,12 +59,12 @@ class Anatomy:
 
     @property
     def middle_y(self) -> float:
-        """How far the body's axis lies before the spine's."""
+        """y of the body's long axis, from the spine's."""
         return self.half_depth - 60 - 22 * self.lean - 0.9 * self.fat
 
 
-def draw_anatomy(rng: np.random.Generator, phase: str) -> Anatomy:
-    """A random patient in a contrast phase."""
+def draw_anatomy(rng: np.random.Generator, phase: ContrastPhase) -> Anatomy:
+    """Draw an anatomy and its HU in a contrast phase, one of PHASES."""
     column = PHASES.index(phase)
     shift = rng.normal(1.0, 0.08)
     hu = {name: values[column] * shift + rng.normal(0, 3) for name, values in TISSUE_HU.items()}

@@ -1,4 +1,4 @@
-"""A volume that soft-edged shapes are painted into, in patient millimetres: the brush of the phantom."""
+"""A volume into which soft-edged shapes are painted, in patient coordinates (mm)."""
 
 from __future__ import annotations
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.phantom.anatomy import FAT, Anatomy
 from kidneyseg.phantom.canvas import Array, Box, Canvas, Point, hypotenuse
 
-KIDNEY, TUMOUR = 1, 2
-
 
 @dataclass(frozen=True, eq=False)
-class Kidney:
+class KidneyShape:
     """One kidney's place and size; its local axes u, v, w are the rows of `axes`: up, to the hilum, across.
 
     Attributes:
@@ -42,9 +41,9 @@ class Kidney:
         return 0.16 * np.square(u) / long - 0.12 * wide
 
 
-def draw_kidney(rng: np.random.Generator, patient: Anatomy, side: int) -> Kidney:
+def draw_kidney(rng: np.random.Generator, anatomy: Anatomy, side: int) -> KidneyShape:
     """A random kidney: the upper pole tilts to the spine and back, the hilum faces inward and to the front."""
-    lean = patient.lean
+    lean = anatomy.lean
     up = np.array([-side * rng.uniform(0.15, 0.34), -rng.uniform(0.15, 0.5), 1.0])
     up /= np.linalg.norm(up)
     turn = rng.uniform(0.35, 0.8)
@@ -52,20 +51,22 @@ def draw_kidney(rng: np.random.Generator, patient: Anatomy, side: int) -> Kidney
     hilum -= (hilum @ up) * up
     hilum /= np.linalg.norm(hilum)
     length = rng.uniform(48, 58) * lean
-    return Kidney(
+    return KidneyShape(
         side=side,
         centre=(
-            side * (66 + 12 * patient.visceral_fat + rng.uniform(-3, 3)) * lean,
-            rng.uniform(0, 8) + 4 * patient.visceral_fat,
+            side * (66 + 12 * anatomy.visceral_fat + rng.uniform(-3, 3)) * lean,
+            rng.uniform(0, 8) + 4 * anatomy.visceral_fat,
             rng.uniform(-6, 6) - side * 5,
         ),
         radii=(length, length * rng.uniform(0.56, 0.65), length * rng.uniform(0.40, 0.46)),
         axes=np.stack([up, hilum, np.cross(up, hilum)]),
-        gap_mm=5 + 13 * patient.visceral_fat,
+        gap_mm=5 + 13 * anatomy.visceral_fat,
     )
 
 
-def paint_kidney(canvas: Canvas, patient: Anatomy, kidney: Kidney, rng: np.random.Generator, inside: Array) -> None:
+def paint_kidney(
+    canvas: Canvas, anatomy: Anatomy, kidney: KidneyShape, rng: np.random.Generator, inside: Array
+) -> None:
     """Paint and label one kidney in a bed of fat, with its vessels and perhaps a cyst."""
     box = canvas.around(kidney.centre, kidney.radii[0] + kidney.gap_mm + 8)
     _paint_fat(canvas, kidney, box, inside[box])
@@ -77,18 +78,18 @@ def paint_kidney(canvas: Canvas, patient: Anatomy, kidney: Kidney, rng: np.rando
     sinus = _norm(u / (0.52 * long), (v - 0.40 * wide) / (0.48 * wide), w / (0.34 * thick)) - 1
     sinus = np.minimum(sinus, notch) * (0.4 * thick) + 1.8 * canvas.field(7, box)
     parenchyma = np.maximum(surface, -sinus)
-    cortex, medulla = patient.hu["cortex"], patient.hu["medulla"]
+    cortex, medulla = anatomy.hu["cortex"], anatomy.hu["medulla"]
     canvas.paint(parenchyma, cortex + 4 * canvas.field(8, box), box)
     around = np.arctan2(w, v - 0.3 * wide)
     pyramids = np.maximum(surface + 6.5, 1.5 - sinus) - 1.8 + 2.6 * np.cos(u * (7.5 / long)) * np.cos(2 * around)
     canvas.paint(np.maximum(pyramids, parenchyma + 3), medulla, box, edge_mm=4)
-    _paint_sinus(canvas, patient, kidney, box, np.maximum(sinus, surface))
+    _paint_sinus(canvas, anatomy, kidney, box, np.maximum(sinus, surface))
     canvas.labels[box][parenchyma < 0] = KIDNEY
     if rng.random() < 0.4:
         _paint_cyst(canvas, kidney, rng)
 
 
-def _paint_fat(canvas: Canvas, kidney: Kidney, box: Box, inside: Array) -> None:
+def _paint_fat(canvas: Canvas, kidney: KidneyShape, box: Box, inside: Array) -> None:
     """Clear a bed of perirenal fat, with a fine fascia around it and a few strands in it."""
     u, v, w = (r + kidney.gap_mm * share for r, share in zip(kidney.radii, (1.0, 0.7, 0.8), strict=True))
     bed = canvas.ellipsoid(box, kidney.at(0, -2, 0), (u, v, w), kidney.axes) + 3 * canvas.field(22, box)
@@ -110,11 +111,11 @@ def _muscles_behind(canvas: Canvas, box: Box) -> Array:
     return -27 - 18 * np.clip((canvas.z[box] - 20) / 30, 0, 1) - canvas.y[box]
 
 
-def _paint_sinus(canvas: Canvas, patient: Anatomy, kidney: Kidney, box: Box, sinus: Array) -> None:
+def _paint_sinus(canvas: Canvas, anatomy: Anatomy, kidney: KidneyShape, box: Box, sinus: Array) -> None:
     long, wide, _ = kidney.radii
     canvas.paint(sinus + 0.5, FAT + 25 + 8 * canvas.field(6, box), box)
-    canvas.paint(np.maximum(canvas.tubes(12, 1.3, box), sinus + 1), patient.hu["vein"], box)
-    pelvis = patient.hu["pelvis"]
+    canvas.paint(np.maximum(canvas.tubes(12, 1.3, box), sinus + 1), anatomy.hu["vein"], box)
+    pelvis = anatomy.hu["pelvis"]
     mouth = kidney.at(-0.12 * long, 0.75 * wide, -2)
     for u in (-0.36, 0.0, 0.34):
         canvas.tube([mouth, kidney.at(u * long, 0.3 * wide, 0)], (4.0, 3.0), pelvis)
@@ -123,20 +124,20 @@ def _paint_sinus(canvas: Canvas, patient: Anatomy, kidney: Kidney, box: Box, sin
     gate = kidney.at(0.05 * long, 0.85 * wide, 2)
     vein_x, artery_x = (22.0 if kidney.side > 0 else -2.0), -8.0 + 6 * kidney.side
     middle = ((gate[0] + vein_x) / 2, 38.0, gate[2] + 4)
-    canvas.tube([kidney.at(0.05 * long, 0.4 * wide, 2), gate, middle], (3.5, 4.5, 5), patient.hu["vein"])
-    canvas.tube([middle, (vein_x, 43.0 if kidney.side < 0 else 30.0, 6)], (5, 5), patient.hu["vein"])
+    canvas.tube([kidney.at(0.05 * long, 0.4 * wide, 2), gate, middle], (3.5, 4.5, 5), anatomy.hu["vein"])
+    canvas.tube([middle, (vein_x, 43.0 if kidney.side < 0 else 30.0, 6)], (5, 5), anatomy.hu["vein"])
     if kidney.side < 0:  # the left vein crosses in front of the aorta
-        canvas.tube([(vein_x, 43, 6), (20, 32, 4)], (4.5, 4.5), patient.hu["vein"])
+        canvas.tube([(vein_x, 43, 6), (20, 32, 4)], (4.5, 4.5), anatomy.hu["vein"])
     behind = ((gate[0] + artery_x) / 2, 22.0, gate[2] + 6)
     inner = kidney.at(0.1 * long, 0.4 * wide, -2)
     canvas.tube(
         [(artery_x, 31, 8), behind, kidney.at(0.05 * long, 0.9 * wide, -3), inner],
         (3, 2.8, 2.6, 2),
-        patient.hu["artery"],
+        anatomy.hu["artery"],
     )
 
 
-def _surface_point(kidney: Kidney, rng: np.random.Generator, depth: float) -> Point:
+def _surface_point(kidney: KidneyShape, rng: np.random.Generator, depth: float) -> Point:
     """A point `depth` (1 on the surface, less inside) out from the kidney's middle, away from the hilum."""
     while True:
         d = rng.normal(size=3)
@@ -147,7 +148,7 @@ def _surface_point(kidney: Kidney, rng: np.random.Generator, depth: float) -> Po
     return kidney.at(float(u), float(v + kidney.bend(u)), float(w))
 
 
-def _paint_cyst(canvas: Canvas, kidney: Kidney, rng: np.random.Generator) -> None:
+def _paint_cyst(canvas: Canvas, kidney: KidneyShape, rng: np.random.Generator) -> None:
     radius = rng.uniform(5, 13)
     centre = _surface_point(kidney, rng, 0.95)
     box = canvas.around(centre, radius + 4)
@@ -156,7 +157,9 @@ def _paint_cyst(canvas: Canvas, kidney: Kidney, rng: np.random.Generator) -> Non
     canvas.labels[box][cyst < 0] = KIDNEY
 
 
-def paint_tumour(canvas: Canvas, patient: Anatomy, kidney: Kidney, rng: np.random.Generator, inside: Array) -> None:
+def paint_tumour(
+    canvas: Canvas, anatomy: Anatomy, kidney: KidneyShape, rng: np.random.Generator, inside: Array
+) -> None:
     """A solid mass that grows partly out of the kidney: uneven, soft-edged, the bigger ones dead in the middle."""
     radius = float(rng.uniform(12, 26))
     centre = _surface_point(kidney, rng, rng.uniform(0.75, 0.98))
@@ -165,7 +168,7 @@ def paint_tumour(canvas: Canvas, patient: Anatomy, kidney: Kidney, rng: np.rando
     radii = (radius, radius * rng.uniform(0.85, 1.1), radius * rng.uniform(0.8, 1.05))
     mass = canvas.ellipsoid(box, centre, radii, turn) + 1.3 * canvas.field(9, box)
     mass = np.maximum(mass, np.maximum(_muscles_behind(canvas, box) - 8, inside[box] + 1))
-    texture = patient.hu["tumour"] + 0.13 * patient.hu["tumour"] * canvas.field(7, box) + 6 * canvas.field(3.5, box)
+    texture = anatomy.hu["tumour"] + 0.13 * anatomy.hu["tumour"] * canvas.field(7, box) + 6 * canvas.field(3.5, box)
     canvas.paint(mass - 0.5, texture + 15, box, edge_mm=2.5)
     canvas.paint(mass + 2, texture, box, edge_mm=3)
     if radius > 17:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-TISSUE, KIDNEY, TUMOUR = 0, 1, 2
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+
+__all__ = ["KIDNEY", "TISSUE", "TUMOUR", "Lattice", "PointCloud"]
 
 
 @dataclass(frozen=True)

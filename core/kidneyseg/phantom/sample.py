@@ -1,0 +1,41 @@
+"""The sample case: one phantom, written to the user's cache folder on first use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from kidneyseg.errors import OutputError
+from kidneyseg.imaging.nifti import save_mask, save_volume
+from kidneyseg.phantom.abdomen import make_phantom
+
+SAMPLE_SEED = 22
+_SHAPE, _SPACING_MM = (288, 288, 100), (1.35, 1.35, 2.9)
+_VERSION = 3  # increase it when the phantom changes, so that no outdated sample is opened
+
+
+def sample_case(directory: str | os.PathLike[str] | None = None) -> Path:
+    """Path of the sample CT, `sample_ct.nii.gz`, made on first use (a few seconds); its labels lie beside it.
+
+    Args:
+        directory: where to keep it; None takes the user's cache folder.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    folder = Path(directory) if directory is not None else platformdirs.user_cache_path("kidneyseg", appauthor=False)
+    folder = folder / f"sample-{_VERSION}"
+    ct, labels = folder / "sample_ct.nii.gz", folder / "sample_labels.nii.gz"
+    if not (ct.is_file() and labels.is_file()):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The sample case cannot be kept in {folder}: {error.strerror}. Make that folder writable."
+            ) from error
+        volume, mask = make_phantom(SAMPLE_SEED, _SHAPE, _SPACING_MM)
+        save_mask(mask, volume, labels)
+        save_volume(volume, ct)
+    return ct
