@@ -7,6 +7,7 @@ import re
 import runpy
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -14,6 +15,8 @@ from kidneyseg.cli.main import _parser
 from kidneyseg.imaging import readers
 from kidneyseg.imaging.nifti import save_volume
 from kidneyseg.phantom import make_phantom
+from kidneyseg.segmentation.method import METHODS
+from kidneyseg.settings import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -46,13 +49,13 @@ def small_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_examples_run(page: Path, small_ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ct.nii.gz").symlink_to(small_ct)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(readers, "_readers", dict(readers._readers))
     names: dict[str, object] = {"__name__": "example"}
     blocks = [code for needs, code in _BLOCK.findall(_text(page)) if not needs or _is_there(needs)]
     assert blocks
-    for code in blocks:
-        line = _text(page)[: _text(page).index(code)].count("\n")
-        exec(compile("\n" * line + code, page, "exec"), names)
+    with patch.dict(readers._readers), patch.dict(METHODS), patch.dict(PRESETS):
+        for code in blocks:
+            line = _text(page)[: _text(page).index(code)].count("\n")
+            exec(compile("\n" * line + code, page, "exec"), names)
 
 
 def _is_there(module: str) -> bool:
