@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from kidneyseg.imaging.nifti import load_volume
 from kidneyseg.imaging.volume import Volume
 
-Reader = Callable[[Path], Volume]
+Reader = Callable[..., Volume]
 
 _readers: dict[str, Reader] = {".nii": load_volume, ".nii.gz": load_volume}
 
@@ -19,8 +20,8 @@ def register_reader(suffixes: Iterable[str], load: Reader) -> None:
 
     Args:
         suffixes: with the leading dot, e.g. (".mha", ".mhd"); upper and lower case are the same.
-        load: takes the file's path and returns a Volume (int16 HU in RAS order, spacing in mm). It raises InputError,
-            with a sentence for the user, for a file that it cannot use.
+        load: takes the file's path, and the options it knows as keywords, and returns a Volume (int16 HU in RAS
+            order, spacing in mm). It raises InputError, with a sentence for the user, for a file that it cannot use.
 
     Raises:
         ValueError: a suffix does not begin with a dot.
@@ -31,15 +32,20 @@ def register_reader(suffixes: Iterable[str], load: Reader) -> None:
         _readers[suffix.lower()] = load
 
 
-def load(path: str | os.PathLike[str]) -> Volume:
+def load(path: str | os.PathLike[str], **options: Any) -> Volume:
     """Read a CT.
 
     The reader with the longest matching suffix is used. Any other file is read as NIfTI, whose reader checks the
     content and not the name.
+
+    Args:
+        path: the file.
+        options: keyword arguments of the reader; for NIfTI, those of `imaging.nifti.load_volume`.
 
     Raises:
         InputError: the file is missing, damaged or no CT; see the reader, e.g. `imaging.nifti.load_volume`.
     """
     source = Path(path)
     matching = [suffix for suffix in _readers if source.name.lower().endswith(suffix)]
-    return _readers[max(matching, key=len)](source) if matching else load_volume(source)
+    reader = _readers[max(matching, key=len)] if matching else load_volume
+    return reader(source, **options)

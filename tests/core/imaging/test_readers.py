@@ -46,6 +46,18 @@ def test_the_longest_suffix_and_the_latest_registration_win(tmp_path: Path) -> N
     assert readers.load(tmp_path / "a.gz").name == "any gzip"
 
 
+def test_options_reach_the_reader(tmp_path: Path) -> None:
+    seen: dict[str, object] = {}
+
+    def read(path: Path, **options: object) -> Volume:
+        seen.update(options)
+        return _named("raw")(path)
+
+    readers.register_reader([".raw"], read)
+    readers.load(tmp_path / "a.raw", hu_offset=-1024)
+    assert seen == {"hu_offset": -1024}
+
+
 def test_a_suffix_without_a_dot_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'\.mha'"):
         readers.register_reader(["mha"], _named("meta"))
