@@ -1,4 +1,4 @@
-"""A toy to learn: a bright ball in a dark block. Also a program, for tests of training in real processes."""
+"""A toy problem: a bright ball in a dark block. Also a program, for tests of training in real processes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.distributed import joined
 from kidneyseg.training.interrupts import stop_on_signals
-from kidneyseg.training.recipes import validator
 from kidneyseg.training.trainer import RunOptions, Sample, Trainer, TrainingPlan
+from kidneyseg.training.validation import validator
 
-PLAN = TrainingPlan(steps=60, rate=1e-2, check_every=20, norm_samples=3, smoothing=0.9)
+# A short plan; `LONG` learns the toy.
+PLAN = TrainingPlan(steps=12, learning_rate=1e-2, check_every=4, norm_samples=3, ema_decay=0.9)
+LONG = TrainingPlan(steps=60, learning_rate=1e-2, check_every=20, norm_samples=3, ema_decay=0.9)
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,18 @@ def state(network: SparseUNet) -> list[torch.Tensor]:
 
 
 def main() -> None:
-    """FOLDER DEVICE STEPS BATCH SECONDS: train, saying each step and waiting so long; the weights in weights.pt."""
+    """FOLDER DEVICE STEPS BATCH SECONDS: train, print each step and then wait; write the weights to weights.pt."""
     folder, device, steps, batch, pause = Path(sys.argv[1]), torch.device(sys.argv[2]), *map(float, sys.argv[3:6])
-    plan = TrainingPlan(steps=int(steps), batch=int(batch), rate=1e-2, check_every=10, norm_samples=4, smoothing=0.9)
+    plan = TrainingPlan(
+        steps=int(steps), batch=int(batch), learning_rate=1e-2, check_every=4, norm_samples=4, ema_decay=0.9
+    )
 
     def said(text: str, _: float) -> None:
         print(text, flush=True)
         time.sleep(pause)
 
     with joined(device) as ranks, stop_on_signals() as stop:
-        work = trainer(folder, plan, RunOptions(device=device, workers=1, checkpoint_every=7, ranks=ranks))
+        work = trainer(folder, plan, RunOptions(device=device, workers=1, checkpoint_every=5, ranks=ranks))
         try:
             network = work.run(CallbackProgress(said, stop.is_set))
         except Cancelled:

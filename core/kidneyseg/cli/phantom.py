@@ -1,4 +1,4 @@
-"""`kidneyseg phantom`: a made-up abdomen with its labels."""
+"""`kidneyseg phantom`: write a synthetic CT of the abdomen and its labels."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "phantom",
-        help="make a CT of nobody",
-        description="Make a procedural abdomen with kidneys and tumours, for trying things out; labels lie beside it.",
+        help="write a synthetic CT",
+        description="Write a procedural CT of the abdomen with kidneys and tumours, and its labels beside it.",
     )
-    parser.add_argument("output", type=Path, metavar="CT", help="where to write it, as .nii or .nii.gz")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, another patient (%(default)s)")
+    parser.add_argument("output", type=Path, metavar="CT", help="output file, .nii or .nii.gz")
+    parser.add_argument("--seed", type=int, default=0, help="of the anatomy (%(default)s)")
     parser.add_argument(
         "--phase",
         choices=("noncontrast", "arterial", "portal", "excretory"),
         default="portal",
-        help="(%(default)s)",
+        help="contrast phase (%(default)s)",
     )
-    parser.add_argument("--tumours", type=int, default=1, metavar="N", help="how many (%(default)s)")
+    parser.add_argument("--tumours", type=int, default=1, metavar="N", help="number of tumours (%(default)s)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make and write it."""
+    """Write the CT and its labels."""
     from kidneyseg.imaging.nifti import case_name, save_mask, save_volume
     from kidneyseg.phantom.abdomen import make_phantom
 

@@ -10,36 +10,49 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from kidneyseg.progress import Progress
 
 
 class BarProgress(Progress):
-    """A progress bar on standard error, where that is a terminal; elsewhere silent, or a line every so many seconds."""
+    """A progress bar on standard error if that is a terminal; else nothing, or one line per `line_every_s` seconds."""
 
     def __init__(self, line_every_s: float | None = None) -> None:
-        self._bar = None
-        self._line_every_s, self._told = line_every_s, time.monotonic()
+        self._bar: Any = None
+        self._line_every_s, self._last_line = line_every_s, time.monotonic()
+
+    def show(self, stage: str, fraction: float) -> None:
+        """Update the bar, or print a line if one is due."""
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=100, bar_format="{desc:<28}{bar} {n:3.0f}% {elapsed}")
-
-    def show(self, stage: str, fraction: float) -> None:
-        """Move the bar, or say where we are."""
-        if self._bar is not None:
+            if self._bar is None:
+                self._bar = tqdm(total=100, bar_format="{desc:<28}{bar} {n:3.0f}% {elapsed}")
             self._bar.set_description_str(stage)
             self._bar.n = 100 * fraction
             self._bar.refresh()
-        elif self._line_every_s is not None and time.monotonic() - self._told >= self._line_every_s:
-            self._told = time.monotonic()
+        elif self._line_every_s is not None and time.monotonic() - self._last_line >= self._line_every_s:
+            self._last_line = time.monotonic()
             print(stage, file=sys.stderr, flush=True)
 
+    def say(self, text: str) -> None:
+        """Print a line; the bar so far is left above it, and the next report begins another."""
+        self.close()
+        print(text, file=sys.stderr, flush=True)
+
     def close(self) -> None:
-        """Leave the terminal tidy."""
+        """End the bar's line."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> BarProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
 
 @contextmanager

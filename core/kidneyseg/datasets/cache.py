@@ -1,21 +1,23 @@
-"""What was prepared from a case, kept on disk under the content of its files and the settings it was made with."""
+"""A disk cache of what is prepared from cases, keyed by the content of their files and the settings."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import logging
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kidneyseg.errors import OutputError
+from kidneyseg.imaging.files import atomic_write
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -23,12 +25,10 @@ log = logging.getLogger(__name__)
 
 # Part of every key: raise it when what is prepared from the same files changes.
 _VERSION = 3
-# How the name of a file that is being written ends; numpy wants the last part.
-PART = ".part.npz"
 
 
 def content_key(paths: Iterable[Path]) -> str:
-    """A SHA-256 over the files' content, one after the other (some 0.9 GB/s); neither name nor time matter.
+    """A SHA-256 over the content of the files (about 0.9 GB/s); names and times do not matter.
 
     Raises:
         OSError: when a file cannot be read.
@@ -42,7 +42,7 @@ def content_key(paths: Iterable[Path]) -> str:
 
 @cache
 def _digest(path: Path, size: int, changed_ns: int) -> bytes:
-    """A file's SHA-256; read once a process as long as size and time stay the same."""
+    """A file's SHA-256; computed once per process while size and time stay the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
@@ -59,16 +59,16 @@ def array_key(arrays: Iterable[NDArray[Any]]) -> str:
 def cached(
     cache: Path, name: str, kind: str, sources: Iterable[Path], make: Callable[[], Mapping[str, NDArray[Any]]]
 ) -> Arrays:
-    """The arrays that `make()` gives, from the cache when they were made before.
+    """The arrays of `make()`, read from the cache if they are there.
 
-    Several processes may ask at once: one makes them, the others wait for it. A damaged file is made anew; what the
-    disk does not take is made again next time, which a warning says once.
+    When several processes request the same arrays, one makes them and the others wait. A damaged file is replaced. If
+    the cache cannot be written, a warning says so once, and the arrays are made again next time.
 
     Args:
         cache: the folder; made when it is missing.
         name: the case, for the file's name.
-        kind: what is made and with which settings; part of the key and of the file's name.
-        sources: the files from which it is made.
+        kind: what is made and with which settings; part of the key, and its first word of the file's name.
+        sources: the files that the arrays are made from.
         make: makes the arrays.
     """
     key = hashlib.sha256(f"{_VERSION} {kind} {content_key(sources)}".encode()).hexdigest()
@@ -76,22 +76,18 @@ def cached(
     stored = _read(file)
     if stored is not None:
         return stored
-    with locked(cache / ".locks" / file.stem) as alone:
+    with locked(cache / ".locks" / file.stem):
         stored = _read(file)  # another process may have made it meanwhile
         if stored is not None:
             return stored
         arrays = dict(make())
-        if alone:
-            for leftover in file.parent.glob(f"{file.stem}.*{PART}"):
-                leftover.unlink(missing_ok=True)  # of a process that was killed
-        with kept_if_possible(cache):
-            write_arrays(file, lambda part: np.savez_compressed(part, allow_pickle=False, **arrays))
+        write_if_possible(file, lambda content: np.savez_compressed(content, allow_pickle=False, **arrays))
         return arrays
 
 
 def cache_size(cache: Path) -> tuple[int, int]:
-    """How many prepared files the cache holds, and their bytes."""
-    sizes = [file.stat().st_size for file in cache.glob("*.npz") if not file.name.endswith(PART)]
+    """The number of prepared files in the cache, and their size in bytes."""
+    sizes = [file.stat().st_size for file in cache.glob("*.npz")]
     return len(sizes), sum(sizes)
 
 
@@ -103,45 +99,33 @@ def _read(file: Path) -> Arrays | None:
         with file.open("rb") as content, np.load(content, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        log.warning("the cache file %s is damaged (%s); it is made anew", file, error)
+        log.warning("the cache file %s is damaged (%s) and is made again", file, error)
         return None
 
 
-def write_arrays(file: Path, save: Callable[[Path], None]) -> None:
-    """Replace `file` by what `save` writes to a temporary path beside it; no reader sees half of it."""
-    temporary = file.with_name(f"{file.stem}.{uuid.uuid4().hex}{PART}")
+def write_if_possible(file: Path, save: Callable[[IO[bytes]], None]) -> None:
+    """Replace `file` by what `save` writes. A failure costs time, not the result: it is logged once per folder."""
     try:
-        save(temporary)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def kept_if_possible(cache: Path) -> Iterator[None]:
-    """What is written inside is a convenience: a disk that does not take it is told of, once, and work goes on."""
-    try:
-        yield
-    except OSError as error:
-        _tell_of(cache, error.strerror or str(error))
+        with atomic_write(file) as content:
+            save(content)
+    except OutputError as error:
+        _warn_of(file.parent, getattr(error.__cause__, "strerror", None) or str(error))
 
 
 @cache
-def _tell_of(folder: Path, why: str) -> None:
-    log.warning("%s takes nothing (%s): cases are prepared anew each time; free space, or give --cache", folder, why)
+def _warn_of(folder: Path, reason: str) -> None:
+    log.warning("the cache %s cannot be written, so cases are prepared again each time (--cache): %s", folder, reason)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold a lock file, waiting for another process that does; its folder is made where it is missing.
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, waiting while another process holds it; its folder is made where it is missing.
 
-    Yields whether the lock is held: on a file system without locks, or one that cannot be written, two processes may do
-    the same work, and the later result stays.
+    On a file system without locks, or one that cannot be written, there is no lock: two processes may then do the same
+    work, and the later result stays.
     """
     with ExitStack() as held:
-        alone = False
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             fcntl.flock(held.enter_context(path.open("wb")), fcntl.LOCK_EX)
-            alone = True
-        yield alone
+        yield

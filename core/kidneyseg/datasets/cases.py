@@ -1,4 +1,4 @@
-"""Labelled CTs on disk, found in the usual layouts and prepared once into small dense lattices for training."""
+"""Labelled CTs on disk, found in the usual layouts and resampled once to dense grids for training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where one labelled CT lies.
+    """The files of one labelled CT.
 
     Attributes:
         name: the case's name, unique within its folder.
         image: the CT.
         labels: 0 tissue, 1 kidney, 2 tumour, 3 cyst (counted as kidney); a map without 2 has no tumour labels.
-        organs: the 13-organ map that lets training change the contrast phase organ by organ, where there is one.
+        organs: the map of 13 organs, from which contrast phases are simulated; None where there is none.
     """
 
     name: str
@@ -45,7 +45,7 @@ class CaseFiles:
 
     @property
     def files(self) -> list[Path]:
-        """The files that there are."""
+        """All of them."""
         return [path for path in (self.image, self.labels, self.organs) if path is not None]
 
 
@@ -62,61 +62,62 @@ def error_context(case: str) -> Iterator[None]:
         raise CaseError(f"{case}: {'out of memory' if out_of_memory(error) else error}") from error
 
 
-def find_cases(folder: Path) -> list[CaseFiles]:
-    """Labelled CTs in `folder`, sorted by name.
+class Layout(NamedTuple):
+    """Where a folder keeps a case, relative to it; "{name}" stands for the case's name.
 
-    Layouts: `NAME_ct.nii.gz` with `NAME_kidney.nii.gz` (and `NAME_label13.nii.gz`); KiTS'
-    `case_00000/imaging.nii.gz` with `segmentation.nii.gz`; nnU-Net's `imagesTr/NAME_0000.nii.gz` with
-    `labelsTr/NAME.nii.gz`.
+    Attributes:
+        image: the CT.
+        labels: its label map.
+        organs: its organ map; "" where the layout has none.
+        names: glob pattern of the names.
+    """
+
+    image: str
+    labels: str
+    organs: str = ""
+    names: str = "*"
+
+    def cases(self, folder: Path) -> Iterator[CaseFiles]:
+        """The labelled CTs of this layout in a folder."""
+        before, after = self.image.split("{name}")
+        for image in folder.glob(self.image.format(name=self.names)):
+            name = image.relative_to(folder).as_posix().removeprefix(before).removesuffix(after)
+            labels, organs = folder / self.labels.format(name=name), folder / self.organs.format(name=name)
+            if labels.is_file():
+                yield CaseFiles(name, image, labels, organs if organs.is_file() else None)
+
+
+# A new layout is one more line here.
+LAYOUTS = (
+    Layout("{name}_ct.nii.gz", "{name}_kidney.nii.gz", "{name}_label13.nii.gz"),
+    Layout("{name}/imaging.nii.gz", "{name}/segmentation.nii.gz", names="case_*"),  # KiTS
+    Layout("imagesTr/{name}_0000.nii.gz", "labelsTr/{name}.nii.gz"),  # nnU-Net
+)
+
+
+def find_cases(folder: Path) -> list[CaseFiles]:
+    """Labelled CTs in `folder`, layout by layout of `LAYOUTS`, sorted by name.
 
     Raises:
         InputError: when the folder holds none.
     """
-    found = sorted(_flat(folder)) + sorted(_kits(folder)) + sorted(_nnunet(folder))
+    found = [case for layout in LAYOUTS for case in sorted(layout.cases(folder), key=lambda case: case.name)]
     if not found:
-        raise InputError(
-            f"no labelled CT in {folder}; expected NAME_ct.nii.gz with NAME_kidney.nii.gz, "
-            "case_XXXXX/imaging.nii.gz with segmentation.nii.gz, or imagesTr/ with labelsTr/"
-        )
-    return [CaseFiles(*entry) for entry in found]
-
-
-_Entry = tuple[str, Path, Path, Path | None]
-
-
-def _flat(folder: Path) -> Iterator[_Entry]:
-    for image in folder.glob("*_ct.nii.gz"):
-        name = image.name.removesuffix("_ct.nii.gz")
-        labels, organs = folder / f"{name}_kidney.nii.gz", folder / f"{name}_label13.nii.gz"
-        if labels.is_file():
-            yield name, image, labels, organs if organs.is_file() else None
-
-
-def _kits(folder: Path) -> Iterator[_Entry]:
-    for image in folder.glob("case_*/imaging.nii.gz"):
-        labels = image.with_name("segmentation.nii.gz")
-        if labels.is_file():
-            yield image.parent.name, image, labels, None
-
-
-def _nnunet(folder: Path) -> Iterator[_Entry]:
-    for image in folder.glob("imagesTr/*_0000.nii.gz"):
-        name = image.name.removesuffix("_0000.nii.gz")
-        labels = folder / "labelsTr" / f"{name}.nii.gz"
-        if labels.is_file():
-            yield name, image, labels, None
+        known = [f"{layout.image} with {layout.labels}".format(name=layout.names) for layout in LAYOUTS]
+        raise InputError(f"no labelled CT in {folder}; expected {', or '.join(known)}")
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledGrid:
-    """A dense piece of a case on cubic cells.
+    """A labelled CT, or a part of it, on cubic cells.
 
     Attributes:
         hu: int16 (X, Y, Z), clipped to HU_WINDOW.
         labels: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR.
         organs: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map.
         cell_mm: edge of a cell.
-        body: bool (X, Y, Z), or None where it was not asked for.
+        body: bool (X, Y, Z), the patient without air and table; None where it was not computed.
         case: the case's name, for messages.
     """
 
@@ -132,7 +133,7 @@ def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
     """TISSUE, KIDNEY, TUMOUR (X, Y, Z) on the CT's voxels.
 
     Raises:
-        InputError: when the map does not lie on the CT, or holds labels that are not known.
+        InputError: when the map does not lie on the CT, or holds unknown labels.
     """
     labels, geometry = load_mask(case.labels)
     require_same_place(case.labels.name, geometry, volume)
@@ -143,12 +144,12 @@ def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
 def prepare(
     cases: Sequence[CaseFiles], make: Callable[[CaseFiles], T], tell: Callable[[int, int], None] = lambda done, of: None
 ) -> dict[str, T]:
-    """`make(case)` for every case, by the case's name; a case that cannot be used is named in a warning and left out.
+    """`make(case)` of every case, by its name. A case that cannot be used is left out, and a warning names it.
 
-    `tell` hears how many cases are done, of how many.
+    `tell` is called with how many cases are done, of how many.
 
     Raises:
-        InputError: when not one of several cases can be used.
+        InputError: when none of the cases can be used.
     """
     made: dict[str, T] = {}
     for done, case in enumerate(cases, start=1):
@@ -159,25 +160,28 @@ def prepare(
             log.warning("%s; the case is left out", error)
         tell(done, len(cases))
     if cases and not made:
-        raise InputError(f"none of the {len(cases)} cases can be used; what is wrong with each was said before")
+        raise InputError(f"none of the {len(cases)} cases can be used; the warnings above say what is wrong with each")
     return made
 
 
 def whole_grid(case: CaseFiles, cell_mm: float, cache: Path) -> LabelledGrid:
-    """The whole CT on cells of `cell_mm` with its body mask; from the cache when it was made before."""
+    """The whole CT on cells of `cell_mm` with its body mask; from the cache where it was made before."""
 
     def make() -> Arrays:
-        return _arrays(whole_grid_of(*read_case(case), cell_mm))
+        grid = whole_grid_of(*read_case(case), cell_mm)
+        assert grid.body is not None
+        return {"hu": grid.hu, "labels": grid.labels, "organs": grid.organs, "body": grid.body}
 
-    return _scene(cached(cache, case.name, f"whole-{cell_mm:g}", case.files, make), cell_mm, case.name)
+    arrays = cached(cache, case.name, f"whole-{cell_mm:g}", case.files, make)
+    return LabelledGrid(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, arrays["body"], case.name)
 
 
 def whole_grid_of(
     volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, cell_mm: float
 ) -> LabelledGrid:
-    """A CT in memory with labels and organs (X, Y, Z) as a scene with its body mask."""
-    scene = cut_grid(volume, labels, organs, lattice_for(volume, cell_mm))
-    return replace(scene, body=body_mask_on(scene.hu))
+    """A CT in memory with labels and organs (X, Y, Z) on a grid, with its body mask."""
+    grid = cut_grid(volume, labels, organs, lattice_for(volume, cell_mm))
+    return replace(grid, body=body_mask_on(grid.hu))
 
 
 def read_case(case: CaseFiles) -> tuple[Volume, NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -194,22 +198,9 @@ def cut_grid(
     volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, lattice: Lattice
 ) -> LabelledGrid:
     """The cells of `lattice` of a CT in memory, without a body mask."""
-    if organs is None:
-        organs_there = np.zeros(lattice.shape, np.uint8)
-    else:
-        organs_there = resample_labels(organs, volume.spacing_mm, lattice)
     return LabelledGrid(
         resample_hu(volume, lattice),
         resample_labels(labels, volume.spacing_mm, lattice),
-        organs_there,
+        np.zeros(lattice.shape, np.uint8) if organs is None else resample_labels(organs, volume.spacing_mm, lattice),
         lattice.step_mm[0],
     )
-
-
-def _arrays(scene: LabelledGrid) -> Arrays:
-    body = {} if scene.body is None else {"body": scene.body}
-    return {"hu": scene.hu, "labels": scene.labels, "organs": scene.organs, **body}
-
-
-def _scene(arrays: Arrays, cell_mm: float, case: str) -> LabelledGrid:
-    return LabelledGrid(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, arrays.get("body"), case)

@@ -1,4 +1,4 @@
-"""Which cases are learnt from and which are scored on: fixed by the cases' names, never by chance of a run."""
+"""Which cases are for training and which are held out: fixed by the cases' names, never drawn at random."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 from kidneyseg.datasets.cases import CaseFiles
-from kidneyseg.errors import SettingsError
+from kidneyseg.errors import InputError, SettingsError
 
 _KITS19_CASES, _KITS19_HELD_OUT = 210, 40
-# A folder is KiTS19's when it holds nearly all of its labelled cases and nothing else; some drop those with bad labels.
+# A folder is KiTS19's when it holds nearly all of its labelled cases and no other; some users drop badly labelled ones.
 _KITS19_AT_LEAST = 200
 
 
 def folds(cases: Sequence[CaseFiles], count: int) -> list[list[CaseFiles]]:
-    """The cases in `count` parts, dealt out one after the other in the order of their names.
+    """The cases in `count` disjoint parts: in the order of their names, case i goes to part i modulo `count`.
 
     Raises:
         SettingsError: for fewer than two folds, or more than there are cases.
@@ -26,10 +26,38 @@ def folds(cases: Sequence[CaseFiles], count: int) -> list[list[CaseFiles]]:
     return [ordered[i::count] for i in range(count)]
 
 
-def kits19_held_out() -> frozenset[str]:
-    """40 of KiTS19's 210 labelled cases to score on; the other 170 are to learn from.
+def split_off(cases: Sequence[CaseFiles], wanted: Iterable[str]) -> tuple[list[CaseFiles], list[CaseFiles]]:
+    """Training cases and validation cases, which share none.
 
-    The paper's own 170 and 40 are not known. These are the first 40 by the SHA-256 of "KiTS19 case_XXXXX".
+    Args:
+        cases: all cases.
+        wanted: for validation: names, a share such as "20%", or "kits19".
+
+    Raises:
+        InputError: when a name is unknown, or no case is left for training.
+    """
+    names = {case.name for case in cases}
+    held_out: set[str] = set()
+    for text in wanted:
+        if text == "kits19":
+            if not kits19_held_out() & names:
+                raise InputError("kits19 means case_00000 to case_00209; none of its validation cases is there")
+            held_out |= kits19_held_out() & names
+        elif text.endswith("%") and text[:-1].isdigit():
+            held_out |= held_out_share(names, int(text[:-1]))
+        elif text in names:
+            held_out.add(text)
+        else:
+            raise InputError(f"there is no case {text} to validate on; there are: {', '.join(sorted(names))}")
+    if held_out == names:
+        raise InputError("every case is for validation; leave some for training")
+    return [case for case in cases if case.name not in held_out], [case for case in cases if case.name in held_out]
+
+
+def kits19_held_out() -> frozenset[str]:
+    """The 40 of KiTS19's 210 labelled cases that are for validation; the other 170 are for training.
+
+    The paper's own split is not known. These are the first 40 by the SHA-256 of "KiTS19 case_XXXXX".
     """
     names = [f"case_{number:05d}" for number in range(_KITS19_CASES)]
     ordered = sorted(names, key=lambda name: hashlib.sha256(f"KiTS19 {name}".encode()).digest())
@@ -37,13 +65,13 @@ def kits19_held_out() -> frozenset[str]:
 
 
 def held_out_share(names: Iterable[str], percent: int) -> frozenset[str]:
-    """So many percent of the names (rounded, at least one), the first by the SHA-256 of the name."""
+    """`percent` of the names (rounded, at least one): the first by the SHA-256 of the name."""
     ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     return frozenset(ordered[: max(1, round(len(ordered) * percent / 100))])
 
 
 def is_kits19(names: Iterable[str]) -> bool:
-    """Whether these are the names of KiTS19's labelled cases, but for a few that may be missing."""
+    """Whether these are the names of KiTS19's labelled cases, of which a few may be missing."""
     numbers = [re.fullmatch(r"case_(\d{5})", name) for name in names]
     known = [match for match in numbers if match is not None and int(match.group(1)) < _KITS19_CASES]
     return len(known) == len(numbers) >= _KITS19_AT_LEAST

@@ -1,4 +1,4 @@
-"""A lesion becomes voxels: what it fills of each, how the host gives way to it, and its HU blended into the CT's."""
+"""A placed lesion becomes voxels: its share of each, the displaced host around it, and its HU blended into the CT's."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.synthesis.lesion_library import TumourHU
-from kidneyseg.synthesis.lesion_shapes import Kind, Lesion
-from kidneyseg.synthesis.placement import Box, Host, Placement
-from kidneyseg.synthesis.texture import host_noise, tumour_hu
+from kidneyseg.arrays import Box
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.synthesis.lesion_shapes import LesionShape
+from kidneyseg.synthesis.placement import Host, Placement
+from kidneyseg.synthesis.texture import TumourHU, matching_noise, tumour_texture
 
-# Standard deviation in mm of the scanner's point spread at a lesion's rim.
-_PSF_MM = 0.6
-_CT_RANGE = (-1024, 3071)
-# The host around a lesion is pushed outward by at most this share of its radius, and this far; the push
-# fades over so many times its own length.
-_MOST_PUSH, _MOST_PUSH_MM, _PUSH_REACH = 0.2, 5.0, 3.0
-_NOISE_MM = 50.0
-# Half the width of the thinnest outgrowth that a lesion keeps where its surroundings have cut it.
-_THINNEST_MM = 2.5
+# A growing lesion displaces its host outward, at its rim by at most this share of its radius and so many mm. The
+# displacement fades out over so many times its size at the rim, so that nothing folds.
+_DISPLACED_SHARE, _DISPLACED_MM, _DISPLACED_REACH = 0.2, 5.0, 3.0
+
+
+def to_int16_hu(hu: NDArray[np.floating]) -> NDArray[np.int16]:
+    """HU rounded and clipped to the range of a scanner."""
+    return np.asarray(np.clip(np.rint(hu), -1024, 3071), np.int16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Patch:
         box: where it lies in the CT.
         spacing: (3,) voxel edge lengths in mm.
         share: float32, how much of each voxel the lesion fills, 0...1.
-        barrier: float32, 1 where the lesion must not grow nor push, 0 where it may.
+        barrier: float32, 1 where the lesion must not grow and displaces nothing, 0 where it may.
     """
 
     box: Box
@@ -47,12 +47,13 @@ class Patch:
 
 
 def make_patch(
-    lesion: Lesion, placement: Placement, host: Host, spacing: NDArray[np.float64], shape: tuple[int, ...]
+    lesion: LesionShape, placement: Placement, host: Host, spacing: NDArray[np.float64], shape: tuple[int, ...]
 ) -> Patch:
-    """The voxels of a CT of `shape` and `spacing` (mm) that a lesion placed on `host` fills or pushes."""
+    """The voxels of a CT of `shape` and `spacing` (mm) that a lesion placed on `host` fills or displaces."""
     where = np.argwhere(lesion.mask)
-    arms = np.linalg.norm(where - where.mean(axis=0), axis=1) * lesion.voxel_mm * placement.scale
-    reach_mm = float(arms.max()) + 4.0 + _PUSH_REACH * min(_MOST_PUSH * float(arms.max()), _MOST_PUSH_MM)
+    radii = np.linalg.norm(where - where.mean(axis=0), axis=1) * lesion.voxel_mm * placement.scale
+    radius = float(radii.max())
+    reach_mm = radius + 4.0 + _DISPLACED_REACH * min(_DISPLACED_SHARE * radius, _DISPLACED_MM)
     low = np.floor((placement.centre_mm - reach_mm) / spacing).astype(int)
     high = np.ceil((placement.centre_mm + reach_mm) / spacing).astype(int) + 1
     sides = [slice(max(int(a), 0), min(int(b), n)) for a, b, n in zip(low, high, shape, strict=True)]
@@ -62,9 +63,20 @@ def make_patch(
 
 
 def _occupancy(
-    lesion: Lesion, placement: Placement, box: Box, barrier: NDArray[np.float32], spacing: NDArray[np.float64]
+    lesion: LesionShape,
+    placement: Placement,
+    box: Box,
+    barrier: NDArray[np.float32],
+    spacing: NDArray[np.float64],
+    *,
+    psf_mm: float = 0.6,
+    thinnest_mm: float = 2.5,
 ) -> NDArray[np.float32]:
-    """Share of each voxel of `box` that the lesion fills, 0...1 float32: partial volume, blurred by the scanner."""
+    """Share of each voxel of `box` that the lesion fills, float32 0...1.
+
+    `psf_mm` is the SD of the scanner's point spread, `thinnest_mm` half the width of the thinnest outgrowth that a
+    lesion keeps where the barrier has cut it.
+    """
     solid = ndimage.gaussian_filter(lesion.mask.astype(np.float32), 0.7)
     centre = np.argwhere(lesion.mask).mean(axis=0)
     # Thick voxels are the mean of thin ones: what a 5 mm slice does to a small lesion.
@@ -87,14 +99,14 @@ def _occupancy(
     shape = tuple(side.stop - side.start for side in box)
     filled = filled.reshape(shape[0], fine[0], shape[1], fine[1], shape[2], fine[2]).mean(axis=(1, 3, 5))
     cut = bool((filled * barrier > 0.3).any())
-    filled = ndimage.gaussian_filter(filled * (1.0 - barrier), _PSF_MM / spacing)
+    filled = ndimage.gaussian_filter(filled * (1.0 - barrier), psf_mm / spacing)
     if cut:
-        _drop_crumbs(filled, min(_THINNEST_MM, 0.3 * placement.radius_mm), spacing)
+        _remove_fragments(filled, min(thinnest_mm, 0.3 * placement.radius_mm), spacing)
     return np.asarray(np.minimum(filled, 1.0), dtype=np.float32)
 
 
-def _drop_crumbs(filled: NDArray[np.float32], half_width_mm: float, spacing: NDArray[np.float64]) -> None:
-    """Empty, in place, what squeezed through a gap between organs or was cut off."""
+def _remove_fragments(filled: NDArray[np.float32], half_width_mm: float, spacing: NDArray[np.float64]) -> None:
+    """Empty, in place, parts that are cut off or connected through a narrow gap between organs only."""
     core = ndimage.distance_transform_edt(filled >= 0.5, sampling=spacing) > half_width_mm
     pieces, count = ndimage.label(core)
     if count:
@@ -116,33 +128,42 @@ def blend(
     hu: NDArray[np.int16],
     labels: NDArray[np.uint8],
     patch: Patch,
-    kind: Kind,
+    label: int,
     aim: TumourHU,
     rng: np.random.Generator,
+    *,
+    noise_mm: float = 50.0,
 ) -> None:
-    """Write a lesion into `hu` (int16) and `labels` (uint8) in place: label 2 for a tumour, 1 for a cyst.
+    """Write a lesion into `hu` (int16) and `labels` (uint8), in place.
 
-    `aim` holds the HU to give it; of a cyst only the median counts.
+    Args:
+        hu: of the CT.
+        labels: of the CT.
+        patch: the lesion's voxels.
+        label: TUMOUR, which gets a tumour's texture, or KIDNEY (cysts, pseudotumours): homogeneous at `aim.median`.
+        aim: the HU to give it.
+        rng: draws texture, noise and displacement.
+        noise_mm: edge of the region in which the CT's noise is measured.
     """
     grey, part, share = hu[patch.box].astype(np.float32), labels[patch.box], patch.share
-    around = _at_least(patch.box, _NOISE_MM / patch.spacing, hu.shape)
-    noise = host_noise(hu[around].astype(np.float32), patch.spacing, share.shape, rng)
-    if kind == "cyst":
-        body = np.full(share.shape, aim.median, dtype=np.float32)
+    around = _at_least(patch.box, noise_mm / patch.spacing, hu.shape)
+    noise = matching_noise(hu[around].astype(np.float32), patch.spacing, share.shape, rng)
+    if label == TUMOUR:
+        body = tumour_texture(share, aim, float(noise.std()), patch.spacing, rng)
     else:
-        body = tumour_hu(share, aim, float(noise.std()), patch.spacing, rng)
-    pushed, kidney_share, moved = _push(grey, part == 1, patch, rng)
+        body = np.full(share.shape, aim.median, dtype=np.float32)
+    displaced, kidney_share, moved = _displace(grey, part == KIDNEY, patch, rng)
     # The host's noise fades out as the lesion's fades in: their variances, not their values, add up to the whole.
-    mixed = share * body + (1.0 - share) * pushed + np.sqrt(1.0 - (1.0 - share) ** 2) * noise
+    mixed = share * body + (1.0 - share) * displaced + np.sqrt(1.0 - (1.0 - share) ** 2) * noise
     changed = (share > 0.01) | moved
-    hu[patch.box][changed] = np.clip(np.rint(mixed[changed]), *_CT_RANGE).astype(np.int16)
-    # Only kidney and what is no kidney change places; a tumour already there stays.
-    part[moved & (part < 2)] = kidney_share[moved & (part < 2)] >= 0.5
-    part[share >= 0.5] = 1 if kind == "cyst" else 2
+    hu[patch.box][changed] = to_int16_hu(mixed[changed])
+    # Only kidney and tissue are displaced; a tumour already there stays.
+    part[moved & (part < TUMOUR)] = kidney_share[moved & (part < TUMOUR)] >= 0.5
+    part[share >= 0.5] = label
 
 
 def _at_least(box: Box, size: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """A box of about `size` voxels with the same centre, cut to the array: what noise is measured in."""
+    """A box of about `size` voxels with the same centre, clipped to the array."""
     sides = []
     for side, wanted, limit in zip(box, np.ceil(size).astype(int), shape, strict=True):
         start = max(min((side.start + side.stop - int(wanted)) // 2, limit - int(wanted)), 0)
@@ -150,26 +171,26 @@ def _at_least(box: Box, size: NDArray[np.float64], shape: tuple[int, ...]) -> tu
     return tuple(sides)
 
 
-def _push(
+def _displace(
     grey: NDArray[np.float32], kidney: NDArray[np.bool_], patch: Patch, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """The host as the growing lesion pushed it outward: grey values, kidney share and which voxels moved.
+    """The host displaced by the growing lesion: grey values, kidney share and which voxels moved.
 
-    What lay up to `push` mm inside the lesion's rim now lies just outside of it; the push fades to nothing
-    within three times that distance, so that nothing folds, and before bone and other organs.
+    What lay inside the lesion's rim now lies just outside of it; the displacement fades out with distance, and before
+    bone and other organs.
     """
-    push = float(min(rng.uniform(0.05, _MOST_PUSH) * patch.radius_mm, _MOST_PUSH_MM))
+    rim = float(min(rng.uniform(0.05, _DISPLACED_SHARE) * patch.radius_mm, _DISPLACED_MM))
     distance = ndimage.distance_transform_edt(patch.share < 0.5, sampling=patch.spacing).astype(np.float32)
     free = 1.0 - ndimage.gaussian_filter(patch.barrier, 3.0 / patch.spacing)
-    size = push * np.clip(1.0 - distance / (_PUSH_REACH * push + 1.0), 0.0, 1.0) ** 2
-    size *= np.clip(2.0 * free - 1.0, 0.0, 1.0)
-    moved = (size > 0.05) & (patch.share < 0.99)
+    shift = rim * np.clip(1.0 - distance / (_DISPLACED_REACH * rim + 1.0), 0.0, 1.0) ** 2
+    shift *= np.clip(2.0 * free - 1.0, 0.0, 1.0)
+    moved = (shift > 0.05) & (patch.share < 0.99)
     smooth = ndimage.gaussian_filter(distance, 1.5 / patch.spacing)
     outward = np.stack([np.gradient(smooth, edge, axis=axis)[moved] for axis, edge in enumerate(patch.spacing)])
     outward /= np.maximum(np.linalg.norm(outward, axis=0), 1e-3)
-    at = np.stack(np.nonzero(moved)) - outward * size[moved] / patch.spacing[:, None]
-    pushed, kidney_share = grey.copy(), kidney.astype(np.float32)
-    # Cubic, since linear interpolation would smooth the noise in a tell-tale ring.
-    pushed[moved] = ndimage.map_coordinates(grey, at, order=3, mode="nearest")
+    at = np.stack(np.nonzero(moved)) - outward * shift[moved] / patch.spacing[:, None]
+    displaced, kidney_share = grey.copy(), kidney.astype(np.float32)
+    # Cubic: linear interpolation would smooth the noise in a visible ring.
+    displaced[moved] = ndimage.map_coordinates(grey, at, order=3, mode="nearest")
     kidney_share[moved] = ndimage.map_coordinates(kidney.astype(np.float32), at, order=1, mode="nearest")
-    return pushed, kidney_share, moved
+    return displaced, kidney_share, moved

@@ -1,46 +1,24 @@
-"""Kidney tumours and cysts put into real CTs: for training and for validation where no tumour labels are at hand.
+"""Kidney tumours and cysts inserted into real CTs, for training and validation without tumour labels.
 
-Shapes, their place on the kidney and their HU come from a `LesionLibrary`. Around a lesion the host is pushed
-outward a little; inside, the host's own noise is kept, so that neither an edge nor a smooth patch betrays it.
+Shapes, their place on the kidney and their HU come from a `LesionLibrary`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch
-from kidneyseg.synthesis.contrast_phases import PHASES, simulate_contrast_phase, vary_cortex
-from kidneyseg.synthesis.lesion_library import LesionLibrary, TumourHU, is_held_out
-from kidneyseg.synthesis.lesion_shapes import Kind, Lesion, procedural_lesion
-from kidneyseg.synthesis.organs import OrganWeights
-from kidneyseg.synthesis.placement import MOST_BLOCKED, Host, find_hosts, place
+from kidneyseg.synthesis.lesion_library import LesionLibrary
+from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
+from kidneyseg.synthesis.placement import MAX_BLOCKED, Host, Neighbours, find_hosts, place
+from kidneyseg.synthesis.texture import TumourHU
 
-__all__ = [
-    "PHASES",
-    "Insertion",
-    "Lesion",
-    "LesionLibrary",
-    "OrganWeights",
-    "find_hosts",
-    "insert_lesion",
-    "insert_random_lesions",
-    "is_held_out",
-    "procedural_lesion",
-    "simulate_contrast_phase",
-    "vary_cortex",
-]
-
-# A lesion more blocked than `MOST_BLOCKED` is made smaller by this, at most so often; one still blocked is left out.
-_SHRINK = 0.6
-_SHRINKS = 4
-_CYST_HU = (-5.0, 30.0)
-_SMALLEST_ML = 0.1
-
-Neighbours = tuple[tuple[NDArray[np.float64], float], ...]
+__all__ = ["Insertion", "LesionLibrary", "insert_lesion", "insert_lesions", "insert_random_lesions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +30,7 @@ class Insertion:
         ml: volume of its voxels in millilitres.
         centre: (3,) voxel index of its centre of mass.
         hu: the median HU it was given.
-        case: number of the case its shape came from, -1 for a made-up one.
+        case: number of the case its shape came from, -1 for a procedural one.
     """
 
     kind: Kind
@@ -66,13 +44,17 @@ def insert_lesion(
     hu: NDArray[np.int16],
     labels: NDArray[np.uint8],
     spacing_mm: tuple[float, float, float],
-    lesion: Lesion,
+    lesion: LesionShape,
+    library: LesionLibrary,
+    hosts: Sequence[Host],
     rng: np.random.Generator,
     *,
     ml: float | None = None,
-    library: LesionLibrary | None = None,
-    organs: NDArray[np.uint8] | None = None,
     avoid: Neighbours = (),
+    shrink: float = 0.6,
+    tries: int = 4,
+    min_ml: float = 0.1,
+    cyst_hu: tuple[float, float] = (-5.0, 30.0),
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], Insertion | None]:
     """Put one lesion on a kidney.
 
@@ -81,106 +63,99 @@ def insert_lesion(
         labels: uint8 (X, Y, Z): 1 kidney, 2 tumours already there.
         spacing_mm: voxel edge lengths.
         lesion: shape and pose.
+        library: whose measured contrasts a tumour's HU follow.
+        hosts: the kidneys, from `find_hosts`.
+        rng: draws kidney, place and HU.
         ml: volume to give it; None keeps the shape's own. It may get smaller to fit.
-        library: whose measured contrasts a tumour's HU follow; None takes a plain formula.
-        organs: uint8 (X, Y, Z), 13-organ labels (BTCV's numbers): a lesion grows into none of them but kidneys.
-        avoid: centres (mm = index * spacing) and radii of lesions to keep clear of.
+        avoid: lesions to keep clear of.
+        shrink: factor on the volume of a lesion that finds no room.
+        tries: how many volumes are tried.
+        min_ml: smallest lesion.
+        cyst_hu: range of a cyst's HU.
 
     Returns:
         New hu (int16) and labels (2 where a tumour is, 1 where a cyst is), and what was inserted; the same arrays
         and None when there is no kidney or no room for it.
     """
-    hosts = find_hosts(hu, labels, np.asarray(spacing_mm, dtype=np.float64), _any(organs))
-    return _insert(hu, labels, spacing_mm, lesion, rng, hosts=hosts, ml=ml, library=library, avoid=avoid)
-
-
-def _any(organs: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
-    """Organ labels, or None where there are none: then HU alone say what is in the way."""
-    return organs if organs is not None and organs.any() else None
-
-
-def _insert(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
-    lesion: Lesion,
-    rng: np.random.Generator,
-    *,
-    hosts: list[Host],
-    ml: float | None,
-    library: LesionLibrary | None,
-    avoid: Neighbours,
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], Insertion | None]:
     if not hosts:
         return hu, labels, None
     spacing = np.asarray(spacing_mm, dtype=np.float64)
-    host = hosts[int(rng.choice(len(hosts), p=_shares(hosts)))]
+    volumes = np.array([host.volume_ml for host in hosts])
+    host = hosts[int(rng.choice(len(hosts), p=volumes / volumes.sum()))]
     aim_ml = lesion.ml if ml is None else ml
-    for _ in range(_SHRINKS):
+    for _ in range(tries):
         placement = place(lesion, aim_ml, host, rng, avoid=avoid)
-        if placement.blocked <= MOST_BLOCKED:
+        if placement.blocked <= MAX_BLOCKED:
             break
-        aim_ml *= _SHRINK
+        aim_ml *= shrink
     else:
         return hu, labels, None
     patch = make_patch(lesion, placement, host, spacing, hu.shape)
     solid = patch.share >= 0.5
-    if solid.sum() * spacing.prod() < 1000.0 * _SMALLEST_ML:
+    if solid.sum() * spacing.prod() < 1000.0 * min_ml:
         return hu, labels, None
-    aim = TumourHU(float(rng.uniform(*_CYST_HU)), 0.0, 0.0, 0.0)
+    aim = TumourHU(float(rng.uniform(*cyst_hu)), 0.0)
     if lesion.kind == "tumour":
-        aim = (library if library is not None else LesionLibrary(())).draw_hu(rng, host.median_hu)
+        aim = library.draw_hu(rng, host.median_hu)
     new_hu, new_labels = hu.copy(order="K"), labels.copy(order="K")
-    blend(new_hu, new_labels, patch, lesion.kind, aim, rng)
+    blend(new_hu, new_labels, patch, TUMOUR if lesion.kind == "tumour" else KIDNEY, aim, rng)
     where = np.argwhere(solid)
     centre = where.mean(axis=0) + [side.start for side in patch.box]
     volume = len(where) * float(spacing.prod()) / 1000.0
     return new_hu, new_labels, Insertion(lesion.kind, volume, centre, aim.median, lesion.case)
 
 
+def insert_lesions(
+    hu: NDArray[np.int16],
+    labels: NDArray[np.uint8],
+    spacing_mm: tuple[float, float, float],
+    library: LesionLibrary,
+    hosts: Sequence[Host],
+    rng: np.random.Generator,
+    *,
+    tumour_odds: tuple[float, ...] = (0.0, 0.7, 0.2, 0.1),
+    cyst_odds: tuple[float, ...] = (0.5, 0.3, 0.2),
+) -> tuple[NDArray[np.int16], NDArray[np.uint8], list[Insertion]]:
+    """Put some tumours and cysts of random sizes on the kidneys.
+
+    Args:
+        hu: as in `insert_lesion`.
+        labels: as in `insert_lesion`.
+        spacing_mm: voxel edge lengths.
+        library: shapes and contrasts.
+        hosts: the kidneys, from `find_hosts`.
+        rng: draws everything.
+        tumour_odds: probability of 0, 1, 2 ... tumours.
+        cyst_odds: probability of 0, 1, 2 ... cysts, where the library holds any.
+
+    Returns:
+        New hu and labels as `insert_lesion` gives them, and what found room.
+    """
+    tumours = int(rng.choice(len(tumour_odds), p=tumour_odds))
+    has_cysts = any(lesion.kind == "cyst" for lesion in library.lesions)
+    cysts = int(rng.choice(len(cyst_odds), p=cyst_odds)) if has_cysts else 0
+    kinds: list[Kind] = ["tumour"] * tumours
+    kinds += ["cyst"] * cysts
+    inserted: list[Insertion] = []
+    neighbours: Neighbours = ()
+    for kind in kinds:
+        lesion, ml = library.draw(rng, kind)
+        hu, labels, done = insert_lesion(hu, labels, spacing_mm, lesion, library, hosts, rng, ml=ml, avoid=neighbours)
+        if done is not None:
+            inserted.append(done)
+            neighbours = (*neighbours, (done.centre * np.asarray(spacing_mm), ball_radius_mm(done.ml)))
+    return hu, labels, inserted
+
+
 def insert_random_lesions(
-    hu: NDArray[np.int16] | Volume,
+    hu: NDArray[np.int16],
     labels: NDArray[np.uint8],
     spacing_mm: tuple[float, float, float],
     library: LesionLibrary,
     rng: np.random.Generator,
-    n: int | None = None,
     *,
-    cysts: int | None = None,
     organs: NDArray[np.uint8] | None = None,
-    hosts: list[Host] | None = None,
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], list[Insertion]]:
-    """Put `n` tumours (None: 1-3, mostly one) and `cysts` cysts (None: 0-2) of random sizes on the kidneys.
-
-    Arguments and results as in `insert_lesion`, with a list of what found room: it may be shorter than asked for.
-    `hosts` are the kidneys where `find_hosts` was asked before, on this patient in whatever contrast phase.
-    """
-    grey = hu.hu if isinstance(hu, Volume) else hu
-    tumours = int(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1])) if n is None else n
-    if cysts is None:
-        has_cysts = any(lesion.kind == "cyst" for lesion in library.lesions)
-        cysts = int(rng.choice([0, 1, 2], p=[0.5, 0.3, 0.2])) if has_cysts else 0
-    spacing = np.asarray(spacing_mm, dtype=np.float64)
-    kinds: list[Kind] = []
-    kinds.extend("tumour" for _ in range(tumours))
-    kinds.extend("cyst" for _ in range(cysts))
-    inserted: list[Insertion] = []
-    neighbours: Neighbours = ()
-    if hosts is None:
-        hosts = find_hosts(grey, labels, spacing, _any(organs)) if kinds else []
-    else:
-        hosts = [host.in_phase(grey) for host in hosts]
-    for kind in kinds:
-        lesion, ml = library.draw(rng, kind)
-        grey, labels, done = _insert(
-            grey, labels, spacing_mm, lesion, rng, hosts=hosts, ml=ml, library=library, avoid=neighbours
-        )
-        if done is not None:
-            inserted.append(done)
-            neighbours = (*neighbours, (done.centre * spacing, (750.0 * done.ml / np.pi) ** (1 / 3)))
-    return grey, labels, inserted
-
-
-def _shares(hosts: list[Host]) -> NDArray[np.float64]:
-    volumes = np.array([host.volume_ml for host in hosts])
-    return np.asarray(volumes / volumes.sum())
+    """`insert_lesions` on the kidneys that this CT shows; `organs` as in `find_hosts`."""
+    hosts = find_hosts(hu, labels, np.asarray(spacing_mm, dtype=np.float64), organs)
+    return insert_lesions(hu, labels, spacing_mm, library, hosts, rng)

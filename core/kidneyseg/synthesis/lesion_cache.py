@@ -1,12 +1,11 @@
-"""Lesions cut out of label maps once (some 0.4 s a map) and kept under the content of the maps."""
+"""Lesion libraries cut out of label maps, cached under the content of the maps."""
 
 from __future__ import annotations
 
 import logging
-from functools import cache as remembered
 from pathlib import Path
 
-from kidneyseg.datasets.cache import array_key, content_key, kept_if_possible, locked, write_arrays
+from kidneyseg.datasets.cache import content_key, locked, write_if_possible
 from kidneyseg.errors import InputError
 from kidneyseg.synthesis.lesion_library import LesionLibrary, label_files
 
@@ -14,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary:
-    """`LesionLibrary.from_kits(masks, hu_csv)`, from the cache when it was made before; a damaged file is made anew.
+    """`LesionLibrary.from_kits(masks, hu_csv)`, from the cache where it was built before. A damaged file is rebuilt.
 
     Raises:
         InputError: no label map there, or columns missing from the table.
@@ -31,12 +30,10 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
             except InputError:
                 log.warning("the cache file %s is damaged; it is made anew", file)
         library = LesionLibrary.from_kits(masks, hu_csv)
-        with kept_if_possible(cache):
-            write_arrays(file, library.save)
+        write_if_possible(file, library.save)
     return library
 
 
-@remembered
 def library_key(library: LesionLibrary) -> str:
     """A hash of all shapes and HU rows."""
-    return array_key([library.contrast, *(lesion.mask for lesion in library.lesions)])
+    return library.key

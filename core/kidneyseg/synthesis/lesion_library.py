@@ -1,4 +1,4 @@
-"""A store of lesion shapes with the HU that real lesions have, drawn from by size, kind and contrast phase."""
+"""A library of lesion shapes and of real tumours' HU, from which lesions of a kind, size and contrast are drawn."""
 
 from __future__ import annotations
 
@@ -7,38 +7,29 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.datasets.cache import array_key
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import require_known
 from kidneyseg.imaging.nifti import load_mask
-from kidneyseg.synthesis.lesion_shapes import Kind, Lesion, cut_lesions, procedural_lesion
+from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, cut_lesions, procedural_lesion
+from kidneyseg.synthesis.texture import TumourHU
 
 log = logging.getLogger(__name__)
 
-# Columns of `LesionLibrary.contrast`: what one case tells about how tumours look beside their kidney.
-CONTRAST_COLUMNS = ("case", "kidney", "tumour", "tumour_sd", "tumour_p10", "tumour_p90")
-_CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev", "tumor_percentile_10_0", "tumor_percentile_90_0")
-# Unenhanced HU of kidney and of solid tumour: only what lies above it scales with the contrast agent.
-_PLAIN_KIDNEY, _PLAIN_TUMOUR = 32.0, 34.0
-# Share of lesions re-sized to 0.8-2 cm (tumour) or 0.7-2 cm (cyst): surgical series such as KiTS hold few of these.
-_SMALL_SHARE = 0.2
-# Share of cysts re-sized to 2.5-5.5 cm: cysts beside a tumour, as in KiTS, are small, those that look like one are not.
-_LARGE_CYST_SHARE = 0.25
-_NEIGHBOURS = 30
+# HU columns of KiTS23's table of statistics that are read, besides the case.
+_CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev")
+# Unenhanced HU of kidney and of solid tumour: only the enhancement above them scales with the contrast agent.
+_UNENHANCED_KIDNEY_HU, _UNENHANCED_TUMOUR_HU = 32.0, 34.0
+_EMPTY = np.zeros((0, 4), np.float32)
 
-
-@dataclass(frozen=True, eq=False)
-class TumourHU:
-    """HU aims of one tumour: its median, the SD over the whole lesion, and its 10th and 90th percentile's distance."""
-
-    median: float
-    sd: float
-    below: float
-    above: float
+_Cases = Callable[[int], bool] | Iterable[int]
 
 
 def is_held_out(case: int) -> bool:
@@ -52,17 +43,22 @@ class LesionLibrary:
 
     Attributes:
         lesions: the shapes.
-        contrast: float32 (cases, 6), columns as in `CONTRAST_COLUMNS`, in HU; may have no rows, then
-            a plain formula stands in for measured contrasts.
-        resized: whether some lesions are drawn at other sizes than they had, as training wants; see `draw`.
+        contrast: float32 (cases, 4): case number, median HU of its kidney and of its tumour, SD of the tumour's HU.
+            Without rows a formula replaces measured contrasts.
+        resized: whether some lesions are drawn at other sizes than they had, for training; see `draw`.
     """
 
-    lesions: tuple[Lesion, ...]
-    contrast: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 6), np.float32), repr=False)
+    lesions: tuple[LesionShape, ...]
+    contrast: NDArray[np.float32] = field(default_factory=lambda: _EMPTY, repr=False)
     resized: bool = True
 
     def __len__(self) -> int:
         return len(self.lesions)
+
+    @cached_property
+    def key(self) -> str:
+        """A SHA-256 over all shapes and HU rows."""
+        return array_key([self.contrast, *(lesion.mask for lesion in self.lesions)])
 
     @classmethod
     def from_kits(
@@ -70,21 +66,21 @@ class LesionLibrary:
         masks_dir: Path | str,
         hu_csv: Path | str | None = None,
         *,
-        cases: Callable[[int], bool] | Iterable[int] | None = None,
+        cases: _Cases | None = None,
     ) -> LesionLibrary:
-        """Cut all lesions out of label maps (about 0.4 s a case: save the library, build it once).
+        """Cut all lesions out of label maps: about 0.4 s per case, so build a library once and save it.
 
         Args:
             masks_dir: folder of `case_XXXXX.nii.gz` or `case_XXXXX/segmentation.nii.gz`;
                 0 background, 1 kidney, 2 tumour, 3 cyst.
-            hu_csv: HU statistics by case, KiTS23's column names; None when there are none.
-            cases: case numbers to take, or a test of a case number; None takes all.
+            hu_csv: HU statistics by case, with KiTS23's column names; may be None.
+            cases: case numbers to take, or a predicate of a case number; None takes all.
 
         Raises:
             InputError: no label map there, or columns missing from the table.
         """
         wanted = _case_filter(cases)
-        found: list[Lesion] = []
+        found: list[LesionShape] = []
         paths = label_files(Path(masks_dir))
         if not paths:
             raise InputError(
@@ -103,27 +99,27 @@ class LesionLibrary:
             found += cut_lesions(labels, geometry.spacing_mm, case)
         if not found:
             raise InputError(f"No lesions in the label maps under {masks_dir}: expected labels 2 (tumour) or 3 (cyst).")
-        contrast = _read_contrast(Path(hu_csv)) if hu_csv is not None else np.zeros((0, 6), np.float32)
+        contrast = _read_contrast(Path(hu_csv)) if hu_csv is not None else _EMPTY
         return cls(tuple(found), contrast[[wanted(int(case)) for case in contrast[:, 0]]])
 
     @classmethod
     def procedural(cls, count: int = 120, seed: int = 0) -> LesionLibrary:
-        """A library of made-up shapes, two tumours to one cyst, for users without lesion masks."""
+        """A library of procedural shapes, two tumours to one cyst, for users without lesion masks."""
         rng = np.random.default_rng(seed)
         return cls(tuple(procedural_lesion(rng, "cyst" if i % 3 == 2 else "tumour") for i in range(count)))
 
-    def subset(self, cases: Callable[[int], bool] | Iterable[int]) -> LesionLibrary:
-        """The shapes and HU rows of these cases only (numbers, or a test of a number)."""
+    def subset(self, cases: _Cases) -> LesionLibrary:
+        """The shapes and HU rows of these cases only (numbers, or a predicate of a number)."""
         wanted = _case_filter(cases)
         rows = [wanted(int(case)) for case in self.contrast[:, 0]]
         lesions = tuple(lesion for lesion in self.lesions if wanted(lesion.case))
         return replace(self, lesions=lesions, contrast=self.contrast[rows])
 
     def split(self) -> tuple[LesionLibrary, LesionLibrary]:
-        """(training, held out) by the fixed rule of `is_held_out`; those held out are drawn at the size they had."""
+        """(training, held out) by the rule of `is_held_out`; held-out shapes are drawn at their own size."""
         return self.subset(lambda case: not is_held_out(case)), replace(self.subset(is_held_out), resized=False)
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str | IO[bytes]) -> None:
         """Write everything as one compressed .npz without pickles (a few MB for KiTS23)."""
         shapes = np.array([lesion.mask.shape for lesion in self.lesions], dtype=np.int16).reshape(-1, 3)
         numbers = [[x.case, x.kind == "cyst", x.voxel_mm, *x.outward, x.inside, x.along] for x in self.lesions]
@@ -147,6 +143,8 @@ class LesionLibrary:
             with np.load(path, allow_pickle=False) as stored:
                 shapes, numbers, bits = stored["shapes"], stored["numbers"], stored["bits"]
                 contrast = stored["contrast"]
+            if contrast.shape[1:] != (4,):
+                raise ValueError(f"{contrast.shape} HU rows, not (cases, 4)")
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} is not a lesion library: build it again with LesionLibrary.save.") from error
         lesions, start = [], 0
@@ -155,7 +153,7 @@ class LesionLibrary:
             end = start + (count + 7) // 8
             mask = np.unpackbits(bits[start:end], count=count).astype(bool).reshape(shape)
             kind: Kind = "cyst" if row[1] else "tumour"
-            lesions.append(Lesion(kind, int(row[0]), mask, float(row[2]), row[3:6], float(row[6]), float(row[7])))
+            lesions.append(LesionShape(kind, int(row[0]), mask, float(row[2]), row[3:6], float(row[6]), float(row[7])))
             start = end
         return cls(tuple(lesions), contrast)
 
@@ -164,14 +162,30 @@ class LesionLibrary:
         rng: np.random.Generator,
         kind: Kind = "tumour",
         *,
-        largest_ml: float = 250.0,
         about_ml: float | None = None,
-    ) -> tuple[Lesion, float]:
+        max_ml: float = 250.0,
+        scale: tuple[float, float] = (0.85, 1.15),
+        small_share: float = 0.2,
+        small_mm: tuple[float, float, float] = (8.0, 7.0, 20.0),
+        large_cyst_share: float = 0.25,
+        large_cyst_mm: tuple[float, float] = (25.0, 55.0),
+    ) -> tuple[LesionShape, float]:
         """A shape and the volume in mL to give it.
 
-        Most keep the size they had (at most `largest_ml`). Where the library is `resized`, a fifth becomes 0.7-2 cm
-        across, and a quarter of the cysts 2.5-5.5 cm, made of shapes that were about that large, since a large tumour
-        shrunk has too much detail. With `about_ml` all are drawn so, for that size.
+        Surgical series such as KiTS hold few small lesions, and their cysts, beside a tumour, are small. A `resized`
+        library therefore gives some lesions other sizes, taking shapes that were about that large, since a large
+        tumour made small has too much detail.
+
+        Args:
+            rng: draws shape and volume.
+            kind: "tumour" or "cyst".
+            about_ml: the volume to give; None draws one.
+            max_ml: largest volume of a lesion that keeps its own size.
+            scale: range of the factor on such a lesion's volume.
+            small_share: share of small lesions.
+            small_mm: smallest diameter of a small tumour, smallest of a small cyst, largest of both.
+            large_cyst_share: share of large cysts.
+            large_cyst_mm: range of their diameter.
 
         Raises:
             InputError: the library holds no lesion of this kind.
@@ -179,51 +193,51 @@ class LesionLibrary:
         pool = [lesion for lesion in self.lesions if lesion.kind == kind]
         if not pool:
             raise InputError(f"The lesion library holds no {kind}: build it from label maps that have one.")
-        volumes = np.array([lesion.ml for lesion in pool])
         if about_ml is not None:
-            return _of_about(pool, volumes, about_ml, rng), about_ml
+            return _of_about(pool, about_ml, rng), about_ml
         chance = rng.random() if self.resized else 0.5
-        large_cyst = kind == "cyst" and chance > 1 - _LARGE_CYST_SHARE
-        if chance < _SMALL_SHARE or large_cyst:
-            smallest = 8.0 if kind == "tumour" else 7.0
-            diameter = rng.uniform(25.0, 55.0) if large_cyst else rng.uniform(smallest, 20.0)
+        large_cyst = kind == "cyst" and chance > 1 - large_cyst_share
+        if chance < small_share or large_cyst:
+            smallest = small_mm[0] if kind == "tumour" else small_mm[1]
+            diameter = rng.uniform(*large_cyst_mm) if large_cyst else rng.uniform(smallest, small_mm[2])
             ml = float(np.pi / 6000.0 * diameter**3)
-            return _of_about(pool, volumes, ml, rng), ml
+            return _of_about(pool, ml, rng), ml
         chosen = pool[int(rng.integers(len(pool)))]
-        return chosen, float(min(chosen.ml * rng.uniform(0.85, 1.15), largest_ml))
+        return chosen, float(min(chosen.ml * rng.uniform(*scale), max_ml))
 
-    def draw_hu(self, rng: np.random.Generator, kidney_hu: float) -> TumourHU:
-        """HU for a tumour in a kidney whose median is `kidney_hu`, after a real case of about the same phase.
+    def draw_hu(self, rng: np.random.Generator, kidney_hu: float, *, neighbours: int = 30) -> TumourHU:
+        """HU for a tumour in a kidney of median `kidney_hu`, after a real case of about the same phase.
 
-        The real tumour's *enhancement* relative to its kidney's is carried over: near isodense without contrast
+        The real tumour's *enhancement* relative to its kidney's is carried over: about isodense without contrast
         agent, mostly darker and sometimes brighter than the kidney with it.
+
+        Args:
+            rng: draws the case and a small deviation from it.
+            kidney_hu: the kidney's median HU.
+            neighbours: the case is one of so many whose kidneys' HU are nearest.
         """
         if len(self.contrast):
-            kidney = self.contrast[:, 1]
-            near = np.argsort(np.abs(kidney - kidney_hu))[:_NEIGHBOURS]
-            _, source, tumour, sd, p10, p90 = (float(value) for value in self.contrast[rng.choice(near)])
+            near = np.argsort(np.abs(self.contrast[:, 1] - kidney_hu))[:neighbours]
+            _, source, tumour, sd = (float(value) for value in self.contrast[rng.choice(near)])
         else:
-            source = kidney_hu
-            tumour = _PLAIN_TUMOUR + max(kidney_hu - _PLAIN_KIDNEY, 0.0) * float(
-                np.clip(rng.normal(0.55, 0.22), 0, 1.3)
-            )
-            sd, p10, p90 = 36.0, tumour - 50.0, tumour + 45.0
-        # Near the unenhanced kidney the ratio means nothing: there the agent has hardly arrived.
-        ratio = (tumour - _PLAIN_TUMOUR) / max(source - _PLAIN_KIDNEY, 25.0)
-        median = _PLAIN_TUMOUR + ratio * (kidney_hu - _PLAIN_KIDNEY) + float(rng.normal(0.0, 5.0))
+            ratio = float(np.clip(rng.normal(0.55, 0.22), 0, 1.3))
+            source, sd = kidney_hu, 36.0
+            tumour = _UNENHANCED_TUMOUR_HU + max(kidney_hu - _UNENHANCED_KIDNEY_HU, 0.0) * ratio
+        # Near the unenhanced kidney's HU the ratio is meaningless: hardly any agent has arrived.
+        ratio = (tumour - _UNENHANCED_TUMOUR_HU) / max(source - _UNENHANCED_KIDNEY_HU, 25.0)
+        median = _UNENHANCED_TUMOUR_HU + ratio * (kidney_hu - _UNENHANCED_KIDNEY_HU) + float(rng.normal(0.0, 5.0))
         spread = float(np.clip((20.0 + max(kidney_hu, 0.0)) / (20.0 + max(source, 0.0)), 0.6, 1.3))
-        return TumourHU(
-            float(np.clip(median, 5.0, 260.0)), sd * spread, (tumour - p10) * spread, (p90 - tumour) * spread
-        )
+        return TumourHU(float(np.clip(median, 5.0, 260.0)), sd * spread)
 
 
-def _of_about(pool: list[Lesion], volumes: NDArray[np.float64], ml: float, rng: np.random.Generator) -> Lesion:
+def _of_about(pool: list[LesionShape], ml: float, rng: np.random.Generator) -> LesionShape:
     """One of those of `pool` whose volume is nearest to `ml`."""
+    volumes = np.array([lesion.ml for lesion in pool])
     nearest = np.argsort(np.abs(np.log(volumes / ml)))[: max(8, len(pool) // 5)]
     return pool[int(rng.choice(nearest))]
 
 
-def _case_filter(cases: Callable[[int], bool] | Iterable[int] | None) -> Callable[[int], bool]:
+def _case_filter(cases: _Cases | None) -> Callable[[int], bool]:
     if cases is None:
         return lambda case: True
     if callable(cases):
@@ -254,4 +268,4 @@ def _read_contrast(path: Path) -> NDArray[np.float32]:
             for row in reader
             if all(row[column] for column in _CSV_COLUMNS)
         ]
-    return np.array(rows, dtype=np.float32).reshape(-1, 6)
+    return np.array(rows, dtype=np.float32).reshape(-1, 4)

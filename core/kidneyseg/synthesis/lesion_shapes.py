@@ -1,4 +1,4 @@
-"""Shapes of kidney lesions, cut out of label maps or made up, each with its pose on the kidney it grew on."""
+"""Shapes of kidney lesions, cut out of label maps or procedural, each with its pose on the kidney it grew on."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
+from kidneyseg.arrays import bounding_box
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.synthesis.texture import gaussian_random_field
+
 Kind = Literal["tumour", "cyst"]
 
-TUMOUR_LABEL, CYST_LABEL = 2, 3
-_SMALLEST_ML = {"tumour": 0.2, "cyst": 0.15}
-_SMALLEST_KIDNEY_ML = 15.0
+_CYST = 3  # in KiTS' label maps; elsewhere cysts count as kidney
+
+
+def ball_radius_mm(ml: float) -> float:
+    """Radius in mm of the ball of a volume in mL."""
+    return float((750.0 * ml / np.pi) ** (1 / 3))
 
 
 @dataclass(frozen=True, eq=False)
-class Lesion:
+class LesionShape:
     """One lesion's shape and how it sat on its kidney. Axes are right, anterior, superior, in mm.
 
     Attributes:
         kind: "tumour" or "cyst".
-        case: number of the case it was cut from; -1 for a made-up shape.
+        case: number of the case it was cut from; -1 for a procedural shape.
         mask: bool (A, B, C), isotropic, with a margin of at least two empty voxels.
         voxel_mm: edge length of the mask's voxels.
         outward: (3,) unit vector, normal of the kidney's surface at the lesion, pointing out of the kidney.
@@ -46,11 +53,11 @@ class Lesion:
 
 
 @dataclass(frozen=True, eq=False)
-class KidneyFrame:
-    """The convex hull of one kidney, in mm: where its surface is, which way is out, which way it is long.
+class KidneyHull:
+    """The convex hull of one kidney, in mm, with its long axis.
 
     Attributes:
-        equations: (F, 4) float32, unit normal and offset of each hull facet: negative inside.
+        equations: (F, 4) float32, unit normal and offset of each facet: negative inside.
         centre: (3,) mean of the kidney's voxels.
         axis: (3,) unit vector along the kidney, pointing up.
         half_length: half of the kidney's extent along `axis`.
@@ -62,8 +69,8 @@ class KidneyFrame:
     half_length: float
 
     @classmethod
-    def of(cls, points_mm: NDArray[np.floating]) -> KidneyFrame:
-        """The frame of a kidney given as points (N, 3); N >= 4 and not all in one plane, else scipy's QhullError."""
+    def of(cls, points_mm: NDArray[np.floating]) -> KidneyHull:
+        """The hull of a kidney given as points (N, 3). Raises scipy's QhullError unless they span three dimensions."""
         points = np.asarray(points_mm, dtype=np.float64)
         hull = spatial.ConvexHull(points)
         # Triangulated facets of one plane repeat its equation: without repeats the distance search is much faster.
@@ -86,7 +93,7 @@ class KidneyFrame:
         return np.concatenate(rows)
 
     def outward(self, point_mm: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Unit normal of the surface near a point: facet normals averaged over a few mm, so that no facet decides."""
+        """Unit normal of the surface near a point: the mean of the facets' normals, weighted by their distance."""
         near = self.equations[:, :3] @ np.asarray(point_mm, dtype=np.float32) + self.equations[:, 3]
         weight = np.exp((near - near.max()) / 2.0)
         normal = (weight[:, None] * self.equations[:, :3]).sum(axis=0).astype(np.float64)
@@ -97,46 +104,54 @@ class KidneyFrame:
         return np.asarray((np.asarray(point_mm) - self.centre) @ self.axis / self.half_length)
 
 
-def cut_lesions(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float], case: int) -> list[Lesion]:
+def cut_lesions(
+    labels: NDArray[np.uint8],
+    spacing_mm: tuple[float, float, float],
+    case: int,
+    *,
+    min_tumour_ml: float = 0.2,
+    min_cyst_ml: float = 0.15,
+    min_kidney_ml: float = 15.0,
+) -> list[LesionShape]:
     """Every tumour and cyst of one label map.
 
     Args:
         labels: uint8 (X, Y, Z) in RAS order: 0 background, 1 kidney, 2 tumour, 3 cyst.
         spacing_mm: voxel edge lengths.
-        case: number to remember the shapes by.
-
-    Returns:
-        The lesions large enough to have a shape and sitting on a kidney that is still there.
+        case: number to store with the shapes.
+        min_tumour_ml: volume from which a tumour is taken.
+        min_cyst_ml: volume from which a cyst is taken.
+        min_kidney_ml: volume of kidney tissue that must be left beside the lesion.
     """
     spacing = np.asarray(spacing_mm)
     bodies, count = ndimage.label(labels > 0)
-    lesions: list[Lesion] = []
+    lesions: list[LesionShape] = []
     for body, box in zip(range(1, count + 1), ndimage.find_objects(bodies), strict=True):
         part = np.where(bodies[box] == body, labels[box], 0)
-        kidney = part == 1
-        if kidney.sum() * spacing.prod() < 1000.0 * _SMALLEST_KIDNEY_ML:
+        kidney = part == KIDNEY
+        if kidney.sum() * spacing.prod() < 1000.0 * min_kidney_ml:
             continue
         rim = np.argwhere(kidney & ~ndimage.binary_erosion(kidney))
-        frame = KidneyFrame.of(rim * spacing)
-        lesions += _lesions_of_kind(part == TUMOUR_LABEL, spacing, frame, "tumour", case)
-        lesions += _lesions_of_kind(part == CYST_LABEL, spacing, frame, "cyst", case)
+        hull = KidneyHull.of(rim * spacing)
+        lesions += _cut_kind(part == TUMOUR, spacing, hull, "tumour", case, min_tumour_ml)
+        lesions += _cut_kind(part == _CYST, spacing, hull, "cyst", case, min_cyst_ml)
     return lesions
 
 
-def _lesions_of_kind(
-    mask: NDArray[np.bool_], spacing: NDArray[np.float64], frame: KidneyFrame, kind: Kind, case: int
-) -> list[Lesion]:
+def _cut_kind(
+    mask: NDArray[np.bool_], spacing: NDArray[np.float64], hull: KidneyHull, kind: Kind, case: int, min_ml: float
+) -> list[LesionShape]:
     components, count = ndimage.label(mask)
     found = []
     for number, box in zip(range(1, count + 1), ndimage.find_objects(components), strict=True):
         part = components[box] == number
-        if part.sum() * spacing.prod() < 1000.0 * _SMALLEST_ML[kind]:
+        if part.sum() * spacing.prod() < 1000.0 * min_ml:
             continue
         points = (np.argwhere(part) + [side.start for side in box]) * spacing
         centre = points.mean(axis=0)
-        inside = float((frame.distance(points[:: len(points) // 2000 + 1]) < 0).mean())
+        inside = float((hull.distance(points[:: len(points) // 2000 + 1]) < 0).mean())
         shape, voxel_mm = _isotropic(part, spacing)
-        found.append(Lesion(kind, case, shape, voxel_mm, frame.outward(centre), inside, float(frame.along(centre))))
+        found.append(LesionShape(kind, case, shape, voxel_mm, hull.outward(centre), inside, float(hull.along(centre))))
     return found
 
 
@@ -151,25 +166,22 @@ def _isotropic(part: NDArray[np.bool_], spacing: NDArray[np.float64]) -> tuple[N
     size = np.ceil((np.asarray(padded.shape) - 1) / step).astype(int) + 1
     fine = ndimage.affine_transform(distance, step, output_shape=tuple(size), order=1, mode="nearest")
     # In lesions one voxel wide the interpolated distance may never rise above 0.
-    mask = fine > min(0.0, float(fine.max()) - 1e-3)
-    return crop_to_content(mask, margin=2), voxel_mm
+    return _cropped(fine > min(0.0, float(fine.max()) - 1e-3)), voxel_mm
 
 
-def crop_to_content(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """The part of a mask that holds its true voxels, with `margin` empty voxels on every side."""
-    where = np.argwhere(mask)
-    low, high = where.min(axis=0), where.max(axis=0) + 1
-    return np.pad(mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], margin)
+def _cropped(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The part of a mask that holds its true voxels, with two empty voxels on every side."""
+    return np.pad(mask[bounding_box(mask)], 2)
 
 
-def procedural_lesion(rng: np.random.Generator, kind: Kind = "tumour") -> Lesion:
-    """A made-up lesion: an ellipsoid with bumps on its surface, on a made-up place of a kidney.
+def procedural_lesion(rng: np.random.Generator, kind: Kind = "tumour") -> LesionShape:
+    """A lesion without a model: an ellipsoid with bumps on its surface and a random pose; its case is -1.
 
-    Cysts are rounder and smoother than tumours. For users who have no lesion masks; `case` is -1.
+    Cysts are rounder and smoother than tumours.
     """
     median, spread, bumps = (14.0, 1.3, 0.16) if kind == "tumour" else (1.5, 1.4, 0.05)
     ml = float(np.clip(median * np.exp(rng.normal(0.0, spread)), 0.3, 250.0))
-    radius = (750.0 * ml / np.pi) ** (1 / 3)
+    radius = ball_radius_mm(ml)
     voxel_mm = float(np.clip(radius / 24.0, 1.0, 1.5))
     half = int(np.ceil(1.5 * radius / voxel_mm))
     line = (np.arange(-half, half + 1) * voxel_mm).astype(np.float32)
@@ -178,32 +190,12 @@ def procedural_lesion(rng: np.random.Generator, kind: Kind = "tumour") -> Lesion
     stretch = (random_rotation(rng) / axes).astype(np.float32)
     along = [line[:, None, None] * x + line[:, None] * y + line * z for x, y, z in stretch.T]
     reach = np.sqrt(sum(np.square(part) for part in along))
-    lumps = correlated_noise(reach.shape, 0.35 * radius, np.full(3, voxel_mm), rng)
-    mask = reach + bumps * lumps < 1.0
+    mask = reach + bumps * gaussian_random_field(reach.shape, 0.35 * radius, np.full(3, voxel_mm), rng) < 1.0
     components, _ = ndimage.label(mask)
     mask = components == components[half, half, half] if mask[half, half, half] else mask
     outward = random_rotation(rng)[0]
     inside = float(rng.beta(1.6, 1.4))
-    return Lesion(kind, -1, crop_to_content(mask, 2), voxel_mm, outward, inside, float(rng.uniform(-0.9, 0.9)))
-
-
-def correlated_noise(
-    shape: tuple[int, ...], scale_mm: float, spacing: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Noise of mean 0 and SD 1 that is correlated over about `scale_mm` (the Gaussian's standard deviation).
-
-    Made on a grid of about that scale and interpolated: the cost does not grow with the scale.
-    """
-    step = np.maximum(scale_mm / spacing / 1.2, 1.0)
-    size = [int(np.ceil(n / s)) + 4 for n, s in zip(shape, step, strict=True)]
-    field = rng.standard_normal(size, dtype=np.float32)
-    field = ndimage.gaussian_filter(field, scale_mm / spacing / step)
-    for axis, n in enumerate(shape):
-        position = 1.5 + np.arange(n) / step[axis]
-        before = position.astype(int)
-        share = (position - before).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
-        field = field.take(before, axis) * (1 - share) + field.take(before + 1, axis) * share
-    return np.asarray((field - field.mean()) / max(float(field.std()), 1e-6), dtype=np.float32)
+    return LesionShape(kind, -1, _cropped(mask), voxel_mm, outward, inside, float(rng.uniform(-0.9, 0.9)))
 
 
 def random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Where a lesion can sit on a kidney: on the surface, as deep as its model sat, and not inside something hard."""
+"""Where a lesion can sit on a kidney: on its surface, as deep as its model sat, and clear of bone and organs."""
 
 from __future__ import annotations
 
@@ -9,34 +9,29 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import QhullError
 
-from kidneyseg.synthesis.lesion_shapes import KidneyFrame, Lesion, random_rotation
+from kidneyseg.arrays import bounding_box
+from kidneyseg.points.cloud import TUMOUR
+from kidneyseg.synthesis.lesion_shapes import KidneyHull, LesionShape, ball_radius_mm, random_rotation
 
-# What loses more than this share of itself to its surroundings has no room.
-MOST_BLOCKED = 0.15
-# Working grid of the search in mm: fine enough to find fat between organs, coarse enough to be instant.
-_COARSE_MM = 3.0
-_REACH_MM = 45.0
-_SMALLEST_KIDNEY_ML = 15.0
-_TRIES = 16
-_POINTS = 400
-# HU bounds of what a lesion outside its kidney must not replace.
-_BONE_HU, _SOFT_HU, _GAS_HU = 200.0, -15.0, -121.0
+# A lesion with a larger share of itself in its surroundings has no room.
+MAX_BLOCKED = 0.15
 
-Box = tuple[slice, slice, slice]
+# Centres (3,) in mm (index * spacing) and radii in mm of lesions to keep clear of.
+Neighbours = tuple[tuple[NDArray[np.float64], float], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Placement:
     """How lesion coordinates become the host's: host_mm = centre_mm + scale * rotation @ (lesion_mm - its centre).
 
-    Host mm are voxel index times spacing, from the array's first voxel's centre.
+    Host mm are voxel index times spacing, from the centre of the array's first voxel.
 
     Attributes:
         centre_mm: (3,) where the lesion's centre comes to lie.
         rotation: (3, 3), possibly with a reflection.
         scale: enlargement of the shape.
         radius_mm: radius of the ball of the lesion's volume.
-        blocked: fraction of the lesion that lies in things it must not replace.
+        blocked: fraction of the lesion that lies in tissue it must not replace.
     """
 
     centre_mm: NDArray[np.float64]
@@ -48,20 +43,20 @@ class Placement:
 
 @dataclass(frozen=True, eq=False)
 class Host:
-    """One kidney of a CT with what lies around it, on a coarse grid.
+    """One kidney of a CT with its surroundings, on a coarse grid.
 
     Attributes:
-        frame: the kidney's hull, in host mm.
+        hull: the kidney's hull, in host mm.
         kidney: bool, the kidney on the coarse grid.
         barrier: float32, 1 where a lesion must not grow (bone, organs, bowel, muscle, gas), 0 in kidney and fat.
         start: voxel index of the coarse grid's first voxel.
-        step: coarse cell in voxels along each axis.
+        step: edge of a coarse cell in voxels along each axis.
         step_mm: the same in mm.
         volume_ml: the kidney's volume.
-        median_hu: the kidney's HU.
+        median_hu: the kidney's median HU.
     """
 
-    frame: KidneyFrame
+    hull: KidneyHull
     kidney: NDArray[np.bool_]
     barrier: NDArray[np.float32]
     start: NDArray[np.int64]
@@ -93,11 +88,26 @@ def find_hosts(
     hu: NDArray[np.int16],
     labels: NDArray[np.uint8],
     spacing: NDArray[np.float64],
-    organs: NDArray[np.uint8] | None,
+    organs: NDArray[np.uint8] | None = None,
+    *,
+    coarse_mm: float = 3.0,
+    reach_mm: float = 45.0,
+    min_kidney_ml: float = 15.0,
 ) -> list[Host]:
-    """The kidneys of a CT that a lesion can be put on: at most two, large enough to have a hull."""
-    step = np.maximum(1, np.floor(_COARSE_MM / spacing + 0.25)).astype(np.int64)
-    box = _bounds(labels, margin=np.ceil(_REACH_MM / spacing).astype(int))
+    """The kidneys of a CT that a lesion can be put on: at most two.
+
+    Args:
+        hu: int16 (X, Y, Z), whole CT or a crop around a kidney.
+        labels: uint8 (X, Y, Z): 1 kidney, 2 tumours already there.
+        spacing: (3,) voxel edge lengths in mm.
+        organs: uint8 (X, Y, Z), BTCV's organ numbers: a lesion grows into none of them but kidneys. None, or 0
+            everywhere, leaves it to the HU what blocks a lesion.
+        coarse_mm: edge of the coarse cells: fine enough to show fat between organs.
+        reach_mm: how far around the kidneys a lesion may lie.
+        min_kidney_ml: smallest kidney that can be a host.
+    """
+    step = np.maximum(1, np.floor(coarse_mm / spacing + 0.25)).astype(np.int64)
+    box = bounding_box(labels, np.ceil(reach_mm / spacing).astype(int))
     if box is None:
         return []
     start = np.array([side.start for side in box])
@@ -106,19 +116,20 @@ def find_hosts(
     cell_ml = float((step * spacing).prod()) / 1000.0
     sizes = np.bincount(bodies.ravel(), minlength=count + 1)[1:] * cell_ml
     grey = block_mean(hu[box], step)
-    other = None if organs is None else _strided(organs[box], step, grey.shape)
+    other = _strided(organs[box], step, grey.shape) if organs is not None and organs.any() else None
+    occupied = block_mean(labels[box] == TUMOUR, step) > 0.25
     hosts = []
     for body in np.argsort(-sizes)[:2]:
-        if sizes[body] < _SMALLEST_KIDNEY_ML:
+        if sizes[body] < min_kidney_ml:
             continue
         one = bodies == body + 1
         points = (np.argwhere(one & ~ndimage.binary_erosion(one)) * step + start + (step - 1) / 2.0) * spacing
         try:
-            frame = KidneyFrame.of(points)
+            hull = KidneyHull.of(points)
         except QhullError:
             continue
         host = Host(
-            frame=frame,
+            hull=hull,
             kidney=one,
             barrier=np.zeros(one.shape, np.float32),
             start=start,
@@ -127,90 +138,93 @@ def find_hosts(
             volume_ml=float(sizes[body]),
             median_hu=float(np.median(grey[one])),
         )
-        occupied = block_mean(labels[box] == 2, step) > 0.25
-        hosts.append(_with_barrier(host, grey, kidney, occupied, other))
+        barrier = _barrier(host, grey, other) | (kidney & ~one) | occupied
+        hosts.append(replace(host, barrier=barrier.astype(np.float32)))
     return hosts
 
 
-def _with_barrier(
+def _barrier(
     host: Host,
     grey: NDArray[np.float32],
-    kidneys: NDArray[np.bool_],
-    occupied: NDArray[np.bool_],
     organs: NDArray[np.uint8] | None,
-) -> Host:
-    near = ndimage.binary_dilation(host.kidney)
-    barrier = (grey > _BONE_HU) | (grey < _GAS_HU)
+    *,
+    bone_hu: float = 200.0,
+    soft_hu: float = -15.0,
+    gas_hu: float = -121.0,
+) -> NDArray[np.bool_]:
+    """Coarse cells outside the kidney that a lesion must not replace."""
+    barrier = (grey > bone_hu) | (grey < gas_hu)
     # Muscle, bowel and vessels; single coarse voxels of stranding in the fat do not stop a tumour.
-    barrier |= ndimage.binary_opening(ndimage.gaussian_filter(grey, 0.5) > _SOFT_HU)
+    barrier |= ndimage.binary_opening(ndimage.gaussian_filter(grey, 0.5) > soft_hu)
     if organs is not None:
         barrier |= (organs > 0) & (organs != 2) & (organs != 3)
     # Sinus fat, pelvis and hilar vessels lie within the hull: tumours do replace those.
-    box = ndimage.find_objects(host.kidney.view(np.uint8))[0]
+    box = bounding_box(host.kidney)
+    assert box is not None
     cells = np.argwhere(barrier[box]) + [side.start for side in box]
-    within = host.frame.distance(host.points_mm(cells)) < -1.0
+    within = host.hull.distance(host.points_mm(cells)) < -1.0
     barrier[tuple(cells[within].T)] = False
-    barrier &= ~near
-    barrier |= (kidneys & ~host.kidney) | occupied
-    return replace(host, barrier=barrier.astype(np.float32))
+    return np.asarray(barrier & ~ndimage.binary_dilation(host.kidney))
 
 
 def place(
-    lesion: Lesion,
+    lesion: LesionShape,
     ml: float,
     host: Host,
     rng: np.random.Generator,
     *,
-    avoid: tuple[tuple[NDArray[np.float64], float], ...] = (),
+    avoid: Neighbours = (),
+    points: int = 400,
+    enough: float = 0.04,
 ) -> Placement:
-    """The best of several random places: near the source's height on the kidney, with the source's depth.
+    """The best of several random places: near the model's height on its kidney, and as deep as the model sat.
 
     Args:
         lesion: the shape.
         ml: volume to give it.
         host: the kidney.
-        avoid: centres in mm and radii of lesions already there.
+        rng: draws places and rotations.
+        avoid: lesions already there.
+        points: number of the lesion's voxels that are tested.
+        enough: a place with a smaller share of them blocked is taken at once.
     """
     where = np.argwhere(lesion.mask)
     centre = where.mean(axis=0)
     scale = (ml / lesion.ml) ** (1 / 3)
-    sample = (where[rng.choice(len(where), _POINTS)] - centre) * lesion.voxel_mm * scale
-    radius = (750.0 * ml / np.pi) ** (1 / 3)
-    # More than about half of a kidney in one tumour leaves no kidney to sit on.
+    sample = (where[rng.choice(len(where), points)] - centre) * lesion.voxel_mm * scale
+    radius = ball_radius_mm(ml)
+    # A tumour that takes more than about half of a kidney leaves none to sit on.
     inside = min(lesion.inside * rng.uniform(0.85, 1.0), 0.5 * host.volume_ml / ml)
-    best: Placement | None = None
+    candidates = []
     for site in _sites(lesion, host, rng):
-        normal = host.frame.outward(site)
+        normal = host.hull.outward(site)
         rotation = _rotation_between(lesion.outward, normal, rng)
-        points = sample @ rotation.T + site
-        depth = _depth_for(points, normal, host.frame, inside, radius)
-        moved = points + depth * normal
-        blocked = _blocked(moved, host, avoid)
-        if best is None or blocked < best.blocked:
-            best = Placement(site + depth * normal, rotation, scale, radius, blocked)
-        if blocked < 0.04:
+        placed = sample @ rotation.T + site
+        depth = _depth_for(placed, normal, host.hull, inside, radius)
+        blocked = _blocked(placed + depth * normal, host, avoid)
+        candidates.append(Placement(site + depth * normal, rotation, scale, radius, blocked))
+        if blocked < enough:
             break
-    assert best is not None
-    return best
+    return min(candidates, key=lambda one: one.blocked)
 
 
-def _sites(lesion: Lesion, host: Host, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Random points (T, 3) in mm of the kidney's surface, most of them at the source's height on the long axis."""
+def _sites(lesion: LesionShape, host: Host, rng: np.random.Generator, *, tries: int = 16) -> NDArray[np.float64]:
+    """Random points (T, 3) in mm of the kidney's surface, most of them at the model's height on the long axis."""
     rim = np.argwhere(host.kidney & ~ndimage.binary_erosion(host.kidney))
     points = host.points_mm(rim)
-    height = host.frame.along(points)
+    height = host.hull.along(points)
     source = float(np.clip(lesion.along * rng.choice([-1, 1], p=[0.3, 0.7]), -0.95, 0.95))
     # The hilum lies below the hull: fewer lesions start there.
-    sunk = np.clip(-host.frame.distance(points), 0.0, None)
+    sunk = np.clip(-host.hull.distance(points), 0.0, None)
     weight = np.exp(-0.5 * ((height - source) / 0.2) ** 2 - sunk / 3.0) + 1e-6
-    return np.asarray(points[rng.choice(len(points), _TRIES, p=weight / weight.sum())], dtype=np.float64)
+    return np.asarray(points[rng.choice(len(points), tries, p=weight / weight.sum())], dtype=np.float64)
 
 
 def _depth_for(
-    points: NDArray[np.float64], normal: NDArray[np.float64], frame: KidneyFrame, inside: float, radius: float
+    points: NDArray[np.float64], normal: NDArray[np.float64], hull: KidneyHull, inside: float, radius: float
 ) -> float:
     """How far along the normal to move points so that `inside` of them lie in the hull."""
-    equations = frame.equations
+    equations = hull.equations
     distance = points.astype(np.float32) @ equations[:, :3].T + equations[:, 3]
     slope = equations[:, :3] @ normal.astype(np.float32)
     aim = float(np.clip(inside, 0.06, 0.97))
@@ -224,7 +238,7 @@ def _depth_for(
     return (low + high) / 2.0
 
 
-def _blocked(points: NDArray[np.float64], host: Host, avoid: tuple[tuple[NDArray[np.float64], float], ...]) -> float:
+def _blocked(points: NDArray[np.float64], host: Host, avoid: Neighbours) -> float:
     """Share of points in the barrier, beyond the array or in another lesion; 1 when it does not touch the kidney."""
     index = np.rint(host.coarse_index(points)).astype(int)
     beyond = ((index < 0) | (index >= host.kidney.shape)).any(axis=1)
@@ -253,18 +267,6 @@ def _basis(direction: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
     second = other - (other @ direction) * direction
     second /= np.linalg.norm(second)
     return np.stack([direction, second, np.cross(direction, second)], axis=1)
-
-
-def _bounds(labels: NDArray[np.uint8], margin: NDArray[np.int64]) -> Box | None:
-    """The box around all labels, widened and cut to the array."""
-    sides = []
-    for axis, more in enumerate(margin):
-        others = tuple(other for other in range(3) if other != axis)
-        where = np.flatnonzero(labels.any(axis=others))
-        if not len(where):
-            return None
-        sides.append(slice(max(int(where[0] - more), 0), min(int(where[-1] + more) + 1, labels.shape[axis])))
-    return sides[0], sides[1], sides[2]
 
 
 def block_mean(array: NDArray[np.generic], step: NDArray[np.int64]) -> NDArray[np.float32]:

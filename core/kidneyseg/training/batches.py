@@ -1,4 +1,4 @@
-"""Samples of a step, drawn from the step's number alone: the same after a resume, by any worker, on any rank."""
+"""Batches of samples, drawn from the step's number alone: the same after a resume, by any worker, on any rank."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from kidneyseg.errors import CaseError, ResourceError
 
 log = logging.getLogger(__name__)
 
-# A sample that cannot be made is drawn again, from other chance; so many failures in a row are no accident.
+# A sample that cannot be made is drawn again with other random numbers; so many failures in a row are no accident.
 _ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one network input is.
+    """One input of the network.
 
     Attributes:
         cells: int64 (N, 3), >= 0.
         features: float32 (N, C).
         labels: uint8 (N,).
-        case: where it comes from, for messages.
+        case: the name of the case it is from, for messages.
     """
 
     cells: NDArray[np.int64]
@@ -48,7 +48,7 @@ class Sampler(Protocol):
     """Draws augmented training samples. Several threads may draw at once."""
 
     def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
-        """One sample; all chance comes from `rng`. What `step` it is for may choose what many steps share."""
+        """One sample; all random numbers come from `rng`. `step` may select what many steps share."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Batch:
     """Samples as the network takes them.
 
     Attributes:
-        cells: int64 (N, 4), the sample's number last.
+        cells: int64 (N, 4), the sample's index last.
         features: float32 (N, C).
         labels: int64 (N,).
-        samples: what it was made of.
+        samples: the samples it consists of.
     """
 
     cells: Tensor
@@ -83,35 +83,35 @@ class Batch:
 
 @dataclass(frozen=True)
 class Loader:
-    """Draws batches, some of them ahead, while the caller computes.
+    """Draws batches, some of them ahead while the caller computes.
 
-    Threads, not processes: drawing spends its time in numpy, scipy and torch, which let other threads run; scenes need
-    no copies, and a killed run leaves no workers behind.
+    It uses threads, not processes: drawing spends its time in numpy, scipy and torch, which let other threads run;
+    the data need no copies, and a killed run leaves no workers behind.
 
     Attributes:
         sampler: draws one sample.
-        seed: of all chance.
-        places: which samples of each batch are drawn here: all of them, or one rank's share.
-        workers: threads that draw ahead; 0 draws when a batch is asked for.
+        seed: of all random numbers.
+        shard: the positions of each batch that are drawn here: all of them, or one rank's share.
+        workers: threads that draw ahead; 0 draws each batch on demand.
     """
 
     sampler: Sampler
     seed: int
-    places: Sequence[int]
+    shard: Sequence[int]
     workers: int = 0
 
     def batches(self, purpose: int, numbers: Iterable[int]) -> Generator[Batch]:
-        """One batch a number; its chance is (seed, purpose, number) and the place in the batch."""
+        """One batch per number, seeded by (seed, purpose, number) and each sample's position in the batch."""
         if self.workers == 0:
             for number in numbers:
-                yield Batch.of([self.draw(purpose, number, place) for place in self.places])
+                yield Batch.of([self.draw(purpose, number, position) for position in self.shard])
             return
         pool = ThreadPoolExecutor(self.workers, "draw", initializer=torch.set_num_threads, initargs=(1,))
         ahead: deque[list[Future[Sample]]] = deque()
-        depth = 1 + math.ceil(self.workers / len(self.places))
+        depth = 1 + math.ceil(self.workers / len(self.shard))
         try:
             for number in numbers:
-                ahead.append([pool.submit(self.draw, purpose, number, place) for place in self.places])
+                ahead.append([pool.submit(self.draw, purpose, number, position) for position in self.shard])
                 if len(ahead) > depth:
                     yield Batch.of([sample.result() for sample in ahead.popleft()])
             while ahead:
@@ -119,15 +119,16 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def draw(self, purpose: int, number: int, place: int) -> Sample:
-        """The sample at a place of a batch; a case that fails is named in a warning and another drawn instead.
+    def draw(self, purpose: int, number: int, position: int) -> Sample:
+        """The sample at a position of a batch; where a case fails, a warning names it and another sample is drawn.
 
         Raises:
-            ResourceError: when one draw after the other fails.
+            ResourceError: when one draw after another fails.
         """
         for attempt in range(_ATTEMPTS):
             try:
-                return self.sampler.draw(np.random.default_rng([self.seed, purpose, number, place, attempt]), number)
+                seed = [self.seed, purpose, number, position, attempt]
+                return self.sampler.draw(np.random.default_rng(seed), number)
             except CaseError as error:
                 log.warning("%s; another sample is drawn instead", error)
                 last = error

@@ -1,7 +1,7 @@
-"""Several processes that train one network together, each with its share of every batch.
+"""Data-parallel training: several processes train one network, each with its shard of every batch.
 
-Sums over points (the loss, the norms' statistics, the gradients) are made over all ranks, so that the step is that of
-one process with the whole batch, up to the rounding of sums. Started by `torchrun`; alone without it.
+The loss, the norms' statistics and the gradients are sums over the points of all ranks, so that a step equals that of
+one process with the whole batch, up to rounding. `torchrun` starts the processes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from kidneyseg.sparse.layers import BatchNormReLU, SparseTensor
 T = TypeVar("T")
 
 # Ranks wait for each other while one of them validates or prepares cases.
-_PATIENCE = timedelta(hours=4)
+_TIMEOUT = timedelta(hours=4)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together; by default it is alone."""
+    """This process among those that train together; by default the only one."""
 
     rank: int = 0
     count: int = 1
@@ -41,8 +41,8 @@ class Ranks:
         """Whether this is the process that writes and validates."""
         return self.rank == 0
 
-    def places(self, batch: int) -> range:
-        """Which samples of a batch are drawn here. Raises SettingsError when the batch is too small to be shared."""
+    def shard(self, batch: int) -> range:
+        """The positions of a batch that are drawn here. Raises SettingsError when the batch is too small to share."""
         if batch < self.count:
             raise SettingsError(
                 f"{self.count} processes cannot share a batch of {batch}; start fewer, or give --batch {self.count}"
@@ -50,7 +50,7 @@ class Ranks:
         return range(self.rank, batch, self.count)
 
     def total(self, sums: Tensor) -> Tensor:
-        """Sums over all ranks; the gradient stays with this rank's own part, for `sum_gradients` adds the others'."""
+        """Sums over all ranks; the gradient is that of this rank's own part, as `sum_gradients` adds the others'."""
         return sums if self.count == 1 else applied(_Sum, sums, False)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -67,7 +67,7 @@ class Ranks:
             start += parameter.numel()
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up on any rank."""
+        """Whether the flag is set on any rank."""
         if self.count == 1:
             return flag
         raised = torch.tensor(int(flag))
@@ -85,14 +85,14 @@ class Ranks:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Join the processes that torchrun started, where it did (it sets WORLD_SIZE)."""
+    """Join the processes that torchrun started, if it did (it sets WORLD_SIZE)."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
-    # Imported with a group in place (the optimiser does so), this module's default arguments hold the group for good:
-    # its threads outlive it, and one that frees a tensor while the interpreter ends aborts the process.
+    # The optimiser imports this module. Imported while a group exists, its default arguments would keep that group, and
+    # a thread of the group that frees a tensor while the interpreter exits would abort the process.
     importlib.import_module("torch.distributed.nn.functional")
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size())
     finally:
@@ -100,7 +100,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
 
 class _Sum(Function):
-    """The sum over ranks; backward, the gradients are summed over ranks as well where `both_ways`."""
+    """The sum over ranks; with `both_ways`, the backward pass sums the gradients over ranks as well."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, both_ways: bool) -> Tensor:
@@ -119,10 +119,10 @@ class _Sum(Function):
 
 
 class SyncBatchNormReLU(BatchNormReLU):
-    """`BatchNormReLU` whose batch statistics, and their gradients, are those of all ranks' rows together."""
+    """`BatchNormReLU` with the batch statistics, and their gradients, of all ranks' rows together."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        """(N, C) -> (N, C); every rank must call it, also with N = 0."""
+        """(N, C) -> (N, C); every rank must call it, even with N = 0."""
         if not self.training:
             return super().forward(x)
         features = x.features.float()
@@ -130,7 +130,7 @@ class SyncBatchNormReLU(BatchNormReLU):
         count = sums[-1].detach().clamp(min=1)
         mean = sums[:-1] / count
         centred = features - mean
-        # Not E[x²] - mean²: that loses the digits of a variance small beside the mean.
+        # Not E[x²] - mean²: that is inaccurate where the variance is small compared with the mean.
         variance = _summed((centred * centred).sum(0)) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean.detach(), self.momentum)
@@ -145,7 +145,7 @@ def _summed(x: Tensor) -> Tensor:
 
 
 def synchronise_norms(network: nn.Module) -> None:
-    """Make every BatchNormReLU of a network a SyncBatchNormReLU with the same parameters and buffers."""
+    """Replace every BatchNormReLU of a network by a SyncBatchNormReLU with the same parameters and buffers."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if type(child) is BatchNormReLU:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: finish the step, keep a checkpoint, then stop."""
+"""Ctrl-C and SIGTERM while training: finish the step, write a checkpoint, then stop."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one does what it always did. Main thread only."""
+    """An event that the first Ctrl-C or SIGTERM sets; a second one has its usual effect.
+
+    Outside the main thread, where Python handles no signals, the event is never set.
+    """
     stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def request_stop(number: int, frame: FrameType | None) -> None:
         stop.set()
-        _set(before)
+        _set_handlers(previous)
 
-    _set(dict.fromkeys(_SIGNALS, ask))
+    _set_handlers(dict.fromkeys(_SIGNALS, request_stop))
     try:
         yield stop
     finally:
-        _set(before)
+        _set_handlers(previous)
 
 
-def _set(handlers: Mapping[signal.Signals, Any]) -> None:
+def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The loss: weighted cross-entropy over all points of a step's batch, plus soft Dice, sample by sample."""
+"""The loss: weighted cross-entropy over all points of a batch, plus soft Dice of each sample."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
 
 
 def segmentation_loss(
@@ -16,37 +17,41 @@ def segmentation_loss(
     dice_weight: float,
     total: Callable[[Tensor], Tensor] = lambda sums: sums,
     *,
-    given: float = 100.0,
+    smooth: float = 100.0,
 ) -> Tensor:
     """Weighted cross-entropy plus `dice_weight` times one minus the mean soft Dice of the classes above 0.
 
-    Dice is taken of each sample by itself: of all points together, a small tumour would hardly count beside large ones.
+    Dice is taken per sample: over all points of a batch, a small tumour would hardly count beside a large one.
 
     Args:
-        logits: (N, classes).
-        labels: int64 (N,); a label of `classes` stands for any class above 0: there only their sum is asked for, with
-            the weight of class 1, and Dice looks away.
-        samples: int64 (N,), the number of the sample that a point is of, from 0 on.
-        class_weights: one a class. dice_weight: 0 leaves cross-entropy.
-        total: makes sums over these points into sums over the whole batch, where other ranks hold the rest of it.
-        given: points that every sample is given of every class, rightly guessed: so a sample without a class has a Dice
-            too, the lower the more of it is guessed, and a few points that are hard to tell do not decide.
+        logits: float (N, classes).
+        labels: int64 (N,). The label `classes` means "any class above 0": the cross-entropy then takes the sum of
+            their probabilities, with the weight of class 1, and Dice ignores the point.
+        samples: int64 (N,), the index of each point's sample, from 0.
+        class_weights: one per class.
+        dice_weight: 0 leaves the cross-entropy alone.
+        total: turns sums over these points into sums over the whole batch, where other ranks hold the rest of it.
+        smooth: added to numerator and denominator of the Dice, in points. It defines the Dice of a class that is
+            absent from a sample, which falls as more of it is predicted, and limits the influence of very small
+            structures.
     """
     weights = torch.tensor(class_weights, dtype=logits.dtype, device=logits.device)
-    loose = labels == logits.shape[1]
+    ambiguous = labels == logits.shape[1]
     entropy = logits.new_zeros(())
-    if loose.any():
-        some = logits[loose].log_softmax(1)[:, 1:].logsumexp(1)
-        entropy = -weights[1] * some.sum()
-    sure = labels.masked_fill(loose, 0)
-    total_weight = torch.where(loose, weights[1], weights[sure]).sum()
-    of_sample = torch.nn.functional.one_hot(samples)[~loose].to(logits.dtype).T
-    logits, sure = logits[~loose], sure[~loose]
-    entropy = entropy + torch.nn.functional.cross_entropy(logits, sure, weights, reduction="sum")
-    truth = torch.nn.functional.one_hot(sure, logits.shape[1])[:, 1:].to(logits.dtype)
-    guess = logits.softmax(1)[:, 1:]
-    both, guessed, true = of_sample @ (guess * truth), of_sample @ guess, of_sample @ truth
-    missed = 1 - (2 * both + given) / (guessed + true + given)
-    sums = total(torch.stack([entropy, total_weight, missed.sum(), missed.new_tensor(float(missed.numel()))]))
+    if ambiguous.any():
+        any_foreground = logits[ambiguous].log_softmax(1)[:, 1:].logsumexp(1)
+        entropy = -weights[1] * any_foreground.sum()
+    known = labels.masked_fill(ambiguous, 0)
+    total_weight = torch.where(ambiguous, weights[1], weights[known]).sum()
+    in_sample = one_hot(samples)[~ambiguous].to(logits.dtype).T
+    logits, known = logits[~ambiguous], known[~ambiguous]
+    entropy = entropy + cross_entropy(logits, known, weights, reduction="sum")
+    truth = one_hot(known, logits.shape[1])[:, 1:].to(logits.dtype)
+    predicted = logits.softmax(1)[:, 1:]
+    intersection = in_sample @ (predicted * truth)
+    sizes = in_sample @ predicted + in_sample @ truth
+    dice_loss = 1 - (2 * intersection + smooth) / (sizes + smooth)
+    terms = torch.stack([entropy, total_weight, dice_loss.sum(), dice_loss.new_tensor(float(dice_loss.numel()))])
+    sums = total(terms)
     loss: Tensor = sums[0] / sums[1] + dice_weight * sums[2] / sums[3]
     return loss

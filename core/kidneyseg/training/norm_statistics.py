@@ -1,4 +1,4 @@
-"""Norm statistics measured over batches, for networks that then use them unchanged."""
+"""BatchNorm statistics measured over batches, for networks that then use them unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kidneyseg.training.batches import Batch
 
 
 def norms_of(network: SparseUNet) -> list[BatchNormReLU]:
-    """The network's norms."""
+    """The network's BatchNorm layers."""
     return [module for module in network.modules() if isinstance(module, BatchNormReLU)]
 
 
@@ -21,9 +21,9 @@ def norms_of(network: SparseUNet) -> list[BatchNormReLU]:
 def measure_norms(
     networks: Sequence[SparseUNet], batches: Iterable[Batch], logits: Callable[[SparseUNet, Batch], Tensor]
 ) -> None:
-    """Set the norms' statistics to their mean over the batches; `logits` runs a network on one.
+    """Set the norms' statistics to their mean over the batches; `logits` runs a network on one batch.
 
-    Running averages trail behind weights that still move, which with one case a batch costs most of the Dice.
+    Running averages lag behind weights that still change; with one case per batch that costs most of the Dice.
     """
     norms = [norm for network in networks for norm in norms_of(network)]
     momenta = [norm.momentum for norm in norms]

@@ -1,4 +1,4 @@
-"""How one network is trained: the numbers, what follows from them step by step, and how the run is carried out."""
+"""How one network is trained: its hyperparameters, what they give at each step, and how the run is executed."""
 
 from __future__ import annotations
 
@@ -11,72 +11,76 @@ import torch
 from kidneyseg.training.distributed import Ranks
 from kidneyseg.training.precision import Precision
 
-Schedule = Literal["cosine", "two phases"]
+Schedule = Literal["cosine", "step"]
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How to train one network.
+    """The hyperparameters of one training run.
 
     Attributes:
         steps: optimiser steps in all.
         batch: samples per step.
-        rate: peak learning rate.
-        schedule: "cosine" warms up over 2 % of the steps, then falls to zero along a cosine; "two phases" keeps `rate`
-            for the first half and a tenth of it for the second.
-        weight_decay: of AdamW; with 0 that is Adam.
+        learning_rate: its peak.
+        schedule: "cosine" warms up over 2 % of the steps, then decays to zero along a half cosine; "step" keeps
+            `learning_rate` for the first half of the steps and a tenth of it for the second.
+        weight_decay: of AdamW; 0 makes it Adam.
+        gradient_clip: the largest norm of all gradients together; larger ones are scaled down to it.
         class_weights: of the cross-entropy, one per class.
-        dice_weight: of the soft Dice loss that is added to it. dice_given: points that smooth it, see `losses`.
-        seed: of everything drawn.
-        smoothing: the exponential moving average of the weights forgets with this rate; 0 takes the weights themselves.
-        freeze_norms_at: share of the steps after which BatchNorm uses fixed statistics, measured over `norm_samples`
-            batches: the network then learns with exactly the norms that inference will use.
-        norm_samples: batches over which norm statistics are measured.
+        dice_weight: of the soft Dice loss that is added to the cross-entropy.
+        dice_smooth: smoothing term of the soft Dice, in points; see `losses`.
+        seed: of all random numbers.
+        ema_decay: decay per step of the exponential moving average of the weights; 0 takes the weights themselves.
+        freeze_norms_at: fraction of the steps after which BatchNorm uses fixed statistics, measured over `norm_samples`
+            batches, so that the network goes on learning with exactly the norms that inference uses.
+        norm_samples: batches over which norm statistics are measured; no more than `steps` are.
         check_every: steps between validations.
     """
 
     steps: int
     batch: int = 1
-    rate: float = 2e-3
+    learning_rate: float = 2e-3
     schedule: Schedule = "cosine"
     weight_decay: float = 1e-4
+    gradient_clip: float = 5.0
     class_weights: tuple[float, ...] = (1.0, 1.0)
     dice_weight: float = 1.0
-    dice_given: float = 100.0
+    dice_smooth: float = 100.0
     seed: int = 0
-    smoothing: float = 0.995
+    ema_decay: float = 0.995
     freeze_norms_at: float = 0.5
     norm_samples: int = 24
     check_every: int = 100
 
     @property
     def freeze_step(self) -> int:
-        """The first step with fixed norm statistics; `steps` when that never comes."""
+        """The first step with fixed norm statistics; equal to `steps` when they are never fixed."""
         return round(self.steps * self.freeze_norms_at)
 
-    def rate_at(self, step: int) -> float:
+    def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        if self.schedule == "two phases":
-            return self.rate if 2 * step < self.steps else self.rate / 10
-        warm = max(1, self.steps // 50)
-        return self.rate * min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        if self.schedule == "step":
+            return self.learning_rate if 2 * step < self.steps else self.learning_rate / 10
+        warm_up = max(1, self.steps // 50)
+        return self.learning_rate * min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
-    def smoothing_at(self, step: int) -> float:
-        """What the average keeps of itself after a step: less early on, when it mostly remembers the start."""
-        return min(self.smoothing, (1 + step) / (10 + step))
+    def ema_decay_at(self, step: int) -> float:
+        """The decay after a step, counted from 0: lower at first, so that the initial weights are soon forgotten."""
+        return min(self.ema_decay, (1 + step) / (10 + step))
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out.
+    """How a run is executed.
 
     Attributes:
         device: where the network is.
-        precision: in which it computes; "bf16" and "fp16" are meant for CUDA.
+        precision: of the convolutions; "bf16" and "fp16" are meant for CUDA.
         workers: threads that draw samples ahead.
         checkpoint_every: steps between checkpoints.
-        keep: which network is the result: "best" by validation, of those checked once the norms stood still (before,
-            another kind of statistics is scored), or "last". Without validation that is the last.
+        keep: which network is the result: "best" by validation among those checked once the norms were frozen
+            (earlier ones are scored with statistics that inference does not have), or "last". Without validation it
+            is the last.
         ranks: the processes that train together.
     """
 

@@ -1,9 +1,8 @@
-"""The training loop: a step follows from the state before it and its number, so a resumed run goes on bit for bit."""
+"""The training loop: a step depends only on the state before it and its number, so a run resumes bit for bit."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -16,31 +15,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kidneyseg.datasets.cache import array_key
 from kidneyseg.errors import Cancelled
 from kidneyseg.models import save_model
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.memory import out_of_memory
 from kidneyseg.training.batches import Batch, Loader, Sample, Sampler
-from kidneyseg.training.checkpoints import load_checkpoint, refuse_difference, save_checkpoint
+from kidneyseg.training.checkpoints import load_checkpoint, save_checkpoint
 from kidneyseg.training.distributed import synchronise_norms
 from kidneyseg.training.losses import segmentation_loss
 from kidneyseg.training.norm_statistics import measure_norms, norms_of
 from kidneyseg.training.plan import RunOptions, TrainingPlan
 from kidneyseg.training.precision import forward
+from kidneyseg.training.run_folder import refuse_difference
 from kidneyseg.training.training_log import TrainingLog, time_left
 
 __all__ = ["RunOptions", "Sample", "Sampler", "Trainer", "TrainingPlan"]
 
 log = logging.getLogger(__name__)
 
-# What a drawn batch is for, as part of its seed.
+# The purpose of a batch, as part of its seed.
 _STEP, _NORMS = 0, 1
 
 
 @dataclass
 class Best:
-    """The averaged network that validated best so far."""
+    """The averaged network with the best validation score so far."""
 
     score: float
     step: int
@@ -48,12 +49,13 @@ class Best:
 
 
 class Trainer:
-    """Trains one network in `folder`, where its checkpoints and log live; picks up where it was left.
+    """Trains one network; its checkpoints and log are in `folder`, from where it resumes.
 
     Attributes:
-        network: the weights that learn. average: their moving average, which becomes the result.
-        step: how many steps were made.
-        best: the best average by validation, where there was one.
+        network: the network that the optimiser updates.
+        average: the exponential moving average of its weights, which becomes the result.
+        step: the number of steps done.
+        best: the best average by validation, if there was a validation.
     """
 
     def __init__(
@@ -67,10 +69,10 @@ class Trainer:
         options: RunOptions | None = None,
         cases: Sequence[str] = (),
     ) -> None:
-        """`cases` are the names of those learnt from, for the saved network's card.
+        """`validate` scores a network by metric; `cases` are the names of the training cases, saved with the network.
 
         Raises:
-            SettingsError: when the folder's checkpoint was made with another plan or network.
+            SettingsError: when the folder's checkpoint was made with another plan, network or version.
             ModelError: when every checkpoint there is damaged.
         """
         self.plan, self.folder, self.validate, self.cases = plan, folder, validate, tuple(cases)
@@ -80,9 +82,9 @@ class Trainer:
             synchronise_norms(network)
         self.network = network.to(self.options.device)
         self.average = copy.deepcopy(self.network)
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
         self.scaler = torch.amp.GradScaler(self.options.device.type, enabled=self.options.precision == "fp16")
-        self.loader = Loader(sampler, plan.seed, ranks.places(plan.batch), self.options.workers)
+        self.loader = Loader(sampler, plan.seed, ranks.shard(plan.batch), self.options.workers)
         self.step = 0
         self.best: Best | None = None
         self._losses: list[float] = []  # since the last row of the log
@@ -92,14 +94,14 @@ class Trainer:
         self._restore()
 
     def run(self, progress: Progress | None = None) -> SparseUNet:
-        """Train to the plan's end; returns the finished network in eval mode.
+        """Train to the end of the plan; returns the finished network in eval mode.
 
         Raises:
-            Cancelled: once `progress` was asked to stop; a checkpoint was written.
+            Cancelled: after `progress` was cancelled, with a checkpoint of the last step written.
         """
         progress, ranks, plan = progress or Progress(), self.options.ranks, self.plan
         if ranks.first:
-            self._recognise_samples()
+            self._compare_first_sample()
         started, first = time.monotonic(), self.step
         steps = self.loader.batches(_STEP, range(self.step, plan.steps))
         with TrainingLog(self.folder if ranks.first else None, self.step) as training_log, closing(steps):
@@ -120,46 +122,46 @@ class Trainer:
         return self._result
 
     def finished(self) -> SparseUNet:
-        """The result in eval mode: the best or the last average, as the options say."""
+        """The result in eval mode: the best or the last average, according to the options."""
         if self.options.keep == "last" or self.best is None:
-            return self._last()
+            return self._evaluated_average()
         network = copy.deepcopy(self.average)
         network.load_state_dict(self.best.network)
         return network.eval()
 
     def save(self, path: Path, info: dict[str, object]) -> None:
-        """Write the finished network where the program reads it, with what is known of it.
+        """Write the finished network with `info` and the steps, the seed and the training cases.
 
         Raises:
             ModelError: when training diverged.
         """
         kept = self.best if self.options.keep == "best" else None
-        known: dict[str, object] = {"steps": kept.step if kept else self.step, "seed": self.plan.seed}
+        own: dict[str, object] = {"steps": kept.step if kept else self.step, "seed": self.plan.seed}
         if self.cases:
-            known["trained on"] = list(self.cases)
-        save_model(self._result or self.finished(), path, {**known, **info})
+            own["trained on"] = list(self.cases)
+        save_model(self._result or self.finished(), path, {**own, **info})
 
-    def _last(self) -> SparseUNet:
-        """The average as it is, its norm statistics measured if they are not fixed yet."""
+    def _evaluated_average(self) -> SparseUNet:
+        """A copy of the average in eval mode, its norm statistics measured if they are not fixed yet."""
         network = copy.deepcopy(self.average)
         if self.step <= self.plan.freeze_step:
-            # A look on the way need not be as exact as the result.
+            # An intermediate validation needs less accuracy than the result.
             done = self.step == self.plan.steps
             self._measure_norms([network], self.plan.norm_samples if done else max(1, self.plan.norm_samples // 4))
         return network.eval()
 
     def _measure_norms(self, networks: Sequence[SparseUNet], count: int) -> None:
-        measure_norms(networks, self.loader.batches(_NORMS, range(count)), self._logits)
+        measure_norms(networks, self.loader.batches(_NORMS, range(min(count, self.plan.steps))), self._logits)
 
     def _logits(self, network: SparseUNet, batch: Batch) -> Tensor:
         device = self.options.device
         return forward(network, batch.cells.to(device), batch.features.to(device), self.options.precision)
 
     def _one_step(self, batch: Batch) -> list[float]:
-        """One optimiser step; a sample for which there is no memory is named and left out. Returns the step's loss."""
+        """One optimiser step; returns its loss. A sample that exceeds the memory is left out, with a warning."""
         while True:
             try:
-                return [self._learn(batch)]
+                return [self._optimise(batch)]
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or self.options.ranks.count > 1:
                     raise
@@ -178,10 +180,10 @@ class Trainer:
                 return []
             batch = Batch.of(rest)
 
-    def _learn(self, batch: Batch) -> float:
+    def _optimise(self, batch: Batch) -> float:
         plan, ranks = self.plan, self.options.ranks
         for group in self.optimizer.param_groups:
-            group["lr"] = plan.rate_at(self.step)
+            group["lr"] = plan.learning_rate_at(self.step)
         self.network.train()
         if self.step >= plan.freeze_step:
             for norm in norms_of(self.network):
@@ -189,42 +191,42 @@ class Trainer:
         labels, samples = batch.labels.to(self.options.device), batch.cells[:, 3].to(self.options.device)
         logits = self._logits(self.network, batch)
         weights = plan.class_weights, plan.dice_weight
-        loss = segmentation_loss(logits, labels, samples, *weights, ranks.total, given=plan.dice_given)
+        loss = segmentation_loss(logits, labels, samples, *weights, ranks.total, smooth=plan.dice_smooth)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         ranks.sum_gradients(self.network.parameters())
         self.scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), plan.gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self._follow()
+        self._update_average()
         return float(loss.detach())
 
     @torch.no_grad()
-    def _follow(self) -> None:
-        keep = self.plan.smoothing_at(self.step)
-        for slow, fast in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-            slow.lerp_(fast, 1 - keep)
+    def _update_average(self) -> None:
+        decay = self.plan.ema_decay_at(self.step)
+        for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            mean.lerp_(value, 1 - decay)
 
     def _check(self, training_log: TrainingLog) -> None:
-        """After a step: validate and note, keep a checkpoint, where it is time for either."""
+        """After a step: validate and log, and write a checkpoint, when either is due."""
         plan, done = self.plan, self.step == self.plan.steps
         if self.step % plan.check_every == 0 or done:
-            figures = {"rate": plan.rate_at(self.step - 1)}
+            metrics = {"learning_rate": plan.learning_rate_at(self.step - 1)}
             if self._losses:
-                figures["loss"] = float(np.mean(self._losses))
+                metrics["loss"] = float(np.mean(self._losses))
             self._losses = []
             if self.validate is not None:
-                network = self._last()
+                network = self._evaluated_average()
                 ranks = self.options.ranks
                 scores = ranks.from_first(self.validate(network) if ranks.first else {})
-                self._compare(network, scores)
-                figures |= scores
-            training_log.note(self.step, figures)
+                self._keep_best(network, scores)
+                metrics |= scores
+            training_log.note(self.step, metrics)
         if self.step % self.options.checkpoint_every == 0 or done:
             self._store()
 
-    def _compare(self, network: SparseUNet, scores: dict[str, float]) -> None:
+    def _keep_best(self, network: SparseUNet, scores: dict[str, float]) -> None:
         means = [value for name, value in scores.items() if name.endswith(" mean")]
         if not means or self.plan.freeze_step >= self.step < self.plan.steps:
             return
@@ -264,23 +266,21 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         self.step, self._losses, self._first_sample = state["step"], state["losses"], state["first sample"]
         self.best = Best(**state["best"]) if state["best"] else None
-        log.info("going on from step %d of %d", self.step, self.plan.steps)
+        log.info("resuming from step %d of %d", self.step, self.plan.steps)
 
     def _identity(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to be gone on with, as plain values."""
+        """What must stay the same for a checkpoint to be resumed, as plain values."""
         plan = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.plan).items()}
         return {**plan, "network": dict(self.network.config)}
 
-    def _recognise_samples(self) -> None:
-        """Draw the run's first sample again, and say so when it is another than when the run began."""
+    def _compare_first_sample(self) -> None:
+        """Draw the run's first sample again and warn when it differs from that drawn when the run began."""
         sample = self.loader.draw(_STEP, 0, 0)
-        total = hashlib.sha256()
-        for array in (sample.cells, sample.features, sample.labels):
-            total.update(np.ascontiguousarray(array).tobytes())
-        if self._first_sample not in ("", total.hexdigest()):
+        digest = array_key([sample.cells, sample.features, sample.labels])
+        if self._first_sample not in ("", digest):
             log.warning(
                 "samples are no longer drawn as when the run in %s began (other cases, lesions or version); "
-                "it goes on with the new ones",
+                "it continues with the new ones",
                 self.folder,
             )
-        self._first_sample = total.hexdigest()
+        self._first_sample = digest

@@ -1,9 +1,10 @@
-"""What a run says of itself: log.csv, and TensorBoard where that is installed."""
+"""The metrics of a run: log.csv, and TensorBoard where that is installed."""
 
 from __future__ import annotations
 
 import csv
 import importlib.util
+import io
 import logging
 from collections.abc import Mapping
 from functools import cache
@@ -11,13 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from kidneyseg.imaging.files import atomic_write
+
 log = logging.getLogger(__name__)
 
 
 class TrainingLog:
-    """The figures of a run, one row a check, in `folder`/log.csv and `folder`/tensorboard; nothing without a folder.
+    """Writes `folder`/log.csv, one row per check, and `folder`/tensorboard; nothing where `folder` is None.
 
-    Rows after `step`, which a killed run wrote without keeping its checkpoint, are dropped: they will come again.
+    Rows after `step` are dropped: a killed run wrote them after its last checkpoint, and this run writes them again.
     """
 
     def __init__(self, folder: Path | None, step: int) -> None:
@@ -35,16 +38,16 @@ class TrainingLog:
         if self._board is not None:
             self._board.close()
 
-    def note(self, step: int, figures: Mapping[str, float]) -> None:
-        """Add one row of figures."""
+    def note(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add the row of a step, with metrics by name."""
         if self._path is None:
             return
-        row = {"step": str(step)} | {name: f"{value:.4g}" for name, value in figures.items()}
+        row = {"step": str(step)} | {name: f"{value:.4g}" for name, value in metrics.items()}
         log.info("%s", ", ".join(f"{name} {value}" for name, value in row.items()))
         self._rows.append(row)
         self._write()
         if self._board is not None:
-            for name, value in figures.items():
+            for name, value in metrics.items():
                 self._board.add_scalar(name, value, step)
             self._board.flush()
 
@@ -60,13 +63,12 @@ class TrainingLog:
         if not self._rows:
             self._path.unlink(missing_ok=True)
             return
-        temporary = self._path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
-            names = list(dict.fromkeys(name for row in self._rows for name in row))
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(self._rows)
-        temporary.replace(self._path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(dict.fromkeys(name for row in self._rows for name in row)))
+        writer.writeheader()
+        writer.writerows(self._rows)
+        with atomic_write(self._path) as file:
+            file.write(text.getvalue().encode())
 
 
 def time_left(seconds: float) -> str:
@@ -88,8 +90,8 @@ def _summary_writer(folder: Path, step: int) -> Any:
 
 @cache
 def tensorboard_installed() -> bool:
-    """Whether TensorBoard can be written; says once when it cannot."""
+    """Whether TensorBoard can be written; warns once when it cannot."""
     if importlib.util.find_spec("tensorboard") is not None:
         return True
-    log.warning("TensorBoard is not installed (pip install 'kidneyseg[train]'); log.csv holds the same figures")
+    log.warning("TensorBoard is not installed (pip install 'kidneyseg[train]'); log.csv holds the same metrics")
     return False

@@ -1,17 +1,64 @@
-"""What `train` and `crossvalidate` refuse before anything is trained."""
+"""The arguments of `train` and `crossvalidate` become a specification."""
 
 from __future__ import annotations
 
-from argparse import Namespace
+import argparse
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from kidneyseg.cli.bench import lesions_of
 from kidneyseg.cli.main import main
-from kidneyseg.errors import InputError
-from kidneyseg.synthesis import lesion_cache
-from kidneyseg.synthesis.insertion import LesionLibrary
+from kidneyseg.cli.training_arguments import add_training, spec_of
+from kidneyseg.training.specification import TrainingSpec
+
+GIVEN = """DATA -o OUT --preset paper --steps 5 --batch 3 --seed 2 --lesions MASKS --lesion-hu CSV --phantoms 4
+    --lesions-unlabelled a b --recipe paper_published --device cuda --precision bf16 --threads 6 --workers 7
+    --checkpoint-every 8 --cache CACHE"""
+EXPECTED = TrainingSpec(
+    data=Path("DATA"),
+    output=Path("OUT"),
+    method="paper",
+    steps=5,
+    batch=3,
+    seed=2,
+    lesions=Path("MASKS"),
+    lesion_hu=Path("CSV"),
+    lesions_unlabelled=frozenset("ab"),
+    phantoms=4,
+    recipe_name="paper_published",
+    start_from=Path("BEFORE"),
+    device="cuda",
+    precision="bf16",
+    threads=6,
+    workers=7,
+    checkpoint_every=8,
+    cache=Path("CACHE"),
+    validate=("c",),
+    keep="last",
+)
+
+
+def parsed(text: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_training(parser)
+    arguments = parser.parse_args(text.split())
+    arguments.start_from = None
+    return arguments
+
+
+def test_every_argument_reaches_the_specification() -> None:
+    arguments = parsed(GIVEN)
+    arguments.start_from = Path("BEFORE")
+    assert spec_of(arguments, validate=("c",), keep="last") == EXPECTED
+    assert not spec_of(parsed("DATA -o OUT --no-insertion")).insert_lesions
+
+
+def test_what_is_not_given_is_the_specification_s_default() -> None:
+    assert spec_of(parsed("DATA -o OUT")) == TrainingSpec(data=Path("DATA"), output=Path("OUT"))
+    left_out = {field.name for field in fields(TrainingSpec)} - {"data", "output", "insert_lesions"}
+    default = TrainingSpec(data=Path("DATA"), output=Path("OUT"))
+    assert all(getattr(EXPECTED, name) != getattr(default, name) for name in left_out)
 
 
 def test_a_negative_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,33 +66,3 @@ def test_a_negative_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         main(["train", str(tmp_path), "-o", str(tmp_path / "out"), "--seed", "-1"])
     assert stopped.value.code == 2
     assert "argument --seed: a whole number from 0, not '-1'" in capsys.readouterr().err
-
-
-def test_the_fixed_kits19_cases_where_there_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}_ct.nii.gz").touch()
-        (tmp_path / f"{name}_kidney.nii.gz").touch()
-    assert main(["train", str(tmp_path), "-o", str(tmp_path / "out"), "--validate", "kits19"]) == 3
-    assert "--validate kits19 means case_00000 to case_00209" in capsys.readouterr().err
-
-
-def test_a_library_without_a_shape_to_score_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    of_no_case = LesionLibrary.procedural(seed=0)
-    monkeypatch.setattr(lesion_cache, "kits_library", lambda *_: of_no_case)
-    arguments = Namespace(no_insertion=False, lesions=tmp_path, lesion_hu=None, seed=0)
-    learn, score = lesions_of(arguments, tmp_path, scored=False)
-    assert learn is not None
-    assert learn.lesions
-    assert score is not None
-    assert not score.lesions
-    with pytest.raises(InputError, match="whose number is divisible by 5: such shapes serve to score"):
-        lesions_of(arguments, tmp_path, scored=True)
-
-
-def test_a_network_that_the_preset_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a_ct.nii.gz").touch()
-    (tmp_path / "a_kidney.nii.gz").touch()
-    command = ["train", str(tmp_path), "-o", str(tmp_path / "out"), "--stage", "coarse"]
-    for more in (["--preset", "paper"], ["--start-from", str(tmp_path)]):
-        assert main([*command, *more]) == 2
-        assert "--stage coarse is for preset default without --start-from" in capsys.readouterr().err

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kidneyseg.synthesis.contrast_phases import PHASES, simulate_contrast_phase, vary_cortex
+from kidneyseg.synthesis.contrast_phases import (
+    PHASES,
+    scale_corticomedullary_contrast,
+    simulate_contrast_phase,
+)
 from kidneyseg.synthesis.organs import OrganWeights
 
 SPACING = (2.0, 2.0, 3.0)
@@ -42,10 +46,10 @@ def test_each_phase_moves_organs_to_where_it_should(case):
     kidney = (organs == 2) & ~cyst
     median = {}
     for phase in PHASES:
-        new = simulate_contrast_phase(hu, organs, SPACING, np.random.default_rng(1), weights=weights, phase=phase)
+        new = simulate_contrast_phase(hu, weights, np.random.default_rng(1), phase=phase)
         median[phase] = {n: float(np.median(new[organs == n])) for n in ORGANS} | {2: float(np.median(new[kidney]))}
-    assert 20 <= median["plain"][2] <= 50
-    assert 25 <= median["plain"][8] <= 60
+    assert 20 <= median["noncontrast"][2] <= 50
+    assert 25 <= median["noncontrast"][8] <= 60
     assert 220 <= median["arterial"][8] <= 410
     assert median["arterial"][6] < 90 < median["arterial"][1]
     assert 100 <= median["nephrographic"][2] <= 200
@@ -55,7 +59,7 @@ def test_each_phase_moves_organs_to_where_it_should(case):
 def test_bone_fat_and_cysts_stay(case):
     hu, organs, spine, cyst, weights = case
     for phase in PHASES[:4]:
-        new = simulate_contrast_phase(hu, organs, SPACING, np.random.default_rng(2), weights=weights, phase=phase)
+        new = simulate_contrast_phase(hu, weights, np.random.default_rng(2), phase=phase)
         np.testing.assert_array_equal(new[spine & (organs == 0)], hu[spine & (organs == 0)])
         fat = (hu < -60) & (organs == 0)
         assert np.abs(new[fat].astype(int) - hu[fat]).mean() < 3
@@ -64,7 +68,7 @@ def test_bone_fat_and_cysts_stay(case):
 
 def test_cortex_is_brighter_than_medulla_in_the_arterial_phase(case):
     hu, organs, _, cyst, weights = case
-    new = simulate_contrast_phase(hu, organs, SPACING, np.random.default_rng(3), weights=weights, phase="arterial")
+    new = simulate_contrast_phase(hu, weights, np.random.default_rng(3), phase="arterial")
     depth = weights.cortex_depth
     place = np.unravel_index(weights.organs[2].index, hu.shape)
     tissue = (organs[place] == 2) & ~cyst[place] & (weights.organs[2].fine > 90)
@@ -73,13 +77,13 @@ def test_cortex_is_brighter_than_medulla_in_the_arterial_phase(case):
     assert np.median(cortex) > np.median(medulla) + 25
 
 
-@pytest.mark.parametrize("less", [0.7, -0.7])
-def test_cortex_and_medulla_become_more_or_less_alike_while_noise_and_cysts_stay(case, less):
+@pytest.mark.parametrize("reduction", [0.7, -0.7])
+def test_cortex_and_medulla_become_more_or_less_alike_while_noise_and_cysts_stay(case, reduction):
     hu, organs, _, cyst, _ = case
     inner = np.linalg.norm(np.indices(hu.shape).T * SPACING - (30, 85, 55), axis=-1).T < 18
     striped = np.where(inner & ~cyst & (organs == 2), hu - 35, hu).astype(np.int16)
     weights = OrganWeights.build(striped, organs, SPACING)
-    new, changed = vary_cortex(striped, weights, np.random.default_rng(0), less=less)
+    new, changed = scale_corticomedullary_contrast(striped, weights, reduction)
     deep = np.zeros(hu.shape, bool)
     deep.reshape(-1)[changed.organs[2].index] = changed.organs[2].edge < 0.2
     medulla, cortex = (deep & (organs == 2) & ~cyst & part for part in (inner, ~inner))
@@ -91,7 +95,7 @@ def test_cortex_and_medulla_become_more_or_less_alike_while_noise_and_cysts_stay
         return np.diff(grey.astype(int), axis=0)[cortex[1:] & cortex[:-1]].std()
 
     share = step(new) / step(striped)
-    assert (share < 0.8) if less > 0 else (1.2 < share < 2.2)
+    assert (share < 0.8) if reduction > 0 else (1.2 < share < 2.2)
     assert 0.85 < noise(new) / noise(striped) < 1.15
     assert abs(float(np.median(new[cyst])) - 8) < 10
     np.testing.assert_array_equal(new[organs == 6], striped[organs == 6])
@@ -101,29 +105,34 @@ def test_cortex_and_medulla_become_more_or_less_alike_while_noise_and_cysts_stay
 
 
 def test_noise_is_neither_amplified_nor_removed_much(case):
-    hu, organs, _, _, weights = case
+    hu, _, _, _, weights = case
     liver = np.hypot(*(np.indices(hu.shape)[:2] * 2.0 - 30)) < 14
-    for phase in ("plain", "portal"):
-        new = simulate_contrast_phase(hu, organs, SPACING, np.random.default_rng(4), weights=weights, phase=phase)
+    for phase in ("noncontrast", "portal"):
+        new = simulate_contrast_phase(hu, weights, np.random.default_rng(4), phase=phase)
         assert 0.6 < new[liver].std() / hu[liver].std() < 1.4
 
 
-def test_the_same_seed_gives_the_same_ct_with_and_without_weights(case):
-    hu, organs, _, _, weights = case
+def test_the_same_seed_gives_the_same_ct(case):
+    hu, _, _, _, weights = case
     before = hu.copy()
-    one = simulate_contrast_phase(hu, organs, SPACING, np.random.default_rng(5), weights=weights)
-    other = simulate_contrast_phase(hu, organs, SPACING, np.random.default_rng(5))
+    one, other = (simulate_contrast_phase(hu, weights, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(hu, before)
     assert one.dtype == np.int16
     assert one.flags.f_contiguous
 
 
+def test_phases_are_drawn_by_their_odds(case):
+    hu, _, _, _, weights = case
+    odds = (0.0, 0.0, 0.0, 1.0, 0.0)
+    drawn = simulate_contrast_phase(hu, weights, np.random.default_rng(6), phase_odds=odds)
+    rng = np.random.default_rng(6)
+    rng.random()  # the draw of the phase
+    np.testing.assert_array_equal(drawn, simulate_contrast_phase(hu, weights, rng, phase=PHASES[3]))
+
+
 def test_no_organs_and_cut_organs_are_fine(case):
     hu, organs, _, _, _ = case
-    alone = simulate_contrast_phase(hu, organs * 0, 2.0, np.random.default_rng(0), phase="plain")
-    assert alone.shape == hu.shape
-    nothing = OrganWeights.build(hu, organs * 0, SPACING)
-    assert vary_cortex(hu, nothing, np.random.default_rng(0)) == (hu, nothing)
-    small = simulate_contrast_phase(hu[:20, 20:50, :5], organs[:20, 20:50, :5], SPACING, np.random.default_rng(0))
-    assert small.shape == (20, 30, 5)
+    for grey, labels in ((hu, organs * 0), (hu[:20, 20:50, :5], organs[:20, 20:50, :5])):
+        weights = OrganWeights.build(grey, labels, SPACING)
+        assert simulate_contrast_phase(grey, weights, np.random.default_rng(0)).shape == grey.shape

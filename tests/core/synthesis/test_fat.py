@@ -1,15 +1,16 @@
-"""Patients with more fat around and inside the kidneys."""
+"""More fat around the kidneys and in the renal sinus."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from kidneyseg.synthesis.fat import FatRoom
+from kidneyseg.synthesis.fat import FatRegions, add_fat
 from kidneyseg.synthesis.organs import OrganWeights
 
 SPACING = (2.0, 2.0, 2.0)
 CENTRE = (50.0, 40.0, 40.0)
+RANGES = {"around_mm": (4.0, 25.0), "depth_mm": (9.0, 20.0)}
 
 
 def loin():
@@ -31,14 +32,21 @@ def loin():
 def case():
     hu, organs, kidney, aorta, apart, grid = loin()
     weights = OrganWeights.build(hu, organs, SPACING)
-    return hu, kidney, aorta, apart, grid, FatRoom.of(organs, weights.soft, weights.spacing)
+    return (
+        hu,
+        kidney,
+        aorta,
+        apart,
+        grid,
+        FatRegions.build(organs, weights.soft, weights.spacing, reach_mm=25.0, depth_mm=20.0),
+    )
 
 
 def draws(case, count=12):
-    hu, kidney, *_, room = case
+    hu, kidney, *_, regions = case
     labels = kidney.astype(np.uint8)
     for seed in range(count):
-        yield room.fill(hu, labels, np.random.default_rng(seed))
+        yield add_fat(hu, labels, regions, np.random.default_rng(seed), **RANGES)
 
 
 def test_fat_takes_the_place_of_what_is_near_and_of_the_inside(case):
@@ -67,10 +75,10 @@ def test_the_inside_opens_towards_the_hilum(case):
         assert labels[hilum].mean() < 0.3 < labels[outer].mean()
 
 
-def test_the_same_seed_gives_the_same_patient(case):
-    hu, kidney, *_, room = case
+def test_the_same_seed_gives_the_same_ct(case):
+    hu, kidney, *_, regions = case
     labels = kidney.astype(np.uint8)
-    (a, b), (c, d) = (room.fill(hu, labels, np.random.default_rng(3)) for _ in range(2))
+    (a, b), (c, d) = (add_fat(hu, labels, regions, np.random.default_rng(3), **RANGES) for _ in range(2))
     np.testing.assert_array_equal(a, c)
     np.testing.assert_array_equal(b, d)
     assert hu[kidney].min() == 150, "the array that came in stays as it was"

@@ -19,12 +19,12 @@ from bright_ball import BrightBall
 from kidneyseg.errors import SettingsError
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.batches import Loader, Sample
-from kidneyseg.training.checkpoints import BusyError, claimed
 from kidneyseg.training.distributed import Ranks, joined, synchronise_norms
 from kidneyseg.training.losses import segmentation_loss
+from kidneyseg.training.run_folder import BusyError, lock
 from kidneyseg.training.trainer import RunOptions, Trainer, TrainingPlan
 
-PLAN = TrainingPlan(steps=6, batch=3, rate=1e-3, norm_samples=2, check_every=3, class_weights=(1.0, 2.0, 3.0))
+PLAN = TrainingPlan(steps=6, batch=3, learning_rate=1e-3, norm_samples=2, check_every=3, class_weights=(1.0, 2.0, 3.0))
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def gradients(ranks: Ranks, device: torch.device, *, frozen: bool) -> dict[str, 
     if ranks.count > 1:
         synchronise_norms(network)
     network.train(not frozen)
-    batch = next(Loader(Rare(), 3, ranks.places(3)).batches(0, [0]))
+    batch = next(Loader(Rare(), 3, ranks.shard(3)).batches(0, [0]))
     logits = network(batch.cells.to(device), batch.features.to(device))
     labels, samples = batch.labels.to(device), batch.cells[:, 3].to(device)
     loss = segmentation_loss(logits, labels, samples, (1.0, 2.0, 3.0), 1.0, ranks.total)
@@ -79,8 +79,8 @@ def main() -> None:
             torch.save(gradients(ranks, device, frozen=frozen), folder / f"gradients-{frozen}-{ranks.rank}.pt")
         torch.save(trained(folder / "run", ranks, device), folder / f"weights-{ranks.rank}.pt")
         try:
-            with claimed(folder / "busy", ranks):
-                said = "claimed"
+            with lock(folder / "busy", ranks):
+                said = "locked"
         except BusyError as error:
             said = str(error)
         (folder / f"busy-{ranks.rank}.txt").write_text(said)
@@ -110,7 +110,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, device: str) -> Path:
     folder = tmp_path_factory.mktemp("two")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-    with claimed(folder / "busy"):
+    with lock(folder / "busy"):
         done = subprocess.run(
             [*command, str(folder), device], env=environment, capture_output=True, text=True, check=False
         )
@@ -162,9 +162,9 @@ def test_no_thread_of_the_group_outlives_it(two: Path) -> None:
 
 
 def test_a_batch_too_small_to_share_says_the_mend() -> None:
-    assert list(Ranks(1, 3).places(7)) == [1, 4]
+    assert list(Ranks(1, 3).shard(7)) == [1, 4]
     with pytest.raises(SettingsError, match="2 processes cannot share a batch of 1; start fewer, or give --batch 2"):
-        Ranks(0, 2).places(1)
+        Ranks(0, 2).shard(1)
 
 
 if __name__ == "__main__":

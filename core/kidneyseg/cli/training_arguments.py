@@ -1,0 +1,98 @@
+"""The arguments of `train` and `crossvalidate` that make a training specification."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kidneyseg.settings import PRESET_NAMES
+
+if TYPE_CHECKING:
+    from kidneyseg.training.specification import TrainingSpec
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that both commands share."""
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder of labelled CTs")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="for networks and checkpoints")
+    parser.add_argument("--preset", choices=PRESET_NAMES, default="default", help="method to train (%(default)s)")
+
+    recipe = parser.add_argument_group("recipe", "must stay the same when a run is continued")
+    recipe.add_argument("--steps", type=_positive, metavar="N", help="optimiser steps per stage (the recipe's)")
+    recipe.add_argument("--batch", type=_positive, metavar="N", help="samples per step (the recipe's)")
+    recipe.add_argument("--seed", type=_natural, default=0, help="of all random numbers (%(default)s)")
+    recipe.add_argument("--lesions", type=Path, metavar="DIR", help="KiTS label maps to take tumour shapes from")
+    recipe.add_argument("--lesion-hu", type=Path, metavar="CSV", help="their HU statistics (docs/training.md)")
+    recipe.add_argument(
+        "--no-insertion", action="store_true", help="insert no tumours into cases without tumour labels"
+    )
+    recipe.add_argument(
+        "--lesions-unlabelled",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="cases with real lesions that are labelled kidney: there, stage 2 may predict either",
+    )
+    recipe.add_argument("--phantoms", type=_natural, default=0, metavar="N", help="synthetic CTs to train on as well")
+    recipe.add_argument(
+        "--recipe",
+        metavar="FILE",
+        help="a TOML file, or paper_published: the paper's own class weights, for many thousand steps (the method's)",
+    )
+
+    execution = parser.add_argument_group("execution", "may change when a run is continued")
+    execution.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (%(default)s)")
+    execution.add_argument(
+        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="16 bits are for CUDA (%(default)s)"
+    )
+    execution.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of the network (all)")
+    execution.add_argument("--workers", type=_natural, metavar="N", help="threads that draw samples ahead; 0 for none")
+    execution.add_argument(
+        "--checkpoint-every", type=_positive, default=100, metavar="N", help="steps between checkpoints (%(default)s)"
+    )
+    execution.add_argument("--cache", type=Path, metavar="DIR", help="folder of prepared cases (OUTPUT/cache)")
+
+
+def spec_of(arguments: argparse.Namespace, **more: Any) -> TrainingSpec:
+    """The specification that the arguments ask for, with `more` of its fields.
+
+    Raises:
+        SettingsError: when they contradict each other.
+    """
+    from kidneyseg.training.specification import TrainingSpec
+
+    return TrainingSpec(
+        data=arguments.data,
+        output=arguments.output,
+        method=arguments.preset,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        seed=arguments.seed,
+        lesions=arguments.lesions,
+        lesion_hu=arguments.lesion_hu,
+        insert_lesions=not arguments.no_insertion,
+        lesions_unlabelled=frozenset(arguments.lesions_unlabelled),
+        phantoms=arguments.phantoms,
+        recipe_name=arguments.recipe,
+        start_from=arguments.start_from,
+        device=arguments.device,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        workers=arguments.workers,
+        checkpoint_every=arguments.checkpoint_every,
+        cache=arguments.cache,
+        **more,
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a whole number from 0, not {text!r}")
+    return int(text)

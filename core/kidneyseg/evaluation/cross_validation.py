@@ -1,0 +1,171 @@
+"""Cross-validation: every case is segmented and scored by networks that were not trained on it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kidneyseg.datasets.cases import CaseFiles
+from kidneyseg.datasets.folds import folds as split_into_folds
+from kidneyseg.errors import SettingsError
+from kidneyseg.evaluation.end_to_end import Segmenting, Variants, segment_and_score
+from kidneyseg.evaluation.report import write_report
+from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
+from kidneyseg.imaging.files import atomic_write
+from kidneyseg.progress import Progress
+from kidneyseg.settings import preset
+from kidneyseg.synthesis.lesion_cache import library_key
+from kidneyseg.training.cross_validation import fold_folder, train_fold
+from kidneyseg.training.run_folder import BusyError, lock, require_same_run
+from kidneyseg.training.runs import find_labelled
+from kidneyseg.training.session import Session, open_session
+from kidneyseg.training.specification import TrainingSpec
+
+log = logging.getLogger(__name__)
+
+# Of the lesions that are inserted to be scored: the same for every seed of the training, so that runs compare.
+_SCORING_SEED = 0
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The result of a cross-validation.
+
+    Attributes:
+        outcomes: scores and failures, ordered by name.
+        missing: names of cases that no fold has tried yet; the report is written once there are none.
+        report: the report's files.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    missing: tuple[str, ...]
+    report: tuple[Path, ...]
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the cases of which something could not be scored."""
+        return list(dict.fromkeys(outcome.case for outcome in self.outcomes if isinstance(outcome, Failure)))
+
+
+def cross_validate(
+    spec: TrainingSpec,
+    *,
+    folds: int = 3,
+    fold: int | None = None,
+    insertions: int = 1,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = log.info,
+) -> CrossValidation | None:
+    """Train each fold's networks on the other folds, score its cases end to end, and write `spec.output`/report.
+
+    Call it again after a stop, or in several processes at once: what is finished is kept, and a fold that another
+    process works on is left to it.
+
+    Args:
+        spec: what is trained; the networks of the last step are scored.
+        folds: number of folds; cases go to them in the order of their names.
+        fold: only this one, counted from 1.
+        insertions: versions of each case with inserted tumours, besides the case as it is.
+        progress: receives reports and may cancel.
+        say: receives lines for the user.
+
+    Returns:
+        What was scored so far; None on the other ranks of a distributed training.
+
+    Raises:
+        SettingsError: for a fold that there is not, or as in `training.runs.train`.
+        BusyError: when another process works on the one `fold` that was asked for.
+    """
+    if spec.validate:
+        raise SettingsError("cross-validation holds out its folds; leave out the validation cases")
+    parts = split_into_folds(find_labelled(spec), folds)
+    if fold is not None and not 1 <= fold <= folds:
+        raise SettingsError(f"fold must be 1 to {folds}, not {fold}")
+    with open_session(spec, scored=True, progress=progress, say=say) as session:
+        for number in [fold] if fold else range(1, folds + 1):
+            session.say(f"fold {number} of {folds}")
+            try:
+                with lock(fold_folder(spec.output, number), session.ranks):
+                    train_fold(number, parts, session)
+                    if session.ranks.first:
+                        score_fold(number, parts[number - 1], insertions, session)
+            except BusyError as error:
+                if fold:
+                    raise
+                session.say(f"{error} (fold {number} is left to it)")
+        return _collected(parts, spec) if session.ranks.first else None
+
+
+def score_fold(number: int, held_out: Sequence[CaseFiles], insertions: int, session: Session) -> None:
+    """Segment and score the cases of a fold, and keep the outcomes by case; only failures are tried again."""
+    folder = fold_folder(session.spec.output, number)
+    scores = folder / "scores"
+    variants = _variants(insertions, session)
+    require_same_run(scores, _identity(variants, session.spec), remedy=f"remove {scores} to score again")
+    how = Segmenting(preset(session.spec.method), folder, session.spec.device)
+    for case in held_out:
+        path = scores / f"{case.name}.json"
+        if path.is_file() and not any(isinstance(outcome, Failure) for outcome in _read(path)):
+            continue
+        outcomes = list(segment_and_score([case], how, variants, keep=folder / "masks"))
+        with atomic_write(path) as file:
+            file.write(json.dumps([outcome.to_dict() for outcome in outcomes], indent=1).encode())
+        for outcome in outcomes:
+            session.say(_line(outcome))
+
+
+def _read(path: Path) -> list[Outcome]:
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return [Failure(**one) if "error" in one else CaseScore.from_dict(one) for one in stored]
+
+
+def _variants(insertions: int, session: Session) -> Variants:
+    return Variants(
+        shapes=session.held_out_lesions,
+        insertions=insertions,
+        as_is=True,
+        seed=_SCORING_SEED,
+        lesions_unlabelled=session.spec.lesions_unlabelled,
+    )
+
+
+def _identity(variants: Variants, spec: TrainingSpec) -> dict[str, object]:
+    """What the scores depend on besides the networks."""
+    return {
+        "settings": preset(spec.method).to_dict(),
+        "shapes": library_key(variants.shapes)[:16] if variants.shapes is not None else None,
+        "insertions": variants.insertions,
+        "seed": variants.seed,
+        "lesions unlabelled": sorted(variants.lesions_unlabelled),
+    }
+
+
+def _collected(parts: Sequence[Sequence[CaseFiles]], spec: TrainingSpec) -> CrossValidation:
+    """All outcomes; the report is written if none is missing."""
+    outcomes: list[Outcome] = []
+    missing: list[str] = []
+    for number, part in enumerate(parts, start=1):
+        for case in part:
+            path = fold_folder(spec.output, number) / "scores" / f"{case.name}.json"
+            if path.is_file():
+                outcomes += _read(path)
+            else:
+                missing.append(case.name)
+    outcomes.sort(key=lambda outcome: outcome.name)
+    report: list[Path] = []
+    if not missing:
+        held_out = {f"fold {number}": [case.name for case in part] for number, part in enumerate(parts, start=1)}
+        about = {"method": spec.method, "seed": spec.seed, "scored by networks trained on the others": held_out}
+        report = write_report(spec.output / "report", outcomes, title="Cross-validation", about=about)
+    return CrossValidation(tuple(outcomes), tuple(missing), tuple(report))
+
+
+def _line(outcome: Outcome) -> str:
+    if isinstance(outcome, Failure):
+        return f"{outcome.name}: {outcome.error}"
+    figures = outcome.figures()
+    shown = [f"{name} {figures[name]:.3f}" for name in ("kidney Dice", "tumour Dice") if figures[name] is not None]
+    return f"{outcome.name}: {', '.join(shown)}"

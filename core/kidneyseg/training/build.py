@@ -1,0 +1,194 @@
+"""Data, network, sampler, plan and validation put together as a recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
+from kidneyseg.errors import SettingsError
+from kidneyseg.imaging.volume import ContrastPhase, Volume
+from kidneyseg.models import Stage
+from kidneyseg.phantom.abdomen import make_phantom
+from kidneyseg.phantom.sample import SAMPLE_SEED
+from kidneyseg.settings import BandSettings, Settings
+from kidneyseg.sparse import SparseUNet
+from kidneyseg.synthesis.lesion_library import LesionLibrary
+from kidneyseg.training.band_sampler import BandSampler, band_cases, plain_band
+from kidneyseg.training.batches import Sample, Sampler
+from kidneyseg.training.detections import Crop, Detector, crops, crops_of
+from kidneyseg.training.plan import RunOptions, TrainingPlan
+from kidneyseg.training.recipe import Recipe
+from kidneyseg.training.stage1_sampler import Stage1Sampler, plain_stage1
+from kidneyseg.training.stage2_sampler import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
+from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, StageRecipe, WholeCTRecipe
+from kidneyseg.training.trainer import Trainer
+from kidneyseg.training.validation import validator
+
+_CLASSES = ("kidney", "tumour")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What to train on.
+
+    Attributes:
+        training: labelled CTs to train on.
+        validation: labelled CTs to score on, kept out of training.
+        lesions: shapes to insert into those cases of `training` that have no tumour labels; None inserts none.
+        held_out_lesions: shapes to insert, once each, into such cases of `validation`.
+        cache: folder for prepared cases.
+        phantoms: number of synthetic CTs to train on besides.
+        lesions_unlabelled: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour.
+        tell: called with how many cases are prepared, of how many.
+    """
+
+    training: Sequence[CaseFiles]
+    validation: Sequence[CaseFiles]
+    lesions: LesionLibrary | None
+    held_out_lesions: LesionLibrary | None
+    cache: Path
+    phantoms: int = 0
+    lesions_unlabelled: frozenset[str] = frozenset()
+    tell: Callable[[int, int], None] = lambda done, of: None
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A stage's sampler, its validation samples, and the names of the cases that it draws from."""
+
+    sampler: Sampler
+    held_out: list[Sample]
+    cases: tuple[str, ...]
+
+
+def trainer(
+    stage: Stage,
+    settings: Settings,
+    recipe: Recipe,
+    data: Data,
+    folder: Path,
+    *,
+    steps: int | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    start: SparseUNet | None = None,
+    detector: SparseUNet | None = None,
+    options: RunOptions | None = None,
+) -> Trainer:
+    """The trainer of one of a method's networks; its checkpoints and log go to `folder`.
+
+    Args:
+        stage: which network.
+        settings: of inference, which training samples follow.
+        recipe: from `load_recipe`.
+        data: the cases.
+        folder: made where it is missing.
+        steps: optimiser steps; the recipe's if None.
+        batch: samples per step; the recipe's if None.
+        seed: of all random numbers.
+        start: training starts from the weights of this network, which must have the same layout, not from random ones.
+        detector: stage 1's network in eval mode, on whose detections stage 2 of method `default` trains. Without it,
+            stage 2 trains on labels with simulated errors.
+        options: how the run is executed.
+
+    Raises:
+        SettingsError: for a recipe of another method, or a stage that it does not have.
+    """
+    if recipe.method != settings.method:
+        raise SettingsError(f"the recipe {recipe.name} is for the method {recipe.method}, not {settings.method}")
+    how = recipe.stage(stage)
+    how = replace(how, steps=steps or how.steps, batch=batch or how.batch)
+    options = options or RunOptions()
+    torch.manual_seed(seed)
+    network = SparseUNet(how.channels, len(how.class_weights), list(how.planes))
+    if start is not None:
+        if start.config != network.config:
+            raise SettingsError(f"the network to start from has the layout {start.config}, not {network.config}")
+        network.load_state_dict(start.state_dict())
+    if isinstance(how, BandRecipe):
+        drawn = _bands(how, settings, data, seed)
+    elif isinstance(how, DetectionRecipe):
+        whole = recipe.stage(Stage.STAGE1)
+        assert isinstance(whole, WholeCTRecipe)
+        if detector is not None:
+            detector = detector.to(options.device)
+        found = Detector(detector, whole.grid_mm, settings.sampling.kept_percent)
+        drawn = _detections(how, found, settings, data, seed)
+    else:
+        assert isinstance(how, WholeCTRecipe)
+        drawn = _whole_cts(how, settings, data)
+    score = validator(drawn.held_out, _CLASSES[: len(how.class_weights) - 1])
+    return Trainer(network, drawn.sampler, _plan(how, seed), folder, score, options=options, cases=drawn.cases)
+
+
+def _plan(how: StageRecipe, seed: int) -> TrainingPlan:
+    return TrainingPlan(
+        seed=seed, **{field.name: getattr(how, field.name) for field in fields(TrainingPlan) if field.name != "seed"}
+    )
+
+
+def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:
+    kept_percent = settings.sampling.kept_percent
+    make = partial(whole_grid, cell_mm=how.grid_mm, cache=data.cache)
+    prepared = prepare(data.training, make, data.tell)
+    phantoms = [whole_grid_of(volume, labels, None, how.grid_mm) for volume, labels in _phantoms(data.phantoms)]
+    held_out = prepare(data.validation, make, data.tell).values()
+    return _Drawn(
+        Stage1Sampler([*prepared.values(), *phantoms], how, kept_percent, data.lesions),
+        [plain_stage1(grid, kept_percent) for grid in held_out],
+        tuple(prepared),
+    )
+
+
+def _detections(how: DetectionRecipe, detector: Detector, settings: Settings, data: Data, seed: int) -> _Drawn:
+    if settings.stage2 is None:
+        raise SettingsError(f"the method {settings.method} has no stage 2 around detections; take its own recipe")
+    margin_mm = settings.stage2.margin_mm
+    make = partial(crops, recipe=how, detector=detector, cache=data.cache)
+    prepared = prepare(data.training, make, data.tell)
+    drawn = [crop for several in prepared.values() for crop in several]
+    for volume, labels in _phantoms(data.phantoms):
+        drawn += crops_of(volume, labels, None, how, detector)
+    return _Drawn(
+        Stage2Sampler(drawn, how, margin_mm, data.lesions, data.lesions_unlabelled, seed),
+        _plain_samples(partial(make, count=0), margin_mm, data, seed),
+        tuple(prepared),
+    )
+
+
+def _plain_samples(make: Callable[[CaseFiles], list[Crop]], margin_mm: float, data: Data, seed: int) -> list[Sample]:
+    """The validation CTs' kidneys as inference shows them, and those without tumour labels once more with lesions."""
+    held_out = prepare(data.validation, make, data.tell).values()
+    shown = [crop for several in held_out for crop in several if crop.shows_kidney]
+    if data.held_out_lesions is not None:
+        rng, own = np.random.default_rng([seed, 2]), cases_with_tumours(shown)
+        shown += [with_lesions(crop, data.held_out_lesions, rng) for crop in shown if crop.grid.case not in own]
+    samples = [plain_stage2(crop, margin_mm) for crop in shown]
+    return [sample for sample in samples if sample is not None]
+
+
+def _bands(how: BandRecipe, settings: Settings, data: Data, seed: int) -> _Drawn:
+    if not isinstance(settings.sampling, BandSettings):
+        raise SettingsError(f"the method {settings.method} has no intensity bands; take its own recipe")
+    make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=seed)
+    prepared = prepare(data.training, partial(make, lesions=data.lesions), data.tell)
+    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.tell)
+    return _Drawn(
+        BandSampler([clouds for variants in prepared.values() for clouds in variants], how),
+        [plain_band(clouds, how) for variants in held_out.values() for clouds in variants],
+        tuple(prepared),
+    )
+
+
+def _phantoms(count: int) -> Iterator[tuple[Volume, NDArray[np.uint8]]]:
+    """Synthetic CTs of all phases that the phantom has; the first is the sample case."""
+    phases: tuple[ContrastPhase, ...] = ("portal", "arterial", "noncontrast", "excretory")
+    for i in range(count):
+        yield make_phantom(SAMPLE_SEED + i, phase=phases[i % 4], tumours=1 + i % 2)

@@ -1,0 +1,248 @@
+"""Training runs: from a typed specification to a method's networks on disk, stage by stage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from kidneyseg.datasets.cache import cache_size, content_key
+from kidneyseg.datasets.cases import CaseFiles, find_cases
+from kidneyseg.datasets.folds import is_kits19, split_off
+from kidneyseg.errors import Cancelled, SettingsError
+from kidneyseg.models import Model, Stage, load_model, model_name
+from kidneyseg.progress import CallbackProgress, Progress
+from kidneyseg.settings import preset
+from kidneyseg.synthesis.lesion_cache import library_key
+from kidneyseg.training.build import Data, trainer
+from kidneyseg.training.interrupts import stop_on_signals
+from kidneyseg.training.run_folder import lock, require_same_run
+from kidneyseg.training.session import Session, open_session
+from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.trainer import Trainer
+
+__all__ = ["TrainingSpec", "train", "train_stage"]
+
+log = logging.getLogger(__name__)
+
+# The validation cases of a method whose training data are KiTS19's, where the user names none.
+_PUBLISHED_SPLIT = {"paper": "kits19"}
+
+
+def train(
+    spec: TrainingSpec,
+    stage: Stage | None = None,
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = log.info,
+) -> list[Path]:
+    """Train one stage of a method, or all, and write the networks to `spec.output`; what was finished is kept.
+
+    A stopped run continues when it is called again with an equal specification.
+
+    Returns:
+        The networks' files.
+
+    Raises:
+        InputError: when no case can be used, or a named one is missing.
+        SettingsError: when the method has no such stage, `output` holds a run with another specification, or a network
+            to start from was trained on a validation case.
+        Cancelled: when `progress` was cancelled, or on Ctrl-C or SIGTERM during the training; a checkpoint was written.
+    """
+    cases = find_labelled(spec)
+    wanted = set(spec.validate)
+    if not wanted and spec.method in _PUBLISHED_SPLIT and is_kits19(case.name for case in cases):
+        wanted = {_PUBLISHED_SPLIT[spec.method]}
+        say("these are KiTS19's cases: the fixed 40 of them are for validation (--validate kits19)")
+    training, validation = split_off(cases, wanted)
+    stages = [one for one in spec.stages if stage in (None, one)]
+    if not stages:
+        raise SettingsError(
+            f"there is no stage {stage} to train: coarse belongs to method default without a network to start from, "
+            "as stage 2 starts from its weights"
+        )
+    keep = spec.keep if validation else "last"
+    with open_session(spec, scored=bool(validation), progress=progress, say=say) as session:
+        return [
+            train_stage(one, spec.output, training, validation, session, keep=keep, start_from=spec.start_from)
+            for one in stages
+        ]
+
+
+def find_labelled(spec: TrainingSpec) -> list[CaseFiles]:
+    """The labelled cases of the data folder.
+
+    Raises:
+        InputError: when there are none. SettingsError: when `lesions_unlabelled` names one that is not there.
+    """
+    cases = find_cases(spec.data)
+    if unknown := sorted(spec.lesions_unlabelled - {case.name for case in cases}):
+        raise SettingsError(f"lesions are unlabelled in {unknown[0]}, but there is no such case in {spec.data}")
+    return cases
+
+
+def train_stage(
+    stage: Stage,
+    folder: Path,
+    training: Sequence[CaseFiles],
+    validation: Sequence[CaseFiles],
+    session: Session,
+    *,
+    keep: Literal["best", "last"],
+    start_from: Path | None = None,
+) -> Path:
+    """Train a stage, or continue to, and write its network to `folder`; a finished one is left as it is.
+
+    Raises:
+        SettingsError: when `folder` holds another run, or a network that this one starts from or whose detections it
+            is trained on has been trained on a case of `validation`.
+        Cancelled: when it was stopped; a checkpoint was written.
+    """
+    spec, ranks = session.spec, session.ranks
+    name = model_name(spec.method, stage)
+    path, run = folder / f"{name}.safetensors", folder / name
+    start = load_model(name, start_from) if start_from else _coarse_network(stage, folder, session)
+    detector = _detector(stage, folder, session)
+    for model in filter(None, (start, detector)):
+        refuse_leak(model, validation)
+    identity = _identity(stage, keep, training, validation, session) | {
+        "start": start.id if start else None,
+        "stage 1's network": detector.id if detector else None,
+    }
+    with lock(run, ranks):
+        if ranks.first:
+            require_same_run(run, identity)
+        finished = run / "finished"
+        if ranks.from_first(finished.is_file() and path.is_file()):
+            session.say(f"{name}: finished before")
+            return path
+        steps = spec.steps or spec.recipe.stage(stage).steps
+        session.say(f"{name}: {len(training)} training cases, {len(validation)} validation cases, {steps} steps")
+        work = trainer(
+            stage,
+            preset(spec.method),
+            spec.recipe,
+            _data(training, validation, session),
+            run,
+            steps=spec.steps,
+            batch=spec.batch,
+            seed=spec.seed,
+            start=start.network if start else None,
+            detector=detector.network if detector else None,
+            options=session.options(keep),
+        )
+        count, size = cache_size(spec.cache_folder)
+        session.say(f"prepared cases: {count} files, {size / 1e6:.0f} MB in {spec.cache_folder}")
+        _run(work, session)
+        if ranks.first:
+            work.save(path, _info(stage, work, start, validation, spec))
+            finished.touch()
+        ranks.from_first(None)  # the next stage reads the network on every rank
+    return path
+
+
+def refuse_leak(model: Model, held_out: Sequence[CaseFiles]) -> None:
+    """Raise SettingsError when a network was trained on a case that is to be scored."""
+    if seen := sorted({case.name for case in held_out}.intersection(model.info.get("trained on", ()))):
+        raise SettingsError(
+            f"{model.id} was trained on {seen[0]}, which is to be scored: train it again without that case"
+        )
+
+
+def _run(work: Trainer, session: Session) -> None:
+    total = work.plan.steps
+    if work.step:
+        session.say(f"continuing from step {work.step} of {total}")
+    try:
+        with stop_on_signals() as stop:
+            work.run(CallbackProgress(session.progress.show, lambda: stop.is_set() or session.progress.cancelled))
+    except Cancelled:
+        session.say(f"stopped at step {work.step} of {total}; the same command continues from there")
+        raise
+
+
+def _data(training: Sequence[CaseFiles], validation: Sequence[CaseFiles], session: Session) -> Data:
+    spec, progress = session.spec, session.progress
+    return Data(
+        training,
+        validation,
+        session.lesions,
+        session.held_out_lesions,
+        spec.cache_folder,
+        spec.phantoms,
+        spec.lesions_unlabelled,
+        lambda done, of: progress.update(f"prepared {done} of {of} cases", done / of),
+    )
+
+
+def _coarse_network(stage: Stage, folder: Path, session: Session) -> Model | None:
+    """The network on coarse cells whose weights stage 2 starts from; None where there is none."""
+    if stage != Stage.STAGE2 or Stage.COARSE not in session.spec.stages:
+        return None
+    return _trained_before(Stage.COARSE, folder, session, "stage 2 starts from random weights")
+
+
+def _detector(stage: Stage, folder: Path, session: Session) -> Model | None:
+    """Stage 1's network, on whose detections stage 2 of method default is trained; None where there is none."""
+    if stage == Stage.STAGE1 or Stage.COARSE not in session.spec.recipe.stages:
+        return None
+    return _trained_before(Stage.STAGE1, folder, session, f"{stage} is trained on simulated detections")
+
+
+def _trained_before(stage: Stage, folder: Path, session: Session, otherwise: str) -> Model | None:
+    name = model_name(session.spec.method, stage)
+    if not (folder / f"{name}.safetensors").is_file():
+        session.say(f"{folder} has no {name}: {otherwise}; train it first")
+        return None
+    return load_model(name, folder)
+
+
+def _identity(
+    stage: Stage,
+    keep: str,
+    training: Sequence[CaseFiles],
+    validation: Sequence[CaseFiles],
+    session: Session,
+) -> dict[str, Any]:
+    """All that a stage's result depends on except code, device and threads; files by their content."""
+    spec = session.spec
+    how = spec.recipe.stage(stage)
+    unused = {"clusters", "fill"} | ({"stage2"} if stage == Stage.STAGE1 else set())
+    unlabelled = sorted(spec.lesions_unlabelled & {case.name for case in training})
+    return {
+        "stage": stage,
+        "steps": spec.steps or how.steps,
+        "batch": spec.batch or how.batch,
+        "seed": spec.seed,
+        "recipe": {name: value for name, value in asdict(how).items() if name not in ("steps", "batch")},
+        "phantoms": spec.phantoms,
+        "kept network": keep,
+        "settings": {name: value for name, value in preset(spec.method).to_dict().items() if name not in unused},
+        "lesions": session.lesions and library_key(session.lesions)[:16],
+        "held-out lesions": session.held_out_lesions and library_key(session.held_out_lesions)[:16],
+        **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
+        "training cases": {case.name: _content(case) for case in training},
+        "validation cases": {case.name: _content(case) for case in validation},
+    }
+
+
+def _content(case: CaseFiles) -> str:
+    try:
+        return content_key(case.files)[:16]
+    except OSError:
+        return "unreadable"  # named and left out when cases are prepared
+
+
+def _info(
+    stage: Stage, work: Trainer, start: Model | None, validation: Sequence[CaseFiles], spec: TrainingSpec
+) -> dict[str, object]:
+    """What is saved with a network besides what the trainer knows."""
+    info: dict[str, object] = {"phantoms": spec.phantoms, "scored on": [case.name for case in validation]}
+    if (grid_mm := getattr(spec.recipe.stage(stage), "grid_mm", None)) is not None:
+        info["grid_mm"] = grid_mm
+    if start:
+        info |= {"started from": start.id, "steps before": start.info.get("steps")}
+        info["trained on"] = sorted({*work.cases, *start.info.get("trained on", ())})
+    return info

@@ -1,0 +1,133 @@
+"""Spatial augmentation: random affine transforms, random fields of view, and resampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A random affine transform.
+
+    Attributes:
+        rotation_deg: largest rotation about x, y, z, in degrees.
+        scale: range of the overall scale.
+        stretch: largest logarithm of the additional scale of each axis.
+        flip_probability: of a left-right flip.
+    """
+
+    rotation_deg: tuple[float, float, float]
+    scale: tuple[float, float]
+    stretch: float
+    flip_probability: float
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """A random (3, 3) matrix from output to input directions."""
+        matrix = np.eye(3)
+        for axis, limit in enumerate(self.rotation_deg):
+            angle = np.deg2rad(rng.uniform(-limit, limit))
+            a, b = [i for i in range(3) if i != axis]
+            turn = np.eye(3)
+            turn[a, a] = turn[b, b] = np.cos(angle)
+            turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+            matrix = matrix @ turn
+        size = np.exp(rng.uniform(*np.log(self.scale)))
+        stretch = np.exp(rng.uniform(-self.stretch, self.stretch, 3))
+        matrix = matrix @ np.diag(1.0 / (size * stretch))
+        if rng.random() < self.flip_probability:
+            matrix[0] *= -1
+        return matrix
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """A random smaller field of view.
+
+    Attributes:
+        probability: of a smaller field of view; with 1 nothing is drawn for it.
+        min_share: smallest share of each axis that is kept.
+        max_cells: a larger box is made smaller still, all its sides alike; inf sets no limit.
+    """
+
+    probability: float
+    min_share: float
+    max_cells: float
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
+        """A random box of an array of `shape`; the whole array where the field of view is not made smaller."""
+        if self.probability < 1 and rng.random() >= self.probability:
+            return tuple(slice(0, size) for size in shape)
+        sides = np.array([size * rng.uniform(self.min_share, 1.0) for size in shape])
+        sides *= min(1.0, (self.max_cells / sides.prod()) ** (1 / 3))
+        box = []
+        for size, side in zip(shape, sides, strict=True):
+            keep = min(size, max(8, round(side)))
+            start = int(rng.integers(0, size - keep + 1))
+            box.append(slice(start, start + keep))
+        return tuple(box)
+
+
+def warp(
+    hu: NDArray[np.floating | np.int16],
+    labels: NDArray[np.uint8],
+    matrix: NDArray[np.float64],
+    *,
+    outside_hu: float,
+    box: tuple[slice, ...] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Resample HU (linear) and labels (nearest), both (X, Y, Z) of cubic cells, about their centre by `matrix`.
+
+    With `box` only that part of the result is computed, at a cost in proportion to its size.
+    """
+    box = tuple(slice(0, n) for n in hu.shape) if box is None else box
+    grid = sampling_grid(box, np.array(hu.shape) / 2, matrix, np.array(hu.shape) / 2, hu.shape)
+    return warp_into(hu, labels, grid, outside_hu=outside_hu)
+
+
+def warp_into(
+    hu: NDArray[np.floating | np.int16], labels: NDArray[np.uint8], grid: torch.Tensor, *, outside_hu: float
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """HU (linear) and labels (nearest), both (X, Y, Z), at the points of a `sampling_grid`."""
+    moved = sample_linear(np.asarray(hu, np.float32) - np.float32(outside_hu), grid) + np.float32(outside_hu)
+    mask = torch.from_numpy(labels)[None, None].float()
+    marked = torch.nn.functional.grid_sample(mask, grid, mode="nearest", align_corners=False)[0, 0]
+    return moved, marked.to(torch.uint8).numpy()
+
+
+def sampling_grid(
+    box: tuple[slice, ...],
+    centre: NDArray[np.floating],
+    matrix: NDArray[np.floating],
+    source_centre: NDArray[np.floating],
+    source_shape: tuple[int, ...],
+) -> torch.Tensor:
+    """The points at which torch's grid_sample samples for the cells of `box`: float32 (1, X, Y, Z, 3).
+
+    Args:
+        box: output cells; cell i covers i...i + 1.
+        centre: the fixed point of `matrix`, in output cells.
+        matrix: (3, 3), output cells to source cells.
+        source_centre: the same point in source cells.
+        source_shape: (X, Y, Z) of the source.
+    """
+    # grid_sample counts its coordinates in half extents from the middle, last axis first.
+    half = np.asarray(source_shape, dtype=np.float64) / 2
+    start = (source_centre - half) / half
+    steps = [np.arange(side.start, side.stop) + 0.5 - c for side, c in zip(box, centre, strict=True)]
+    grid = np.empty((1, *(len(step) for step in steps), 3), np.float32)
+    for axis in range(3):
+        x, y, z = ((step * matrix[axis, i] / half[axis]).astype(np.float32) for i, step in enumerate(steps))
+        plane = (x + np.float32(start[axis]))[:, None] + y[None, :]
+        np.add(plane[:, :, None], z[None, None, :], out=grid[0, ..., 2 - axis])
+    return torch.from_numpy(grid)
+
+
+def sample_linear(field: NDArray[np.float32], grid: torch.Tensor) -> NDArray[np.float32]:
+    """`field` (X, Y, Z) interpolated at a `sampling_grid`; 0 beyond it."""
+    image = torch.from_numpy(field)[None, None]
+    moved = torch.nn.functional.grid_sample(image, grid, mode="bilinear", align_corners=False)[0, 0]
+    return np.asarray(moved.numpy(), np.float32)

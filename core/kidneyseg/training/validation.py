@@ -1,0 +1,60 @@
+"""Validation of a network during training: Dice over the cells of fixed samples."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kidneyseg.sparse import SparseUNet
+from kidneyseg.sparse.memory import out_of_memory
+from kidneyseg.training.batches import Sample
+
+log = logging.getLogger(__name__)
+
+
+def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[SparseUNet], dict[str, float]] | None:
+    """A function that scores a network by its mean and lowest Dice over cells; None without samples.
+
+    Args:
+        samples: to score on. Dice of class k counts every label >= k, as KiTS does: the first class is kidney with
+            tumour.
+        names: of the classes from 1 on.
+    """
+    if not samples:
+        return None
+
+    def score(network: SparseUNet) -> dict[str, float]:
+        dice: dict[str, list[float]] = {name: [] for name in names}
+        for sample in samples:
+            predicted = _predict(network, sample)
+            if predicted is None:
+                continue
+            for label, name in enumerate(names, start=1):
+                truth, guess = sample.labels >= label, predicted >= label
+                if truth.any():
+                    dice[name].append(2 * float((truth & guess).sum()) / float(truth.sum() + guess.sum()))
+        scores = {f"{name} mean": float(np.mean(values)) for name, values in dice.items() if values}
+        return scores | {f"{name} worst": float(np.min(values)) for name, values in dice.items() if values}
+
+    return score
+
+
+@torch.no_grad()
+def _predict(network: SparseUNet, sample: Sample) -> NDArray[np.int64] | None:
+    """The most probable label of each point; None, with a warning, where memory does not suffice."""
+    device = next(network.parameters()).device
+    try:
+        cells, features = (torch.from_numpy(array).to(device) for array in (sample.cells, sample.features))
+        labels: NDArray[np.int64] = network(cells, features).argmax(1).cpu().numpy()
+        return labels
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    log.warning("%s: out of memory with %d points; it is not scored", sample.case or "a case", len(sample.cells))
+    return None

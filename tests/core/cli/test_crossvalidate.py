@@ -1,0 +1,54 @@
+"""`kidneyseg crossvalidate`: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kidneyseg.cli.main import main
+from kidneyseg.evaluation import Failure, cross_validation, score_case
+from kidneyseg.evaluation.cross_validation import CrossValidation
+from kidneyseg.training import cross_validation as training
+
+MASK = np.pad(np.ones((4, 4, 4), np.uint8), 2)
+SCORE = score_case(MASK, MASK, (1, 1, 1), name="a")
+FAILED = Failure("b_inserted", "no room", "b")
+REPORT = (Path("report/evaluation.json"),)
+
+
+@pytest.mark.parametrize(
+    ("result", "more", "code", "said"),
+    [
+        (CrossValidation((SCORE,), (), REPORT), [], 0, "report/evaluation.json"),
+        (CrossValidation((SCORE, FAILED), (), REPORT), [], 1, "not everything of b was scored; the report says why"),
+        (CrossValidation((SCORE,), ("b", "c"), ()), [], 1, "not scored yet: b, c; run the same command again"),
+        (CrossValidation((SCORE,), ("b",), ()), ["--fold", "1"], 1, "not scored yet: b; run it for the other folds"),
+        (None, [], 0, ""),
+    ],
+)
+def test_the_report_is_printed_once_all_is_scored(
+    result: CrossValidation | None,
+    more: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def cross_validate(spec: Any, *, folds: int, fold: int | None, insertions: int, **_: Any) -> Any:
+        assert (spec.data, folds, fold, insertions) == (Path("DATA"), 4, 1 if more else None, 2)
+        return result
+
+    monkeypatch.setattr(cross_validation, "cross_validate", cross_validate)
+    assert main(["crossvalidate", "DATA", "-o", "OUT", "--folds", "4", "--insertions", "2", *more]) == code
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert ("| a " in printed.out) == (result is not None and not result.missing)
+
+
+def test_final_trains_on_all_cases(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(training, "train_final", lambda spec, **_: [spec.output / "final" / "x.safetensors"])
+    assert main(["crossvalidate", "DATA", "-o", "OUT", "--final"]) == 0
+    assert capsys.readouterr().out == "OUT/final/x.safetensors\n"

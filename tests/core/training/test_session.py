@@ -1,0 +1,67 @@
+"""What the stages of a run share."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from kidneyseg.errors import InputError
+from kidneyseg.progress import CallbackProgress
+from kidneyseg.synthesis.insertion import LesionLibrary
+from kidneyseg.synthesis.lesion_cache import library_key
+from kidneyseg.training import session as module
+from kidneyseg.training.session import open_session
+from kidneyseg.training.specification import TrainingSpec
+
+
+@pytest.fixture(autouse=True)
+def few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LesionLibrary, "procedural", staticmethod(partial(LesionLibrary.procedural, 5)))
+
+
+def spec(folder: Path, **more: object) -> TrainingSpec:
+    return TrainingSpec(data=folder, output=folder, device="cpu", **more)
+
+
+def test_procedural_shapes_to_train_and_to_score_with_differ(tmp_path: Path) -> None:
+    with open_session(spec(tmp_path), scored=True) as session:
+        assert session.lesions is not None
+        assert session.held_out_lesions is not None
+        train, score = library_key(session.lesions), library_key(session.held_out_lesions)
+        assert train != score
+    with open_session(spec(tmp_path, seed=1), scored=True) as session:
+        assert session.lesions is not None
+        assert session.held_out_lesions is not None
+        assert library_key(session.lesions) not in (train, score)
+        assert library_key(session.held_out_lesions) == score
+    with open_session(spec(tmp_path, insert_lesions=False), scored=True) as session:
+        assert session.lesions is session.held_out_lesions is None
+
+
+def test_a_library_without_a_shape_to_score_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_no_case = LesionLibrary.procedural(seed=0)
+    monkeypatch.setattr(module, "kits_library", lambda *_: of_no_case)
+    with open_session(spec(tmp_path, lesions=tmp_path), scored=False) as session:
+        assert session.lesions is not None
+        assert session.lesions.lesions
+        assert session.held_out_lesions is not None
+        assert not session.held_out_lesions.lesions
+    with (
+        pytest.raises(InputError, match="whose number is divisible by 5, as needed to score with"),
+        open_session(spec(tmp_path, lesions=tmp_path), scored=True),
+    ):
+        pass
+
+
+def test_options_follow_the_specification(tmp_path: Path) -> None:
+    asked = spec(tmp_path, workers=3, precision="bf16", checkpoint_every=7)
+    progress, lines = CallbackProgress(), []
+    with open_session(asked, scored=False, progress=progress, say=lines.append) as session:
+        options = session.options("last")
+        session.say("line")
+    assert (options.workers, options.precision, options.checkpoint_every, options.keep) == (3, "bf16", 7, "last")
+    assert options.device.type == "cpu"
+    assert session.progress is progress
+    assert lines == ["line"]
