@@ -114,7 +114,7 @@ def test_a_plain_sample_is_what_inference_cuts(case: CaseFiles, tmp_path: Path) 
         hu = resample_hu(volume, region.lattice)
         kept = region.inside & (hu >= LOWEST_HU)
         origin = np.rint(np.array(region.lattice.origin_mm) / 2.0).astype(int)
-        features = stage2_features(hu[kept], kidney_level(hu[kept], region.found[kept]), 2)
+        features = stage2_features(hu[kept], kidney_level(hu[kept], region.detected[kept]), 2)
         expected |= dict(zip(map(tuple, np.argwhere(kept) + origin), features, strict=True))
     for one in made:
         # The tumour is added to the find, which holds it here anyway.
