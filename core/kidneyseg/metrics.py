@@ -1,23 +1,35 @@
-"""How well a mask or a labelled cloud agrees with the truth: Dice, the KiTS19 and KiTS23 figures, point IoU."""
+"""Agreement of a mask or a labelled point cloud with the truth: Dice, KiTS19 and KiTS23 scores, point IoU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# KiTS23 scores nested classes: all of the kidney with its masses, all masses, tumour alone (labels 1 kidney, 2 tumour,
-# 3 cyst) ...
+from kidneyseg.arrays import bounding_box
+
+# KiTS23 scores nested classes (labels 1 kidney, 2 tumour, 3 cyst): kidney with its masses, all masses, tumour alone.
 KITS23_CLASSES = {"kidney_and_masses": (1, 2, 3), "masses": (2, 3), "tumour": (2,)}
 
-# ... and calls a surface right within what two readers differ by, in mm.
+# KiTS23's surface tolerance of each class: how much two readers differ, in mm.
 KITS23_TOLERANCE_MM = {"kidney_and_masses": 1.0331, "masses": 1.1329, "tumour": 1.1498}
 
-Window = tuple[slice, slice, slice]
+_T = TypeVar("_T", bound=np.generic)
+
+
+def crop_to_labels(pred: NDArray[_T], truth: NDArray[_T]) -> tuple[NDArray[_T], NDArray[_T]]:
+    """Both arrays, (X, Y, Z), without the background around what is non-zero in either; both empty where nothing is.
+
+    Raises ValueError for different shapes.
+    """
+    _same_shape(pred, truth)
+    box = bounding_box((pred != 0) | (truth != 0))
+    return (pred[:0], truth[:0]) if box is None else (pred[box], truth[box])
 
 
 def dice(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -36,13 +48,13 @@ def kits19_dice(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, 
 
     KiTS19 has no label above 2 and counts cysts as kidney, so KiTS23's cysts (3) are kidney here and no tumour.
     """
-    pred, truth = _cropped(pred, truth)
+    pred, truth = crop_to_labels(pred, truth)
     return {"kidney": dice(pred > 0, truth > 0), "tumour": dice(pred == 2, truth == 2)}
 
 
 def kits23_dice(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
     """KiTS23: Dice of each of KITS23_CLASSES; labels 1 kidney, 2 tumour, 3 cyst."""
-    pred, truth = _cropped(pred, truth)
+    pred, truth = crop_to_labels(pred, truth)
     return {name: dice(np.isin(pred, labels), np.isin(truth, labels)) for name, labels in KITS23_CLASSES.items()}
 
 
@@ -50,7 +62,7 @@ def kits23_surface_dice(
     pred: NDArray[np.uint8], truth: NDArray[np.uint8], spacing_mm: Sequence[float]
 ) -> dict[str, float]:
     """KiTS23: surface Dice of each of KITS23_CLASSES at its tolerance."""
-    pred, truth = _cropped(pred, truth)
+    pred, truth = crop_to_labels(pred, truth)
     return {
         name: surface_dice(np.isin(pred, labels), np.isin(truth, labels), spacing_mm, KITS23_TOLERANCE_MM[name])
         for name, labels in KITS23_CLASSES.items()
@@ -66,11 +78,10 @@ def surface_dice(
     surface element sits where eight voxels meet that are not all the same, with the area of the marching-cubes surface
     between them. The array's border is a surface where a mask reaches it. Both empty is 1, one empty is 0.
     """
-    _same_shape(pred, truth)
+    pred, truth = crop_to_labels(pred, truth)
     if not pred.any() or not truth.any():
         return float(not pred.any() and not truth.any())
-    window = bounding_box((pred != 0) | (truth != 0))
-    area_pred, area_truth = (_surface_area(np.pad(mask[window] != 0, 1), spacing_mm) for mask in (pred, truth))
+    area_pred, area_truth = (_surface_area(np.pad(mask != 0, 1), spacing_mm) for mask in (pred, truth))
     outside = _area_beyond(area_pred, area_truth, spacing_mm, tolerance_mm)
     outside += _area_beyond(area_truth, area_pred, spacing_mm, tolerance_mm)
     return 1 - outside / float(area_pred.sum(dtype=np.float64) + area_truth.sum(dtype=np.float64))
@@ -103,22 +114,6 @@ def point_iou(table: NDArray[np.integer]) -> list[float]:
 def _same_shape(pred: NDArray[np.generic], truth: NDArray[np.generic]) -> None:
     if pred.shape != truth.shape:
         raise ValueError(f"cannot compare {pred.shape} with {truth.shape}: the shapes must be the same")
-
-
-def bounding_box(mask: NDArray[np.bool_]) -> Window:
-    """The smallest box around a mask; empty slices for an empty one."""
-    found = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
-        found.append(slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0))
-    return found[0], found[1], found[2]
-
-
-def _cropped(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Both without what is background in both."""
-    _same_shape(pred, truth)
-    box = bounding_box((pred != 0) | (truth != 0))
-    return pred[box], truth[box]
 
 
 def _surface_area(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[np.float32]:

@@ -1,10 +1,12 @@
-"""The bundled networks on real CTs, from the NIfTI file to the mask's file."""
+"""Regression of the bundled networks on known CTs, from the NIfTI file to the mask's file.
+
+The networks were trained on all of these CTs, so the bounds say that nothing got worse, not how unseen CTs are
+segmented: docs/results.md has the cross-validation.
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,58 +14,60 @@ import nibabel
 import numpy as np
 import pytest
 
+from command_line import kidneyseg
+from kidneyseg.arrays import bounding_box
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.metrics import kits19_dice
 from kidneyseg.phantom.sample import sample_case
 from kidneyseg.segmentation.pipeline import Pipeline, Result
 from kidneyseg.settings import preset
 
-# Kept out of training; see the model cards.
-VALIDATION = ("btcv0005", "btcv0010", "btcv0039")
+# Kidney Dice less .01 of what is reached.
+LEAST_KIDNEY_DICE = {"btcv0005": 0.944, "btcv0010": 0.940, "btcv0039": 0.926}
+CROPPED = "btcv0010"
 
 
 def evaluate(*arguments: str | Path) -> Any:
-    command = [sys.executable, "-m", "kidneyseg", "evaluate", *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    done = kidneyseg("evaluate", *arguments, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning: the networks were trained on" in done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", VALIDATION)
-def test_kidneys_of_unseen_patients(data_dir: Path, name: str, device: str) -> None:
-    figures = evaluate(data_dir / "btcv", "--cases", name, "--device", device)["cases"][0]["figures"]
-    print(figures)
-    assert figures["kidney Dice"] >= 0.80
-    assert figures["peak MB"] < 4000
+def test_kidneys_of_known_cts(data_dir: Path, device: str) -> None:
+    report = evaluate(data_dir / "btcv", "--cases", *LEAST_KIDNEY_DICE, "--device", device)
+    figures = {case["name"]: case["figures"] for case in report["cases"]}
+    dice = {name: figures[name]["kidney Dice"] for name in LEAST_KIDNEY_DICE}
+    assert {name: value for name, value in dice.items() if value < LEAST_KIDNEY_DICE[name]} == {}
+    assert max(own["peak MB"] for own in figures.values()) < (700 if device == "cpu" else 4000)
 
 
-def test_inserted_tumours_are_found(data_dir: Path, device: str) -> None:
+def test_an_inserted_tumour_is_detected(data_dir: Path, device: str) -> None:
     how = ("--lesions", "procedural", "--device", device)
-    report = evaluate(data_dir / "btcv", "--cases", VALIDATION[1], *how)
-    lesions = report["cases"][0]["lesions"]
-    print(lesions)
-    assert any(lesion["found"] for lesion in lesions)
+    (case,) = evaluate(data_dir / "btcv", "--cases", CROPPED, *how)["cases"]
+    (lesion,) = case["lesions"]
+    assert lesion["overlap"] > 0.8
+    assert case["false_positives_ml"] == []
 
 
-def test_the_sample_case_shows_what_the_program_is_for(tmp_path: Path, device: str) -> None:
+def test_the_sample_case(tmp_path: Path, device: str) -> None:
     ct = sample_case(tmp_path)
     result = Pipeline(load_volume(ct), device=device).run(preset("default"))
     dice = kits19_dice(result.mask, load_mask(ct.with_name("sample_labels.nii.gz"))[0])
-    assert dice["kidney"] > 0.9
-    assert dice["tumour"] > 0.3
+    assert dice["kidney"] > 0.965
+    assert dice["tumour"] > 0.93
     assert len(result.findings.kidneys) == 2
 
 
 @pytest.fixture(scope="module")
 def cropped(data_dir: Path) -> nibabel.Nifti1Image:
     """A real CT cut to 320 x 240 x 60 voxels around the kidneys, so that a run takes seconds."""
-    image = nibabel.Nifti1Image.from_filename(data_dir / "btcv" / f"{VALIDATION[1]}_ct.nii.gz")
-    kidneys = load_mask(data_dir / "btcv" / f"{VALIDATION[1]}_kidney.nii.gz")
-    where = [np.flatnonzero(kidneys[0].any(axis=tuple(j for j in range(3) if j != i))) for i in range(3)]
-    canonical = nibabel.as_closest_canonical(image)
-    middle = [int(w.mean()) for w in where]
+    image = nibabel.Nifti1Image.from_filename(data_dir / "btcv" / f"{CROPPED}_ct.nii.gz")
+    kidneys = bounding_box(load_mask(data_dir / "btcv" / f"{CROPPED}_kidney.nii.gz")[0])
+    assert kidneys is not None
+    middle = [(side.start + side.stop) // 2 for side in kidneys]
     box = tuple(slice(max(0, m - half), m + half) for m, half in zip(middle, (160, 120, 30), strict=True))
-    return canonical.slicer[box]
+    return nibabel.as_closest_canonical(image).slicer[box]
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +85,12 @@ def hounsfield(image: nibabel.Nifti1Image) -> Any:
     return np.rint(np.asarray(image.dataobj)).astype(np.int16)
 
 
-def test_reference_finds_kidneys(reference: Result) -> None:
+def test_both_kidneys_are_in_the_reference(reference: Result) -> None:
     assert len(reference.findings.kidneys) == 2
 
 
 def test_full_range_gives_the_same_mask(cropped: nibabel.Nifti1Image, reference: Result, tmp_path: Path) -> None:
-    """Air at -1000 and bone spread to 1500, as in users' files; the shared CTs are clipped to [-125, 275]."""
+    """Users' files hold air at -1000 HU and bone up to 1500 HU; the shared CTs are clipped to [-125, 275]."""
     hu = hounsfield(cropped)
     rng = np.random.default_rng(0)
     full = np.where(hu <= -125, -1000, hu)

@@ -1,15 +1,14 @@
-"""`kidneyseg evaluate`: scores masks against labels, or segments labelled CTs as a user would and scores that."""
+"""`kidneyseg evaluate`: score masks against labels, or segment labelled CTs and score the masks."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kidneyseg.cli.settings_arguments import SETTINGS_ARGUMENTS, add_settings, settings_of
+from kidneyseg.cli.settings_arguments import add_settings, settings_of
 from kidneyseg.cli.terminal import print_json
 from kidneyseg.errors import InputError, SettingsError
 
@@ -17,217 +16,173 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kidneyseg.datasets.cases import CaseFiles
-    from kidneyseg.evaluation import Outcome, Segmenting, Variants
+    from kidneyseg.evaluation import CaseBudget, Outcome, Variants
     from kidneyseg.synthesis.insertion import LesionLibrary
 
 _USAGE = """\
-kidneyseg evaluate [options] DATA           segment labelled CTs, then score
-       kidneyseg evaluate [options] MASKS LABELS   score masks that are there"""
+kidneyseg evaluate [options] DATA           segment labelled CTs and score the masks
+       kidneyseg evaluate [options] MASKS LABELS   score existing masks"""
 
 _DESCRIPTION = """\
-Score kidney and tumour masks on the CTs' own voxels: Dice as in KiTS19 and KiTS23, surface Dice, volume errors, lesions
-found and false positives by size, point IoU. Prints a row a case and the summary: mean with its 95 % bootstrap
+Score kidney and tumour masks on the CTs' own voxels: Dice as in KiTS19 and KiTS23, surface Dice, volume errors, lesion
+detection and false positives by size, point IoU. Prints a row for each case and a summary: mean with its 95 % bootstrap
 interval, median, 5th percentile.
 
 DATA, as for `kidneyseg train`: NAME_ct.nii.gz with NAME_kidney.nii.gz, KiTS' case_XXXXX/imaging.nii.gz with
-segmentation.nii.gz, or nnU-Net's imagesTr/ and labelsTr/. Each CT is segmented end to end in a process of its own.
+segmentation.nii.gz, or nnU-Net's imagesTr/ and labelsTr/. Each CT is segmented by a separate `kidneyseg segment`.
 LABELS: the same layouts, or plain NAME.nii.gz. MASKS: NAME_mask.nii.gz or NAME.nii.gz, on the voxels of the labels.
 Labels: 1 kidney, 2 tumour, 3 cyst.
 
-With --lesions, tumours are inserted into each CT first (KiTS shapes of held-out cases, or made-up ones): figures for
-inserted tumours say nothing certain about real ones. docs/reference/figures.md says what each figure means.
+With --lesions, tumours are inserted into each CT first (shapes of held-out KiTS cases, or synthetic ones). Scores of
+inserted tumours do not tell how real tumours are segmented. docs/how-to/evaluation.md explains each score.
 
-Ctrl-C ends with the report of what was scored until then.
+Ctrl-C stops and reports the cases scored so far.
 
-exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 nothing could be used; 130 interrupted"""
+exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 no case could be used; 130 interrupted"""
 
-# Arguments that only make sense when CTs are segmented here.
-_SEGMENTING_ONLY = ("steps", "lesions", "insertions", "originals", "models", *SETTINGS_ARGUMENTS)
+# Arguments that also apply to existing masks.
+_FOR_MASKS = ("run", "verbose", "data", "labels", "cases", "output", "json", "cts", "lesions_unlabelled")
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "evaluate",
-        help="score masks, or segment labelled CTs and score that",
+        help="score masks, or segment labelled CTs and score the masks",
         usage=_USAGE,
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("data", type=Path, metavar="DATA | MASKS", help="folder of labelled CTs, or of masks")
-    parser.add_argument("labels", type=Path, metavar="LABELS", nargs="?", help="folder of the labels of those masks")
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("labels", type=Path, metavar="LABELS", nargs="?", help="folder of the labels of the masks")
+    parser.add_argument("--cases", nargs="+", metavar="NAME", help="only these cases")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="write the report here (CSV, JSON, Markdown), and new masks"
+        "-o", "--output", type=Path, metavar="DIR", help="write the report (CSV, JSON, Markdown) and new masks to DIR"
     )
-    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
-        "--steps",
+        "--error-budget",
         action="store_true",
-        help="tell what sampling, stage 1, stage 2, DBSCAN and fill cost on DATA instead, all in one process",
+        help="measure instead what sampling, stage 1, stage 2, DBSCAN and fill cost on DATA, in one process",
     )
     parser.add_argument(
-        "--cts", type=Path, metavar="DIR", help="the CTs, for the paper's point IoU, where they are not beside LABELS"
+        "--cts", type=Path, metavar="DIR", help="the CTs, for the paper's point IoU, if they are not beside LABELS"
     )
     parser.add_argument(
         "--lesions-unlabelled",
         nargs="+",
         metavar="NAME",
-        help="CTs with real lesions that are labelled kidney: they are summarised apart",
+        help="CTs with real lesions that are labelled kidney; they are summarised apart",
     )
-    _add_insertion(parser)
-    add_settings(parser)
-    parser.set_defaults(run=run)
-
-
-def _add_insertion(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("inserted tumours", "for DATA without tumour labels")
     group.add_argument("--lesions", metavar="DIR", help="insert tumours: a folder of KiTS label maps, or `procedural`")
-    group.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of those cases")
-    group.add_argument("--insertions", type=int, metavar="N", help="different insertions into each CT (1)")
-    group.add_argument("--originals", action="store_true", help="score the CTs without insertion, too: false positives")
-    group.add_argument("--seed", type=int, default=0, help="of the insertions (%(default)s)")
+    group.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of the KiTS cases")
+    group.add_argument("--insertions", type=int, metavar="N", help="number of versions with tumours of each CT (1)")
+    group.add_argument("--originals", action="store_true", help="also score the CTs without insertion")
+    group.add_argument("--seed", type=int, default=0, help="random seed of the insertions (%(default)s)")
+    add_settings(parser)
+    parser.set_defaults(run=partial(_run, default=parser.get_default))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Score, print a row a case and the summary, write the report."""
-    if arguments.steps and not arguments.labels:
-        return _run_steps(arguments)
+def _run(arguments: argparse.Namespace, default: Callable[[str], Any]) -> int:
+    """Score, print a row for each case and the summary, write the report."""
+    from kidneyseg.evaluation import Failure
 
-    from kidneyseg.evaluation import CaseScore, as_dict, as_markdown, write_report
-
-    outcomes: list[Outcome] = []
     about: dict[str, Any] = {}
-    with _interrupt_held(outcomes) as held:
-        for outcome in _scored_masks(arguments) if arguments.labels else _segmented(arguments, about):
-            outcomes.append(outcome)
-            if not arguments.json:
-                print(_line(outcome), file=sys.stderr, flush=True)
-    title = "Evaluation"
-    if held:
-        title, about["interrupted"] = "Evaluation, interrupted", True
-    write = partial(write_report, outcomes=outcomes, title=title, about=about)
-    _give(arguments, about | as_dict(outcomes), as_markdown(outcomes), write)
+    outcomes = _scored_masks(arguments, default) if arguments.labels else _segmented(arguments, about)
+    done, interrupt = _collected(outcomes, quiet=arguments.json)
+    if interrupt:
+        about["interrupted"] = True
+    _report(arguments, done, about)
     if arguments.labels:
-        _tell_of_missing_points(outcomes)
-    if held:
-        raise held[0]
-    return 0 if all(isinstance(outcome, CaseScore) for outcome in outcomes) else 1
+        _name_missing_cts(done)
+    if interrupt:
+        raise interrupt
+    return 1 if any(isinstance(outcome, Failure) for outcome in done) else 0
 
 
-@contextmanager
-def _interrupt_held(outcomes: Sequence[object]) -> Iterator[list[KeyboardInterrupt]]:
-    """Puts Ctrl-C into the list it gives, to be raised once told of the outcomes; without any it is raised at once."""
-    held: list[KeyboardInterrupt] = []
-    try:
-        yield held
-    except KeyboardInterrupt as interrupt:
-        if not outcomes:
-            raise
-        held.append(interrupt)
-        print(f"interrupted: this is what came of the first {len(outcomes)}", file=sys.stderr)
+def _report(arguments: argparse.Namespace, done: Sequence[Any], about: dict[str, Any]) -> None:
+    """Print the report and write its files."""
+    from kidneyseg import evaluation
 
-
-def _give(
-    arguments: argparse.Namespace, values: dict[str, Any], page: str, write: Callable[[Path], list[Path]]
-) -> None:
-    """Print the values or the page, as asked, and write the files where they are wanted."""
+    title = ("Error budget" if arguments.error_budget else "Evaluation") + ", interrupted" * ("interrupted" in about)
     if arguments.json:
-        print_json(values)
+        as_dict = evaluation.budget_as_dict if arguments.error_budget else evaluation.as_dict
+        print_json(about | as_dict(done))
     else:
-        print(page, end="")
+        as_markdown = evaluation.budget_as_markdown if arguments.error_budget else evaluation.as_markdown
+        print(as_markdown(done), end="")
     if arguments.output is None:
         print("no files were written; -o DIR writes this as CSV, JSON and Markdown", file=sys.stderr)
         return
-    for path in write(arguments.output):
+    write = evaluation.write_budget if arguments.error_budget else evaluation.write_report
+    for path in write(arguments.output, done, title=title, about=about):
         print(path, file=sys.stderr)
 
 
-def _scored_masks(arguments: argparse.Namespace) -> Iterator[Outcome]:
+def _collected(outcomes: Iterator[Outcome | CaseBudget], *, quiet: bool) -> tuple[list[Any], KeyboardInterrupt | None]:
+    """The outcomes, and Ctrl-C where it ended them early; without any outcome it is raised at once."""
+    done: list[Any] = []
+    try:
+        for outcome in outcomes:
+            done.append(outcome)
+            if not quiet:
+                print(_line(outcome), file=sys.stderr, flush=True)
+    except KeyboardInterrupt as interrupt:
+        if not done:
+            raise
+        print(f"interrupted: the report holds the first {len(done)}", file=sys.stderr)
+        return done, interrupt
+    return done, None
+
+
+def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) -> Iterator[Outcome | CaseBudget]:
     from kidneyseg.evaluation import pair_up, score_pairs
 
-    for name in _SEGMENTING_ONLY:
-        if getattr(arguments, name):
+    for name, value in vars(arguments).items():
+        if name not in _FOR_MASKS and value != default(name):
             raise SettingsError(f"--{name.replace('_', '-')} needs CTs to segment: kidneyseg evaluate DATA")
-    pairs, failures, spare = pair_up(arguments.data, arguments.labels, arguments.cts)
+    pairs, failures, unmatched = pair_up(arguments.data, arguments.labels, arguments.cts)
     if arguments.cases:
         _require_known(arguments, {pair.name for pair in pairs} | {failure.name for failure in failures})
         pairs = [pair for pair in pairs if pair.name in arguments.cases]
         failures = [failure for failure in failures if failure.name in arguments.cases]
     else:
-        for sentence in spare:
-            print(sentence, file=sys.stderr)
+        for message in unmatched:
+            print(message, file=sys.stderr)
     yield from failures
     yield from score_pairs(pairs, lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()))
 
 
-def _tell_of_missing_points(outcomes: Sequence[Outcome]) -> None:
-    """A line on the point IoU where it lacks cases for want of a CT."""
+def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[Outcome | CaseBudget]:
+    """Segment and score. Warns of cases that the networks were trained on, and puts their names into `about`."""
+    from kidneyseg.evaluation import SegmentationSpec, measure_error_budget, seen_in_training, segment_and_score
+
+    if arguments.cts is not None:
+        raise SettingsError("--cts goes with MASKS LABELS; DATA holds the CTs itself")
+    cases, variants = _cases(arguments), _variants(arguments)
+    spec = SegmentationSpec(settings_of(arguments), arguments.models, arguments.device)
+    if seen := seen_in_training(cases, spec):
+        about["seen in training"] = seen
+        print(
+            f"warning: the networks were trained on {', '.join(seen)}, so these scores do not tell how unseen CTs are "
+            "segmented; leave these cases out (--cases names the others), or use kidneyseg crossvalidate",
+            file=sys.stderr,
+        )
+    if arguments.error_budget:
+        return measure_error_budget(cases, spec, variants)
+    return segment_and_score(cases, spec, variants, keep=arguments.output)
+
+
+def _name_missing_cts(outcomes: Sequence[Outcome]) -> None:
+    """Print which cases lack the point IoU because there is no CT."""
     from kidneyseg.evaluation import CaseScore
 
     scores = [outcome for outcome in outcomes if isinstance(outcome, CaseScore)]
     without = [score.name for score in scores if score.points is None]
-    if not without:
-        return
-    whose = "" if len(without) == len(scores) else f" of {', '.join(without)}"
-    print(f"no CT that fits lies beside the labels{whose}: point IoU needs it (--cts DIR)", file=sys.stderr)
-
-
-def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[Outcome]:
-    """Segment and score; what the networks have learnt from of it is also put into `about`."""
-    from kidneyseg.evaluation import segment_and_score
-
-    cases, how, variants = _cases(arguments), _how(arguments), _variants(arguments)
-    if seen := _warned_of(cases, how):
-        about["the networks have learnt from"] = seen
-    return segment_and_score(cases, how, variants, keep=arguments.output)
-
-
-def _warned_of(cases: Sequence[CaseFiles], how: Segmenting) -> list[str]:
-    """Names of the cases that the networks have learnt from, after a line that warns of them."""
-    from kidneyseg.evaluation import learnt_from
-
-    seen = learnt_from(cases, how)
-    if seen:
-        print(
-            f"warning: the networks have learnt from {', '.join(seen)}, so these scores say little of unseen CTs; "
-            "leave them out (--cases names the others), or use kidneyseg crossvalidate",
-            file=sys.stderr,
-        )
-    return seen
-
-
-def _run_steps(arguments: argparse.Namespace) -> int:
-    """Measure, print and write what each step costs."""
-    from kidneyseg.evaluation import (
-        CaseBudget,
-        Failure,
-        budget_as_dict,
-        budget_as_markdown,
-        measure_error_budget,
-        write_budget,
-    )
-
-    outcomes: list[CaseBudget | Failure] = []
-    cases, how, variants = _cases(arguments), _how(arguments), _variants(arguments)
-    _warned_of(cases, how)
-    with _interrupt_held(outcomes) as held:
-        for outcome in measure_error_budget(cases, how, variants):
-            outcomes.append(outcome)
-            print(f"{outcome.name}{f': {outcome.error}' if isinstance(outcome, Failure) else ''}", file=sys.stderr)
-    write = partial(write_budget, outcomes=outcomes)
-    _give(arguments, budget_as_dict(outcomes), budget_as_markdown(outcomes), write)
-    if held:
-        raise held[0]
-    return 0 if all(isinstance(outcome, CaseBudget) for outcome in outcomes) else 1
-
-
-def _how(arguments: argparse.Namespace) -> Segmenting:
-    from kidneyseg.evaluation import Segmenting
-
-    if arguments.cts is not None:
-        raise SettingsError("--cts goes with MASKS LABELS; DATA holds the CTs itself")
-    return Segmenting(settings_of(arguments), arguments.models, arguments.device)
+    if without:
+        which = "" if len(without) == len(scores) else f" of {', '.join(without)}"
+        print(f"no matching CT is beside the labels{which}: point IoU needs it (--cts DIR)", file=sys.stderr)
 
 
 def _cases(arguments: argparse.Namespace) -> list[CaseFiles]:
@@ -277,17 +232,19 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
     return library.split()[1]
 
 
-def _line(outcome: Outcome) -> str:
-    """One case as soon as it is scored."""
-    from kidneyseg.evaluation import Failure
+def _line(outcome: Outcome | CaseBudget) -> str:
+    """The row that is printed as soon as a case is done."""
+    from kidneyseg.evaluation import CaseScore, Failure
 
     if isinstance(outcome, Failure):
         return f"{outcome.name}: {outcome.error}"
+    if not isinstance(outcome, CaseScore):
+        return outcome.name
     figures = outcome.figures()
     cells = [f"{outcome.name:<22}"]
     cells += [f"{name} {figures[name]:.3f}  " for name in ("kidney Dice", "tumour Dice") if figures[name] is not None]
     if outcome.lesions:
-        cells.append(f"lesions {sum(one.found for one in outcome.lesions)}/{len(outcome.lesions)}  ")
+        cells.append(f"lesions {outcome.detected}/{len(outcome.lesions)}  ")
     cells.append(f"false positives {len(outcome.false_positives_ml)}  ")
     if outcome.seconds is not None:
         cells.append(f"{outcome.seconds:.1f} s  {outcome.peak_mb:.0f} MB")

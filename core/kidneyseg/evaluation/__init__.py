@@ -1,33 +1,41 @@
-"""How good masks are: scores per case, their summary, reports, and segmenting labelled CTs to score them.
+"""Evaluation: score masks, summarise and report scores, and measure the error budget.
 
-`score_case` scores one mask; `summarise` sums up a group; `write_report` writes tables and data. `segment_and_score`
-runs the program on labelled CTs and `score_pairs` takes masks that are there already; both give `Outcome`s.
-`measure_error_budget` tells what each step of the program costs.
+`score_case` scores one mask; `summarise` summarises a group; `write_report` writes tables and data. `segment_and_score`
+segments labelled CTs and `score_pairs` takes existing masks; both yield an `Outcome` for each mask.
+`measure_error_budget` measures what each component of the method costs.
 """
 
-from kidneyseg.evaluation.end_to_end import INSERTED, Segmenting, Variants, learnt_from, segment_and_score
-from kidneyseg.evaluation.error_budget import STEPS, CaseBudget, ClassBudget, error_budget_of, measure_error_budget
+from kidneyseg.evaluation.end_to_end import SegmentationSpec, seen_in_training, segment_and_score
+from kidneyseg.evaluation.error_budget import (
+    ERROR_SOURCES,
+    CaseBudget,
+    ClassBudget,
+    error_budget_of,
+    measure_error_budget,
+)
 from kidneyseg.evaluation.error_budget_report import budget_as_dict, budget_as_markdown, write_budget
-from kidneyseg.evaluation.lesions import Lesion, detect
+from kidneyseg.evaluation.lesions import LesionScore, score_lesions
 from kidneyseg.evaluation.masks import Pair, find_labels, pair_up, read_labels, score_pairs
 from kidneyseg.evaluation.report import as_dict, as_markdown, grouped, write_report
-from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, Outcome, score_case
-from kidneyseg.evaluation.summary import Detection, Statistic, Summary, summarise
+from kidneyseg.evaluation.scores import AS_IS, INSERTED, LESIONS_UNLABELLED, CaseScore, Failure, Outcome, score_case
+from kidneyseg.evaluation.summary import SizeClassDetection, Statistic, Summary, summarise
+from kidneyseg.evaluation.variants import CaseVariant, Variants, case_variants
 
 __all__ = [
     "AS_IS",
+    "ERROR_SOURCES",
     "INSERTED",
     "LESIONS_UNLABELLED",
-    "STEPS",
     "CaseBudget",
     "CaseScore",
+    "CaseVariant",
     "ClassBudget",
-    "Detection",
     "Failure",
-    "Lesion",
+    "LesionScore",
     "Outcome",
     "Pair",
-    "Segmenting",
+    "SegmentationSpec",
+    "SizeClassDetection",
     "Statistic",
     "Summary",
     "Variants",
@@ -35,16 +43,17 @@ __all__ = [
     "as_markdown",
     "budget_as_dict",
     "budget_as_markdown",
-    "detect",
+    "case_variants",
     "error_budget_of",
     "find_labels",
     "grouped",
-    "learnt_from",
     "measure_error_budget",
     "pair_up",
     "read_labels",
     "score_case",
+    "score_lesions",
     "score_pairs",
+    "seen_in_training",
     "segment_and_score",
     "summarise",
     "write_budget",

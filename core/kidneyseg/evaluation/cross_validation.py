@@ -11,9 +11,10 @@ from pathlib import Path
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.datasets.folds import folds as split_into_folds
 from kidneyseg.errors import SettingsError
-from kidneyseg.evaluation.end_to_end import Segmenting, Variants, segment_and_score
+from kidneyseg.evaluation.end_to_end import SegmentationSpec, segment_and_score
 from kidneyseg.evaluation.report import write_report
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
+from kidneyseg.evaluation.variants import Variants
 from kidneyseg.imaging.files import atomic_write
 from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
@@ -105,7 +106,7 @@ def score_fold(number: int, held_out: Sequence[CaseFiles], insertions: int, sess
     scores = folder / "scores"
     variants = _variants(insertions, session)
     require_same_run(scores, _identity(variants, session.spec), remedy=f"remove {scores} to score again")
-    how = Segmenting(preset(session.spec.method), folder, session.spec.device)
+    how = SegmentationSpec(preset(session.spec.method), folder, session.spec.device)
     for case in held_out:
         path = scores / f"{case.name}.json"
         if path.is_file() and not any(isinstance(outcome, Failure) for outcome in _read(path)):

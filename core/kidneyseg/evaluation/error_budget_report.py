@@ -1,4 +1,4 @@
-"""Tables of what each step costs."""
+"""Tables and files of error budgets."""
 
 from __future__ import annotations
 
@@ -11,75 +11,82 @@ from typing import Any
 import numpy as np
 
 from kidneyseg import __version__
-from kidneyseg.evaluation.error_budget import CLASSES, STEPS, CaseBudget, ClassBudget
+from kidneyseg.evaluation.error_budget import CLASSES, ERROR_SOURCES, CaseBudget, ClassBudget
 from kidneyseg.evaluation.report import Rows, as_csv, table, write_text
 from kidneyseg.evaluation.scores import Failure
 from kidneyseg.metrics import point_iou
 
-STEPS_RULES = (
-    "Points: sampled and reached are the shares of the true voxels whose cell was shown to stage 1 and to stage 2; the "
-    "other figures are of the labels at the points themselves. Dice left: on the CT's own voxels with true labels on "
-    "every cell (grid and fill), on the points that stage 2 would be shown were stage 1 perfect (sampling), and on "
-    "those that it is shown (missed by stage 1); with stage 2's own labels on those of them that a perfect stage 1 "
-    "would have shown it (stage 2), and on all of them (false finds); and after DBSCAN and the choice of kidneys: "
-    "the program's own. Lost: what each step takes, in the mean."
+BUDGET_RULES = (
+    "Points: coverage is the share of the true voxels whose cell was an input of stage 1 or of stage 2; the other "
+    "columns score the labels of these points. Remaining Dice, on the CT's own voxels: true labels on every cell (grid "
+    "and fill), on the points that stage 2 would see after a perfect stage 1 (sampling), and on the points that it saw "
+    "(missed by stage 1); stage 2's own labels on those of its points that it would also see after a perfect stage 1 "
+    "(stage 2), and on all of its points (false detections); after DBSCAN and the choice of kidneys (DBSCAN), which is "
+    "the program's own mask. Lost: the mean loss of each column."
 )
 
 _POINT_FIELDS = {
-    "sampled": "sampled",
+    "stage1_coverage": "stage 1 coverage",
     "stage1_dice": "stage 1 Dice",
     "stage1_recall": "recall",
     "stage1_precision": "precision",
-    "reached": "reached",
+    "stage2_coverage": "stage 2 coverage",
     "stage2_dice": "stage 2 Dice",
-    "kept_dice": "after DBSCAN",
+    "clustered_dice": "after DBSCAN",
 }
 
 Outcomes = Sequence[CaseBudget | Failure]
 
 
 def budget_as_markdown(outcomes: Outcomes) -> str:
-    """For each group and class a table of the points and one of the Dice that is left."""
+    """For each group and class a table of the points and one of the remaining Dice."""
     groups = _grouped(outcomes)
     blocks = []
     for group, cases in groups.items():
         if len(groups) > 1:
-            blocks.append(f"## CTs {group}")
+            blocks.append(f"## {group}")
         for name in CLASSES:
             own = [(case.name, case.classes[name]) for case in cases if name in case.classes]
             if own:
                 blocks += [f"### {name.capitalize()}: points", table(_point_rows(own))]
-                blocks += [f"### {name.capitalize()}: Dice left", table(_left_rows(own))]
+                blocks += [f"### {name.capitalize()}: remaining Dice", table(_remaining_rows(own))]
         blocks += ["### Point IoU", table(_iou_rows(cases))]
     blocks += [f"**{one.name}**: {one.error}" for one in outcomes if isinstance(one, Failure)]
-    return "\n\n".join([*blocks, STEPS_RULES]) + "\n"
+    return "\n\n".join([*blocks, BUDGET_RULES]) + "\n"
 
 
 def budget_as_dict(outcomes: Outcomes) -> dict[str, Any]:
-    """Everything as plain values, ready for JSON."""
+    """Error budgets and failures as plain values, ready for JSON."""
     return {
         "program": f"kidneyseg {__version__}",
-        "rules": STEPS_RULES,
-        "steps": STEPS,
+        "rules": BUDGET_RULES,
+        "error sources": ERROR_SOURCES,
         "cases": [one.to_dict() for one in outcomes if isinstance(one, CaseBudget)],
         "failures": [{"name": one.name, "error": one.error} for one in outcomes if isinstance(one, Failure)],
     }
 
 
-def write_budget(folder: Path, outcomes: Outcomes) -> list[Path]:
-    """Write `steps.md`, `steps.json` and `steps.csv`; returns the files. Raises OutputError."""
-    names = [one.name for one in fields(ClassBudget) if one.name != "left"]
-    rows: list[list[object]] = [["name", "group", "class", *names, *(f"Dice left: {step}" for step in STEPS)]]
+def write_budget(
+    folder: Path, outcomes: Outcomes, *, title: str = "Error budget", about: dict[str, Any] | None = None
+) -> list[Path]:
+    """Write `error_budget.md`, `error_budget.json` (with the entries of `about`) and `error_budget.csv`.
+
+    Returns the paths of the files. Raises OutputError when one cannot be written.
+    """
+    names = [one.name for one in fields(ClassBudget) if one.name != "remaining_dice"]
+    rows: list[list[object]] = [
+        ["name", "group", "class", *names, *(f"remaining Dice: {source}" for source in ERROR_SOURCES)]
+    ]
     for case in outcomes:
         if isinstance(case, CaseBudget):
             for kind, own in case.classes.items():
-                values = [getattr(own, name) for name in names] + list(own.left)
+                values = [getattr(own, name) for name in names] + list(own.remaining_dice)
                 cells = ["" if value is None else round(value, 5) for value in values]
                 rows.append([case.name, case.group, kind, *cells])
     contents = {
-        "steps.md": "# What each step costs\n\n" + budget_as_markdown(outcomes),
-        "steps.json": json.dumps(budget_as_dict(outcomes), indent=2) + "\n",
-        "steps.csv": as_csv(rows),
+        "error_budget.md": f"# {title}\n\n{budget_as_markdown(outcomes)}",
+        "error_budget.json": json.dumps((about or {}) | budget_as_dict(outcomes), indent=2) + "\n",
+        "error_budget.csv": as_csv(rows),
     }
     return [write_text(folder / name, text) for name, text in contents.items()]
 
@@ -100,15 +107,17 @@ def _point_rows(own: list[tuple[str, ClassBudget]]) -> Rows:
     return [*rows, ["mean", *_cells(values.mean(axis=0))]]
 
 
-def _left_rows(own: list[tuple[str, ClassBudget]]) -> Rows:
-    left = np.array([scores.left for _, scores in own])
-    rows = [["case", *STEPS]] + [[name, *_cells(row)] for (name, _), row in zip(own, left, strict=True)]
-    mean = left.mean(axis=0)
+def _remaining_rows(own: list[tuple[str, ClassBudget]]) -> Rows:
+    remaining = np.array([scores.remaining_dice for _, scores in own])
+    rows = [["case", *ERROR_SOURCES]] + [[name, *_cells(row)] for (name, _), row in zip(own, remaining, strict=True)]
+    mean = remaining.mean(axis=0)
     return [*rows, ["mean", *_cells(mean)], ["lost", *_cells(-np.diff(mean, prepend=1.0))]]
 
 
 def _iou_rows(cases: list[CaseBudget]) -> Rows:
-    one, two = (np.sum([getattr(case, name) for case in cases], axis=0) for name in ("stage1_points", "stage2_points"))
+    one, two = (
+        np.sum([getattr(case, name) for case in cases], axis=0) for name in ("stage1_confusion", "stage2_confusion")
+    )
     rows = [["network", "tissue", "kidney", "tumour"]]
     return [*rows, ["stage 1", *_cells(point_iou(one)), "-"], ["stage 2", *_cells(point_iou(two))]]
 

@@ -1,4 +1,4 @@
-"""Lesion detection: which true tumours were found, and what was called a tumour and is none."""
+"""Lesion detection: which true tumours were detected, and which predicted tumours are false positives."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kidneyseg.findings import LEAST_TUMOUR_ML
+from kidneyseg.imaging.labels import TUMOUR
 
-# A true lesion is found when at least this share of its voxels was called tumour.
-FOUND_SHARE = 0.1
+# A true lesion is detected when at least this share of its voxels was labelled tumour.
+DETECTION_SHARE = 0.1
 
 # Size classes of lesions, in mL: balls of 12, 20 and 40 mm. 40 mm is where stage T1a ends.
 SIZE_BOUNDS_ML = (1.0, 4.0, 33.5)
 
-# The program lists no tumour below this, so a smaller false one is not reported to anybody. Of 357 connected tumours in
-# 300 KiTS23 label maps 26 lie below it and the next larger one holds 0.085 mL: below are stray voxels, not lesions, so
-# the same floor holds for true ones.
+# The program lists no smaller tumour, so nobody sees a smaller false one. Of 357 connected tumours in 300 KiTS23 label
+# maps 26 are smaller and the next larger one has 0.085 mL: the smaller ones are stray voxels, not lesions, so the same
+# bound holds for true tumours.
 LEAST_LESION_ML = LEAST_TUMOUR_ML
 
-_TUMOUR = 2
-_NEIGHBOURS = np.ones((3, 3, 3), bool)
+_CONNECTIVITY = np.ones((3, 3, 3), bool)
 
 
 @dataclass(frozen=True)
-class Lesion:
-    """A connected true tumour: its volume in mL, and which share (0 ... 1) of its voxels was called tumour."""
+class LesionScore:
+    """A connected true tumour: its volume in mL, and the share (0 ... 1) of its voxels that was labelled tumour."""
 
     ml: float
-    hit: float
+    overlap: float
 
     @property
-    def found(self) -> bool:
-        """Whether at least a tenth was called tumour."""
-        return self.hit >= FOUND_SHARE
+    def detected(self) -> bool:
+        """Whether the overlap reaches DETECTION_SHARE."""
+        return self.overlap >= DETECTION_SHARE
 
 
-def detect(
+def score_lesions(
     pred: NDArray[np.uint8], truth: NDArray[np.uint8], voxel_ml: float
-) -> tuple[tuple[Lesion, ...], tuple[float, ...]]:
-    """Score every lesion of a case; label 2 is tumour, all other labels are none.
+) -> tuple[tuple[LesionScore, ...], tuple[float, ...]]:
+    """Score every lesion of a case; only label 2, tumour, counts.
 
-    Voxels that share a corner are connected. Pieces under LEAST_LESION_ML count neither as lesions nor as false
-    positives, but a predicted piece that touches a true one of any size is no false positive. One predicted piece may
-    find several lesions.
+    Voxels that share a corner are connected. Components under LEAST_LESION_ML count neither as lesions nor as false
+    positives, but a predicted component that touches a true one of any size is no false positive. One predicted
+    component may detect several lesions.
 
     Args:
         pred: uint8 (X, Y, Z).
@@ -56,21 +56,21 @@ def detect(
         The true lesions, and the mL of each connected predicted tumour that overlaps no true tumour; largest first.
     """
     lesions = [
-        Lesion(float(size * voxel_ml), float(hit / size))
-        for size, hit in _pieces(truth == _TUMOUR, pred == _TUMOUR)
+        LesionScore(float(size * voxel_ml), float(overlap / size))
+        for size, overlap in _components(truth == TUMOUR, pred == TUMOUR)
         if size * voxel_ml >= LEAST_LESION_ML
     ]
-    false = [
+    false_positives = [
         float(size * voxel_ml)
-        for size, hit in _pieces(pred == _TUMOUR, truth == _TUMOUR)
-        if hit == 0 and size * voxel_ml >= LEAST_LESION_ML
+        for size, overlap in _components(pred == TUMOUR, truth == TUMOUR)
+        if overlap == 0 and size * voxel_ml >= LEAST_LESION_ML
     ]
-    return tuple(sorted(lesions, key=lambda one: -one.ml)), tuple(sorted(false, reverse=True))
+    return tuple(sorted(lesions, key=lambda one: -one.ml)), tuple(sorted(false_positives, reverse=True))
 
 
-def _pieces(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """For each connected piece of `mask`, its voxels and how many of them lie in `other`."""
-    labels, count = ndimage.label(mask, _NEIGHBOURS)
+def _components(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """For each connected component of `mask`, its voxels and how many of them lie in `other`."""
+    labels, count = ndimage.label(mask, _CONNECTIVITY)
     sizes = np.bincount(labels[mask], minlength=count + 1)[1:]
-    hits = np.bincount(labels[mask & other], minlength=count + 1)[1:]
-    return list(zip(sizes.tolist(), hits.tolist(), strict=True))
+    overlaps = np.bincount(labels[mask & other], minlength=count + 1)[1:]
+    return list(zip(sizes.tolist(), overlaps.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Masks and labels on disk: which mask belongs to which label map, and reading them so that they lie on each other."""
+"""Masks and label maps on disk: match them by name, read them in the same voxel order, score them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from kidneyseg.imaging.labels import require_known, require_same_place
 from kidneyseg.imaging.nifti import case_name, load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 
-# What a CT or an organ map is called: such a file is no label map.
-_NO_LABELS = re.compile(r"_(ct|label13)$")
-# What nnU-Net calls a channel of an image; but a label map of case 1 may be called so too.
+# Names of CTs and organ maps, which are not label maps.
+_NOT_LABELS = re.compile(r"_(ct|label13)$")
+# nnU-Net's name for a channel of an image; a label map of case 1 may have such a name too.
 _CHANNEL = re.compile(r"_000\d$")
 
 
@@ -38,28 +38,28 @@ class Pair:
 
     Attributes:
         name: of the case.
-        mask: what was found.
-        labels: what is true.
+        mask: the predicted mask.
+        labels: the true labels.
         image: the CT, for the point IoU.
-        image_asked: whether a CT that cannot be used is an error of the case, or leaves out its point IoU only.
+        image_required: whether an unusable CT is an error of the case, or only leaves out its point IoU.
     """
 
     name: str
     mask: Path
     labels: Path
     image: Path | None = None
-    image_asked: bool = True
+    image_required: bool = True
 
 
 def find_labels(folder: Path) -> dict[str, Path]:
     """Label maps in `folder` by case name.
 
     Layouts: NAME_kidney.nii.gz; KiTS' case_XXXXX/segmentation.nii.gz; nnU-Net's labelsTr/NAME.nii.gz; or, where there
-    is none of these, plain NAME.nii.gz. A name ending in _ct or _label13 is taken for no label map, nor is NAME_000d
-    (a channel of nnU-Net) beside NAME or in a folder images... . Files may also end in .nii.
+    is none of these, plain NAME.nii.gz. Names ending in _ct or _label13 are not label maps, nor is NAME_000d (a channel
+    of nnU-Net) beside NAME or in a folder images... . Files may also end in .nii.
 
     Raises:
-        InputError: the folder is missing or holds none.
+        InputError: the folder is missing or holds no label map.
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}. Check the name.")
@@ -72,7 +72,7 @@ def find_labels(folder: Path) -> dict[str, Path]:
         found = {
             name: path
             for name, path in plain.items()
-            if not _NO_LABELS.search(name)
+            if not _NOT_LABELS.search(name)
             and not (_CHANNEL.search(name) and (of_images or _CHANNEL.sub("", name) in plain))
         }
     if not found:
@@ -87,8 +87,8 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
     """Match masks and label maps by name.
 
     A mask of case NAME is called NAME_mask.nii.gz or NAME.nii.gz; or else NAME, one of "_", "-", ".", and anything; or
-    prediction_00160.nii.gz for case_00160, as handed in for KiTS; or it is in a folder NAME. Where one name begins with
-    another, the longer one is meant.
+    prediction_00160.nii.gz for case_00160, as submitted to KiTS; or it is in a folder NAME. Where the name of one case
+    begins with that of another, the longer one is taken.
 
     Args:
         masks: folder of the masks.
@@ -96,14 +96,14 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
         images: folder of the CTs, named as the label maps are. None takes those that lie beside the label maps.
 
     Returns:
-        The pairs, sorted by name; a Failure for each label map without a mask (or a CT in `images`); a sentence for
+        The pairs, sorted by name; a Failure for each label map without a mask (or a CT in `images`); a message for
         each file that was left out.
 
     Raises:
-        InputError: a folder is missing or empty, or nothing in it fits.
+        InputError: a folder is missing or empty, or no file in it matches.
     """
     truth = find_labels(labels)
-    found, spare = _masks_by_case(masks, list(truth))
+    found, unmatched = _masks_by_case(masks, list(truth))
     pairs, failures = [], []
     for name, path in truth.items():
         image = _image_beside(name, labels) if images is None else _image_of(name, images)
@@ -117,20 +117,20 @@ def pair_up(masks: Path, labels: Path, images: Path | None = None) -> tuple[list
         elif images is not None and image is None:
             failures.append(Failure(name, f"no CT in {images}; expected {name}_ct.nii.gz or {name}.nii.gz", name))
         else:
-            pairs.append(Pair(name, found[name][0], path, image, image_asked=images is not None))
+            pairs.append(Pair(name, found[name][0], path, image, image_required=images is not None))
     if not pairs:
         raise InputError(
-            f"No mask in {masks} belongs to a label map in {labels}: {failures[0].name}: {failures[0].error}."
+            f"No mask in {masks} matches a label map in {labels}: {failures[0].name}: {failures[0].error}."
         )
-    return pairs, failures, spare
+    return pairs, failures, unmatched
 
 
 def score_pairs(pairs: Sequence[Pair], *, lesions_unlabelled: Set[str] = frozenset()) -> Iterator[Outcome]:
-    """Score masks that are there already; a case that cannot be scored becomes a Failure and the others go on.
+    """Score existing masks; a case that cannot be scored becomes a Failure and the others continue.
 
     Args:
         pairs: from `pair_up`.
-        lesions_unlabelled: names of cases with real lesions that their labels call kidney; they make a group apart.
+        lesions_unlabelled: names of cases with real lesions that are labelled kidney; they are summarised apart.
     """
     for pair in pairs:
         try:
@@ -140,10 +140,10 @@ def score_pairs(pairs: Sequence[Pair], *, lesions_unlabelled: Set[str] = frozens
 
 
 def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
-    """Labels 0 ... 3 (X, Y, Z), canonical, of a map that lies on the given CT or labels.
+    """Read a label map on the voxels of the given CT or labels: 0 ... 3, uint8 (X, Y, Z) in canonical order.
 
     Raises:
-        InputError: for a map of another place, shape or voxel size, or with other labels; or as `load_mask` does.
+        InputError: as `load_mask`, and for another position, shape or voxel size, or other labels.
     """
     labels, geometry = load_mask(path)
     require_same_place(path.name, geometry, on)
@@ -154,49 +154,49 @@ def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
 def _score_pair(pair: Pair, group: str) -> CaseScore:
     truth, geometry = load_mask(pair.labels)
     require_known(truth, pair.labels.name)
-    hu = None if pair.image is None else _hu_on(geometry, pair.image, pair.image_asked)
+    hu = None if pair.image is None else _hu_on(geometry, pair.image, pair.image_required)
     pred = read_labels(pair.mask, geometry)
     return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu, group=group)
 
 
-def _hu_on(geometry: Geometry, image: Path, asked: bool) -> NDArray[np.int16] | None:
+def _hu_on(geometry: Geometry, image: Path, required: bool) -> NDArray[np.int16] | None:
     try:
         volume = load_volume(image)
         require_same_place(image.name, volume, geometry)
     except InputError:
-        if asked:
+        if required:
             raise
         return None
     return volume.hu
 
 
 def _masks_by_case(folder: Path, names: list[str]) -> tuple[dict[str, list[Path]], list[str]]:
-    """The masks of each case (one where it is clear), and a sentence for each file that belongs to none."""
+    """The masks of each case (one unless it is ambiguous), and a message for each file that matches no case."""
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}. Check the name.")
     candidates: dict[str, list[Path]] = {}
-    spare = []
+    unmatched = []
     for path in sorted(_images(folder, "*")) + sorted(_images(folder, "*/*")):
         case = _case_of(path, folder, names)
         if case is not None:
             candidates.setdefault(case, []).append(path)
         elif path.parent == folder:
-            spare.append(f"{path.name} belongs to no label map and was left out; name it NAME_mask.nii.gz")
-    return {name: _best(name, paths) for name, paths in candidates.items()}, spare
+            unmatched.append(f"{path.name} matches no label map and was left out; name it NAME_mask.nii.gz")
+    return {name: _best(name, paths) for name, paths in candidates.items()}, unmatched
 
 
 def _case_of(path: Path, folder: Path, names: list[str]) -> str | None:
     if path.parent != folder:
         return path.parent.name if path.parent.name in names else None
     own = case_name(path)
-    if handed_in := re.fullmatch(r"prediction_(\d+)", own):
-        own = f"case_{handed_in[1]}"
+    if submitted := re.fullmatch(r"prediction_(\d+)", own):
+        own = f"case_{submitted[1]}"
     fitting = [name for name in names if own == name or re.match(re.escape(name) + r"[-_.]", own)]
     return max(fitting, key=len, default=None)
 
 
 def _best(name: str, paths: list[Path]) -> list[Path]:
-    """The one with the plainest name, or all where several are as good."""
+    """The mask with the most specific name; all of them where that does not decide."""
     for wanted in (f"{name}_mask", name, "mask", "imaging_mask", "prediction"):
         exact = [path for path in paths if case_name(path) == wanted]
         if exact:

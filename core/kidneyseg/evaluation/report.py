@@ -1,4 +1,4 @@
-"""Scores as tables for a reader (Markdown, also on the terminal) and as data for a program (CSV, JSON)."""
+"""Scores as tables (Markdown, also for the terminal) and as data (CSV, JSON)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from kidneyseg import __version__
-from kidneyseg.evaluation.lesions import FOUND_SHARE, LEAST_LESION_ML
+from kidneyseg.evaluation.lesions import DETECTION_SHARE, LEAST_LESION_ML
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
 from kidneyseg.evaluation.summary import Summary, summarise
 from kidneyseg.imaging.files import atomic_write, make_folder
 
 RULES = (
     "Dice and surface Dice (KiTS23's tolerances) on the CT's own voxels. Kidney: with tumours and cysts, as in KiTS19 "
-    "and KiTS23. Masses: tumours and cysts. Masses and tumour count where the truth holds some. A lesion is a "
-    f"connected true tumour; it is found when at least {FOUND_SHARE:.0%} of its voxels were called tumour. A false "
-    "positive is a connected predicted tumour that overlaps no true one. "
-    f"Both count from {LEAST_LESION_ML:g} mL. Brackets: 95 % bootstrap interval over CTs. Errors: found less true."
+    "and KiTS23. Masses: tumours and cysts. Masses and tumours are scored where the labels hold some. A lesion is a "
+    f"connected true tumour; it is detected when at least {DETECTION_SHARE:.0%} of its voxels were labelled tumour. A "
+    "false positive is a connected predicted tumour that overlaps no true one. "
+    f"Both count from {LEAST_LESION_ML:g} mL. Errors: predicted minus true volume. "
+    "Brackets: 95 % bootstrap interval over CTs."
 )
 
-# The per-case table's columns; a column without any value is left out. The CSV has all figures.
+# Columns of the table of cases; a column without values is left out. The CSV has all of them.
 _COLUMNS = (
     "kidney Dice",
     "tumour Dice",
@@ -40,7 +41,7 @@ Rows = list[list[str]]
 
 
 def grouped(outcomes: Iterable[Outcome]) -> dict[str, list[CaseScore]]:
-    """The scores by group, groups in the order in which they first come; without the failures."""
+    """The scores by group, in the order in which the groups first occur, without failures."""
     groups: dict[str, list[CaseScore]] = {}
     for outcome in outcomes:
         if isinstance(outcome, CaseScore):
@@ -54,13 +55,13 @@ def write_report(
     """Write `evaluation.md`, `evaluation.json`, `cases.csv` (a row a mask) and `lesions.csv` (a row a lesion).
 
     Args:
-        folder: is made when it is missing.
-        outcomes: scores and failures, in the order in which they are to be listed.
+        folder: created when it is missing.
+        outcomes: scores and failures, in the order of the tables.
         title: of the Markdown page.
-        about: what else to tell: it goes into the JSON as it is.
+        about: further entries of the JSON file.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
         OutputError: when a file cannot be written.
@@ -75,7 +76,7 @@ def write_report(
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file whole or not at all, its folder made when it is missing. Raises OutputError."""
+    """Write a text file atomically, creating its folder when it is missing. Raises OutputError."""
     make_folder(path.parent)
     with atomic_write(path) as file:
         file.write(text.encode())
@@ -83,7 +84,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def as_dict(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Everything as plain values, ready for JSON."""
+    """Summaries, scores and failures as plain values, ready for JSON."""
     return {
         "program": f"kidneyseg {__version__}",
         "rules": RULES,
@@ -94,19 +95,19 @@ def as_dict(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def as_markdown(outcomes: Sequence[Outcome]) -> str:
-    """Per group a table of its masks and its summary; then what failed, and the rules."""
+    """A table of masks and a summary for each group; then the failures and the definitions."""
     blocks = []
     groups = grouped(outcomes)
     for group, scores in groups.items():
         if len(groups) > 1:
-            blocks.append(f"## CTs {group}")
+            blocks.append(f"## {group}")
         blocks += [table(_mask_rows(scores)), *_summary_blocks(summarise(scores))]
     blocks += [f"**{one.name}**: {one.error}" for one in outcomes if isinstance(one, Failure)]
     return "\n\n".join([*blocks, RULES]) + "\n"
 
 
 def table(rows: Rows) -> str:
-    """A Markdown table that also reads well as plain text: first row the heads, first column to the left."""
+    """A Markdown table that is also readable as plain text: first row the header, first column left-aligned."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "| "
@@ -121,11 +122,11 @@ def table(rows: Rows) -> str:
 def _mask_rows(scores: list[CaseScore]) -> Rows:
     figures = [score.figures() for score in scores]
     columns = [name for name in _COLUMNS if any(row[name] is not None for row in figures)]
-    rows = [["case", *columns, "lesions found", "false positives"]]
+    rows = [["case", *columns, "lesions detected", "false positives"]]
     for score, row in zip(scores, figures, strict=True):
-        found = f"{sum(one.found for one in score.lesions)}/{len(score.lesions)}" if score.lesions else "-"
+        detected = f"{score.detected}/{len(score.lesions)}" if score.lesions else "-"
         rows.append(
-            [score.name, *(number(name, row[name]) for name in columns), found, str(len(score.false_positives_ml))]
+            [score.name, *(number(name, row[name]) for name in columns), detected, str(len(score.false_positives_ml))]
         )
     return rows
 
@@ -137,19 +138,11 @@ def _summary_blocks(summary: Summary) -> list[str]:
         rows.append([name, str(own.count), middle, number(name, own.median), number(name, own.percentile_5)])
     blocks = [table(rows)]
     if summary.detection:
-        rows = [["lesion size", "lesions", "found", "sensitivity", "false positives", "per case"]]
+        rows = [["lesion size", "lesions", "detected", "sensitivity", "false positives", "per case"]]
         for one in summary.detection:
             sensitivity = "-" if one.sensitivity is None else _with_interval(one.sensitivity)
-            rows.append(
-                [
-                    one.size,
-                    str(one.lesions),
-                    str(one.found),
-                    sensitivity,
-                    str(one.false_positives),
-                    _with_interval(one.per_case),
-                ]
-            )
+            counts = [one.size, str(one.lesions), str(one.detected), sensitivity, str(one.false_positives)]
+            rows.append([*counts, _with_interval(one.per_case)])
         blocks.append(table(rows))
     if summary.point_iou is not None:
         two, three = ([f"{value:.3f}" for value in values] for values in summary.point_iou)
@@ -159,7 +152,7 @@ def _summary_blocks(summary: Summary) -> list[str]:
 
 
 def number(name: str, value: float | None) -> str:
-    """A figure with as many digits as it can bear, "-" for none."""
+    """A score with its usual number of digits, "-" for none."""
     if value is None:
         return "-"
     if "Dice" in name:
@@ -180,23 +173,23 @@ def as_csv(rows: Iterable[Sequence[object]]) -> str:
 
 def _case_rows(outcomes: Sequence[Outcome]) -> list[list[object]]:
     names = next((list(one.figures()) for one in outcomes if isinstance(one, CaseScore)), [])
-    rows: list[list[object]] = [["name", "case", "group", *names, "lesions", "found", "false positives", "error"]]
+    rows: list[list[object]] = [["name", "case", "group", *names, "lesions", "detected", "false positives", "error"]]
     for one in outcomes:
         if isinstance(one, Failure):
             rows.append([one.name, one.case, one.group, *[""] * (len(names) + 3), one.error])
             continue
         figures = ["" if value is None else round(value, 5) for value in one.figures().values()]
-        counts = [len(one.lesions), sum(lesion.found for lesion in one.lesions), len(one.false_positives_ml)]
+        counts = [len(one.lesions), one.detected, len(one.false_positives_ml)]
         rows.append([one.name, one.case, one.group, *figures, *counts, ""])
     return rows
 
 
 def _lesion_rows(outcomes: Sequence[Outcome]) -> list[list[object]]:
-    rows: list[list[object]] = [["name", "group", "kind", "mL", "share hit", "found"]]
+    rows: list[list[object]] = [["name", "group", "kind", "mL", "overlap", "detected"]]
     for one in outcomes:
         if isinstance(one, CaseScore):
             rows += [
-                [one.name, one.group, "lesion", round(lesion.ml, 4), round(lesion.hit, 4), lesion.found]
+                [one.name, one.group, "lesion", round(lesion.ml, 4), round(lesion.overlap, 4), lesion.detected]
                 for lesion in one.lesions
             ]
             rows += [[one.name, one.group, "false positive", round(ml, 4), "", ""] for ml in one.false_positives_ml]

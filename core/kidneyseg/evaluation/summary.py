@@ -1,4 +1,4 @@
-"""Many cases in a few figures: mean, median, 5th percentile, bootstrap interval; detection by lesion size."""
+"""Summary of many scores: mean, median, 5th percentile, bootstrap interval, and detection by lesion size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kidneyseg.evaluation.lesions import SIZE_BOUNDS_ML
 from kidneyseg.evaluation.scores import CaseScore
 from kidneyseg.metrics import point_iou
 
-# Enough that the ends of an interval hardly move from one seed to the next.
+# Enough that the bounds of an interval hardly depend on the seed.
 _RESAMPLES = 10_000
 _SEED = 0
 
@@ -23,7 +23,7 @@ _AT_LEAST_ML = 1.0
 
 @dataclass(frozen=True)
 class Statistic:
-    """A figure over `count` masks, with the 95 % bootstrap interval (low, high) of its mean."""
+    """A score over `count` masks, with the 95 % bootstrap interval (low, high) of its mean."""
 
     count: int
     mean: float
@@ -34,21 +34,21 @@ class Statistic:
 
 
 @dataclass(frozen=True)
-class Detection:
-    """Lesions of one size class over all masks.
+class SizeClassDetection:
+    """Detection of the lesions of one size class over all masks.
 
     Attributes:
-        size: the class in words, "1-4 mL".
-        lesions: true tumours of that size.
-        found: how many of them were found.
-        sensitivity: found / lesions with its 95 % bootstrap interval (value, low, high); None without a lesion.
-        false_positives: false tumours of that (predicted) size.
-        per_case: false_positives / masks with its interval.
+        size: the class, e.g. "1-4 mL".
+        lesions: number of true tumours of that size.
+        detected: how many of them were detected.
+        sensitivity: detected / lesions and its 95 % bootstrap interval (value, low, high); None without a lesion.
+        false_positives: number of false positives of that (predicted) size.
+        per_case: false_positives / masks and its interval.
     """
 
     size: str
     lesions: int
-    found: int
+    detected: int
     sensitivity: tuple[float, float, float] | None
     false_positives: int
     per_case: tuple[float, float, float]
@@ -59,18 +59,18 @@ class Summary:
     """All masks of a group.
 
     Attributes:
-        masks: how many.
-        cases: of how many CTs.
-        figures: by the name of the figure, in the order of `CaseScore.figures`; without those that no mask has.
-        detection: by size, smallest first, then at least 1 mL, then all. Empty without a lesion or a false positive.
-        point_iou: IoU of tissue and kidney, tumour counted as kidney (the paper's stage 1), and of tissue, kidney and
-            tumour, over the pooled points of all masks; None where a mask was scored without its CT.
+        masks: number of masks.
+        cases: number of CTs.
+        figures: by column name, in the order of `CaseScore.figures`, without those that no mask has.
+        detection: by size, smallest first, then at least 1 mL, then all. Empty without lesions and false positives.
+        point_iou: IoU of tissue and kidney with tumour (the paper's stage 1), and of tissue, kidney and tumour, over
+            the pooled points of all masks; None where a mask was scored without its CT.
     """
 
     masks: int
     cases: int
     figures: dict[str, Statistic]
-    detection: tuple[Detection, ...]
+    detection: tuple[SizeClassDetection, ...]
     point_iou: tuple[list[float], list[float]] | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,18 +79,18 @@ class Summary:
 
 
 def summarise(scores: Sequence[CaseScore]) -> Summary:
-    """Sum up the scores of one group of masks.
+    """Summarise the scores of one group of masks.
 
-    The bootstrap draws CTs, each with all its masks, 10,000 times with a fixed seed: masks of the same CT are alike,
-    and drawing them singly would make the interval too narrow. It speaks of other CTs like these, not of other sites.
+    The bootstrap draws CTs, each with all its masks, 10,000 times with a fixed seed. Masks of the same CT are not
+    independent; drawing them one by one would make the interval too narrow.
 
     Raises:
         ValueError: without a score.
     """
     if not scores:
-        raise ValueError("there is nothing to summarise")
+        raise ValueError("there are no scores to summarise")
     names = list(dict.fromkeys(score.case for score in scores))
-    draw = _Draw(np.array([names.index(score.case) for score in scores]))
+    bootstrap = _Bootstrap(np.array([names.index(score.case) for score in scores]))
     columns: dict[str, list[float | None]] = {name: [] for name in scores[0].figures()}
     for score in scores:
         for name, value in score.figures().items():
@@ -99,66 +99,70 @@ def summarise(scores: Sequence[CaseScore]) -> Summary:
         masks=len(scores),
         cases=len(names),
         figures={
-            name: _statistic(values, draw) for name, values in columns.items() if any(v is not None for v in values)
+            name: _statistic(values, bootstrap)
+            for name, values in columns.items()
+            if any(v is not None for v in values)
         },
-        detection=_detection(scores, draw),
+        detection=_detection(scores, bootstrap),
         point_iou=_pooled_iou(scores),
     )
 
 
-class _Draw:
+class _Bootstrap:
     """Resamples of the CTs, the same for every figure."""
 
     def __init__(self, unit: NDArray[np.intp]) -> None:
         self._unit, self._units = unit, int(unit.max()) + 1
         rng = np.random.default_rng(_SEED)
         drawn = rng.integers(self._units, size=(_RESAMPLES, self._units))
-        self._times = np.stack([np.bincount(row, minlength=self._units) for row in drawn])
+        self._counts = np.stack([np.bincount(row, minlength=self._units) for row in drawn])
 
     def interval(self, numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> tuple[float, float]:
-        """95 % of sum(numerator) / sum(denominator) over the drawn masks; a draw without any is left out."""
+        """95 % interval of sum(numerator) / sum(denominator); resamples whose denominator is 0 are left out."""
         above, below = (
-            self._times @ np.bincount(self._unit, values, self._units) for values in (numerator, denominator)
+            self._counts @ np.bincount(self._unit, values, self._units) for values in (numerator, denominator)
         )
         low, high = np.percentile(above[below > 0] / below[below > 0], [2.5, 97.5])
         return float(low), float(high)
 
 
-def _statistic(values: list[float | None], draw: _Draw) -> Statistic:
+def _statistic(values: list[float | None], bootstrap: _Bootstrap) -> Statistic:
     there = np.array([value is not None for value in values])
     numbers = np.array([0.0 if value is None else value for value in values])
     own = numbers[there]
-    low, high = draw.interval(numbers, there.astype(np.float64))
+    low, high = bootstrap.interval(numbers, there.astype(np.float64))
     return Statistic(len(own), float(own.mean()), float(np.median(own)), float(np.percentile(own, 5)), low, high)
 
 
-def _detection(scores: Sequence[CaseScore], draw: _Draw) -> tuple[Detection, ...]:
+def _detection(scores: Sequence[CaseScore], bootstrap: _Bootstrap) -> tuple[SizeClassDetection, ...]:
     if not any(score.lesions or score.false_positives_ml for score in scores):
         return ()
     bounds = (0.0, *SIZE_BOUNDS_ML, np.inf)
-    classes = [(_words(low, high), low, high) for low, high in pairwise(bounds)]
-    classes += [(_words(_AT_LEAST_ML, np.inf), _AT_LEAST_ML, np.inf), ("all", 0.0, np.inf)]
-    return tuple(_detection_of(size, low, high, scores, draw) for size, low, high in classes)
+    classes = [(_size_text(low, high), low, high) for low, high in pairwise(bounds)]
+    classes += [(_size_text(_AT_LEAST_ML, np.inf), _AT_LEAST_ML, np.inf), ("all", 0.0, np.inf)]
+    return tuple(_detection_of(size, low, high, scores, bootstrap) for size, low, high in classes)
 
 
-def _detection_of(size: str, low: float, high: float, scores: Sequence[CaseScore], draw: _Draw) -> Detection:
-    lesions, found, false = np.zeros((3, len(scores)))
+def _detection_of(
+    size: str, low: float, high: float, scores: Sequence[CaseScore], bootstrap: _Bootstrap
+) -> SizeClassDetection:
+    lesions, detected, false = np.zeros((3, len(scores)))
     for i, score in enumerate(scores):
         own = [lesion for lesion in score.lesions if low <= lesion.ml < high]
-        lesions[i], found[i] = len(own), sum(lesion.found for lesion in own)
+        lesions[i], detected[i] = len(own), sum(lesion.detected for lesion in own)
         false[i] = sum(low <= ml < high for ml in score.false_positives_ml)
     total = int(lesions.sum())
-    return Detection(
+    return SizeClassDetection(
         size=size,
         lesions=total,
-        found=int(found.sum()),
-        sensitivity=(float(found.sum() / total), *draw.interval(found, lesions)) if total else None,
+        detected=int(detected.sum()),
+        sensitivity=(float(detected.sum() / total), *bootstrap.interval(detected, lesions)) if total else None,
         false_positives=int(false.sum()),
-        per_case=(float(false.mean()), *draw.interval(false, np.ones(len(scores)))),
+        per_case=(float(false.mean()), *bootstrap.interval(false, np.ones(len(scores)))),
     )
 
 
-def _words(low: float, high: float) -> str:
+def _size_text(low: float, high: float) -> str:
     if low == 0:
         return f"< {high:g} mL"
     return f">= {low:g} mL" if high == np.inf else f"{low:g}-{high:g} mL"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.imaging.geometry import plain_geometry
 from kidneyseg.imaging.volume import ContrastPhase, Volume
-from kidneyseg.phantom import frame, organs
+from kidneyseg.phantom import frame, viscera
 from kidneyseg.phantom.anatomy import PHASES, draw_anatomy
 from kidneyseg.phantom.canvas import Canvas
 from kidneyseg.phantom.kidneys import draw_kidney, paint_kidney, paint_tumour
@@ -49,13 +49,13 @@ def make_phantom(
     canvas = Canvas(shape, spacing_mm, centre, np.random.default_rng([seed, 1]))
     inside = frame.paint_wall(canvas, anatomy)
     frame.paint_back_muscles(canvas, anatomy)
-    organs.paint_gut(canvas, anatomy, rng, inside)
-    organs.paint_upper_organs(canvas, anatomy, rng, inside)
+    viscera.paint_gut(canvas, anatomy, rng, inside)
+    viscera.paint_upper_organs(canvas, anatomy, rng, inside)
     frame.paint_chest(canvas, anatomy, inside)
     frame.paint_ribs(canvas, anatomy, inside)
     frame.paint_hips(canvas, anatomy, inside)
     frame.paint_spine(canvas, anatomy)
-    organs.paint_vessels(canvas, anatomy)
+    viscera.paint_vessels(canvas, anatomy)
     for kidney in kidneys:
         paint_kidney(canvas, anatomy, kidney, rng, inside)
     first = int(rng.integers(2))

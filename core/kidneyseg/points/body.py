@@ -1,4 +1,4 @@
-"""Where the patient is: air and table out, lungs and bowel gas filled."""
+"""The patient's body on a CT: without air and table, with lungs and bowel gas filled."""
 
 from __future__ import annotations
 

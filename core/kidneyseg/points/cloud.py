@@ -29,6 +29,11 @@ class Lattice:
     shape: tuple[int, int, int]
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    @property
+    def first_cell(self) -> NDArray[np.int32]:
+        """(3,) int32: the index of cell (0, 0, 0) on the lattice of the whole volume, of which this is a box."""
+        return np.rint(np.asarray(self.origin_mm) / self.step_mm).astype(np.int32)
+
     def centres_mm(self, index: NDArray[np.integer]) -> NDArray[np.float32]:
         """Centres of the cells `index` (N, 3), in mm from the volume's corner, as (N, 3) float32."""
         step = np.asarray(self.step_mm)

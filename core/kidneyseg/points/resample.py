@@ -1,9 +1,9 @@
-"""Between voxels and lattice cells, one axis after the other: HU and labels down, probabilities back up.
+"""Resample between voxels and lattice cells: HU and labels to cells, probabilities back to voxels.
 
-Along each axis an output interval takes the *area mean* of the input where it is the coarser of the two and *linear
-interpolation* between input centres where it is the finer. So 4 mm cells average 0.7 mm pixels, 1.5 mm cells
-interpolate between 5 mm slices, and the way back from 1.5 mm cells to 0.7 mm pixels is smooth. Weights are sparse
-matrices, the volume is streamed slice by slice, and there is never a float copy of it.
+Resampling is separable. Along each axis an output interval takes the *area mean* of the input where it is the coarser
+of the two, and *linear interpolation* between input centres where it is the finer: 4 mm cells average 0.7 mm pixels,
+1.5 mm cells interpolate between 5 mm slices. The weights are sparse matrices and the volume is streamed slice by
+slice, so that there is never a float copy of it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 Triple = tuple[float, float, float]
 
-# A last cell thinner than this share of a cell is rounding noise of extent / step, not a cell.
+# A last cell thinner than this share of a cell is a rounding error of extent / step.
 _SLIVER = 1e-4
 
 
 def lattice_for(
     volume: Volume | tuple[Sequence[int], Sequence[float]], step_mm: float | Triple, box: Box | None = None
 ) -> Lattice:
-    """A lattice from the volume's outer corner that covers all of it, its last cells partly outside if need be.
+    """The lattice from the volume's outer corner that covers it; the last cells may reach beyond the volume.
 
     Args:
         volume: a Volume, or (shape, spacing_mm) of one.
         step_mm: edge of the cubic cells, or one length per axis.
-        box: keep only these cells of it (clipped to the lattice); the origin moves along, so a voxel still falls
-            into the same cell of space.
+        box: keep only these cells, clipped to the lattice. The origin moves too: a cell keeps its position in space.
     """
     shape, spacing = (volume.shape, volume.spacing_mm) if isinstance(volume, Volume) else volume
     steps = (step_mm,) * 3 if isinstance(step_mm, (int, float)) else step_mm
@@ -61,7 +60,7 @@ def voxel_lattice(shape: Sequence[int], spacing_mm: Sequence[float], box: Box | 
 def resample_hu(volume: Volume, lattice: Lattice, *, progress: Progress | None = None) -> NDArray[np.int16]:
     """HU of every cell of `lattice`, clipped to HU_WINDOW *before* averaging, as int16 (lattice.shape), C-ordered.
 
-    Clipping first makes a CT give the same cells whether its file was clipped or holds the full range.
+    Since HU are clipped first, a clipped file gives the same cells as one with the full range.
     """
     out = np.empty(lattice.shape, np.int16)
 
@@ -85,7 +84,7 @@ def resample_labels(
     Works for kidney/tumour masks and for maps of many organs. A tie goes to the higher label. Along axes where
     cells are finer than voxels a label's share is interpolated linearly between voxel centres.
     """
-    best = np.ones(lattice.shape, np.float32)  # the background's share until labels take theirs away
+    best = np.ones(lattice.shape, np.float32)  # first the share of the background
     out = np.zeros(lattice.shape, np.uint8)
     shares: list[tuple[int, tuple[slice, ...], NDArray[np.float32]]] = []
     for label, where in enumerate(ndimage.find_objects(labels.T), start=1):  # x is fastest in memory
@@ -96,7 +95,7 @@ def resample_labels(
         if progress is not None:
             progress.check()
     for label, cells, share in shares:
-        # The margin lets a tie that rounding tipped the other way still go to the higher label.
+        # The tolerance decides ties for the higher label in spite of rounding.
         wins = share >= best[cells] - 1e-5
         wins &= share > 0
         best[cells][wins] = share[wins]
@@ -111,8 +110,8 @@ def upsampled_slices(
 
     Args:
         values: (lattice.shape) or (channels, *lattice.shape), probabilities or logits (never labels).
-        lattice: where the values lie.
-        voxels: the box of voxels to fill, from `voxel_lattice`.
+        lattice: the lattice of the values.
+        voxels: the box of voxels to interpolate at, from `voxel_lattice`.
 
     Yields:
         (k, float32 (X, Y) or (channels, X, Y)) for k = 0 ... voxels.shape[2] - 1. Beyond the outermost cell centres
@@ -129,23 +128,8 @@ def upsampled_slices(
         yield k, np.stack([one for _, one in slices]) if values.ndim == 4 else slices[0][1]
 
 
-def upsample_probability(
-    values: NDArray[np.floating[Any]],
-    lattice: Lattice,
-    shape: Sequence[int],
-    spacing_mm: Sequence[float],
-    box: Box | None = None,
-) -> NDArray[np.float32]:
-    """`upsampled_slices` gathered into one float32 array ([channels,] *box shape). For small boxes and for tests."""
-    voxels = voxel_lattice(shape, spacing_mm, box)
-    out = np.empty((*values.shape[:-3], *voxels.shape), np.float32)
-    for k, one in upsampled_slices(values, lattice, voxels):
-        out[..., k] = one
-    return out
-
-
 def axis_weights(source: Lattice, target: Lattice, axis: int) -> tuple[sparse.csr_array, int]:
-    """Weights (target cells, source cells from the first one used) along one axis, rows summing to 1, and that first.
+    """Weights (target cells, used source cells) along one axis, rows summing to 1, and the index of the first used one.
 
     Area mean where the target's step is the larger, linear interpolation between source centres where it is smaller.
     A target cell that lies wholly outside the source takes the nearest source cell.

@@ -1,4 +1,4 @@
-"""What `evaluate` tells and writes."""
+"""What `evaluate` prints, writes and refuses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_interrupt_leaves_the_report_of_what_was_scored(
     assert main(["evaluate", str(data / "masks"), str(data / "kits"), "-o", str(out)]) == 130
     assert out.exists() == bool(scored)
     if scored:
-        assert "interrupted: this is what came of the first 1" in capsys.readouterr().err
+        assert "interrupted: the report holds the first 1" in capsys.readouterr().err
         told = json.loads((out / "evaluation.json").read_text())
         assert ([case["name"] for case in told["cases"]], told["interrupted"]) == (["case_00000"], True)
         assert (out / "evaluation.md").read_text().startswith("# Evaluation, interrupted")
@@ -61,6 +61,11 @@ def test_point_iou_comes_from_the_cts_beside_the_labels(data: Path, capsys: pyte
     assert "no files were written; -o DIR" in told.err
 
 
+def test_only_the_named_cases_are_scored(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(data / "masks"), str(data / "kits"), "--json", "--cases", "case_00001"]) == 0
+    assert [case["name"] for case in json.loads(capsys.readouterr().out)["cases"]] == ["case_00001"]
+
+
 def test_without_cts_a_line_says_what_is_missing(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,7 +73,7 @@ def test_without_cts_a_line_says_what_is_missing(
     assert main(["evaluate", masks, masks, "-o", str(tmp_path / "report")]) == 0
     told = capsys.readouterr()
     assert "classes" not in told.out
-    assert "no CT that fits lies beside the labels: point IoU needs it (--cts DIR)" in told.err
+    assert "no matching CT is beside the labels: point IoU needs it (--cts DIR)" in told.err
     assert "no files" not in told.err
     labels = tmp_path / "labels"
     shutil.copytree(data / "kits", labels)
@@ -77,24 +82,47 @@ def test_without_cts_a_line_says_what_is_missing(
     assert "beside the labels of case_00001: point IoU" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("steps", [False, True])
-def test_cases_that_the_networks_have_learnt_from_are_named(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: bool
+@pytest.mark.parametrize("error_budget", [False, True])
+def test_cases_seen_in_training_are_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error_budget: bool
 ) -> None:
     failure = evaluation.Failure("case_00000", "not segmented here")
     for name in ("segment_and_score", "measure_error_budget"):
         monkeypatch.setattr(evaluation, name, lambda *_, **__: iter([failure]))
     tiny_models(tmp_path)
     command = ["evaluate", str(data / "kits"), "--models", str(tmp_path), "-o", str(tmp_path / "report")]
-    command += ["--steps"] if steps else []
+    command += ["--error-budget"] if error_budget else []
     main(command)
     assert "warning" not in capsys.readouterr().err
     network = load_model("default-stage2", tmp_path).network
     save_model(network, tmp_path / "default-stage2.safetensors", {"trained on": ["case_00001", "case_00009"]})
     main(command)
-    assert "warning: the networks have learnt from case_00001, so" in capsys.readouterr().err
-    if not steps:
-        told = json.loads((tmp_path / "report" / "evaluation.json").read_text())
-        assert told["the networks have learnt from"] == ["case_00001"]
+    assert "warning: the networks were trained on case_00001, so" in capsys.readouterr().err
+    report = "error_budget.json" if error_budget else "evaluation.json"
+    assert json.loads((tmp_path / "report" / report).read_text())["seen in training"] == ["case_00001"]
     main([*command, "--cases", "case_00000"])
     assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "arguments"),
+    [
+        (2, "--models needs CTs to segment", ["masks", "kits", "--models", "nowhere"]),
+        (2, "--error-budget needs CTs to segment", ["masks", "kits", "--error-budget"]),
+        (2, "--cts goes with MASKS LABELS", ["kits", "--cts", "kits"]),
+        (2, "go with --lesions", ["kits", "--insertions", "3"]),
+        (2, "at least 1", ["kits", "--lesions", "procedural", "--insertions", "0"]),
+        (3, "no case case_9", ["masks", "kits", "--cases", "case_9"]),
+        (3, "no folder", ["masks", "nowhere"]),
+        (2, "--preset needs CTs to segment", ["masks", "kits", "--preset", "paper"]),
+        (2, "--insertions needs CTs to segment", ["masks", "kits", "--insertions", "2"]),
+        (3, "no label maps", ["masks", "empty"]),
+    ],
+)
+def test_arguments_that_do_not_go_together(
+    data: Path, capsys: pytest.CaptureFixture[str], code: int, says: str, arguments: list[str]
+) -> None:
+    (data / "empty").mkdir(exist_ok=True)
+    folders = ("masks", "kits", "empty", "nowhere")
+    assert main(["evaluate", *(str(data / word) if word in folders else word for word in arguments)]) == code
+    assert says in capsys.readouterr().err

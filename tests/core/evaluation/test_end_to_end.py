@@ -5,45 +5,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError, KidneySegError
 from kidneyseg.evaluation import (
     AS_IS,
     INSERTED,
-    LESIONS_UNLABELLED,
     CaseScore,
     Failure,
-    Segmenting,
+    SegmentationSpec,
     Variants,
     end_to_end,
+    seen_in_training,
     segment_and_score,
 )
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
+from kidneyseg.models import load_model, save_model
 from kidneyseg.settings import Settings, preset
 from kidneyseg.synthesis.insertion import LesionLibrary
+from labelled_cases import labelled_cases
+from tiny_networks import tiny_models
 from volumes import abdomen
 
-PROCEDURAL = LesionLibrary.procedural(12, seed=1)
+SPEC = SegmentationSpec(preset("default"))
 
 
 @pytest.fixture
 def cases(tmp_path):
-    volume, truth = abdomen()
-    found = []
-    for name in ("a", "b"):
-        case = CaseFiles(name, tmp_path / f"{name}_ct.nii.gz", tmp_path / f"{name}_kidney.nii.gz")
-        save_volume(volume, case.image)
-        save_mask((truth > 0).astype(np.uint8), volume, case.labels)
-        found.append(case)
-    return found
+    return labelled_cases(tmp_path)
 
 
 @pytest.fixture
 def segmented(monkeypatch):
-    """Stands in for the program: every voxel above 100 HU is kidney. Keeps the settings of each call."""
+    """Replaces `kidneyseg segment`: every voxel above 100 HU is kidney. Keeps the settings of each call."""
     calls = []
 
-    def segment(image: Path, mask: Path, how: Segmenting, settings: Path) -> tuple[float, float]:
+    def segment(image: Path, mask: Path, spec: SegmentationSpec, settings: Path) -> tuple[float, float]:
         volume = load_volume(image)
         if (volume.hu == 1234).any():
             raise InputError("no CT at all")
@@ -57,7 +52,7 @@ def segmented(monkeypatch):
 
 def test_each_ct_is_segmented_with_the_settings_and_scored(cases, segmented, tmp_path):
     settings = preset("default").with_(clusters={"eps_mm": 7.0})
-    one, two = segment_and_score(cases, Segmenting(settings), keep=tmp_path / "out")
+    one, two = segment_and_score(cases, SegmentationSpec(settings), keep=tmp_path / "out")
     assert (one.name, two.name, one.group) == ("a", "b", AS_IS)
     assert one.dice["kidney_and_masses"] == 1.0
     assert (one.seconds, one.peak_mb) == (2.5, 512.0)
@@ -66,64 +61,42 @@ def test_each_ct_is_segmented_with_the_settings_and_scored(cases, segmented, tmp
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a_mask.nii.gz", "b_mask.nii.gz"]
 
 
-def test_insertions_are_many_different_and_repeatable(cases, segmented, tmp_path):
-    def scores(folder, seed=0, insertions=3):
-        variants = Variants(PROCEDURAL, insertions, as_is=True, seed=seed, lesions_unlabelled=frozenset({"b"}))
-        return list(segment_and_score(cases, Segmenting(preset("default")), variants, keep=tmp_path / folder))
-
-    first = scores("one")
-    assert [score.name for score in first] == [
-        *("a", "a_inserted0", "a_inserted1", "a_inserted2"),
-        *("b", "b_inserted0", "b_inserted1", "b_inserted2"),
-    ]
-    assert [score.case for score in first] == ["a"] * 4 + ["b"] * 4
-    assert [score.group for score in first] == [AS_IS, *[INSERTED] * 3, LESIONS_UNLABELLED, *[INSERTED] * 3]
-    inserted = [score for score in first if score.group == INSERTED]
-    assert all(score.lesions for score in inserted)
-    assert len({score.lesions for score in inserted}) == 6
-    assert first[0].lesions == ()
-    assert scores("again") == first
-    labels = load_mask(tmp_path / "one" / "a_inserted1_labels.nii.gz")[0]
-    assert (labels == 2).sum() * 2 * 2 * 4 / 1000 == pytest.approx(first[2].tumour_ml[1])
-    # The next seed begins where the second insertion stood.
-    assert [score.lesions for score in scores("next", seed=1, insertions=1)[1::2]] == [
-        first[2].lesions,
-        first[6].lesions,
-    ]
+def test_a_ct_with_inserted_tumours_is_kept_with_its_labels(cases, segmented, tmp_path):
+    variants = Variants(LesionLibrary.procedural(12, seed=1), as_is=True)
+    original, inserted = segment_and_score(cases[:1], SPEC, variants, keep=tmp_path / "out")
+    assert (original.name, original.group, original.lesions) == ("a", AS_IS, ())
+    assert (inserted.name, inserted.case, inserted.group) == ("a_inserted", "a", INSERTED)
+    assert [image for image, _ in segmented] == ["a_ct.nii.gz", "a_inserted.nii.gz"]
+    labels, geometry = load_mask(tmp_path / "out" / "a_inserted_labels.nii.gz")
+    assert (labels == 2).sum() * np.prod(geometry.spacing_mm) / 1000 == pytest.approx(inserted.tumour_ml[1])
+    assert inserted.tumour_ml[1] > 0
 
 
 def test_a_case_that_fails_is_named_and_the_others_go_on(cases, segmented):
     volume = abdomen()[0]
     volume.hu[0, 0, 0] = 1234
     save_volume(volume, cases[0].image)
-    failed, good = segment_and_score(cases, Segmenting(preset("default")))
+    failed, good = segment_and_score(cases, SPEC)
     assert failed == Failure("a", "no CT at all", "a", AS_IS)
     assert isinstance(good, CaseScore)
     cases[0].labels.write_bytes(b"torn")
-    failed, _ = segment_and_score(cases, Segmenting(preset("default")))
+    failed, _ = segment_and_score(cases, SPEC)
     assert "a_kidney.nii.gz" in failed.error
 
 
-def test_a_case_without_memory_is_named_and_the_others_go_on(cases, segmented, monkeypatch):
-    score, insert = end_to_end.score_case, end_to_end.insert_random_lesions
-    tried = []
+@pytest.mark.parametrize("name", ["case_variants", "score_case"])
+def test_a_case_without_memory_is_named_and_the_others_go_on(cases, segmented, monkeypatch, name):
+    original, calls = getattr(end_to_end, name), []
 
-    def first_fails(original):
-        def work(*arguments, **named):
-            tried.append(original)
-            if tried.count(original) == 1:
-                raise MemoryError
-            return original(*arguments, **named)
+    def first_fails(*arguments, **named):
+        calls.append(name)
+        if len(calls) == 1:
+            raise MemoryError
+        return original(*arguments, **named)
 
-        return work
-
-    monkeypatch.setattr(end_to_end, "score_case", first_fails(score))
-    failed, good = segment_and_score(cases, Segmenting(preset("default")))
+    monkeypatch.setattr(end_to_end, name, first_fails)
+    failed, good = segment_and_score(cases, SPEC)
     assert (failed.name, "too little free memory" in failed.error) == ("a", True)
-    assert isinstance(good, CaseScore)
-    monkeypatch.setattr(end_to_end, "insert_random_lesions", first_fails(insert))
-    failed, good = segment_and_score(cases, Segmenting(preset("default")), Variants(PROCEDURAL))
-    assert (failed.name, "close other programs" in failed.error) == ("a", True)
     assert isinstance(good, CaseScore)
 
 
@@ -131,8 +104,8 @@ def test_a_case_without_memory_is_named_and_the_others_go_on(cases, segmented, m
     ("code", "words"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", ("SIGKILL", "lack of memory", "close other programs")),
-        ("os.kill(os.getpid(), signal.SIGTERM)", ("SIGTERM", "kidneyseg segment", "a_ct.nii.gz")),
-        ("sys.exit(3)", ("failed without a word", "kidneyseg segment")),
+        ("os.kill(os.getpid(), signal.SIGTERM)", ("signal 15 (Terminated)", "kidneyseg segment", "a_ct.nii.gz")),
+        ("sys.exit(3)", ("failed without a message", "kidneyseg segment")),
         ("sys.exit('note\\nno CT')", ("no CT",)),
     ],
 )
@@ -143,7 +116,7 @@ def test_a_segmentation_that_ends_badly_says_why(cases, monkeypatch, code, words
         return started([command[0], "-c", f"import os, signal, sys; {code}"], **named)
 
     monkeypatch.setattr(end_to_end.subprocess, "run", run)
-    (failed,) = segment_and_score(cases[:1], Segmenting(preset("default")))
+    (failed,) = segment_and_score(cases[:1], SPEC)
     assert all(word in failed.error for word in words), failed.error
 
 
@@ -152,18 +125,20 @@ def test_a_segmentation_that_cannot_be_started(cases, monkeypatch):
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr(end_to_end.subprocess, "run", run)
-    (failed,) = segment_and_score(cases[:1], Segmenting(preset("default")))
+    (failed,) = segment_and_score(cases[:1], SPEC)
     assert "could not be started (Cannot allocate memory); close" in failed.error
-
-
-def test_a_ct_without_room_for_a_tumour(cases, segmented):
-    truth = load_mask(cases[0].labels)[0]
-    save_mask(np.zeros_like(truth), abdomen()[0], cases[0].labels)
-    (failed,) = segment_and_score(cases[:1], Segmenting(preset("default")), Variants(PROCEDURAL))
-    assert "no tumour finds room in a" in failed.error
 
 
 def test_a_folder_that_cannot_be_made(cases, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(KidneySegError, match="cannot be made"):
-        next(segment_and_score(cases, Segmenting(preset("default")), keep=tmp_path / "file" / "x"))
+        next(segment_and_score(cases, SPEC, keep=tmp_path / "file" / "x"))
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_cases_that_any_network_was_trained_on(cases, tmp_path, stage):
+    spec = SegmentationSpec(preset("default"), tiny_models(tmp_path))
+    assert seen_in_training(cases, spec) == []
+    name = f"default-stage{stage}"
+    save_model(load_model(name, tmp_path).network, tmp_path / f"{name}.safetensors", {"trained on": ["b", "c"]})
+    assert seen_in_training(cases, spec) == ["b"]

@@ -1,28 +1,28 @@
 import numpy as np
 import pytest
 
-from kidneyseg.evaluation import detect
+from kidneyseg.evaluation import score_lesions
 
 
 def empty():
     return np.zeros((20, 20, 20), np.uint8)
 
 
-def test_a_tenth_of_the_voxels_finds_a_lesion():
+def test_a_tenth_of_the_voxels_detects_a_lesion():
     truth, pred = empty(), empty()
     truth[0, 0, :10] = 2
     truth[10, 0, :11] = 2
     pred[0, 0, 0] = pred[10, 0, 0] = 2
-    lesions, false = detect(pred, truth, 0.1)
-    assert [(lesion.ml, lesion.found) for lesion in lesions] == [
+    lesions, false_positives = score_lesions(pred, truth, 0.1)
+    assert [(lesion.ml, lesion.detected) for lesion in lesions] == [
         (pytest.approx(1.1), False),
         (pytest.approx(1.0), True),
     ]
-    assert lesions[1].hit == 0.1
-    assert false == ()
+    assert lesions[1].overlap == 0.1
+    assert false_positives == ()
 
 
-def test_only_a_piece_that_overlaps_no_tumour_is_a_false_positive():
+def test_only_a_component_that_overlaps_no_tumour_is_a_false_positive():
     truth, pred = empty(), empty()
     truth[0:4, 0, 0] = 2
     truth[10, 10, 10] = 3  # a cyst is no tumour
@@ -30,29 +30,29 @@ def test_only_a_piece_that_overlaps_no_tumour_is_a_false_positive():
     pred[10, 10, 10] = 2
     pred[15:18, 15, 15] = 2
     pred[19, 19, 19] = 1
-    assert detect(pred, truth, 0.1)[1] == (pytest.approx(0.3), pytest.approx(0.1))
+    assert score_lesions(pred, truth, 0.1)[1] == (pytest.approx(0.3), pytest.approx(0.1))
 
 
-def test_one_find_may_find_two_lesions():
+def test_one_component_may_detect_two_lesions():
     truth, pred = empty(), empty()
     truth[0:2, 0, 0] = truth[4:6, 0, 0] = 2
     pred[0:6, 0, 0] = 2
-    lesions, false = detect(pred, truth, 0.1)
-    assert [lesion.found for lesion in lesions] == [True, True]
-    assert false == ()
+    lesions, false_positives = score_lesions(pred, truth, 0.1)
+    assert [lesion.detected for lesion in lesions] == [True, True]
+    assert false_positives == ()
 
 
 def test_a_shared_corner_connects():
     truth = empty()
     truth[0, 0, 0] = truth[1, 1, 1] = 2
     truth[5, 5, 5] = 2
-    assert [lesion.ml for lesion in detect(empty(), truth, 1.0)[0]] == [2.0, 1.0]
+    assert [lesion.ml for lesion in score_lesions(empty(), truth, 1.0)[0]] == [2.0, 1.0]
 
 
-def test_specks_count_neither_way_but_are_true_tumour_all_the_same():
+def test_small_components_count_neither_way_but_are_true_tumour():
     truth, pred = empty(), empty()
     truth[0, 0, 0] = 2
-    pred[0:4, 0, 0] = 2  # touches the speck
+    pred[0:4, 0, 0] = 2  # touches it
     pred[10, 10, 10] = 2
-    assert detect(pred, truth, 0.02) == ((), ())
-    assert detect(pred, truth, 0.03)[1] == (0.03,)
+    assert score_lesions(pred, truth, 0.02) == ((), ())
+    assert score_lesions(pred, truth, 0.03)[1] == (0.03,)

@@ -78,41 +78,41 @@ def test_numbers_of_four_digits_are_names_but_in_a_folder_of_images(put, tmp_pat
 def test_names_that_belong_together(put, tmp_path, mask, label):
     put("masks/" + mask)
     put("labels/" + label)
-    pairs, failures, spare = pair_up(tmp_path / "masks", tmp_path / "labels")
+    pairs, failures, unmatched = pair_up(tmp_path / "masks", tmp_path / "labels")
     assert [(pair.mask, pair.labels) for pair in pairs] == [(tmp_path / "masks" / mask, tmp_path / "labels" / label)]
-    assert failures == spare == []
+    assert failures == unmatched == []
 
 
 def test_the_longer_name_is_meant(put, tmp_path):
     for name in ("p1", "p1_a", "p10"):
         put(f"labels/{name}.nii.gz")
         put(f"masks/{name}_mask.nii.gz")
-    pairs, failures, spare = pair_up(tmp_path / "masks", tmp_path / "labels")
+    pairs, failures, unmatched = pair_up(tmp_path / "masks", tmp_path / "labels")
     assert {pair.name: pair.mask.name for pair in pairs} == {n: f"{n}_mask.nii.gz" for n in ("p1", "p1_a", "p10")}
-    assert failures == spare == []
+    assert failures == unmatched == []
 
 
 def test_a_mask_beside_its_ct_and_labels(put, tmp_path):
     for kind in ("ct", "kidney", "label13", "mask"):
         put(f"p1_{kind}.nii.gz")
-    pairs, failures, spare = pair_up(tmp_path, tmp_path)
+    pairs, failures, unmatched = pair_up(tmp_path, tmp_path)
     assert [pair.mask.name for pair in pairs] == ["p1_mask.nii.gz"]
-    assert failures == spare == []
+    assert failures == unmatched == []
 
 
-def test_what_is_unmatched_is_told_with_the_mend(put, tmp_path):
+def test_unmatched_files_are_reported(put, tmp_path):
     put("masks/a.nii.gz")
     put("masks/c_1.nii.gz")
     put("masks/c_2.nii.gz")
     put("masks/stray.nii.gz")
     for name in "abc":
         put(f"labels/{name}.nii.gz")
-    pairs, failures, spare = pair_up(tmp_path / "masks", tmp_path / "labels")
+    pairs, failures, unmatched = pair_up(tmp_path / "masks", tmp_path / "labels")
     assert [pair.name for pair in pairs] == ["a"]
     assert [failure.name for failure in failures] == ["b", "c"]
     assert "b_mask.nii.gz" in failures[0].error
     assert "c_1.nii.gz, c_2.nii.gz" in failures[1].error
-    assert spare == ["stray.nii.gz belongs to no label map and was left out; name it NAME_mask.nii.gz"]
+    assert unmatched == ["stray.nii.gz matches no label map and was left out; name it NAME_mask.nii.gz"]
 
 
 def test_nothing_to_score_says_why(put, tmp_path):

@@ -6,13 +6,13 @@ import pytest
 
 from case_scores import score
 from kidneyseg.errors import OutputError
-from kidneyseg.evaluation import CaseScore, Failure, Lesion, as_dict, as_markdown, write_report
+from kidneyseg.evaluation import AS_IS, CaseScore, Failure, LesionScore, as_dict, as_markdown, write_report
 
 
 @pytest.fixture
 def outcomes():
     return [
-        replace(score("a", 0.9123, tumour=0.5, lesions=[Lesion(2.0, 0.5), Lesion(0.5, 0.0)]), seconds=3.21),
+        replace(score("a", 0.9123, tumour=0.5, lesions=[LesionScore(2.0, 0.5), LesionScore(0.5, 0.0)]), seconds=3.21),
         Failure("b", "b_mask.nii.gz is damaged", "b"),
         replace(score("a", 0.95, false=[1.5]), group="other"),
     ]
@@ -28,14 +28,14 @@ def test_files_hold_every_case(outcomes, tmp_path):
         outcomes[2],
     ]
     assert told["failures"] == [{"name": "b", "error": "b_mask.nii.gz is damaged"}]
-    assert list(told["summary"]) == ["as they are", "other"]
+    assert list(told["summary"]) == [AS_IS, "other"]
     assert told["summary"]["other"]["figures"]["kidney Dice"]["mean"] == 0.95
     rows = list(csv.DictReader((tmp_path / "new/cases.csv").read_text().splitlines()))
     assert [row["kidney Dice"] for row in rows] == ["0.9123", "", "0.95"]
     assert [row["error"] for row in rows] == ["", "b_mask.nii.gz is damaged", ""]
-    assert (rows[0]["lesions"], rows[0]["found"], rows[2]["false positives"]) == ("2", "1", "1")
+    assert (rows[0]["lesions"], rows[0]["detected"], rows[2]["false positives"]) == ("2", "1", "1")
     lesions = list(csv.DictReader((tmp_path / "new/lesions.csv").read_text().splitlines()))
-    assert [(row["kind"], row["mL"], row["found"]) for row in lesions] == [
+    assert [(row["kind"], row["mL"], row["detected"]) for row in lesions] == [
         ("lesion", "2.0", "True"),
         ("lesion", "0.5", "False"),
         ("false positive", "1.5", ""),
@@ -44,7 +44,7 @@ def test_files_hold_every_case(outcomes, tmp_path):
 
 def test_the_page_keeps_groups_apart_and_tells_the_rules(outcomes):
     page = as_markdown(outcomes)
-    assert page.index("CTs as they are") < page.index(" 0.912 |") < page.index("CTs other") < page.index(" 0.950 |")
+    assert page.index(f"## {AS_IS}") < page.index(" 0.912 |") < page.index("## other") < page.index(" 0.950 |")
     assert "**b**: b_mask.nii.gz is damaged" in page
     assert "at least 10%" in page
     heads = [line for line in page.splitlines() if line.startswith("| case")]

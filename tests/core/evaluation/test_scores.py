@@ -25,10 +25,10 @@ def test_a_perfect_mask():
     assert score.tumour_ml == (0.5, 0.5)
     figures = score.figures()
     assert [figures[name] for name in ("kidney error mL", "tumour error %", "false tumour mL")] == [0, 0, 0]
-    assert [lesion.found for lesion in score.lesions] == [True]
+    assert [lesion.detected for lesion in score.lesions] == [True]
 
 
-def test_figures_by_hand():
+def test_scores_by_hand():
     truth = kidney_with_tumour()
     pred = np.where(truth == 3, 1, truth).astype(np.uint8)
     pred[5:15, 5:15, 3] = 2  # tumour twice as thick
@@ -70,7 +70,7 @@ def test_a_missed_kidney_scores_nothing():
     truth = kidney_with_tumour()
     score = score_case(np.zeros_like(truth), truth, SPACING, name="a")
     assert set(score.dice.values()) == set(score.surface_dice.values()) == {0.0}
-    assert [lesion.hit for lesion in score.lesions] == [0.0]
+    assert [lesion.overlap for lesion in score.lesions] == [0.0]
 
 
 def test_points_are_the_brightest_tenth_of_the_box():

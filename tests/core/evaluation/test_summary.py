@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from case_scores import score
-from kidneyseg.evaluation import Lesion, summarise
+from kidneyseg.evaluation import LesionScore, summarise
 
 
-def test_a_figure_is_summed_up_over_the_masks_that_have_it():
+def test_a_score_is_summarised_over_the_masks_that_have_it():
     scores = [score(str(i), value) for i, value in enumerate((0.5, 0.7, 0.9, 0.96, 0.94))]
-    scores[0] = score("0", 0.5, tumour=0.25, lesions=[Lesion(1, 0)])
+    scores[0] = score("0", 0.5, tumour=0.25, lesions=[LesionScore(1, 0)])
     summary = summarise(scores)
     kidney, tumour = (summary.figures[f"{name} Dice"] for name in ("kidney", "tumour"))
     assert (summary.masks, summary.cases, kidney.count, tumour.count) == (5, 5, 5, 1)
@@ -31,7 +31,7 @@ def test_the_interval_is_that_of_the_mean_and_the_same_every_time():
 def test_masks_of_one_ct_are_drawn_together():
     values = np.random.default_rng(3).normal(0.8, 0.05, 20)
     apart = summarise([score(str(i), v) for i, v in enumerate(values)]).figures["kidney Dice"]
-    # The same figures five times over are no more evidence.
+    # The same scores five times over are no more evidence.
     many = [score(f"{i}-{j}", v, case=str(i)) for i, v in enumerate(values) for j in range(5)]
     together = summarise(many)
     assert (together.masks, together.cases) == (100, 20)
@@ -41,14 +41,14 @@ def test_masks_of_one_ct_are_drawn_together():
 
 def test_detection_by_size():
     scores = [
-        score("a", lesions=[Lesion(0.5, 0.0), Lesion(1.0, 0.3), Lesion(50.0, 0.09)], false=[0.2, 3.0]),
-        score("b", lesions=[Lesion(2.0, 0.1)]),
+        score("a", lesions=[LesionScore(0.5, 0.0), LesionScore(1.0, 0.3), LesionScore(50.0, 0.09)], false=[0.2, 3.0]),
+        score("b", lesions=[LesionScore(2.0, 0.1)]),
         score("c"),
         score("d", false=[40.0]),
     ]
     found = {one.size: one for one in summarise(scores).detection}
     assert list(found) == ["< 1 mL", "1-4 mL", "4-33.5 mL", ">= 33.5 mL", ">= 1 mL", "all"]
-    assert [(one.lesions, one.found) for one in found.values()] == [(1, 0), (2, 2), (0, 0), (1, 0), (3, 2), (4, 2)]
+    assert [(one.lesions, one.detected) for one in found.values()] == [(1, 0), (2, 2), (0, 0), (1, 0), (3, 2), (4, 2)]
     assert [one.false_positives for one in found.values()] == [1, 1, 0, 1, 2, 3]
     assert found["4-33.5 mL"].sensitivity is None
     assert found[">= 1 mL"].sensitivity[0] == pytest.approx(2 / 3)
@@ -70,6 +70,6 @@ def test_point_iou_is_pooled():
     assert summarise([one, score("c")]).point_iou is None
 
 
-def test_nothing_cannot_be_summed_up():
-    with pytest.raises(ValueError, match="nothing"):
+def test_no_scores_cannot_be_summarised():
+    with pytest.raises(ValueError, match="no scores"):
         summarise([])

@@ -9,7 +9,7 @@ from kidneyseg.points.resample import (
     lattice_for,
     resample_hu,
     resample_labels,
-    upsample_probability,
+    upsampled_slices,
     voxel_lattice,
 )
 from kidneyseg.progress import CallbackProgress
@@ -127,9 +127,13 @@ def test_labels_between_thick_slices_fill_the_gap_and_crops_agree_with_the_whole
     assert not resample_labels(labels, spacing, away).any()
 
 
+def upsampled(values, lattice, voxels):
+    return np.stack([one for _, one in upsampled_slices(values, lattice, voxels)], axis=-1)
+
+
 def test_probabilities_come_back_linearly_between_cell_centres():
     cells = lattice_for(((8, 2, 2), (0.5,) * 3), 2.0)
-    up = upsample_probability(np.array([0.0, 1.0]).reshape(2, 1, 1), cells, (8, 2, 2), (0.5,) * 3)
+    up = upsampled(np.array([0.0, 1.0]).reshape(2, 1, 1), cells, voxel_lattice((8, 2, 2), (0.5,) * 3))
     assert np.allclose(up[:, 0, 0], [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
 
 
@@ -138,9 +142,9 @@ def test_probabilities_of_a_crop_fill_a_box_of_voxels_in_all_channels():
     shape, spacing = (12, 10, 4), (0.75, 0.75, 5.0)
     lattice = lattice_for((shape, spacing), 1.5)
     values = rng.random((2, *lattice.shape)).astype(np.float16)
-    whole = upsample_probability(values, lattice, shape, spacing)
-    part = upsample_probability(values, lattice, shape, spacing, box=((2, 1, 1), (9, 8, 3)))
+    whole = upsampled(values, lattice, voxel_lattice(shape, spacing))
+    part = upsampled(values, lattice, voxel_lattice(shape, spacing, ((2, 1, 1), (9, 8, 3))))
     assert part.shape == (2, 7, 7, 2)
     assert np.allclose(part, whole[:, 2:9, 1:8, 1:3], atol=1e-6)
-    one = upsample_probability(values[1], lattice, shape, spacing)
+    one = upsampled(values[1], lattice, voxel_lattice(shape, spacing))
     assert np.allclose(one, whole[1])

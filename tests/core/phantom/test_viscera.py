@@ -1,4 +1,4 @@
-"""Organs and vessels of the phantom."""
+"""Viscera and vessels of the phantom."""
 
 from __future__ import annotations
 

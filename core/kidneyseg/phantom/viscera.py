@@ -1,4 +1,4 @@
-"""The phantom's organs and vessels, kidneys apart.
+"""The phantom's viscera and vessels, kidneys apart.
 
 Coordinates are mm from the middle of the second lumbar vertebra: x to the patient's right, y to the front, z up.
 """

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from kidneyseg.errors import InputError
+from kidneyseg.evaluation import AS_IS, INSERTED, LESIONS_UNLABELLED, Variants, case_variants
+from kidneyseg.imaging.nifti import load_mask, save_mask
+from kidneyseg.synthesis.insertion import LesionLibrary
+from labelled_cases import labelled_cases
+from volumes import abdomen
+
+SHAPES = LesionLibrary.procedural(12, seed=1)
+
+
+@pytest.fixture
+def cases(tmp_path):
+    return labelled_cases(tmp_path)
+
+
+def test_without_shapes_there_is_the_original_only(cases):
+    (variant,) = case_variants(cases[0], Variants())
+    assert (variant.name, variant.group) == ("a", AS_IS)
+    assert np.array_equal(variant.volume.hu, abdomen()[0].hu)
+    assert variant.truth.max() == 1
+
+
+def test_insertions_differ_and_are_repeatable(cases):
+    def versions(**more):
+        variants = Variants(SHAPES, **more, lesions_unlabelled=frozenset({"b"}))
+        return [variant for case in cases for variant in case_variants(case, variants)]
+
+    first = versions(insertions=2, as_is=True)
+    assert [one.name for one in first] == ["a", "a_inserted0", "a_inserted1", "b", "b_inserted0", "b_inserted1"]
+    assert [one.group for one in first] == [AS_IS, INSERTED, INSERTED, LESIONS_UNLABELLED, INSERTED, INSERTED]
+    inserted = [one for one in first if one.group == INSERTED]
+    original = abdomen()[0].hu
+    for one in inserted:
+        assert (one.truth == 2).any()
+        assert (one.volume.hu != original)[one.truth == 2].mean() > 0.9
+        assert one.volume.hu.flags.f_contiguous
+    assert len({one.truth.tobytes() for one in inserted}) == 4
+    # The second insertion is the first one of the next seed.
+    for one, again in zip(inserted[1::2], versions(seed=1), strict=True):
+        assert np.array_equal(one.volume.hu, again.volume.hu)
+        assert np.array_equal(one.truth, again.truth)
+
+
+def test_a_ct_without_room_for_a_tumour_is_refused(cases):
+    save_mask(np.zeros_like(load_mask(cases[0].labels)[0]), abdomen()[0], cases[0].labels)
+    with pytest.raises(InputError, match="no room for a tumour in a;"):
+        list(case_variants(cases[0], Variants(SHAPES)))
