@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import runpy
-from importlib.util import find_spec
+from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,6 +17,7 @@ from kidneyseg.imaging.nifti import save_volume
 from kidneyseg.phantom import make_phantom
 from kidneyseg.segmentation.method import METHODS
 from kidneyseg.settings import PRESETS
+from kidneyseg.training import augmentation
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -26,8 +27,9 @@ RESULTS = ROOT / "docs/results.md"
 # Experiments that were given up: their figures are no results of the program.
 NOT_HELPFUL = ROOT / "docs/explanation/what-did-not-help.md"
 _RUN_BY_TEST = "tests/test_docs.py runs the Python blocks"
-# A block, and what the comment before it says that it needs.
-_BLOCK = re.compile(r"(?:<!-- needs (\S+) -->\n\n)?```python\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+# What the examples register must not outlive them.
+_REGISTRIES = (readers._readers, METHODS, PRESETS, *augmentation.REGISTRY.values())
 
 
 def _name(page: Path) -> str:
@@ -50,19 +52,14 @@ def test_examples_run(page: Path, small_ct: Path, tmp_path: Path, monkeypatch: p
     (tmp_path / "ct.nii.gz").symlink_to(small_ct)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "example"}
-    blocks = [code for needs, code in _BLOCK.findall(_text(page)) if not needs or _is_there(needs)]
+    blocks = _BLOCK.findall(_text(page))
     assert blocks
-    with patch.dict(readers._readers), patch.dict(METHODS), patch.dict(PRESETS):
+    with ExitStack() as stack:
+        for registry in _REGISTRIES:
+            stack.enter_context(patch.dict(registry))
         for code in blocks:
             line = _text(page)[: _text(page).index(code)].count("\n")
             exec(compile("\n" * line + code, page, "exec"), names)
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _anchors(page: Path) -> set[str]:
