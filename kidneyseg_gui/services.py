@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def _load(path: Path) -> Volume:
-    from kidneyseg.imaging.nifti import load_volume
+    from kidneyseg.imaging.readers import load
 
-    return load_volume(path)
+    return load(path)
 
 
 def _sample() -> Path:

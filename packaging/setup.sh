@@ -2,7 +2,7 @@
 # Set-up shared by ./run and ./check: system libraries, .venv, pinned packages, the project itself.
 #
 # The caller sets `root` (the checkout) and calls `set_up run` or `set_up check`. A finished set-up leaves a stamp in
-# .venv; while the stamp fits, set_up returns after a few milliseconds without starting Python or pip.
+# .venv; while the stamp matches, set_up returns after a few milliseconds without starting Python or pip.
 # shellcheck disable=SC2154 # root is the caller's; python and venv_package are set_up's
 
 venv=$root/.venv
@@ -23,8 +23,8 @@ die() {
     exit 2
 }
 
-# Everything that makes an existing .venv unfit when it changes: the pins, the kernels' sources, the interpreter behind
-# .venv, the checkout's place (scripts and the editable install hold absolute paths), and whether g++ can build kernels.
+# A hash of everything that makes an existing .venv outdated when it changes: the pins, the kernel sources, the
+# interpreter, the location of the checkout (scripts and the editable install contain absolute paths), and g++.
 setup_key() {
     {
         printf '%s\n' "$root" "$(command -v g++)"
@@ -54,12 +54,12 @@ pick_python() {
     die "no python3 found; KidneySeg needs Python 3.11, 3.12 or 3.13: sudo apt-get install -y python3 python3-venv"
 }
 
-# Says what a long command in the foreground is doing, from what it writes to the log. On a terminal one line is
-# rewritten every second; elsewhere (CI) a line is added when there is news, at most every 15 s.
+# Reports what a long command in the foreground is doing, from its output in the log. On a terminal, one line is
+# rewritten every second; elsewhere (CI), a line is added when something changed, at most every 15 s.
 follow_log() { # what is done
     local started=$SECONDS told=$SECONDS news before="" said
     said=$(wc -c <"$log") # by the commands before this one
-    # A sleep that outlives this loop must not keep the caller's pipes open; the loop must not outlive the caller.
+    # A sleep that outlives this loop must not keep the caller's pipes open, and the loop must not outlive the caller.
     while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
         news=$(tail -c "+$((said + 1))" "$log" | tail -n 60 | sed -nE \
             -e 's/^ *Downloading ([A-Za-z0-9_.]+)-[^ ]*( \(.*\))?$/downloading \1\2/p' \
@@ -110,14 +110,14 @@ why_it_failed() {
 pip_install() { # what is done, arguments of pip install...
     local what=$1
     shift
-    # The scratch space lies on the disk that was measured, not on a small tmpfs; PIP_USER would refuse a venv.
+    # The scratch space is on the disk that was measured, not on a small tmpfs; PIP_USER fails in a venv.
     TMPDIR=$state/tmp PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 logged "$what" \
         "$venv/bin/python" -m pip install --no-input --retries 2 --constraint "$root/packaging/constraints.txt" "$@" ||
         die "$what failed: $(why_it_failed), then start again. Log: $log"
 }
 
-# An interrupted pip can leave a package half written that counts as installed: such a .venv is made anew, not mended.
-# So is one that another interpreter or another place has taken over.
+# An interrupted pip can leave a half-written package that counts as installed: such a .venv is recreated, not repaired.
+# So is a .venv of another interpreter or another location.
 venv_fits() {
     [[ ! -e $state/unfinished ]] && "$venv/bin/python" -m pip --version >/dev/null 2>&1 &&
         [[ ! -f $venv/home.stamp || $(<"$venv/home.stamp") == "$(venv_home)" ]]

@@ -2,8 +2,8 @@
 # Which Debian or Ubuntu packages are missing, and installing them. Sourced by setup.sh.
 # shellcheck disable=SC2154 # python, venv_package and log are setup.sh's
 
-# A shared object that must be there, and the package that has it. Looking for the file and not for the package also
-# holds on systems that name packages differently.
+# A required shared object, and the package that contains it. Looking for the file instead of the package also works
+# on systems with other package names.
 system_libraries='
 libGL.so.1 libgl1
 libEGL.so.1 libegl1

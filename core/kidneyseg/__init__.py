@@ -1,3 +1,59 @@
-"""KidneySeg's engine: kidneys and kidney tumours on CT by submanifold sparse convolution."""
+"""KidneySeg: kidneys and kidney tumours on CT by submanifold sparse convolution.
 
-__version__ = "0.1.0"
+    result = kidneyseg.segment("ct.nii.gz")
+
+`import kidneyseg` is quick: a name below is imported, with torch where it needs it, when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kidneyseg.errors import KidneySegError
+    from kidneyseg.imaging.readers import load, register_reader
+    from kidneyseg.imaging.volume import Volume
+    from kidneyseg.segmentation.export import export
+    from kidneyseg.segmentation.pipeline import Pipeline, Result
+    from kidneyseg.segmentation.segment import segment
+    from kidneyseg.settings import Settings, preset
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "KidneySegError",
+    "Pipeline",
+    "Result",
+    "Settings",
+    "Volume",
+    "__version__",
+    "export",
+    "load",
+    "preset",
+    "register_reader",
+    "segment",
+]
+
+_MODULES = {
+    "KidneySegError": "errors",
+    "Pipeline": "segmentation.pipeline",
+    "Result": "segmentation.pipeline",
+    "Settings": "settings",
+    "Volume": "imaging.volume",
+    "export": "segmentation.export",
+    "load": "imaging.readers",
+    "preset": "settings",
+    "register_reader": "imaging.readers",
+    "segment": "segmentation.segment",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

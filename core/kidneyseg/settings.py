@@ -254,7 +254,7 @@ class Settings:
 def preset(name: str) -> Settings:
     """The settings that a method starts from.
 
-    `default` is what validated best. `paper` is the published method with its mistakes corrected (see docs/method.md).
+    `default` is what validated best. `paper` is the published method, corrected (docs/explanation/method.md).
 
     Raises:
         SettingsError: for an unknown name.

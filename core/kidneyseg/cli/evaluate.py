@@ -34,7 +34,7 @@ LABELS: the same layouts, or plain NAME.nii.gz. MASKS: NAME_mask.nii.gz or NAME.
 Labels: 1 kidney, 2 tumour, 3 cyst.
 
 With --lesions, tumours are inserted into each CT first (shapes of held-out KiTS cases, or synthetic ones). Scores of
-inserted tumours do not tell how real tumours are segmented. docs/evaluation.md explains each score.
+inserted tumours do not tell how real tumours are segmented. docs/how-to/evaluation.md explains each score.
 
 Ctrl-C stops and reports the cases scored so far.
 

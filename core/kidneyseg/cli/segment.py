@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
 
     with lasting_imports():
-        from kidneyseg.imaging.nifti import case_name, load_volume
+        from kidneyseg.imaging.nifti import case_name
+        from kidneyseg.imaging.readers import load
         from kidneyseg.segmentation.export import export, sidecar
         from kidneyseg.segmentation.pipeline import Pipeline
 
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     bar = BarProgress()
     try:
         bar.update("reading", 0.0)
-        volume = load_volume(arguments.ct)
+        volume = load(arguments.ct)
         read = time.perf_counter()
         pipeline = Pipeline(volume, device=arguments.device, models_dir=arguments.models, backend=arguments.backend)
         result = pipeline.run(settings, bar)

@@ -18,7 +18,7 @@ and labelsTr/. Labels: 1 kidney, 2 tumour, 3 cyst. Tumours are inserted into cas
 from --lesions, or procedural ones. A run that was stopped, by Ctrl-C or otherwise, continues when the same command is
 given again.
 
-Several GPUs or machines: torchrun --nproc-per-node N -m kidneyseg train --batch N ... (docs/training.md)"""
+Several GPUs or machines: torchrun --nproc-per-node N -m kidneyseg train --batch N ... (docs/how-to/training.md)"""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

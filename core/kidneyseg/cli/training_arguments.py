@@ -29,7 +29,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--batch", type=_positive, metavar="N", help="samples per step (the recipe's)")
     recipe.add_argument("--seed", type=_natural, default=0, help="of all random numbers (%(default)s)")
     recipe.add_argument("--lesions", type=Path, metavar="DIR", help="KiTS label maps to take tumour shapes from")
-    recipe.add_argument("--lesion-hu", type=Path, metavar="CSV", help="their HU statistics (docs/training.md)")
+    recipe.add_argument("--lesion-hu", type=Path, metavar="CSV", help="their HU statistics (docs/how-to/training.md)")
     recipe.add_argument(
         "--no-insertion", action="store_true", help="insert no tumours into cases without tumour labels"
     )

@@ -26,7 +26,7 @@ from kidneyseg.segmentation.method import method
 from kidneyseg.segmentation.pipeline import Pipeline, Result
 from kidneyseg.settings import Settings
 
-# In the order in which they act; docs/evaluation.md says which labelled points stand for each of them.
+# In the order in which they act; docs/how-to/evaluation.md says which labelled points stand for each of them.
 ERROR_SOURCES = ("grid and fill", "sampling", "missed by stage 1", "stage 2", "false detections", "DBSCAN")
 CLASSES: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.bool_]]] = {
     "kidney": lambda labels: labels > TISSUE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -20,14 +21,15 @@ from kidneyseg.segmentation.pipeline import Result
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel")
 
 
-def export(result: Result, volume: Volume, path: Path, *, overwrite: bool = True) -> Path:
+def export(result: Result, volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
     """Write `result.mask` to `path` and `sidecar` beside it; returns the sidecar's path.
 
     Raises:
         OutputError: when either cannot be written; see `save_mask`.
     """
     save_mask(result.mask, volume, path, overwrite=overwrite)
-    beside = path.with_name(case_name(path) + ".json")
+    mask = Path(path)
+    beside = mask.with_name(case_name(mask) + ".json")
     with atomic_write(beside, overwrite=overwrite) as file:
         file.write((json.dumps(sidecar(result, volume), indent=2) + "\n").encode())
     return beside

@@ -1,4 +1,4 @@
-"""The method `paper`: the published one (see docs/method.md), with its mistakes corrected."""
+"""The method `paper`: the published one (docs/explanation/method.md), with its mistakes corrected."""
 
 from __future__ import annotations
 

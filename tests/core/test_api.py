@@ -1,0 +1,53 @@
+"""`import kidneyseg`: what it offers, and that it costs nothing until it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kidneyseg
+
+_MEASURE_IMPORT = """
+import sys, time
+started = time.perf_counter()
+import kidneyseg
+print(time.perf_counter() - started)
+dir(kidneyseg), kidneyseg.__version__
+print([name for name in ("torch", "numpy", "nibabel", "scipy") if name in sys.modules])
+"""
+
+
+def test_import_is_quick_and_imports_no_library() -> None:
+    runs = [
+        subprocess.run([sys.executable, "-c", _MEASURE_IMPORT], capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
+    ]
+    seconds, imported = zip(*(run.split("\n")[:2] for run in runs), strict=True)
+    assert min(map(float, seconds)) < 0.05
+    assert set(imported) == {"[]"}
+
+
+def test_every_public_name_is_there_and_has_a_docstring() -> None:
+    names = set(kidneyseg.__all__) - {"__version__"}
+    assert names == set(kidneyseg._MODULES)
+    for name in names:
+        assert getattr(kidneyseg, name).__doc__
+        assert name in dir(kidneyseg)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'segmentt'"):
+        kidneyseg.segmentt  # noqa: B018 - the access is the test
+
+
+def test_installed_copies_are_typed() -> None:
+    assert (Path(kidneyseg.__file__).parent / "py.typed").is_file()
+
+
+def test_the_version_is_the_latest_of_the_changelog() -> None:
+    lines = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    latest = next(line for line in lines if line.startswith("## "))
+    assert latest.split()[1] == f"[{kidneyseg.__version__}]"
