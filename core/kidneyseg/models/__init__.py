@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from kidneyseg.errors import ModelError
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.sparse.backends import SparseConvNetUNet, on_engine
+from kidneyseg.sparse.backends import SparseConvNetUNet, on_backend
 
 BUNDLED = Path(__file__).parent
 # "coarse" is what stage 2 begins with where it is trained; nothing but training reads it.
@@ -46,7 +46,7 @@ class Model:
     @cached_property
     def runs(self) -> SparseUNet | SparseConvNetUNet:
         """The network as its engine runs it. Raises ResourceError where the engine is not installed."""
-        return on_engine(self.network, self.engine)
+        return on_backend(self.network, self.engine)
 
 
 def model_name(preset: str, stage: StageName) -> str:

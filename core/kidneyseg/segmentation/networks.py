@@ -124,7 +124,7 @@ def _run(
     try:
         network = network.to(device)
         # Not our network's pass alone: SparseConvNet's and what is made of the scores can run out of memory too.
-        with memory.shortage_said(), torch.inference_mode():
+        with memory.memory_errors(), torch.inference_mode():
             logits = network(coords.to(device), features.to(device), report=report)
             probability: NDArray[np.float16] = logits.softmax(1).to(torch.float16).cpu().numpy()
             return probability

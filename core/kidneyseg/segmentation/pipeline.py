@@ -23,7 +23,7 @@ from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks, stage1, stage2
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import memory
-from kidneyseg.sparse.backends import check_engine
+from kidneyseg.sparse.backends import check_backend
 
 STAGES = ("sample", "stage 1", "stage 2", "clusters", "fill", "findings")
 # Where each stage begins in the whole run's progress, from the default preset's share of the time.
@@ -76,7 +76,7 @@ class Pipeline:
         self, volume: Volume, *, device: str = "auto", models_dir: Path | None = None, engine: str = "auto"
     ) -> None:
         self.volume = volume
-        self.engine = check_engine(engine)
+        self.engine = check_backend(engine)
         self.device = networks.pick_device(device)
         self._models_dir = models_dir
         self._loaded: dict[str, networks.Networks] = {}

@@ -30,7 +30,7 @@ def test_a_block_is_kept_for_the_gradient():
 
 
 def test_idle_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(memory, "_MOST_IDLE", 1 << 23)
+    monkeypatch.setattr(memory, "_MAX_IDLE", 1 << 23)
     monkeypatch.setattr(memory, "_idle", type(memory._idle)(list))
     blocks = [memory.empty(300_000, 16) for _ in range(4)]
     del blocks
@@ -54,7 +54,7 @@ def test_small_ones_are_torch_s_own():
 
 
 def test_a_shortage_is_said_with_its_mend():
-    with pytest.raises(MemoryError, match="coarser lattice"), memory.shortage_said():
+    with pytest.raises(MemoryError, match="coarser lattice"), memory.memory_errors():
         torch.empty(1 << 50)
-    with pytest.raises(RuntimeError, match="shape"), memory.shortage_said():
+    with pytest.raises(RuntimeError, match="shape"), memory.memory_errors():
         torch.empty(3).view(2)

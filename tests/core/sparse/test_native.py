@@ -177,7 +177,7 @@ def test_keys_match_the_torch_ones(count, columns, threads, monkeypatch):
     packing, generator = Packing.around((50, 60, 70)), torch.Generator().manual_seed(count)
     coords = torch.randint(-9, 50, (count, columns), generator=generator)
     for each in (coords, packing.unpack(torch.unique(packing.pack(coords)))[:, :columns]):
-        monkeypatch.setattr(native, "serves", lambda _: False)
+        monkeypatch.setattr(native, "supports", lambda _: False)
         extent, (keys, in_order) = kernel_map.extent(each), packing.pack_in_order(each)
         monkeypatch.undo()
         for number in (1, 2, 3):
@@ -280,7 +280,7 @@ def test_gradients_match_autograd_of_the_torch_kernels(monkeypatch):
         return [y.detach(), *(p.grad for p in (x, weight, down, up))]
 
     natively = gradients()
-    monkeypatch.setattr(native, "serves", lambda _: False)
+    monkeypatch.setattr(native, "supports", lambda _: False)
     for ours, theirs in zip(natively, gradients(), strict=True):
         assert float((ours - theirs).norm()) <= 1e-5 * float(theirs.norm())
 
