@@ -45,7 +45,13 @@ class Case:
 
 
 class Library(ABC):
-    """How one library runs a case. Weights and features are the same for every library."""
+    """How one library runs a case. Weights and features are the same for every library.
+
+    Attributes:
+        version: name and version.
+    """
+
+    version: str
 
     def prepare(self, case: Case) -> None:
         """Make the weights, the features and the library's model."""
@@ -110,10 +116,8 @@ class Library(ABC):
 class Native(Library):
     """Our layers on our native kernels."""
 
-    @staticmethod
-    def version() -> str:
-        """Name and version."""
-        return f"kidneyseg {__version__}, {native.instruction_set()}"
+    def __init__(self) -> None:
+        self.version = f"kidneyseg {__version__}, {native.instruction_set()}"
 
     def unet(self) -> nn.Module:
         """The network itself."""
@@ -149,22 +153,14 @@ class Torch(Native):
 
     def __init__(self) -> None:
         native.supports = lambda _: False  # this process runs nothing else
-
-    @staticmethod
-    def version() -> str:
-        """Name and version."""
-        return f"kidneyseg {__version__}, torch kernels"
+        self.version = f"kidneyseg {__version__}, torch kernels"
 
 
 class MatrixProduct:
     """torch.mm of 2048 x 2048 matrices: the processor's practical peak."""
 
     FLOP = 2 * 2048**3
-
-    @staticmethod
-    def version() -> str:
-        """Name and version."""
-        return f"torch {torch.__version__}"
+    version = f"torch {torch.__version__}"
 
     def prepare(self, _: Case) -> None:
         """Two matrices."""

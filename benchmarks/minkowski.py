@@ -23,11 +23,7 @@ class Minkowski(Library):
     def __init__(self) -> None:
         self._me = import_module("MinkowskiEngine")
         self._filters = _MinkowskiFilters(self._me)
-
-    @staticmethod
-    def version() -> str:
-        """Name and version."""
-        return f"MinkowskiEngine {metadata.version('MinkowskiEngine')}"
+        self.version = f"MinkowskiEngine {metadata.version('MinkowskiEngine')}"
 
     def unet(self) -> nn.Module:
         """Built from its layers, level by level."""

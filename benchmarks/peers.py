@@ -27,11 +27,7 @@ class Spconv(Library):
         ops.get_current_stream = lambda: 0  # its backward pass requests a CUDA stream even on the CPU
         ops.get_indice_pairs, self._build = self._timed_build, ops.get_indice_pairs
         self._building = 0.0
-
-    @staticmethod
-    def version() -> str:
-        """Name and version."""
-        return f"spconv {metadata.version('spconv')}"
+        self.version = f"spconv {metadata.version('spconv')}"
 
     def unet(self) -> nn.Module:
         """Built from spconv's layers, level by level."""
@@ -126,10 +122,7 @@ class _SpconvLevel(nn.Module):
 class SparseConvNet(Library):
     """facebookresearch/SparseConvNet."""
 
-    @staticmethod
-    def version() -> str:
-        """Its version number never changed."""
-        return "SparseConvNet"
+    version = "SparseConvNet"  # its version number never changed
 
     def unet(self) -> nn.Module:
         """The model that the backend \"sparseconvnet\" runs."""

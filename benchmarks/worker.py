@@ -63,15 +63,15 @@ class Worker:
 
     def measure(self) -> dict[str, float]:
         """One timed run: seconds by part."""
-        return self._ask("measure")
+        return self._request("measure")
 
     def peak_mb(self) -> float:
         """Peak memory of the process in MB of 10^6 bytes."""
-        return self._ask("peak")
+        return self._request("peak")
 
     def outcome(self, folder: Path) -> dict[str, Path]:
         """Write the results of the latest run to the folder as .npy files, by name."""
-        return self._ask(folder)
+        return self._request(folder)
 
     def close(self) -> None:
         """End the process."""
@@ -79,7 +79,7 @@ class Worker:
         self._process.join(timeout=5)
         self._process.kill()
 
-    def _ask(self, what: Any) -> Any:
+    def _request(self, what: Any) -> Any:
         self._connection.send(what)
         return self._receive()
 
@@ -116,15 +116,15 @@ def _serve(name: str, case: Case, connection: Connection) -> None:
     try:
         library = getattr(import_module(module), kind)()
         library.prepare(case)
-        connection.send(("done", library.version()))
+        connection.send(("done", library.version))
         while True:
-            asked = connection.recv()
-            if asked == "measure":
+            request = connection.recv()
+            if request == "measure":
                 connection.send(("done", library.measure()))
-            elif asked == "peak":
+            elif request == "peak":
                 connection.send(("done", _peak_mb()))
             else:
-                paths = {key: asked / f"{name}-{key}.npy" for key in ("output", "gradient")}
+                paths = {key: request / f"{name}-{key}.npy" for key in ("output", "gradient")}
                 outcome = library.outcome()
                 for key, value in outcome.items():
                     np.save(paths[key], value.detach().numpy())

@@ -73,8 +73,8 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ct, out = tmp_path / "ct.nii.gz", tmp_path / "times.json"
     save_volume(make_phantom(1, (96, 96, 32), (3.0, 3.0, 6.0))[0], ct)
     ours = [name for name in worker.installed() if name in ("native", "torch")]
-    asked = ["--sites", "2000", "--repeats", "1", "--cases", "inference", "--libraries", *ours]
-    assert main(["--ct", str(ct), *asked, "-o", str(out)]) == 0
+    arguments = ["--sites", "2000", "--repeats", "1", "--cases", "inference", "--libraries", *ours]
+    assert main(["--ct", str(ct), *arguments, "-o", str(out)]) == 0
     (table,) = json.loads(out.read_text())["tables"]
     assert [row["library"] for row in table["rows"]] == ours
     assert all((row["difference"] or 0) < 1e-4 for row in table["rows"])

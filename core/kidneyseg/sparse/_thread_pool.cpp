@@ -49,7 +49,7 @@ class ThreadPool {
     void grow(int size) {
         try {
             while (size_ < size) {
-                std::thread([this] { serve(); }).detach();
+                std::thread([this] { work_on_loops(); }).detach();
                 ++size_;
             }
         } catch (const std::exception&) {
@@ -57,7 +57,7 @@ class ThreadPool {
         }
     }
 
-    void serve() {
+    void work_on_loops() {
         uint64_t seen = 0;
         for (;;) {
             // With more threads than cores, spinning would take a core from a thread that works.

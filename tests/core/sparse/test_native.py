@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kidneyseg.sparse import functional, kernel_map, native
+from kidneyseg.sparse import kernel_map, native
 from kidneyseg.sparse.kernel_map import Level, Packing
 from kidneyseg.sparse.native import Plan
 from random_sites import sites
@@ -126,21 +126,3 @@ def test_a_large_result_is_the_same_whether_it_bypasses_the_caches_or_not(thread
         native.conv_into(x, plan, weight, targets)
     assert torch.equal(aligned, shifted)
     assert torch.equal(aligned[:, :32], native.conv(x, plan, weight))
-
-
-def test_gradients_match_autograd_of_the_torch_kernels(monkeypatch):
-    keys, packing = sites(700, edge=8)
-    level = Level(keys, packing)
-    parameters = [torch.randn(len(keys), 5), torch.randn(27, 5, 6), torch.randn(8, 6, 9), torch.randn(8, 9, 4)]
-
-    def gradients() -> list[Tensor]:
-        x, weight, down, up = (p.clone().requires_grad_() for p in parameters)
-        y = functional.submanifold_conv(x, weight, level.neighbours(3))
-        y = functional.transposed_conv(functional.strided_conv(y, down, level.down()), up, level.down())
-        y.square().sum().backward()
-        return [y.detach(), *(p.grad for p in (x, weight, down, up))]
-
-    natively = gradients()
-    monkeypatch.setattr(native, "supports", lambda _: False)
-    for ours, theirs in zip(natively, gradients(), strict=True):
-        assert float((ours - theirs).norm()) <= 1e-5 * float(theirs.norm())

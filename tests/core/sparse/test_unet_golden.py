@@ -52,14 +52,14 @@ def load(golden_dir: Path, name: str, device: torch.device = CPU) -> tuple[Any, 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_config_is_inferred_from_the_checkpoint(golden_dir: Path, name: str) -> None:
     arrays, network = load(golden_dir, name)
-    told = ast.literal_eval(str(arrays["config"]))
+    config = ast.literal_eval(str(arrays["config"]))
     assert network.config == {
-        "in_channels": told["in_channels"],
-        "classes": told["classes"],
-        "planes": [told["m"] * (i + 1) for i in range(told["levels"])],
-        "block_reps": told["block_reps"],
-        "residual": told["residual"],
-        "final_norm": told["final_bn_relu"],
+        "in_channels": config["in_channels"],
+        "classes": config["classes"],
+        "planes": [config["m"] * (i + 1) for i in range(config["levels"])],
+        "block_reps": config["block_reps"],
+        "residual": config["residual"],
+        "final_norm": config["final_bn_relu"],
         "input_mode": 4,
     }
 
