@@ -1,29 +1,24 @@
 """The optional native kernels; everything else about the package is in pyproject.toml.
 
 `_kernels` is a plain shared library without Python's headers, loaded with ctypes. Where there is no C++ compiler the
-install goes on without it and the torch kernels serve.
+install continues without it, and the torch kernels are used.
 """
 
 import os
-import sys
+from glob import glob
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "core/kidneyseg/sparse"
-SOURCES = ("_kernels", "_sites", "_maps", "_plans", "_norms", "_thread_pool", "_instruction_sets")
-UNIX_FLAGS = ["-std=c++17", "-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden", "-pthread", "-Wno-psabi"]
+FLAGS = ["-std=c++17", "-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden", "-pthread", "-Wno-psabi"]
 
 
 class BuildKernels(build_ext):
-    """Builds beside the target and renames, so that a running program keeps the library it has loaded."""
-
-    def get_export_symbols(self, ext):
-        """The library has no PyInit function to export."""
-        return ext.export_symbols
+    """Builds under a temporary name and renames, so that a running program keeps the library it has loaded."""
 
     def build_extension(self, ext):
-        """Compile and link under a temporary name."""
+        """Build under a temporary name, then rename."""
         target = self.get_ext_fullpath(ext.name)
         self.get_ext_fullpath = lambda _: f"{target}.new"
         try:
@@ -33,7 +28,7 @@ class BuildKernels(build_ext):
             del self.get_ext_fullpath
 
     def copy_extensions_to_source(self):
-        """For an editable install, the same rename in the source tree."""
+        """Do the same in the source tree of an editable install."""
         for ext in self.extensions:
             built = os.path.join(self.build_lib, self.get_ext_filename(ext.name))
             if os.path.exists(built):
@@ -46,14 +41,11 @@ setup(
     ext_modules=[
         Extension(
             "kidneyseg.sparse._kernels",
-            sources=[f"{FOLDER}/{name}.cpp" for name in SOURCES],
-            depends=[
-                *(f"{FOLDER}/{name}.h" for name in ("_kernels", "_kernels_simd", "_norms_simd", "_plans", "_workers")),
-                "setup.py",
-            ],
+            sources=sorted(glob(f"{FOLDER}/*.cpp")),
+            depends=[*sorted(glob(f"{FOLDER}/*.h")), "setup.py"],
             language="c++",
-            extra_compile_args=["/std:c++17", "/O2"] if sys.platform == "win32" else UNIX_FLAGS,
-            extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
+            extra_compile_args=FLAGS,
+            extra_link_args=["-pthread"],
             optional=True,
         )
     ],

@@ -1,1 +1,1 @@
-"""Times the sparse engine beside its peers on the same sites and weights: `python -m benchmarks --help`."""
+"""Times sparse convolution libraries on the same sites and weights: `python -m benchmarks --help`."""

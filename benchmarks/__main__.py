@@ -1,4 +1,4 @@
-"""`python -m benchmarks`. Nothing is imported for the workers' processes, which load this file too."""
+"""`python -m benchmarks`. The workers' processes load this file too, so it imports nothing for them."""
 
 import sys
 

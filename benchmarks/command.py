@@ -1,4 +1,4 @@
-"""The command: makes the sites, runs the cases, prints Markdown tables and writes JSON."""
+"""The command line: makes the sites, runs the cases, prints Markdown tables and writes JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 from benchmarks import sites, worker
 from benchmarks.compare import Row, compare
-from benchmarks.engines import Case
+from benchmarks.libraries import Case
 from kidneyseg.imaging.nifti import load_volume
 from kidneyseg.phantom.abdomen import make_phantom
 
@@ -27,7 +27,7 @@ GROWTH = (0.1, 0.2, 0.4, 1, 2, 4, 10)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is asked for; 1 when an engine failed or disagreed."""
+    """Run the chosen cases. Returns 1 if a library failed or disagreed."""
     args = _parser().parse_args(arguments)
     if args.ct is None:
         volume, source = make_phantom(1, (384, 384, 160), (1.0, 1.0, 2.0))[0], "phantom"
@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"torch {torch.__version__}{limit}. Medians of {args.repeats} alternating repeats, in seconds.")
     tables = []
     with tempfile.TemporaryDirectory(prefix="kidneyseg-bench-") as folder:
-        bench = Bench(index, hu, Path(folder), args)
+        suite = Suite(index, hu, Path(folder), args)
         for kind in args.cases:
-            for title, rows in getattr(bench, kind)():
+            for title, rows in getattr(suite, kind)():
                 table = growth_table(rows) if kind == "growth" else comparison_table(rows)
                 print(f"\n## {title}\n\n{table}", flush=True)
                 tables.append({"title": title, "rows": [asdict(row) for row in rows]})
@@ -52,12 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @dataclass
-class Bench:
-    """The cases; each yields titles and rows.
+class Suite:
+    """The benchmark's cases. Each yields titles and rows of tables.
 
     Attributes:
-        index, hu: the body's voxels, of which the brightest become sites.
-        folder: for the coordinates, where every engine's process reads them.
+        index: int64 (N, 3), the voxels in the body, of which the brightest become sites.
+        hu: int16 (N,), their HU.
+        folder: holds the coordinates for the libraries' processes.
         args: the command's arguments.
     """
 
@@ -67,7 +68,7 @@ class Bench:
     args: argparse.Namespace
 
     def inference(self) -> Iterator[tuple[str, list[Row]]]:
-        """The U-Net in eval mode, maps included."""
+        """The U-Net in eval mode with its kernel maps."""
         path, coords = self._sites(self.args.sites)
         gflop = sites.unet_gflop(coords, 3, PLANES)
         for threads in self.args.threads:
@@ -75,7 +76,7 @@ class Bench:
             yield f"{_unet()}, {_count(coords)} sites, {gflop:.0f} GFLOP, {_threads(threads)}", self._run(case, gflop)
 
     def training(self) -> Iterator[tuple[str, list[Row]]]:
-        """Forward and backward, maps included."""
+        """Forward and backward pass with the kernel maps."""
         path, coords = self._sites(self.args.sites)
         gflop = 3 * sites.unet_gflop(coords, 3, PLANES)
         for threads in self.args.threads:
@@ -94,24 +95,24 @@ class Bench:
                 yield title, self._run(case, 2e-9 * pairs * channels**2)
 
     def maps(self) -> Iterator[tuple[str, list[Row]]]:
-        """All maps of seven levels: a network of one channel that makes its maps, less the same one that has them."""
+        """All kernel maps of seven levels: a pass of a one-channel network that makes them, minus one that has them."""
         path, coords = self._sites(2 * self.args.sites)
         for threads in self.args.threads:
             case = Case("maps", path, len(coords), (1,) * len(PLANES), 1, threads, self.args.avx2)
             yield f"Maps of {len(PLANES)} levels, {_count(coords)} sites, {_threads(threads)}", self._run(case)
 
     def growth(self) -> Iterator[tuple[str, list[Row]]]:
-        """The first engine at more and more sites."""
-        threads, engine = self.args.threads[0], self.args.engines[0]
+        """The first library on increasing numbers of sites."""
+        threads, library = self.args.threads[0], self.args.libraries[0]
         rows = []
         for factor in GROWTH:
             path, coords = self._sites(round(factor * self.args.sites))
             case = Case("inference", path, len(coords), PLANES, threads=threads, avx2=self.args.avx2)
-            (row,) = compare(case, [engine], self.args.repeats)
+            (row,) = compare(case, [library], self.args.repeats)
             rows.append(row)
             if len(coords) == len(self.index):
                 break
-        yield f"{_unet()} by sites, {engine}, {_threads(threads)}", rows
+        yield f"{_unet()} by sites, {library}, {_threads(threads)}", rows
 
     def _sites(self, count: int) -> tuple[Path, sites.Coords]:
         path = self.folder / f"{count}.npy"
@@ -120,14 +121,14 @@ class Bench:
         return path, np.load(path)
 
     def _run(self, case: Case, gflop: float | None = None) -> list[Row]:
-        engines = [name for name in self.args.engines if case.threads == 1 or name not in worker.ONE_THREAD_ONLY]
-        return compare(case, engines, self.args.repeats, gflop)
+        libraries = [name for name in self.args.libraries if case.threads == 1 or name not in worker.ONE_THREAD_ONLY]
+        return compare(case, libraries, self.args.repeats, gflop)
 
 
 def comparison_table(rows: Sequence[Row]) -> str:
-    """Markdown: engines on the same sites; ratios are to the first row."""
+    """Markdown table of libraries on the same sites; ratios are to the first row."""
     lines = [
-        "| engine | maps | network | total | ratio | peak MB | % of torch.mm | differs by |",
+        "| library | maps | network | total | ratio | peak MB | % of torch.mm | differs by |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     first = rows[0].median("total")
@@ -138,18 +139,18 @@ def comparison_table(rows: Sequence[Row]) -> str:
                 f"wrong: outputs differ by {row.difference or 0:.1e}, gradients by {row.gradient_difference or 0:.1e}"
             )
             reason = row.failure.splitlines()[0] if row.failure else wrong
-            lines.append(f"| {row.engine} | {reason} | | | | | | |")
+            lines.append(f"| {row.library} | {reason} | | | | | | |")
             continue
         percent = "" if row.gemm_percent is None else f"{row.gemm_percent:.0f}"
         differs = "" if row.difference is None else f"{row.difference:.0e}"
         seconds = [_seconds(row.median(part)) for part in ("maps", "network")]
-        cells = [row.engine, *seconds, _seconds(total), f"{total / first:.2f}" if first else ""]
+        cells = [row.library, *seconds, _seconds(total), f"{total / first:.2f}" if first else ""]
         lines.append("| " + " | ".join([*cells, f"{row.peak_mb:.0f}", percent, differs]) + " |")
     return "\n".join(lines)
 
 
 def growth_table(rows: Sequence[Row]) -> str:
-    """Markdown: one engine on more and more sites."""
+    """Markdown table of one library on increasing numbers of sites."""
     lines = [
         "| sites | maps | network | total | µs per site | peak MB |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -192,21 +193,23 @@ def _parser() -> argparse.ArgumentParser:
     here = worker.installed()
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Times the sparse engine and every peer that can be imported on the same sites and weights in one "
-        "run, taking turns, each in a process of its own. What disagrees with the torch kernels by more than 1e-4 "
-        "gets no time.",
-        epilog="cases: inference, a U-Net with its maps; layers, single convolutions; maps, those of seven levels at "
-        "twice the sites; training, forward and backward; growth, the first engine at a tenth to ten times the sites. "
-        "To compare threads, pin the command to idle cores (taskset) and run nothing else.",
+        description="Times our kernels and every other library that can be imported on the same sites and weights. "
+        "The libraries alternate, each in its own process. No time is reported where outputs differ from those of the "
+        "torch kernels by more than 1e-4.",
+        epilog="cases: inference, a U-Net with its kernel maps; layers, single convolutions; maps, those of seven "
+        "levels at twice the sites; training, forward and backward; growth, the first library at a tenth to ten times "
+        "the sites. To compare numbers of threads, pin the command to idle cores (taskset) and run nothing else.",
     )
-    parser.add_argument("--ct", type=Path, help="a CT as .nii or .nii.gz; a made-up one if not given")
-    parser.add_argument("--sites", type=int, default=500_000, metavar="N", help="how many voxels (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timed runs of each (%(default)s)")
+    parser.add_argument("--ct", type=Path, help="a CT as .nii or .nii.gz; a phantom if not given")
+    parser.add_argument("--sites", type=int, default=500_000, metavar="N", help="number of voxels (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timed runs of each library (%(default)s)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N", help="e.g. 1 2 (1)")
-    parser.add_argument("--avx2", action="store_true", help="as a processor without wider vectors would do it")
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help="which (all)")
+    parser.add_argument("--avx2", action="store_true", help="use no wider vectors than AVX2")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help="cases to run (all)")
     parser.add_argument(
-        "--engines", nargs="+", choices=here, default=here, metavar="ENGINE", help=f"of {', '.join(here)}"
+        "--libraries", nargs="+", choices=here, default=here, metavar="NAME", help=f"of {', '.join(here)} (all)"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="JSON", help="write every repeat's seconds there")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="JSON", help="write the seconds of every repeat to this file"
+    )
     return parser

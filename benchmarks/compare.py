@@ -1,4 +1,4 @@
-"""Engines taking turns at one case: medians, peak memory, and whether their outputs agree."""
+"""Alternating runs of several libraries on one case: seconds, peak memory, and whether their outputs agree."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.engines import Case, MatrixProduct
-from benchmarks.worker import EngineError, Worker
+from benchmarks.libraries import Case, MatrixProduct
+from benchmarks.worker import LibraryError, Worker
 
-# Between independent engines 1e-6 to 1e-5 is usual.
+# Independent libraries usually differ by 1e-6 to 1e-5.
 OUTPUT_TOLERANCE = 1e-4
-# In training torch sums a channel's statistics in float32, which over 500k sites puts the scores 1.4e-4 off float64.
+# In training torch sums a channel's statistics in float32: at 500k sites its logits differ from float64 by 1.4e-4.
 TRAINING_TOLERANCE = 1e-3
-# The first layer's gradient has come back through every ReLU: where a unit lies within rounding of zero, engines decide
-# differently, and it is wholly on or off. Compared as a whole, it was 2 % off float64 with torch's norms and .3 % with
-# ours at 100k sites, 9 % and 0 % at 20k, which leave few at the deepest levels. A wrong adapter is off by all of it.
+# The first layer's gradient passed through every ReLU. Where a unit lies within rounding of zero, libraries decide
+# differently, and its whole gradient is on or off. The norm of the difference from float64 was up to 9 % with torch's
+# norms (20k sites); a wrong adapter is wrong by 100 %.
 GRADIENT_TOLERANCE = 0.2
 
 
 @dataclass
 class Row:
-    """What one engine did at one case.
+    """The result of one library on one case.
 
     Attributes:
-        engine, version: who. sites: on how many. threads: with how many.
-        seconds: by part ("maps", "network", "total"): every repeat, in order.
-        peak_mb: of its whole process.
-        difference, gradient_difference: of the outputs (largest) and of the first layer's gradient (norm) from the
-            reference engine, relative; None for the reference itself or where nothing is compared.
-        agrees: whether they are within the tolerances; its times mean nothing where it is not.
-        gemm_percent: arithmetic per second of the network part against torch.mm's in the same run.
+        library: its name.
+        version: its version.
+        sites: number of sites.
+        threads: number of threads.
+        seconds: of every repeat, by part ("maps", "network", "total").
+        peak_mb: of its process.
+        difference: largest difference of the outputs from the reference library, relative; None if not compared.
+        gradient_difference: norm of the difference of the first layer's gradient, relative; None if not compared.
+        agrees: whether both are within the tolerances; otherwise the times mean nothing.
+        gemm_percent: operations per second of the network part as a share of torch.mm's in the same run.
         failure: why there are no figures.
     """
 
-    engine: str
+    library: str
     version: str = ""
     sites: int = 0
     threads: int = 1
@@ -52,20 +55,25 @@ class Row:
     failure: str = ""
 
     def median(self, part: str) -> float | None:
-        """Seconds of a part."""
+        """Median seconds of a part."""
         return statistics.median(self.seconds[part]) if part in self.seconds else None
 
 
-def compare(case: Case, engines: Sequence[str], repeats: int, gflop: float | None = None) -> list[Row]:
-    """Run a case on every engine, one repeat of each in turn after a warm-up that also shows whether they agree.
+def compare(case: Case, libraries: Sequence[str], repeats: int, gflop: float | None = None) -> list[Row]:
+    """Run a case on every library, alternating between them, after one warm-up run each.
 
-    With `gflop`, the arithmetic of the network part (of the whole step in training), torch.mm takes turns too.
-    The torch kernels are the reference where they take part, else the first engine.
+    The torch kernels are the reference if they take part, else the first library.
+
+    Args:
+        case: what to run.
+        libraries: names from `worker.LIBRARIES`.
+        repeats: timed runs of each.
+        gflop: 10^9 operations of the network part (in training of the whole step); if given, torch.mm is timed too.
     """
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="kidneyseg-bench-") as folder:
         rows = {
             name: Row(name, sites=case.sites, threads=case.threads)
-            for name in (*engines, *(["torch.mm"] if gflop else []))
+            for name in (*libraries, *(["torch.mm"] if gflop else []))
         }
         workers: dict[str, Worker] = {}
         for name, row in rows.items():
@@ -73,7 +81,7 @@ def compare(case: Case, engines: Sequence[str], repeats: int, gflop: float | Non
                 workers[name] = stack.enter_context(closing(Worker(name, case)))
                 row.version = workers[name].version
                 workers[name].measure()
-            except EngineError as error:
+            except LibraryError as error:
                 row.failure = str(error)
         running = [name for name in rows if not rows[name].failure]
         for _ in range(repeats):
@@ -84,7 +92,7 @@ def compare(case: Case, engines: Sequence[str], repeats: int, gflop: float | Non
             if not rows[name].failure:
                 rows[name].peak_mb = workers[name].peak_mb()
                 results[name] = {} if name == "torch.mm" else workers[name].outcome(Path(folder))
-        _judge(rows, results, training=case.kind == "training")
+        _check_agreement(rows, results, training=case.kind == "training")
     gemm = rows.pop("torch.mm", None)
     if gemm is not None and gflop and gemm.seconds:
         peak = MatrixProduct.FLOP / 1e9 / (gemm.median("total") or 1)
@@ -100,11 +108,11 @@ def _repeat(worker: Worker, row: Row) -> None:
     try:
         for part, seconds in worker.measure().items():
             row.seconds.setdefault(part, []).append(seconds)
-    except EngineError as error:
+    except LibraryError as error:
         row.failure = str(error)
 
 
-def _judge(rows: dict[str, Row], results: dict[str, dict[str, Path]], *, training: bool) -> None:
+def _check_agreement(rows: dict[str, Row], results: dict[str, dict[str, Path]], *, training: bool) -> None:
     results = {name: paths for name, paths in results.items() if paths}
     reference = "torch" if "torch" in results else next(iter(results), None)
     for name in results:

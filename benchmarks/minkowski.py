@@ -1,7 +1,7 @@
-"""MinkowskiEngine 0.5 behind the engines' interface.
+"""MinkowskiEngine 0.5 behind the `Library` interface.
 
-It is not on the package registry and **was not run by us**: the adapter follows its published interface, and a mistake
-in it shows as outputs that disagree. In which order its filters lie is asked of the library itself.
+**Never run with the real package**, which is not on PyPI: the adapter follows its published interface, and a mistake
+would show as outputs that disagree. The order of its filter offsets is determined by running it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engines import Engine, with_weight
+from benchmarks.libraries import Library, with_weight
 from kidneyseg.sparse.layers import BatchNormReLU
 
 
-class Minkowski(Engine):
-    """NVIDIA/MinkowskiEngine 0.5. Not run by us."""
+class Minkowski(Library):
+    """NVIDIA/MinkowskiEngine 0.5."""
 
     def __init__(self) -> None:
         self._me = import_module("MinkowskiEngine")
         self._filters = _MinkowskiFilters(self._me)
-
-    @staticmethod
-    def version() -> str:
-        """What is timed."""
-        return f"MinkowskiEngine {metadata.version('MinkowskiEngine')}"
+        self.version = f"MinkowskiEngine {metadata.version('MinkowskiEngine')}"
 
     def unet(self) -> nn.Module:
-        """Level by level out of its layers."""
+        """Built from its layers, level by level."""
         return _MinkowskiUNet(self._me, self._filters, self.network)
 
     def layer(self) -> nn.Module:
@@ -38,27 +34,27 @@ class Minkowski(Engine):
         return self._filters.submanifold(self.weight)
 
     def sites(self) -> Any:
-        """A SparseTensor, whose coordinate manager will keep the maps."""
+        """A SparseTensor, whose coordinate manager stores the kernel maps."""
         return self._me.SparseTensor(self.features, coordinates=self.coords[:, [3, 0, 1, 2]].int())
 
     def forward(self, sites: Any) -> Tensor:
-        """One pass; rows as its coordinate manager numbers them."""
+        """One pass; rows in the order of its coordinate manager."""
         out = self.model(sites)
         self._rows = out.C
         return out.F
 
     def in_order(self, rows: Tensor) -> Tensor:
-        """Lexicographic, as the coordinates are."""
+        """In lexicographic order, like the coordinates."""
         _, x, y, z = self._rows.long().unbind(1)
         return rows[((x << 40) + (y << 20) + z).argsort()]
 
     def stem_gradient(self) -> Tensor:
-        """In our order."""
+        """In our order of offsets."""
         return self.model.stem.kernel.grad[self._filters.submanifold_order][:, None]
 
 
 class _MinkowskiFilters:
-    """Its convolutions with our weights. Row k of our filter is row order[k] of its kernel."""
+    """Its convolutions with our weights: offset k of our filter is row order[k] of its kernel."""
 
     def __init__(self, me: Any) -> None:
         self._me = me
@@ -70,7 +66,7 @@ class _MinkowskiFilters:
         convolution = me.MinkowskiConvolution(8, 8, kernel_size=2, stride=2, dimension=3)
         down = with_weight(convolution, _numbered(8), "kernel")(block)
         self.down_order = down.F[0].round().long()
-        # Channel order[0] of the coarse site holds 0, so it is the sum of all that is spread to the children.
+        # Each child receives k / 28 times the sum 28 of the coarse site's channels 0 ... 7: the number of its offset.
         convolution = me.MinkowskiConvolutionTranspose(8, 1, kernel_size=2, stride=2, dimension=3)
         spread = torch.arange(8.0)[:, None, None].expand(8, 8, 1) / 28
         up = with_weight(convolution, spread, "kernel")(down)

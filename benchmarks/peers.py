@@ -1,7 +1,7 @@
-"""spconv and SparseConvNet behind the engines' interface.
+"""spconv and SparseConvNet behind the `Library` interface.
 
-spconv 2.3.8 was run. SparseConvNet is not on the package registry and **was not run by us**: its adapter follows its
-published interface, and a mistake in it shows as outputs that disagree.
+spconv 2.3.8 was run. SparseConvNet is not on PyPI; **this adapter was never run with it** and follows its published
+interface, and a mistake would show as outputs that disagree.
 """
 
 from __future__ import annotations
@@ -13,28 +13,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engines import Engine, with_weight
+from benchmarks.libraries import Library, with_weight
 from kidneyseg.sparse.backends import GRID, sparseconvnet_model
 from kidneyseg.sparse.layers import BatchNormReLU
 
 
-class Spconv(Engine):
+class Spconv(Library):
     """spconv on the CPU."""
 
     def __init__(self) -> None:
         self._spconv = import_module("spconv.pytorch")
         ops = self._spconv.ops
-        ops.get_current_stream = lambda: 0  # its backward pass asks for a CUDA stream even on the CPU
+        ops.get_current_stream = lambda: 0  # its backward pass requests a CUDA stream even on the CPU
         ops.get_indice_pairs, self._build = self._timed_build, ops.get_indice_pairs
         self._building = 0.0
-
-    @staticmethod
-    def version() -> str:
-        """What is timed."""
-        return f"spconv {metadata.version('spconv')}"
+        self.version = f"spconv {metadata.version('spconv')}"
 
     def unet(self) -> nn.Module:
-        """Level by level out of spconv's layers."""
+        """Built from spconv's layers, level by level."""
         return _SpconvUNet(self._spconv, self.network)
 
     def layer(self) -> nn.Module:
@@ -45,16 +41,16 @@ class Spconv(Engine):
     def sites(self) -> Any:
         """A SparseConvTensor."""
         indices = self.coords[:, [3, 0, 1, 2]].int()
-        # Its CPU hashes count the grid's cells in 32 bits: the smallest that holds the sites and halves six times.
+        # Its CPU hashes count the grid's cells in 32 bits: take the smallest grid that can be halved six times.
         grid = -(-(int(indices.max()) + 1) // 64) * 64
         return self._spconv.SparseConvTensor(self.features, indices, [grid] * 3, 1)
 
     def forward(self, sites: Any) -> Tensor:
-        """One pass, which always makes the maps."""
+        """One pass, which always makes the kernel maps."""
         return self.model(sites).features
 
     def measure(self) -> dict[str, float]:
-        """A second pass cannot take over the strided maps of the first, so the building itself is timed."""
+        """As `Library.measure`; times the building of maps, since a second pass cannot reuse the strided ones."""
         if self.case.kind == "training":
             return super().measure()
         self._building = 0.0
@@ -123,16 +119,13 @@ class _SpconvLevel(nn.Module):
         return x
 
 
-class SparseConvNet(Engine):
-    """facebookresearch/SparseConvNet. Not run by us."""
+class SparseConvNet(Library):
+    """facebookresearch/SparseConvNet."""
 
-    @staticmethod
-    def version() -> str:
-        """It has one version number for all its history."""
-        return "SparseConvNet"
+    version = "SparseConvNet"  # its version number never changed
 
     def unet(self) -> nn.Module:
-        """The model of its ScanNet example, by the converter that the program itself uses."""
+        """The model that the backend \"sparseconvnet\" runs."""
         return sparseconvnet_model(self.network)
 
     def layer(self) -> nn.Module:
@@ -146,7 +139,7 @@ class SparseConvNet(Engine):
         return model
 
     def sites(self) -> Any:
-        """What its input layer gives, whose metadata will keep the maps."""
+        """The output of its input layer, whose metadata stores the kernel maps."""
         return next(self._layers())([self.coords, self.features])
 
     def forward(self, sites: Any) -> Tensor:
@@ -157,7 +150,7 @@ class SparseConvNet(Engine):
         return sites.features if self.case.kind == "layer" else self.model.linear(sites)
 
     def stem_gradient(self) -> Tensor:
-        """Its layout is ours."""
+        """Its layout is the same as ours."""
         _, stem, *_ = self._layers()
         return stem.weight.grad
 

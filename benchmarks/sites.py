@@ -1,4 +1,4 @@
-"""Active sites of a CT, and how much arithmetic convolutions on them are."""
+"""Active sites from a CT, and the number of operations of convolutions on them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def body_voxels(volume: Volume) -> tuple[Coords, NDArray[np.int16]]:
 
 
 def brightest(index: Coords, hu: NDArray[np.int16], count: int) -> Coords:
-    """The `count` brightest voxels, of equally bright ones the first: int64 (count, 4) with batch 0, still in order."""
+    """The `count` brightest voxels in lexicographic order, batch index 0: int64 (count, 4). Ties go to the first."""
     chosen = np.sort(np.argsort(-hu, kind="stable")[:count])
     coords = np.zeros((len(chosen), 4), np.int64)
     coords[:, :3] = index[chosen]
@@ -31,7 +31,7 @@ def brightest(index: Coords, hu: NDArray[np.int16], count: int) -> Coords:
 
 
 def unet_gflop(coords: Coords, in_channels: int, planes: Sequence[int]) -> float:
-    """Two operations for every weight that meets an input, over all convolutions of a plain U-Net, one block a step."""
+    """10^9 operations of all convolutions of a plain U-Net with one block per step: two per weight and input."""
     total, level = 0.0, coords[:, :3]
     for depth, here in enumerate(planes):
         pairs = neighbour_pairs(level)
@@ -43,7 +43,7 @@ def unet_gflop(coords: Coords, in_channels: int, planes: Sequence[int]) -> float
 
 
 def neighbour_pairs(sites: Coords) -> int:
-    """How many (site, active neighbour) pairs a 3x3x3 submanifold convolution has, itself included."""
+    """The number of (site, active neighbour) pairs of a 3x3x3 submanifold convolution, each site itself included."""
     sizes = sites.max(0) + 3
     keys = np.sort((sites[:, 0] * sizes[1] + sites[:, 1]) * sizes[2] + sites[:, 2])
     pairs = len(keys)

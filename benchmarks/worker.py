@@ -1,10 +1,8 @@
-"""An engine in a process of its own, so that its peak memory and its threads are its own."""
+"""Runs a library in its own process, so that peak memory and threads are its own."""
 
 from __future__ import annotations
 
 import os
-import resource
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,47 +15,47 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.engines import Case
+from benchmarks.libraries import Case
 from kidneyseg.sparse import native
 
-# name: module and class of the engine, and the package it needs
-ENGINES = {
-    "native": ("benchmarks.engines", "Native", "kidneyseg"),
-    "torch": ("benchmarks.engines", "Torch", "kidneyseg"),
+# name: module, class and required package
+LIBRARIES = {
+    "native": ("benchmarks.libraries", "Native", "kidneyseg"),
+    "torch": ("benchmarks.libraries", "Torch", "kidneyseg"),
     "spconv": ("benchmarks.peers", "Spconv", "spconv"),
     "sparseconvnet": ("benchmarks.peers", "SparseConvNet", "sparseconvnet"),
     "minkowski": ("benchmarks.minkowski", "Minkowski", "MinkowskiEngine"),
 }
-# spconv's scatter-add on the CPU races with two threads or more, and its outputs are wrong then.
+# spconv's scatter-add on the CPU has a data race: with two or more threads its outputs are wrong.
 ONE_THREAD_ONLY = ("spconv",)
 _NO_MORE_THAN_AVX2 = {
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "ATEN_CPU_CAPABILITY": "avx2",
 }
-_GEMM = ("benchmarks.engines", "MatrixProduct", "torch")
+_GEMM = ("benchmarks.libraries", "MatrixProduct", "torch")
 
 
 def installed() -> list[str]:
-    """The engines that can run here, ours first."""
-    names = [name for name, (*_, package) in ENGINES.items() if find_spec(package)]
+    """The libraries that can be imported, ours first."""
+    names = [name for name, (*_, package) in LIBRARIES.items() if find_spec(package)]
     return names if native.available() else names[1:]
 
 
-class EngineError(RuntimeError):
-    """An engine could not do a case; the message is its own."""
+class LibraryError(RuntimeError):
+    """A library failed on a case, with its own message."""
 
 
 class Worker:
-    """Runs one engine on one case. The libraries read their environment when they start, so it is set before.
+    """Runs one library on one case. Libraries read their environment on import, so it is set before the process starts.
 
     Raises:
-        EngineError: when the engine fails or its process ends, e.g. for lack of memory; from each method.
+        LibraryError: from each method, when the library fails or its process ends, e.g. for lack of memory.
     """
 
-    def __init__(self, engine: str, case: Case) -> None:
+    def __init__(self, library: str, case: Case) -> None:
         self._connection, theirs = get_context("spawn").Pipe()
-        self._process = get_context("spawn").Process(target=_serve, args=(engine, case, theirs), daemon=True)
+        self._process = get_context("spawn").Process(target=_serve, args=(library, case, theirs), daemon=True)
         with _environment({"OMP_NUM_THREADS": str(case.threads)} | (_NO_MORE_THAN_AVX2 if case.avx2 else {})):
             self._process.start()
         theirs.close()
@@ -65,15 +63,15 @@ class Worker:
 
     def measure(self) -> dict[str, float]:
         """One timed run: seconds by part."""
-        return self._ask("measure")
+        return self._request("measure")
 
     def peak_mb(self) -> float:
-        """The most memory the process has held, its libraries included, in MB of 10^6 bytes."""
-        return self._ask("peak")
+        """Peak memory of the process in MB of 10^6 bytes."""
+        return self._request("peak")
 
     def outcome(self, folder: Path) -> dict[str, Path]:
-        """Writes the results of the latest run as .npy into the folder."""
-        return self._ask(folder)
+        """Write the results of the latest run to the folder as .npy files, by name."""
+        return self._request(folder)
 
     def close(self) -> None:
         """End the process."""
@@ -81,7 +79,7 @@ class Worker:
         self._process.join(timeout=5)
         self._process.kill()
 
-    def _ask(self, what: Any) -> Any:
+    def _request(self, what: Any) -> Any:
         self._connection.send(what)
         return self._receive()
 
@@ -90,15 +88,15 @@ class Worker:
             kind, value = self._connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            raise EngineError(f"its process ended with {self._process.exitcode}") from None
+            raise LibraryError(f"its process ended with {self._process.exitcode}") from None
         if kind == "error":
-            raise EngineError(value)
+            raise LibraryError(value)
         return value
 
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """The variables set, for processes that start meanwhile."""
+    """Set environment variables for processes that start meanwhile."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -114,20 +112,20 @@ def _serve(name: str, case: Case, connection: Connection) -> None:
     torch.set_num_threads(case.threads)
     if case.avx2 and native.available():
         native.limit_instruction_set("avx2")
-    module, kind, _ = _GEMM if name == "torch.mm" else ENGINES[name]
+    module, kind, _ = _GEMM if name == "torch.mm" else LIBRARIES[name]
     try:
-        engine = getattr(import_module(module), kind)()
-        engine.prepare(case)
-        connection.send(("done", engine.version()))
+        library = getattr(import_module(module), kind)()
+        library.prepare(case)
+        connection.send(("done", library.version))
         while True:
-            asked = connection.recv()
-            if asked == "measure":
-                connection.send(("done", engine.measure()))
-            elif asked == "peak":
+            request = connection.recv()
+            if request == "measure":
+                connection.send(("done", library.measure()))
+            elif request == "peak":
                 connection.send(("done", _peak_mb()))
             else:
-                paths = {key: asked / f"{name}-{key}.npy" for key in ("output", "gradient")}
-                outcome = engine.outcome()
+                paths = {key: request / f"{name}-{key}.npy" for key in ("output", "gradient")}
+                outcome = library.outcome()
                 for key, value in outcome.items():
                     np.save(paths[key], value.detach().numpy())
                 connection.send(("done", {key: paths[key] for key in outcome}))
@@ -138,9 +136,7 @@ def _serve(name: str, case: Case, connection: Connection) -> None:
 
 
 def _peak_mb() -> float:
-    """Linux starts a process's ru_maxrss at its parent's size, which here holds a whole CT; VmHWM is its own."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    """VmHWM: unlike ru_maxrss it does not start at the size of the parent process, which holds a whole CT."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (line,) = (line for line in status if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6

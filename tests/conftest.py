@@ -40,7 +40,7 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         _need_cuda()
         return torch.device("cuda")
     if request.param == "torch":
-        monkeypatch.setattr(native, "serves", lambda _: False)
+        monkeypatch.setattr(native, "supports", lambda _: False)
     elif not native.available():
         pytest.skip(native.reason())
     return torch.device("cpu")

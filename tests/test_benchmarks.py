@@ -1,4 +1,4 @@
-"""The benchmark: its arithmetic, its judgement, and one small run in real processes."""
+"""The benchmark: its operation counts, its check of agreement, and one small run in real processes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 
 from benchmarks import sites, worker
 from benchmarks.command import comparison_table, growth_table, main
-from benchmarks.compare import Row, _judge
-from benchmarks.engines import Case
+from benchmarks.compare import Row, _check_agreement
+from benchmarks.libraries import Case
 from kidneyseg.imaging.nifti import save_volume
 from kidneyseg.phantom.abdomen import make_phantom
 from kidneyseg.sparse import native
@@ -50,13 +50,13 @@ def test_brightest_sites_are_bright_and_in_order() -> None:
     assert (hu > worst).sum() <= 300 <= (hu >= worst).sum()
 
 
-def test_what_disagrees_gets_no_time(tmp_path: Path) -> None:
+def test_no_time_is_reported_for_wrong_outputs(tmp_path: Path) -> None:
     rows = {name: Row(name, seconds={"total": [1.0, 3.0, 2.0]}) for name in ("native", "torch", "peer")}
     results = {}
     for name, off in (("native", 5e-5), ("torch", 0.0), ("peer", 2e-4)):
         np.save(tmp_path / f"{name}.npy", np.array([1.0, -2.0 + 2 * off]))
         results[name] = {"output": tmp_path / f"{name}.npy"}
-    _judge(rows, results, training=False)
+    _check_agreement(rows, results, training=False)
     assert [row.agrees for row in rows.values()] == [True, True, False]
     lines = comparison_table(list(rows.values())).splitlines()
     assert "2.000" in lines[2]
@@ -64,7 +64,7 @@ def test_what_disagrees_gets_no_time(tmp_path: Path) -> None:
     assert "2.000" not in lines[4]
 
 
-def test_growth_is_told_per_site() -> None:
+def test_growth_is_reported_per_site() -> None:
     row = Row("native", sites=1_000_000, seconds={"maps": [0.1], "network": [0.3], "total": [0.4]}, peak_mb=700.0)
     assert growth_table([row]).splitlines()[-1] == "| 1000000 | 0.100 | 0.300 | 0.400 | 0.40 | 700 |"
 
@@ -73,16 +73,16 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ct, out = tmp_path / "ct.nii.gz", tmp_path / "times.json"
     save_volume(make_phantom(1, (96, 96, 32), (3.0, 3.0, 6.0))[0], ct)
     ours = [name for name in worker.installed() if name in ("native", "torch")]
-    asked = ["--sites", "2000", "--repeats", "1", "--cases", "inference", "--engines", *ours]
-    assert main(["--ct", str(ct), *asked, "-o", str(out)]) == 0
+    arguments = ["--sites", "2000", "--repeats", "1", "--cases", "inference", "--libraries", *ours]
+    assert main(["--ct", str(ct), *arguments, "-o", str(out)]) == 0
     (table,) = json.loads(out.read_text())["tables"]
-    assert [row["engine"] for row in table["rows"]] == ours
+    assert [row["library"] for row in table["rows"]] == ours
     assert all((row["difference"] or 0) < 1e-4 for row in table["rows"])
     assert "| torch |" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not native.available(), reason="the native kernels were not built here")
-def test_a_worker_can_be_kept_to_narrow_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_can_be_limited_to_avx2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     coords = tmp_path / "coords.npy"
     np.save(coords, random_coords())

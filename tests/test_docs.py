@@ -14,7 +14,7 @@ import pytest
 from kidneyseg.cli.main import _parser
 from kidneyseg.imaging import readers
 from kidneyseg.imaging.nifti import save_volume
-from kidneyseg.phantom import make_phantom
+from kidneyseg.phantom.abdomen import make_phantom
 from kidneyseg.segmentation.method import METHODS
 from kidneyseg.settings import PRESETS
 from kidneyseg.training import augmentation

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,8 +84,6 @@ def make(choice: Choice, parent: QWidget | None) -> Front:
 
 def _draws_by_processor() -> bool:
     """Ask a window out of sight who draws in it."""
-    if sys.platform == "darwin":  # every Mac has a graphics card, and windows may be made in the first thread only
-        return False
     import pyvista
 
     plotter = pyvista.Plotter(off_screen=True)

@@ -1,7 +1,7 @@
-"""A stand-in for the package `sparseconvnet`: its names, signatures and nesting, on our own layers.
+"""A stand-in for the package `sparseconvnet`: its names, signatures and nesting on our own layers.
 
-Written after its published interface, for tests where the package is not there. That its entries have the same names
-and its networks the same outputs is checked against the golden files, which the real one wrote.
+It follows the published interface. `test_backends.py` checks its names and outputs against the golden files, which the
+real package wrote.
 """
 
 from __future__ import annotations

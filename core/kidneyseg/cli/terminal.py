@@ -82,5 +82,4 @@ def peak_mb() -> int:
     for line in lines:
         if line.startswith("VmHWM:"):
             return round(int(line.split()[1]) * 1024 / 1e6)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)

@@ -123,7 +123,7 @@ def _run(
     try:
         network = network.to(device)
         # SparseConvNet and the softmax can run out of memory too, not only our own network.
-        with memory.shortage_said(), torch.inference_mode():
+        with memory.memory_errors(), torch.inference_mode():
             logits = network(coords.to(device), features.to(device), report=report)
             probability: NDArray[np.float16] = logits.softmax(1).to(torch.float16).cpu().numpy()
             return probability

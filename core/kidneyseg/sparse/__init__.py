@@ -1,6 +1,6 @@
-"""Submanifold sparse convolution (Graham et al., CVPR 2018) in plain torch, with native CPU kernels where built.
+"""Submanifold sparse convolution (Graham et al., CVPR 2018) with native CPU kernels, or in plain torch.
 
-Knows sites, features and filters; no medicine. Semantics and weights are SparseConvNet's.
+Semantics and weights are those of SparseConvNet.
 """
 
 from kidneyseg.sparse.sparseconvnet import from_sparseconvnet, load_sparseconvnet_file, to_sparseconvnet

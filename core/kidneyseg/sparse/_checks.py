@@ -1,4 +1,4 @@
-"""What the native kernels' arguments must be; each check raises ValueError with the offending values."""
+"""Checks of the native kernels' arguments. Each raises ValueError with the offending values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// The kernels compiled for every instruction set, and the choice among them when the program runs.
+// The kernels compiled for every instruction set, and the choice among them at run time.
 
 #include "_kernels.h"
 
@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #endif
 
-// Each instruction set compiles the same source in its own namespace, whatever the compiler's own target is.
+// Each instruction set compiles the same source in its own namespace, whatever the compiler's default target is.
 #if defined(__x86_64__) && defined(__clang__)
 #define BEGIN_TARGET_AVX2 \
     _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
@@ -21,7 +21,7 @@
 #define END_TARGET _Pragma("GCC pop_options")
 #endif
 
-// Tests run the AVX-512 kernels on processors without it: the same source, its vectors made of halves.
+// Lets tests run the AVX-512 kernels on processors without it: the compiler splits each vector into two.
 #if defined(KIDNEYSEG_EMULATE_AVX512)
 #undef BEGIN_TARGET_AVX512
 #define BEGIN_TARGET_AVX512 BEGIN_TARGET_AVX2
@@ -34,12 +34,9 @@
 #define HAS_AVX512 __builtin_cpu_supports("avx512f")
 #endif
 
-#define ALL_KERNELS                                                                                       \
-    static const Kernels kernels = {NAME,        WIDTH,           ROWS,         pack,      list,         conv, \
-                                    weight_grad, norm_statistics, norm_forward, norm_sums, norm_backward};
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-namespace baseline {  // SSE2 or NEON, whatever the compiler makes of four floats
+namespace baseline {  // vectors of four floats: SSE2 or NEON
 typedef float V __attribute__((vector_size(16)));
 #define SPLAT(s) (V{(s), (s), (s), (s)})
 #if defined(__aarch64__)
@@ -51,13 +48,6 @@ typedef float V __attribute__((vector_size(16)));
 #define STREAM(p, v) store(p, v)
 #define FENCE() ((void)0)
 #include "_kernels_simd.h"
-#include "_norms_simd.h"
-ALL_KERNELS
-#undef SPLAT
-#undef ROWS
-#undef NAME
-#undef STREAM
-#undef FENCE
 }  // namespace baseline
 
 #if defined(__x86_64__)
@@ -79,13 +69,6 @@ typedef float V __attribute__((vector_size(32)));
 #define STREAM(p, v) _mm256_stream_ps(p, v)
 #define FENCE() _mm_sfence()
 #include "_kernels_simd.h"
-#include "_norms_simd.h"
-ALL_KERNELS
-#undef SPLAT
-#undef ROWS
-#undef NAME
-#undef STREAM
-#undef FENCE
 }  // namespace avx2
 END_TARGET
 
@@ -98,13 +81,6 @@ typedef float V __attribute__((vector_size(64)));
 #define STREAM(p, v) STREAM_AVX512(p, v)
 #define FENCE() _mm_sfence()
 #include "_kernels_simd.h"
-#include "_norms_simd.h"
-ALL_KERNELS
-#undef SPLAT
-#undef ROWS
-#undef NAME
-#undef STREAM
-#undef FENCE
 }  // namespace avx512
 END_TARGET
 #endif
@@ -130,7 +106,7 @@ const Kernels& kernels() {
     return *k;
 }
 
-// The instruction set in use; level 0 asks for the baseline, 1 for at most AVX2, 2 for AVX-512, -1 changes nothing.
+// The instruction set in use, after limiting it to the baseline (level 0), AVX2 (1) or AVX-512 (2); -1 changes nothing.
 KIDNEYSEG_API const char* kidneyseg_instruction_set(int level) {
     if (level >= 0) chosen.store(supported(level));
     return kernels().name;

@@ -1,18 +1,18 @@
-// Submanifold sparse convolution on the CPU: buffers in, buffers out, a plain C interface (see native.py).
+// Submanifold sparse convolution on the CPU behind a plain C interface; see native.py.
 //
-// Results do not depend on the number of threads: a tile of output rows is computed by one thread from first to last,
-// tiles and partial sums are cut by the size of the problem alone, and partial sums are added in a fixed order.
+// Results do not depend on the number of threads: each tile of output rows is computed by one thread, tiles and partial
+// sums depend on the size of the problem alone, and partial sums are added in a fixed order.
 
 #include "_plans.h"
 
 #include <cstring>
 
-// Counts up whenever a function of this interface changes, so that native.py refuses a library of another version.
+// Increased whenever a function of this interface changes, so that _library.py rejects a library of another version.
 KIDNEYSEG_API int kidneyseg_interface() { return 4; }
 
-// What follows returns 0, or 1 where memory ran out. Strides are in floats.
+// The functions below return 0, or 1 when memory ran out. Strides are in floats.
 
-// To each output: the sums of `start` (where it is not null) and all products of the plan.
+// Writes `start` (unless null) plus the sum of the plan's products to each output.
 KIDNEYSEG_API int kidneyseg_conv(const Plan* plan, const float* x, int64_t x_stride, const float* weight,
                                  const int64_t* weight_strides, int64_t in, int64_t out, const float* start,
                                  int64_t start_stride, const Output* outputs, int output_count, int threads) {
@@ -31,7 +31,7 @@ KIDNEYSEG_API int kidneyseg_conv(const Plan* plan, const float* x, int64_t x_str
     });
 }
 
-// The gradient of its weights, summed over the plan.
+// The gradient of the weights, summed over the plan.
 KIDNEYSEG_API int kidneyseg_weight_grad(const Plan* plan, const float* x, const float* grad, int64_t in, int64_t out,
                                         float* weight_grad, int threads) {
     return guarded([&] {
@@ -39,11 +39,11 @@ KIDNEYSEG_API int kidneyseg_weight_grad(const Plan* plan, const float* x, const 
         const WeightGrad job{x, grad, in, out, round_up(out, k.vector)};
         const int filter = plan->filter;
         const int64_t size = filter * in * job.padded_channels, tiles = int64_t(plan->tiles.size());
-        // Parts of the rows are summed apart, as many as 64 MB of partial sums allow; not by the number of threads,
-        // on which the sums would then depend.
+        // Rows are summed in as many parts as 64 MB of partial sums allow, independent of the number of threads, on
+        // which the results would otherwise depend.
         const int64_t memory = std::max<int64_t>(1, (int64_t(1) << 24) / std::max<int64_t>(size, 1));
         const int64_t parts = std::max<int64_t>(1, std::min({int64_t(16), tiles / 8, memory}));
-        // Where that is too little to share out, the runs of offsets are shared too.
+        // Too few parts for the threads are split further by runs of offsets.
         const int runs = filter / run_length(filter);
         int splits = 1;
         while (threads > 1 && parts * splits < 4 * threads && splits < runs) ++splits;

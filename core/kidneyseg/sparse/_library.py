@@ -1,4 +1,4 @@
-"""The shared library of native kernels: found, loaded, its C functions declared."""
+"""Finds and loads the shared library of native kernels and declares its C functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Norm(ctypes.Structure):
     """`Norm` in _kernels.h."""
 
     _fields_ = (
-        *((name, c_void_p) for name in ("scale", "shift", "mean", "by_x", "by_one")),
+        *((name, c_void_p) for name in ("scale", "shift", "mean", "grad_slope", "grad_offset")),
         ("leak", c_float),
     )
 
@@ -72,17 +72,17 @@ _FUNCTIONS: list[tuple[str, Any, list[Any]]] = [
 
 
 def available() -> bool:
-    """Whether the library was built and loads."""
+    """Whether the library was built and can be loaded."""
     return _load()[0] is not None
 
 
 def reason() -> str:
-    """Why it is not available; empty where it is."""
+    """Why the library is not available; empty if it is."""
     return _load()[1]
 
 
 def library() -> ctypes.CDLL:
-    """The loaded library. Raises RuntimeError, with the reason, where there is none."""
+    """The loaded library. Raises RuntimeError with the reason if there is none."""
     loaded, why = _load()
     if loaded is None:
         raise RuntimeError(why)
@@ -90,12 +90,12 @@ def library() -> ctypes.CDLL:
 
 
 def instruction_set() -> str:
-    """The vector instructions in use: "avx512", "avx2" or "baseline"; the best that this processor has."""
+    """The vector instructions in use: "avx512", "avx2" or "baseline"; by default the best of this processor."""
     return str(library().kidneyseg_instruction_set(-1).decode())
 
 
 def limit_instruction_set(name: str) -> str:
-    """Use no more than the named instruction set from now on, for tests; returns what is in use."""
+    """Use at most the named instruction set from now on, for tests and benchmarks; returns the one in use."""
     return str(library().kidneyseg_instruction_set(_INSTRUCTION_SETS.index(name)).decode())
 
 
@@ -103,18 +103,18 @@ def limit_instruction_set(name: str) -> str:
 def _load() -> tuple[ctypes.CDLL | None, str]:
     loaded, why = _find()
     if loaded is None:
-        log.warning("%s. Until then the slower torch kernels serve.", why)
+        log.warning("%s. Until then the slower torch kernels are used.", why)
     return loaded, why
 
 
 def _find() -> tuple[ctypes.CDLL | None, str]:
-    files = sorted(p for p in Path(__file__).parent.glob("_kernels*") if p.suffix in (".so", ".pyd", ".dylib"))
+    files = sorted(Path(__file__).parent.glob("_kernels*.so"))
     if not files:
         return None, "the native kernels were not built; reinstall kidneyseg where there is a C++ compiler"
     try:
         loaded = ctypes.CDLL(str(files[0]))
         if loaded.kidneyseg_interface() != _INTERFACE:
-            return None, f"the native kernels in {files[0].name} are of another version; reinstall kidneyseg"
+            return None, f"the native kernels in {files[0].name} belong to another version; reinstall kidneyseg"
         for name, result, arguments in _FUNCTIONS:
             function = getattr(loaded, f"kidneyseg_{name}")
             function.restype, function.argtypes = result, arguments

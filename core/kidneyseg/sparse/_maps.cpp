@@ -1,14 +1,14 @@
-// Neighbour tables and coarser levels by merging sorted keys; see native.py and rulebook.py for what they mean.
+// Neighbour tables and coarser levels by merging sorted keys; see kernel_map.py for their definition.
 
 #include "_kernels.h"
-#include "_workers.h"
+#include "_thread_pool.h"
 
 #include <cstring>
 
 namespace {
 
-// Rows begin ... end of the table. For each run of offsets along z a cursor stands behind the last site's neighbours; a
-// site that follows the last one in z shares all of them but the first, and needs to look at one key only.
+// Rows begin ... end of the table. For each run of offsets along z a cursor points past the previous site's neighbours.
+// A site next to the previous one in z shares all of these but the first, so that only one key is examined.
 template <int SIZE>
 void neighbours(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size, int64_t begin, int64_t end,
                 int32_t* rows) {
@@ -49,7 +49,7 @@ struct Grid {
     int64_t x_size, y_size, z_size, padding;
 };
 
-// The sites of one z-row of the fine level that are still to be merged.
+// The sites of one z-row of the fine level that are not yet merged.
 struct Cursor {
     const int64_t* key;
     const int64_t* end;
@@ -66,12 +66,12 @@ class Coarsening {
 
     int64_t slab(const int64_t* key) const { return *key / fine.z_size / fine.y_size; }
 
-    // Coarse x and batch of a slab of equal fine x and batch, as one number.
+    // The coarse slab (batch and x) of a fine slab.
     int64_t coarse_slab(int64_t slab) const {
         return slab / fine.x_size * coarse.x_size + ((slab % fine.x_size - fine.padding) >> 1) + coarse.padding;
     }
 
-    // Coarsens the fine rows begin ... end, which hold whole coarse slabs; writes from coarse row `to` on.
+    // Coarsens the fine rows begin ... end, which make up whole coarse slabs, to coarse rows from `to` on.
     int64_t run(int64_t begin, int64_t end, int64_t to) {
         const int64_t *key = keys + begin, *stop = keys + end;
         while (key < stop) {
@@ -87,7 +87,7 @@ class Coarsening {
     }
 
   private:
-    // The one or two fine slabs key ... middle ... last of a coarse slab, by coarse y.
+    // Merges the one or two fine slabs of a coarse slab, key ... middle ... last, by coarse y.
     int64_t merge_slabs(const int64_t* key, const int64_t* middle, const int64_t* last, int64_t target, int64_t to) {
         const int64_t* head[2] = {key, middle};
         const int64_t* tail[2] = {middle, last};
@@ -117,7 +117,7 @@ class Coarsening {
         return to;
     }
 
-    // Up to four fine z-rows become one coarse z-row whose z = 0 has the key `base`.
+    // Merges up to four fine z-rows into one coarse z-row whose z = 0 has the key `base`.
     int64_t merge_rows(Cursor* cursors, int count, int64_t base, int64_t to) {
         for (;; ++to) {
             int64_t z_coarse = INT64_MAX;
@@ -150,7 +150,7 @@ void neighbour_rows(const int64_t* keys, int64_t count, int64_t y_size, int64_t 
     build(keys, count, y_size, z_size, begin, end, rows);
 }
 
-// Rows of each site's neighbours in a size^3 filter, -1 where there is none; size 1, 3 or 5.
+// The row of each site's neighbour under each offset of a size^3 filter, -1 if there is none; size is 1, 3 or 5.
 KIDNEYSEG_API void kidneyseg_neighbour_table(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size,
                                              int size, int32_t* table, int threads) {
     each_part(even_parts(count, threads), [=](int64_t, int64_t begin, int64_t end) {
@@ -158,14 +158,14 @@ KIDNEYSEG_API void kidneyseg_neighbour_table(const int64_t* keys, int64_t count,
     });
 }
 
-// The level above: `coarse_keys` and `children` have room for `count` sites. Returns the number of coarse sites.
+// The next coarser level; `coarse_keys` and `children` have room for `count` sites. Returns the number of coarse ones.
 KIDNEYSEG_API int64_t kidneyseg_coarsen(const int64_t* keys, int64_t count, const int64_t* fine,
                                         const int64_t* coarse, int64_t padding, int64_t* coarse_keys,
                                         int32_t* parent, int32_t* slot, int32_t* children, int threads) {
     if (count == 0) return 0;
     Coarsening job{keys, {fine[0], fine[1], fine[2], padding}, {coarse[0], coarse[1], coarse[2], padding},
                    coarse_keys, parent, slot, children};
-    // Parts end where a coarse slab does. Each writes where its fine rows begin, and is then moved up.
+    // Parts end at the end of a coarse slab. Each is written where its fine rows begin and then moved to its place.
     std::vector<int64_t> bounds = even_parts(count, threads);
     for (size_t p = 1; p + 1 < bounds.size(); ++p) {
         int64_t at = std::max(bounds[p], bounds[p - 1]);
@@ -178,7 +178,8 @@ KIDNEYSEG_API int64_t kidneyseg_coarsen(const int64_t* keys, int64_t count, cons
         bounds[p] = at;
     }
     std::vector<int64_t> ends(bounds.size());
-    each_part(bounds, [&](int64_t part, int64_t begin, int64_t end) { ends[size_t(part)] = job.run(begin, end, begin); });
+    each_part(bounds,
+              [&](int64_t part, int64_t begin, int64_t end) { ends[size_t(part)] = job.run(begin, end, begin); });
     int64_t total = ends[0];
     std::vector<int64_t> moved(bounds.size(), 0);
     for (size_t p = 1; p + 1 < bounds.size(); ++p) {

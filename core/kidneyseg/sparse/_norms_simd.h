@@ -1,5 +1,5 @@
-// The norms of one instruction set; included inside its namespace like _kernels_simd.h, after it. T is a vector of
-// channels, or one of those that are left over. A column of channels is taken through all rows of a chunk.
+// The norms of a chunk of rows; part of _kernels_simd.h. T is V for whole vectors of channels and float for the
+// remaining channels. One column of channels is processed for all rows before the next.
 
 template <class T>
 static inline T get(const float* p) {
@@ -23,22 +23,22 @@ static inline T splat(float value) {
         return SPLAT(value);
 }
 
-// The gradient behind the ReLU.
+// The gradient before the ReLU.
 template <class T>
-static inline T behind(T x, T grad, T scale, T shift, T leak) {
+static inline T relu_grad(T x, T grad, T scale, T shift, T leak) {
     return x * scale + shift > T{} ? grad : grad * leak;
 }
 
 template <class T>
-static void statistics_of(const float* x, int64_t rows, int64_t stride, float* average, float* squares) {
+static void statistics_of(const float* x, int64_t rows, int64_t stride, float* mean_of_chunk, float* squares) {
     T sum{}, square{};
     for (int64_t i = 0; i < rows; ++i) sum += get<T>(x + i * stride);
     const T mean = sum / splat<T>(float(rows));
     for (int64_t i = 0; i < rows; ++i) {
-        const T apart = get<T>(x + i * stride) - mean;
-        square += apart * apart;
+        const T deviation = get<T>(x + i * stride) - mean;
+        square += deviation * deviation;
     }
-    put(average, mean), put(squares, square);
+    put(mean_of_chunk, mean), put(squares, square);
 }
 
 template <class T, bool STREAMED>
@@ -57,7 +57,7 @@ static void sums_of(const float* x, const float* grad, int64_t rows, int64_t str
     const T mean = get<T>(norm.mean + c);
     T sum{}, product{};
     for (int64_t i = c; i < rows * stride; i += stride) {
-        const T value = get<T>(x + i), g = behind(value, get<T>(grad + i), scale, shift, leak);
+        const T value = get<T>(x + i), g = relu_grad(value, get<T>(grad + i), scale, shift, leak);
         sum += g;
         product += g * (value - mean);
     }
@@ -66,22 +66,22 @@ static void sums_of(const float* x, const float* grad, int64_t rows, int64_t str
 
 template <class T, bool STREAMED>
 static void backward_of(const float* x, const float* grad, int64_t rows, int64_t stride, const Norm& norm, int64_t c,
-                        float* to_x) {
+                        float* grad_x) {
     const T scale = get<T>(norm.scale + c), shift = get<T>(norm.shift + c), leak = splat<T>(norm.leak);
-    const T by_x = get<T>(norm.by_x + c), by_one = get<T>(norm.by_one + c);
+    const T slope = get<T>(norm.grad_slope + c), offset = get<T>(norm.grad_offset + c);
     for (int64_t i = c; i < rows * stride; i += stride) {
-        const T value = get<T>(x + i), g = behind(value, get<T>(grad + i), scale, shift, leak);
-        put<T, STREAMED>(to_x + i, g * scale + value * by_x + by_one);
+        const T value = get<T>(x + i), g = relu_grad(value, get<T>(grad + i), scale, shift, leak);
+        put<T, STREAMED>(grad_x + i, g * scale + value * slope + offset);
     }
 }
 
-static void norm_statistics(const float* x, int64_t rows, int64_t channels, float* average, float* squares) {
+static void norm_statistics(const float* x, int64_t rows, int64_t channels, float* mean, float* squares) {
     int64_t c = 0;
-    for (; c + WIDTH <= channels; c += WIDTH) statistics_of<V>(x + c, rows, channels, average + c, squares + c);
-    for (; c < channels; ++c) statistics_of<float>(x + c, rows, channels, average + c, squares + c);
+    for (; c + WIDTH <= channels; c += WIDTH) statistics_of<V>(x + c, rows, channels, mean + c, squares + c);
+    for (; c < channels; ++c) statistics_of<float>(x + c, rows, channels, mean + c, squares + c);
 }
 
-// Whether to write past the caches: only where a vector is a whole line of them, for columns are written one by one.
+// Whether to bypass the caches: only where a vector fills a cache line, since columns are written one at a time.
 static inline bool to_stream(const float* to, int64_t channels, bool large) {
     return large && sizeof(V) == 64 && aligned(to, channels);
 }
@@ -103,11 +103,11 @@ static void norm_sums(const float* x, const float* grad, int64_t rows, int64_t c
 }
 
 static void norm_backward(const float* x, const float* grad, int64_t rows, int64_t channels, const Norm& norm,
-                          bool large, float* to_x) {
-    const bool streamed = to_stream(to_x, channels, large);
+                          bool large, float* grad_x) {
+    const bool streamed = to_stream(grad_x, channels, large);
     int64_t c = 0;
     const auto backward = streamed ? backward_of<V, true> : backward_of<V, false>;
-    for (; c + WIDTH <= channels; c += WIDTH) backward(x, grad, rows, channels, norm, c, to_x);
-    for (; c < channels; ++c) backward_of<float, false>(x, grad, rows, channels, norm, c, to_x);
+    for (; c + WIDTH <= channels; c += WIDTH) backward(x, grad, rows, channels, norm, c, grad_x);
+    for (; c < channels; ++c) backward_of<float, false>(x, grad, rows, channels, norm, c, grad_x);
     if (streamed) FENCE();
 }

@@ -1,4 +1,4 @@
-// Making plans from tables, from the keys of neighbouring sites, and from parents.
+// Plans from tables, from the keys of neighbouring sites, and from parents.
 
 #include "_plans.h"
 
@@ -27,14 +27,14 @@ Runs make_runs(int filter, int length) {
     return runs;
 }
 
-// Rows of a tile: enough to fill its lists, few enough that small levels have work for every thread. They may not
-// depend on the number of threads, since the order in which a tile adds up can depend on its size.
+// Rows of a tile: enough to fill its lists, few enough that small levels have work for every thread. Independent of the
+// number of threads, since a tile's size can affect the order of its sums.
 int64_t tile_rows_for(int64_t rows) {
     return std::max<int64_t>(64, std::min<int64_t>(512, round_up(rows / 16, 64)));
 }
 
-// Turns a worker's lists into a tile: in each run the longest segments first. What does not fill the micro-kernel is
-// cut into shorter segments, so that only single offsets need padding.
+// Turns a worker's lists into a tile, in each run the longest segments first. Segments that do not fill a micro-kernel
+// are cut into shorter ones, so that only single offsets need padding.
 Tile make_tile(const Runs& runs, const Lists& lists, int micro_rows, int64_t tile_rows, Buffer<char>& memory) {
     std::vector<Batch> batches;
     const int length = runs.length;
@@ -59,7 +59,7 @@ Tile make_tile(const Runs& runs, const Lists& lists, int micro_rows, int64_t til
             }
     }
     const int64_t header = int64_t(batches.size() * sizeof(Batch));
-    // The kernels look ahead by a few entries, beyond the last too.
+    // The kernels prefetch a few entries ahead, also after the last one.
     memory = allocate<char>(header + (total + kReadAhead) * int64_t(sizeof(Entry)));
     Entry* to = reinterpret_cast<Entry*>(memory.get() + header);
     for (Batch& batch : batches) {
@@ -73,7 +73,7 @@ Tile make_tile(const Runs& runs, const Lists& lists, int micro_rows, int64_t til
     return {reinterpret_cast<const Batch*>(memory.get()), int64_t(batches.size())};
 }
 
-// A plan of runs whose lists for rows begin ... end `fill(begin, end, worker, lists)` writes.
+// A plan from fill(begin, end, worker, lists), which writes the lists of rows begin ... end.
 template <class Fill>
 std::unique_ptr<Plan> make_plan(int64_t rows, const Runs& runs, int threads, const Fill& fill) {
     auto plan = std::make_unique<Plan>();
@@ -101,7 +101,7 @@ std::unique_ptr<Plan> make_plan(int64_t rows, const Runs& runs, int threads, con
     return plan;
 }
 
-// The largest of the numbers that several threads show it; -1 where they show none.
+// The largest number seen by any thread; -1 if there was none.
 class Largest {
   public:
     void see(const int32_t* numbers, int64_t count) {
@@ -131,9 +131,9 @@ int run_length(int filter) {
     return 1;
 }
 
-// Plans are for the instruction set in use; null where memory ran out.
+// Plans are made for the instruction set in use. Null when memory ran out.
 
-// Of an int32 (rows, filter) table.
+// The plan of an int32 (rows, filter) table.
 KIDNEYSEG_API Plan* kidneyseg_plan(const int32_t* table, int64_t rows, int filter, int threads) {
     return plan_or_null([&] {
         const Runs runs = make_runs(filter, run_length(filter));
@@ -147,7 +147,7 @@ KIDNEYSEG_API Plan* kidneyseg_plan(const int32_t* table, int64_t rows, int filte
     });
 }
 
-// Of sites with these increasing keys and their neighbours in a size^3 filter; no table is ever whole in memory.
+// The plan of sites with these increasing keys and a size^3 filter. The table is never held as a whole.
 KIDNEYSEG_API Plan* kidneyseg_neighbour_plan(const int64_t* keys, int64_t rows, int64_t y_size, int64_t z_size,
                                              int size, int threads) {
     return plan_or_null([&] {
@@ -162,8 +162,8 @@ KIDNEYSEG_API Plan* kidneyseg_neighbour_plan(const int64_t* keys, int64_t rows, 
     });
 }
 
-// Of rows that each read one input row, parent[i] >= 0, under the offset 0 <= slot[i] < filter. A plan with -1 inputs,
-// which nothing may run on, where these do not hold.
+// The plan of rows that each read one input row, parent[i] >= 0, under the offset 0 <= slot[i] < filter. Returns a plan
+// with -1 inputs, which must not be run, for other values.
 KIDNEYSEG_API Plan* kidneyseg_parent_plan(const int32_t* parent, const int32_t* slot, int64_t rows, int filter,
                                           int threads) {
     return plan_or_null([&] {
@@ -187,7 +187,7 @@ KIDNEYSEG_API Plan* kidneyseg_parent_plan(const int32_t* parent, const int32_t* 
     });
 }
 
-// Rows of x that a plan reads, up to its last.
+// The number of rows that x must have.
 KIDNEYSEG_API int64_t kidneyseg_plan_inputs(const Plan* plan) { return plan->inputs; }
 
 KIDNEYSEG_API void kidneyseg_free_plan(Plan* plan) { delete plan; }

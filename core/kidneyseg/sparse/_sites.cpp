@@ -1,8 +1,8 @@
-// Points' coordinates, int64 (rows, columns): x, y, z and, in a fourth column, the batch. How far they reach, and their
-// keys; see rulebook.py.
+// Extent and keys of coordinates, int64 (rows, 3 or 4): x, y, z and, in a fourth column, the batch index; see
+// kernel_map.py.
 
 #include "_kernels.h"
-#include "_workers.h"
+#include "_thread_pool.h"
 
 namespace {
 
@@ -22,7 +22,7 @@ Extent extent(const int64_t* coords, int64_t begin, int64_t end) {
     return found;
 }
 
-// Whether the keys of rows begin ... end increase.
+// Writes the keys of rows begin ... end; returns whether they increase strictly.
 template <int COLUMNS>
 bool pack(const int64_t* coords, const int64_t* sizes, int64_t padding, int64_t begin, int64_t end, int64_t* keys) {
     const int64_t shift = (padding * sizes[1] + padding) * sizes[2] + padding;
@@ -40,7 +40,7 @@ bool pack(const int64_t* coords, const int64_t* sizes, int64_t padding, int64_t 
 
 }  // namespace
 
-// Smallest and largest value of each of 3 or 4 columns; there is at least one row.
+// Smallest and largest value of each of the 3 or 4 columns of at least one row.
 KIDNEYSEG_API void kidneyseg_extent(const int64_t* coords, int64_t rows, int columns, int64_t* low, int64_t* high,
                                     int threads) {
     const std::vector<int64_t> bounds = even_parts(rows, threads);
@@ -57,7 +57,7 @@ KIDNEYSEG_API void kidneyseg_extent(const int64_t* coords, int64_t rows, int col
     }
 }
 
-// The key of each row in a grid of these x, y and z sizes, padding included; returns whether the keys increase.
+// The key of each row in a grid of these sizes, padding included. Returns whether the keys increase strictly.
 KIDNEYSEG_API int kidneyseg_pack(const int64_t* coords, int64_t rows, int columns, const int64_t* sizes,
                                  int64_t padding, int64_t* keys, int threads) {
     const std::vector<int64_t> bounds = even_parts(rows, threads);

@@ -1,17 +1,11 @@
-// The threads that help in parallel loops. They stay, and look out for the next loop for a moment before they sleep: a
-// network is some hundred short loops, and waking a thread can take longer than its share of one.
+// A thread pool for short parallel loops. Its threads spin for a moment before they sleep: a network consists of some
+// hundred short loops, and waking a thread can take longer than its share of one.
 
-#include "_workers.h"
+#include "_thread_pool.h"
 
 #include <condition_variable>
 #include <mutex>
-
-#if defined(_WIN32)
-static int process_id() { return 0; }
-#else
 #include <unistd.h>
-static int process_id() { return int(getpid()); }
-#endif
 
 namespace {
 
@@ -23,107 +17,104 @@ void pause_briefly() {
 #endif
 }
 
-class Crew {
+class ThreadPool {
   public:
-    explicit Crew(int process) : process(process) {}
+    explicit ThreadPool(pid_t process) : process(process) {}
 
-    const int process;  // that started the threads: a forked child has none of them
+    const pid_t process;  // the process that owns the threads: a forked child has none of them
+    std::mutex busy;      // held while a loop runs
 
-    // work(context, worker) on this thread as worker 0, and on up to threads - 1 others that come in time.
     void run(int threads, void (*work)(const void*, int), const void* context) {
         grow(threads - 1);
         work_ = work, context_ = context;
-        seats_.store(threads - 1);
+        free_workers_.store(threads - 1);
         state_.store(kOpen);
-        calls_.fetch_add(1);
+        loops_.fetch_add(1);
         if (sleeping_.load() > 0) {
             std::lock_guard<std::mutex> lock(mutex_);
             wake_.notify_all();
         }
         work(context, 0);
-        // Whoever has not come by now is not waited for.
+        // Close the loop: a thread that has not joined by now is not waited for.
         state_.fetch_and(~kOpen);
-        for (int look = 0; state_.load() != 0; ++look)
-            if (look < kLooks) pause_briefly();
-            else std::this_thread::yield();  // the other thread may be waiting for this core
+        for (int spin = 0; state_.load() != 0; ++spin)
+            if (spin < kSpins) pause_briefly();
+            else std::this_thread::yield();  // the other thread may need this core
     }
-
-    std::mutex busy;  // one loop at a time
 
   private:
     static constexpr uint32_t kOpen = 1u << 31;
-    static constexpr int kLooks = 4000;  // a tenth of a millisecond or so
+    static constexpr int kSpins = 4000;  // about 0.1 ms
 
-    void grow(int helpers) {
+    void grow(int size) {
         try {
-            while (helpers_ < helpers) {
-                std::thread([this] { serve(); }).detach();
-                ++helpers_;
+            while (size_ < size) {
+                std::thread([this] { work_on_loops(); }).detach();
+                ++size_;
             }
         } catch (const std::exception&) {
-            // A system that gives no more threads is served by those it gave.
+            // The system has no more threads: go on with those that were started.
         }
     }
 
-    void serve() {
+    void work_on_loops() {
         uint64_t seen = 0;
         for (;;) {
-            // With more threads than cores, to look out would be to keep others from working.
-            const int looks = helpers_.load() < int(std::thread::hardware_concurrency()) ? kLooks : 0;
-            for (int look = 0; look < looks && calls_.load() == seen; ++look) pause_briefly();
-            if (calls_.load() == seen) {
+            // With more threads than cores, spinning would take a core from a thread that works.
+            const int spins = size_.load() < int(std::thread::hardware_concurrency()) ? kSpins : 0;
+            for (int spin = 0; spin < spins && loops_.load() == seen; ++spin) pause_briefly();
+            if (loops_.load() == seen) {
                 std::unique_lock<std::mutex> lock(mutex_);
                 sleeping_.fetch_add(1);
-                wake_.wait(lock, [&] { return calls_.load() != seen; });
+                wake_.wait(lock, [&] { return loops_.load() != seen; });
                 sleeping_.fetch_sub(1);
             }
-            seen = calls_.load();
-            help();
+            seen = loops_.load();
+            join_loop();
         }
     }
 
-    void help() {
+    // Joins the loop if it is still open. `run` then waits until this thread has left it.
+    void join_loop() {
         uint32_t state = state_.load();
         do {
             if (!(state & kOpen)) return;
         } while (!state_.compare_exchange_weak(state, state + 1));
-        // From here on the loop is not over without this thread.
-        const int seat = seats_.fetch_sub(1);
-        if (seat > 0) work_(context_, seat);
+        const int worker = free_workers_.fetch_sub(1);
+        if (worker > 0) work_(context_, worker);
         state_.fetch_sub(1);
     }
 
     void (*work_)(const void*, int) = nullptr;
     const void* context_ = nullptr;
-    std::atomic<int> seats_{0}, sleeping_{0};
-    std::atomic<uint32_t> state_{0};  // kOpen while help is welcome, and how many are helping
-    std::atomic<uint64_t> calls_{0};
-    std::atomic<int> helpers_{0};
+    std::atomic<int> free_workers_{0}, sleeping_{0}, size_{0};
+    std::atomic<uint32_t> state_{0};  // kOpen while threads may join, plus the number of threads that have joined
+    std::atomic<uint64_t> loops_{0};  // loops started so far
     std::mutex mutex_;
     std::condition_variable wake_;
 };
 
 // Never destroyed: its threads may outlive everything else at exit.
-std::atomic<Crew*> crew{nullptr};
+std::atomic<ThreadPool*> pool{nullptr};
 
-Crew& crew_of_this_process() {
-    Crew* there = crew.load();
-    while (!there || there->process != process_id()) {
-        Crew* fresh = new Crew(process_id());
-        if (crew.compare_exchange_strong(there, fresh)) return *fresh;
+ThreadPool& pool_of_this_process() {
+    ThreadPool* current = pool.load();
+    while (!current || current->process != getpid()) {
+        ThreadPool* fresh = new ThreadPool(getpid());
+        if (pool.compare_exchange_strong(current, fresh)) return *fresh;
         delete fresh;
     }
-    return *there;
+    return *current;
 }
 
 }  // namespace
 
-void with_helpers(int threads, void (*work)(const void*, int), const void* context) {
+void run_on_pool(int threads, void (*work)(const void*, int), const void* context) {
     if (threads > 1) {
-        Crew& helpers = crew_of_this_process();
-        std::unique_lock<std::mutex> lock(helpers.busy, std::try_to_lock);
-        // Another caller has the crew: results do not depend on how many work, so this one goes on alone.
-        if (lock.owns_lock()) return helpers.run(threads, work, context);
+        ThreadPool& ours = pool_of_this_process();
+        std::unique_lock<std::mutex> lock(ours.busy, std::try_to_lock);
+        // Where another caller holds the pool, this one works alone: results do not depend on the number of workers.
+        if (lock.owns_lock()) return ours.run(threads, work, context);
     }
     work(context, 0);
 }

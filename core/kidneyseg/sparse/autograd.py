@@ -1,4 +1,4 @@
-"""Calling our own gradients: torch leaves `Function.apply` untyped, so its result is given its type here, once."""
+"""A typed call of autograd functions: torch leaves `Function.apply` untyped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from torch.autograd import Function
 
 
 def applied(function: type[Function], *arguments: object) -> Tensor:
-    """`function.apply` of these arguments, for functions that return one tensor."""
+    """`function.apply(*arguments)` for a function that returns one tensor."""
     result: Tensor = function.apply(*arguments)
     return result

@@ -1,7 +1,7 @@
-"""Which library runs a network: ours, or SparseConvNet where a user has built it.
+"""Which library runs a network: this package, or SparseConvNet if it is installed.
 
-The adapter to SparseConvNet follows its published interface. It was tested against a stand-in with the same names; it
-was never run with the real package.
+The tests run the adapter to SparseConvNet on a stand-in with the same interface. docs/engine.md reports a run with the
+real package.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kidneyseg.sparse.unet import SparseUNet
 
 BACKENDS = ("auto", "sparseconvnet")
 
-# SparseConvNet hashes its sites, so that a large grid costs nothing. Each level halves it, which must come out even.
+# SparseConvNet hashes its sites, so that a large grid costs nothing. Its size must be divisible by 2 at each level.
 GRID = 4096
 
 
@@ -30,7 +30,7 @@ def has_sparseconvnet() -> bool:
 
 
 def check_backend(backend: str) -> str:
-    """The backend's name, if it can be used. Raises ResourceError for one that is unknown or not installed."""
+    """The backend's name, if it can be used. Raises ResourceError if it is unknown or not installed."""
     if backend not in BACKENDS:
         raise ResourceError(f"there is no backend {backend!r}; choose {' or '.join(BACKENDS)}")
     if backend == "sparseconvnet" and not has_sparseconvnet():
@@ -42,7 +42,7 @@ def check_backend(backend: str) -> str:
 
 
 def on_backend(network: SparseUNet, backend: str) -> SparseUNet | SparseConvNetUNet:
-    """The network as a backend runs it: on "auto", ours, itself; on "sparseconvnet" a copy with the same weights.
+    """The network for a backend: itself for "auto", a copy with the same weights for "sparseconvnet".
 
     Raises:
         ResourceError: see `check_backend`.
@@ -51,10 +51,10 @@ def on_backend(network: SparseUNet, backend: str) -> SparseUNet | SparseConvNetU
 
 
 class SparseConvNetUNet(nn.Module):
-    """A copy of one of our networks that SparseConvNet runs, called as ours is.
+    """A copy of a `SparseUNet` that runs on SparseConvNet, with the same call.
 
     Attributes:
-        config: of the network it was made from.
+        config: of the `SparseUNet`.
         model: the SparseConvNet model, as in its ScanNet example.
     """
 
@@ -72,10 +72,10 @@ class SparseConvNetUNet(nn.Module):
         *,
         report: Callable[[float], None] = lambda _: None,
     ) -> Tensor:
-        """Class scores of every point; see `SparseUNet.forward`.
+        """Logits of every point; see `SparseUNet.forward`.
 
         Raises:
-            ValueError: for coordinates that are negative or beyond the grid.
+            ValueError: for coordinates that are negative or outside the grid.
         """
         end = min(GRID, spatial_size or GRID)
         if len(coords) == 0:
@@ -87,8 +87,8 @@ class SparseConvNetUNet(nn.Module):
         for done, layer in enumerate(layers, start=1):
             x = layer(x)
             report(done / len(layers))
-        scores: Tensor = self.model.linear(x)
-        return scores
+        logits: Tensor = self.model.linear(x)
+        return logits
 
 
 def sparseconvnet_model(network: SparseUNet) -> Any:

@@ -1,4 +1,4 @@
-"""What a submanifold sparse U-Net is made of: blocks of norm and convolution, and levels that hold one another."""
+"""The parts of a submanifold sparse U-Net: blocks of norm and convolution, and nested levels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PlainBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two plain blocks added to a shortcut, which is a linear map where the channels change."""
+    """Two plain blocks plus a shortcut, which is a linear map if the number of channels changes."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class ResidualBlock(nn.Module):
 
 
 class UNetLevel(nn.Module):
-    """One resolution: blocks, then (unless it is the deepest) down, the levels below, up, join, blocks again."""
+    """One resolution: blocks, then, unless it is the deepest, the coarser levels, concatenation and more blocks."""
 
     def __init__(self, planes: Sequence[int], block_reps: int, *, residual: bool) -> None:
         super().__init__()

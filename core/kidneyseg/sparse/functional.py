@@ -1,12 +1,13 @@
-"""The sparse operations with their gradients, over kernels that are native on the CPU where they were built.
+"""The sparse operations with their gradients, on the native kernels where these support the tensors, else in torch.
 
 Two kernels do all the arithmetic: `conv` sums weighted input rows, `weight_grad` correlates inputs with output
-gradients. A convolution's gradient to its input is a convolution again, on the map read backwards. Neither scatters,
-so there is nothing to race on: results repeat bit for bit, on CUDA too.
+gradients. The gradient of a convolution to its input is a convolution on the transposed kernel map. Neither kernel
+scatters, so that results are bit-identical from run to run, also on CUDA.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,17 +17,19 @@ from torch.autograd.function import once_differentiable
 
 from kidneyseg.sparse import batch_norm, memory, native
 from kidneyseg.sparse.autograd import applied
-from kidneyseg.sparse.kernel_map import Downsampling, KernelMap, Parents
+from kidneyseg.sparse.kernel_map import Downsampling, KernelMap, ParentMap
 
-# Floats of gathered input that one tile holds; about what an L2 cache keeps, and large enough to feed a GPU.
+# Floats of gathered input per tile; about the size of an L2 cache, and large enough to keep a GPU busy.
 _TILE_FLOATS = {"cpu": 1 << 19, "cuda": 1 << 25}
 
 
 def submanifold_conv(x: Tensor, weight: Tensor, neighbours: KernelMap) -> Tensor:
-    """Convolution whose outputs are its input sites.
+    """Convolution whose output sites are its input sites.
 
     Args:
-        x: (N, Cin). weight: (K, Cin, Cout), offsets as in `rulebook`. neighbours: `Level.neighbours`, K offsets.
+        x: (N, Cin).
+        weight: (K, Cin, Cout), offsets in the order of `kernel_map`.
+        neighbours: `Level.neighbours` with K offsets.
 
     Returns:
         (N, Cout).
@@ -40,7 +43,7 @@ def strided_conv(x: Tensor, weight: Tensor, down: Downsampling) -> Tensor:
 
 
 def transposed_conv(x: Tensor, weight: Tensor, down: Downsampling) -> Tensor:
-    """Its transpose: x (coarse sites, Cin), weight (8, Cin, Cout) -> (fine sites, Cout), the fine level's own rows."""
+    """Its transpose: x (coarse sites, Cin), weight (8, Cin, Cout) -> (fine sites, Cout)."""
     return applied(_Conv, x, weight, down.parents, down.children)
 
 
@@ -61,8 +64,15 @@ def batch_norm_relu(
     The biased variance normalises and the unbiased one goes into `running_var`, as in SparseConvNet and torch. A single
     row has no variance: it normalises to `bias` and leaves `running_var` alone.
     """
-    if len(x) > 1 and native.serves(x):
-        return _native_norm_relu(x, weight, bias, running_mean, running_var, training, momentum, eps, leak)
+    if len(x) > 1 and native.supports(x):
+        mean, variance = running_mean, running_var
+        if training:
+            x = x.contiguous()
+            mean, variance = batch_norm.statistics(x.detach())
+            with torch.no_grad():
+                running_mean.lerp_(mean.to(running_mean), momentum)
+                running_var.lerp_((variance * (len(x) / (len(x) - 1))).to(running_var), momentum)
+        return batch_norm.norm_relu(x, weight, bias, mean, variance, eps=eps, leak=leak, of_batch=training)
     if training and len(x) == 1:
         with torch.no_grad():
             running_mean.lerp_(x[0].detach(), momentum)
@@ -76,36 +86,15 @@ def batch_norm_relu(
     return y.relu_() if not y.requires_grad else y.relu()
 
 
-def _native_norm_relu(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    training: bool,
-    momentum: float,
-    eps: float,
-    leak: float,
-) -> Tensor:
-    mean, variance = running_mean, running_var
-    if training:
-        x = x.contiguous()
-        mean, variance = batch_norm.statistics(x.detach())
-        with torch.no_grad():
-            running_mean.lerp_(mean.to(running_mean), momentum)
-            running_var.lerp_((variance * (len(x) / (len(x) - 1))).to(running_var), momentum)
-    return batch_norm.norm_relu(x, weight, bias, mean, variance, eps=eps, leak=leak, own=training)
-
-
 def join(left: Tensor, right: Tensor) -> Tensor:
-    """Rows side by side: (N, A) and (N, B) -> (N, A + B)."""
-    if not (native.serves(left) and native.serves(right)):
+    """Concatenate features: (N, A) and (N, B) -> (N, A + B)."""
+    if not (native.supports(left) and native.supports(right)):
         return torch.cat([left, right], dim=1)
     return applied(_Join, left, right)
 
 
 class _Join(Function):
-    """torch's `cat`, but in memory that serves again, and with gradients whose rows are contiguous."""
+    """torch's `cat` into a pooled buffer, with gradients whose rows are contiguous."""
 
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
@@ -123,60 +112,60 @@ class _Join(Function):
 
 
 class _Conv(Function):
-    """`conv` on a map, with the map backwards for its gradient; None means that a flipped filter reads it backwards."""
+    """`conv` on a kernel map; its gradient uses the transposed map. None: the same map with a flipped filter."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, forth: KernelMap, back: KernelMap | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, forward_map: KernelMap, backward_map: KernelMap | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.forth, ctx.back = forth, back
-        return conv(x, forth, weight)
+        ctx.forward_map, ctx.backward_map = forward_map, backward_map
+        return conv(x, forward_map, weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad, transposed = grads[0].contiguous(), weight.transpose(1, 2)
-        to_x = to_weight = None
-        if ctx.needs_input_grad[0] and ctx.back is None:
-            # The neighbour relation is symmetric: offset k seen from the other side is offset K-1-k.
-            to_x = conv(grad, ctx.forth, transposed.flip(0))
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0] and ctx.backward_map is None:
+            # The neighbour relation is symmetric: offset k seen from the other site is offset K-1-k.
+            grad_x = conv(grad, ctx.forward_map, transposed.flip(0))
         elif ctx.needs_input_grad[0]:
-            to_x = conv(grad, ctx.back, transposed)
+            grad_x = conv(grad, ctx.backward_map, transposed)
         if ctx.needs_input_grad[1]:
-            to_weight = weight_grad(x, ctx.forth, grad)
-        return to_x, to_weight, None, None
+            grad_weight = weight_grad(x, ctx.forward_map, grad)
+        return grad_x, grad_weight, None, None
 
 
-def conv(x: Tensor, gather: KernelMap, weight: Tensor) -> Tensor:
-    """`out[i] = sum_k x[gather.table[i, k]] @ weight[k]` over the entries that are not -1: (N, Cout)."""
+def conv(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
+    """`out[i] = sum_k x[kernel_map.table[i, k]] @ weight[k]` over the entries that are not -1: (N, Cout)."""
     x = x.contiguous()
-    if native.serves(x):
-        return native.conv(x, gather.plan, weight)
-    if isinstance(gather, Parents):
+    if native.supports(x):
+        return native.conv(x, kernel_map.plan, weight)
+    if isinstance(kernel_map, ParentMap):
         all_slots = torch.einsum("ic,kcd->ikd", x, weight).flatten(0, 1)
-        return all_slots.index_select(0, gather.parent * len(weight) + gather.slot)
-    out = x.new_empty(len(gather.table), weight.shape[2])
+        return all_slots.index_select(0, kernel_map.parent * len(weight) + kernel_map.slot)
+    out = x.new_empty(len(kernel_map.table), weight.shape[2])
     matrix = weight.flatten(0, 1)
-    for rows, columns in _im2col(x, gather.table):
+    for rows, columns in _im2col(x, kernel_map.table):
         torch.mm(columns, matrix, out=out[rows])
     return out
 
 
-def weight_grad(x: Tensor, gather: KernelMap, grad: Tensor) -> Tensor:
-    """`out[k] = sum_i x[gather.table[i, k]]^T grad[i]` over the entries that are not -1: (K, Cin, Cout)."""
+def weight_grad(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
+    """`out[k] = sum_i x[kernel_map.table[i, k]]^T grad[i]` over the entries that are not -1: (K, Cin, Cout)."""
     x, grad = x.contiguous(), grad.contiguous()
-    if native.serves(x):
-        return native.weight_grad(x, gather.plan, grad)
-    if isinstance(gather, Parents):
-        return weight_grad(grad, gather.children, x).transpose(1, 2)
-    table = gather.table
+    if native.supports(x):
+        return native.weight_grad(x, kernel_map.plan, grad)
+    if isinstance(kernel_map, ParentMap):
+        return weight_grad(grad, kernel_map.children, x).transpose(1, 2)
+    table = kernel_map.table
     total = x.new_zeros(table.shape[1] * x.shape[1], grad.shape[1])
     for rows, columns in _im2col(x, table):
         total.addmm_(columns.t(), grad[rows])
     return total.view(table.shape[1], x.shape[1], grad.shape[1])
 
 
-def _im2col(x: Tensor, table: Tensor) -> Any:
-    """Tile after tile of output rows with their gathered inputs (rows, K·Cin); absent neighbours are zeros."""
+def _im2col(x: Tensor, table: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Tiles of output rows with their gathered inputs (rows, K * Cin); absent neighbours are zeros."""
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
     width = table.shape[1] * x.shape[1]
     step = max(64, _TILE_FLOATS.get(x.device.type, 1 << 19) // max(width, 1))

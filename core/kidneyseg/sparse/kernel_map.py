@@ -1,9 +1,9 @@
-"""Which active site feeds which: the maps that every sparse convolution runs on.
+"""Kernel maps: for each output site and filter offset of a sparse convolution, the input site.
 
-Sites are kept as packed int64 keys in lexicographic order of (batch, x, y, z), so a neighbour is found by adding a
-constant to a key. Each level carries its maps from the first time they are asked for, and a U-Net asks each of them
-several times. Filter offsets count as in SparseConvNet, the first coordinate slowest: for a 3x3x3 submanifold filter
-`k = 9(dx+1) + 3(dy+1) + (dz+1)`, whose input site is output + d; for filter 2, stride 2 `k = 4(x&1) + 2(y&1) + (z&1)`.
+Sites are stored as packed int64 keys in lexicographic order of (batch, x, y, z), so that a neighbour's key is found by
+adding a constant. Filter offsets are numbered as in SparseConvNet, the first coordinate slowest: for a 3x3x3
+submanifold filter `k = 9(dx+1) + 3(dy+1) + (dz+1)`, whose input site is output + d; for filter 2, stride 2
+`k = 4(x&1) + 2(y&1) + (z&1)`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from kidneyseg.sparse import native
+from kidneyseg.sparse._checks import check_rows, check_size
 
-# Empty cells kept around the sites on every side, so that key + offset never wraps into the next row: half of the
-# largest submanifold filter (5).
+# Empty cells around the sites on every side, so that key + offset never wraps into the next row: half of the largest
+# submanifold filter (5).
 PADDING = 2
-_MAX_SITES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Packing:
         return Packing(x, y, z)
 
     def pack(self, coords: Tensor) -> Tensor:
-        """Keys int64 (N,) of coords int64 (N, 3) or (N, 4): x, y, z and, where there is a fourth column, batch."""
+        """Keys int64 (N,) of coords int64 (N, 3) or (N, 4): x, y, z and, in an optional fourth column, batch."""
         x, y, z, *batch = coords.unbind(1)
         keys = torch.add(z, y, alpha=self.z_size).add_(x, alpha=self.y_size * self.z_size)
         for index in batch:
@@ -47,7 +47,7 @@ class Packing:
 
     def pack_in_order(self, coords: Tensor) -> tuple[Tensor, bool]:
         """`pack`, and whether the keys increase strictly."""
-        if len(coords) and native.serves(coords):
+        if len(coords) and native.supports(coords):
             return native.pack(coords.contiguous(), self, PADDING)
         keys = self.pack(coords)
         return keys, len(keys) < 2 or bool((keys[1:] > keys[:-1]).all())
@@ -60,17 +60,17 @@ class Packing:
         return torch.stack([x - PADDING, y - PADDING, z - PADDING, batch], dim=1)
 
     def shift(self, dx: int, dy: int, dz: int) -> int:
-        """What to add to a key to reach the site d away."""
+        """The difference between the keys of a site and of the site at (dx, dy, dz) from it."""
         return (dx * self.y_size + dy) * self.z_size + dz
 
     def coarser(self) -> Packing:
-        """The packing of the level above, whose coordinates are halved."""
+        """The packing of the next coarser level, whose coordinates are halved."""
         x, y, z = ((size - 2 * PADDING + 1) // 2 for size in (self.x_size, self.y_size, self.z_size))
         return Packing.around((x, y, z))
 
 
 class KernelMap:
-    """The map of a convolution that sums rows of its input, in the form that the kernels of a device want.
+    """The kernel map of a convolution, as a table for the torch kernels and as a plan for the native ones.
 
     Args:
         table: makes int32 (N, K), the input row for each output row and filter offset, -1 where there is none.
@@ -83,56 +83,57 @@ class KernelMap:
 
     @cached_property
     def table(self) -> Tensor:
-        """int32 (N, K); made when it is first asked for."""
+        """int32 (N, K); made on first use."""
         return self._make_table()
 
     @property
     def plan(self) -> native.Plan:
-        """The plan for the instruction set in use; made when it is first asked for."""
+        """The plan for the instruction set in use; made on first use."""
         if self._plan is None or self._plan.instruction_set != native.instruction_set():
             self._plan = self._make_plan()
         return self._plan
 
 
-class Parents(KernelMap):
-    """The map that hands each coarse row down to its children: every output row reads one input row.
+class ParentMap(KernelMap):
+    """The kernel map from coarse to fine sites: every output row reads one input row.
 
     Attributes:
-        parent: int32 (N,), the input row. slot: int32 (N,), the filter offset. children: the same map read backwards.
+        parent: int32 (N,), the input row of each output row.
+        slot: int32 (N,), its filter offset.
+        children: the transposed map.
     """
 
     def __init__(self, parent: Tensor, slot: Tensor, children: KernelMap) -> None:
-        # Neither may hold this object: in a circle of references a map would stay until Python looks for garbage.
+        # Neither may refer to this object: a reference cycle would keep the map until the next garbage collection.
         super().__init__(partial(_parent_table, parent, slot), partial(native.Plan.of_parents, parent, slot))
         self.parent, self.slot, self.children = parent, slot, children
 
 
 @dataclass(frozen=True)
 class Downsampling:
-    """The map between a level and the one above it (filter 2, stride 2), in both directions.
+    """The kernel maps between a level and the next coarser one (filter 2, stride 2).
 
     Attributes:
-        coarse: the level above; its sites are floor(c / 2) of this level's.
-        children: this level's row for each coarse row and k, where there is one.
-        parents: the coarse row of each of this level's rows, and the k under which it hangs there.
+        coarse: the coarser level; its sites are floor(c / 2) of the fine ones.
+        children: from fine to coarse: the fine row for each coarse row and offset.
+        parents: from coarse to fine: the coarse row of each fine row, and its offset.
     """
 
     coarse: Level
     children: KernelMap
-    parents: Parents
+    parents: ParentMap
 
 
 class Level:
-    """The active sites of one resolution with their maps.
+    """The active sites of one resolution, with their kernel maps, which are made on first use.
 
     Attributes:
         keys: int64 (N,), strictly increasing.
-        packing: how keys relate to coordinates.
+        packing: the relation of keys to coordinates.
     """
 
     def __init__(self, keys: Tensor, packing: Packing) -> None:
-        if len(keys) > _MAX_SITES:
-            raise ValueError(f"{len(keys)} sites are more than the {_MAX_SITES} that one run can hold; split the input")
+        check_rows(len(keys))
         self.keys = keys
         self.packing = packing
         self._neighbours: dict[int, KernelMap] = {}
@@ -147,44 +148,48 @@ class Level:
         return self.packing.unpack(self.keys)
 
     def neighbours(self, size: int = 3) -> KernelMap:
-        """The row of each site's neighbour for every filter offset."""
-        if size % 2 == 0 or size > 2 * PADDING + 1:
-            raise ValueError(f"a submanifold filter must be 1, 3 or 5 wide, not {size}")
+        """The kernel map of a submanifold filter of width 1, 3 or 5."""
+        check_size(size)
         if size not in self._neighbours:
-            build = native.neighbour_table if native.serves(self.keys) else neighbour_table
-            where = (self.keys, self.packing.y_size, self.packing.z_size, size)
-            self._neighbours[size] = KernelMap(lambda: build(*where), lambda: native.Plan.of_neighbours(*where))
+            build = native.neighbour_table if native.supports(self.keys) else neighbour_table
+            sites = (self.keys, self.packing.y_size, self.packing.z_size, size)
+            self._neighbours[size] = KernelMap(lambda: build(*sites), lambda: native.Plan.of_neighbours(*sites))
         return self._neighbours[size]
 
     def down(self) -> Downsampling:
-        """The map to the next coarser level."""
+        """The next coarser level and the kernel maps to and from it."""
         if self._down is None:
-            build = native.coarsen if native.serves(self.keys) else coarsen
+            build = native.coarsen if native.supports(self.keys) else coarsen
             packing = self.packing.coarser()
-            keys, parent, slot, children = build(self.keys, self.packing, packing)
-            gather = KernelMap(lambda: children, lambda: native.Plan.of_table(children))
-            self._down = Downsampling(Level(keys, packing), gather, Parents(parent, slot, gather))
+            keys, parent, slot, table = build(self.keys, self.packing, packing)
+            children = KernelMap(lambda: table, lambda: native.Plan.of_table(table))
+            self._down = Downsampling(Level(keys, packing), children, ParentMap(parent, slot, children))
         return self._down
 
 
 def extent(coords: Tensor) -> tuple[list[int], list[int]]:
     """Smallest and largest value of each column of coords int64 (N, 3) or (N, 4), N > 0."""
-    if native.serves(coords):
+    if native.supports(coords):
         return native.extent(coords.contiguous())
     ends = [end for column in coords.unbind(1) for end in column.aminmax()]
-    both: list[int] = torch.stack(ends).tolist()  # a GPU is waited for once
+    both: list[int] = torch.stack(ends).tolist()  # one synchronisation with a GPU
     return both[0::2], both[1::2]
 
 
 def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Tensor:
-    """Submanifold neighbours in plain torch; see `Level.neighbours`.
+    """Submanifold neighbours int32 (N, size³) in plain torch, -1 where there is none.
 
-    Only the first half of the offsets is searched: the relation is symmetric, so a hit fills its mirror image too. One
-    binary search serves a whole z-run of `size` offsets, because the rows that follow the first hit are the next in z.
+    Only the first half of the offsets is searched: the relation is symmetric, so a hit also fills its mirror image. One
+    binary search covers a z-run of `size` offsets, because the rows after the first hit are the next in z.
+
+    Args:
+        keys: int64 (N,), strictly increasing.
+        y_size: of the packing.
+        z_size: of the packing.
+        size: width of the filter.
     """
     half, volume, count = size // 2, size**3, len(keys)
-    # The row beyond the last takes every site without a neighbour: selecting those with one by a mask would make the
-    # host wait for a GPU to count them.
+    # An extra last row takes the sites without a neighbour: to select the others would make the host wait for a GPU.
     table = torch.full((count + 1, volume), -1, dtype=torch.int32, device=keys.device)
     if count == 0:
         return table[:0]
@@ -207,7 +212,7 @@ def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Te
 
 
 def coarsen(keys: Tensor, fine: Packing, coarse: Packing) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Coarse keys (sorted), parent, slot and children of a filter 2, stride 2 map, in plain torch."""
+    """The next coarser level and the kernel map of filter 2, stride 2 in plain torch; see `native.coarsen`."""
     coords = fine.unpack(keys)
     x, y, z = (coords[:, :3] & 1).unbind(1)
     slot = (4 * x + 2 * y + z).int()

@@ -14,7 +14,7 @@ from kidneyseg.sparse.kernel_map import Level, Packing, extent
 
 @dataclass(frozen=True)
 class SparseTensor:
-    """Features (N, C) on the N active sites of a level, row by row."""
+    """Features (N, C) of the N active sites of a level."""
 
     features: Tensor
     level: Level
@@ -58,7 +58,7 @@ class StridedConv(nn.Module):
 
 
 class TransposedConv(nn.Module):
-    """The way back: filter 2, stride 2, onto exactly the sites that the level below has."""
+    """The transpose of `StridedConv`: filter 2, stride 2, to exactly the sites of the finer level."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class BatchNormReLU(nn.Module):
 
 
 class InputLayer(nn.Module):
-    """Points become sites; several points on one site are merged as `mode` says.
+    """Turns points into sites; points on one site are merged according to `mode`.
 
     Modes as SparseConvNet's InputLayer behaves: 0 no merging (coordinates must differ), 1 keeps the first point of a
     site, 2 the last, 3 sums them, 4 averages them.
@@ -131,16 +131,16 @@ class InputLayer(nn.Module):
         """Merge points into sites.
 
         Args:
-            coords: int64 (N, 3) or (N, 4): x, y, z and, where there is a fourth column, the batch index.
+            coords: int64 (N, 3) or (N, 4): x, y, z and, in an optional fourth column, the batch index.
             features: (N, C).
-            spatial_size: coordinates must be below it, where given.
+            spatial_size: if given, coordinates must be below it.
 
         Returns:
-            The sites in lexicographic order, and int64 (N,) the row to which each point went, -1 for points that
-            modes 1 and 2 left out; None where point i is row i.
+            The sites in lexicographic order, and int64 (N,) the row of each point, -1 for points that modes 1 and 2
+            drop; None if point i is row i.
 
         Raises:
-            ValueError: for negative or too large coordinates, shapes that do not fit, or duplicates in mode 0.
+            ValueError: for coordinates that are negative or too large, wrong shapes, or duplicates in mode 0.
         """
         packing = Packing.around(_checked_extent(coords, features, spatial_size))
         keys, in_order = packing.pack_in_order(coords)
@@ -171,14 +171,14 @@ class InputLayer(nn.Module):
 
 
 class OutputLayer(nn.Module):
-    """Hands each site's values back to its points; a point that went nowhere gets `absent`, zeros by default."""
+    """Copies each site's values to its points; a point without a site gets `absent`, zeros by default."""
 
     def forward(self, x: SparseTensor, rows: Tensor | None, absent: Tensor | None = None) -> Tensor:
         """(sites, C), rows (N,) or None from `InputLayer` and absent (C,) -> (N, C)."""
         if rows is None:
             return x.features
         values = torch.zeros_like(x.features[:1]) if absent is None else absent[None].to(x.features.dtype)
-        # Row -1 is the one appended.
+        # Row -1 is the appended one.
         return torch.cat([x.features, values])[rows] if bool((rows < 0).any()) else x.features[rows]
 
 

@@ -1,8 +1,7 @@
-"""Memory for large matrices that serves again.
+"""A pool of large CPU buffers, and the errors that mean that memory ran out.
 
-The C library gives a large block back to the system as soon as it is free, and clearing fresh pages for the next one
-takes as long as a norm does: a tenth of a pass or a training step at half a million sites, more where two threads wait
-for the system.
+The C library returns a large block to the system as soon as it is freed. Clearing fresh pages for the next one takes as
+long as a BatchNorm, so freed blocks are kept and reused.
 """
 
 from __future__ import annotations
@@ -19,51 +18,57 @@ from torch import Tensor
 SHORTAGE = "not enough memory for a sparse convolution; use a coarser lattice or fewer points"
 
 _LARGE = 1 << 22  # floats; the C library itself keeps smaller blocks
-_MOST_IDLE = 1 << 28  # floats, 1 GiB
+_MAX_IDLE = 1 << 28  # floats, 1 GiB
 
-_idle: dict[int, list[Tensor]] = defaultdict(list)
+_idle: dict[int, list[Tensor]] = defaultdict(list)  # free blocks by their number of floats
 
 
-class _Lease(np.ndarray[tuple[int], np.dtype[np.float32]]):
-    """A borrowed block; the tensor on it keeps it alive, and it goes back when that one is gone."""
+class _PooledBuffer(np.ndarray[tuple[int], np.dtype[np.float32]]):
+    """A view of a block. A tensor made from it keeps it alive; when it dies, the block returns to the pool."""
 
 
 def empty(rows: int, channels: int) -> Tensor:
-    """float32 (rows, channels) on the CPU, contiguous, not initialised."""
+    """float32 (rows, channels) on the CPU, contiguous, not initialised; from the pool where it is large."""
     count = rows * channels
     if count < _LARGE:
         return torch.empty(rows, channels)
-    step = 1 << (count.bit_length() - 4)  # few sizes, so that steps of slightly different size share them
+    step = 1 << (count.bit_length() - 4)  # few distinct sizes, so that similar requests share blocks
     size = -(-count // step) * step
     block = _idle[size].pop() if _idle[size] else torch.empty(size)
-    lease = block.numpy().view(_Lease)
-    weakref.finalize(lease, _give_back, block).atexit = False
-    return torch.from_numpy(lease)[:count].view(rows, channels)
+    buffer = block.numpy().view(_PooledBuffer)
+    weakref.finalize(buffer, _return_to_pool, block).atexit = False
+    return torch.from_numpy(buffer)[:count].view(rows, channels)
 
 
 def release() -> None:
-    """Give idle blocks back to the system."""
+    """Free the pool's idle blocks."""
     _idle.clear()
 
 
-def _give_back(block: Tensor) -> None:
-    if sum(size * len(blocks) for size, blocks in _idle.items()) + len(block) <= _MOST_IDLE:
+def _return_to_pool(block: Tensor) -> None:
+    if sum(size * len(blocks) for size, blocks in _idle.items()) + len(block) <= _MAX_IDLE:
         _idle[len(block)].append(block)
 
 
+def check(failed: bool | int) -> None:
+    """Raise MemoryError if `failed`: the native kernels return nonzero when memory runs out."""
+    if failed:
+        raise MemoryError(SHORTAGE)
+
+
 @contextmanager
-def shortage_said() -> Iterator[None]:
-    """Raises MemoryError with the mend where torch's CPU allocator raises a RuntimeError of its own."""
+def memory_errors() -> Iterator[None]:
+    """Replace the RuntimeError of torch's CPU allocator by a MemoryError that says what to do."""
     try:
         yield
     except RuntimeError as error:
-        if "DefaultCPUAllocator" not in str(error):
+        if isinstance(error, torch.OutOfMemoryError) or not out_of_memory(error):
             raise
         raise MemoryError(SHORTAGE) from error
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether Python, the GPU or torch's allocator on the CPU ran out of memory."""
+    """Whether Python, the GPU or torch's CPU allocator ran out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

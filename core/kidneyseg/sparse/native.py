@@ -1,11 +1,11 @@
-"""The native CPU kernels, `_kernels.cpp` and its neighbours: built with the package and called through plain buffers.
+"""The native CPU kernels in C++ (`_kernels.cpp` and the files beside it), called with plain buffers through ctypes.
 
-Where no compiler built the library, `available()` is False and `reason()` says why. The kernels serve float32 features
-and weights, int64 keys and int32 tables on the CPU, with `torch.get_num_threads()` threads; their results do not depend
-on how many. A map is read once into a `Plan`, on which any number of convolutions and weight gradients run.
+Where the library was not built, `available()` is False and `reason()` says why. The kernels take float32 features and
+weights, int64 keys and int32 tables on the CPU and use `torch.get_num_threads()` threads; results do not depend on how
+many. A kernel map is turned once into a `Plan`, on which any number of convolutions and weight gradients run.
 
-On the way to a network's first convolution and from map to map nothing is left to torch's own loops over many rows: its
-threads keep looking out for more work for some milliseconds, on the cores that the kernels' threads want.
+From the coordinates to the kernel maps torch's own parallel loops are avoided: after such a loop torch's threads spin
+for some milliseconds on the cores that the kernels' threads need.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from ctypes import Array, c_int64
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from kidneyseg.sparse._checks import (
 )
 from kidneyseg.sparse._library import Output, available, instruction_set, library, limit_instruction_set, reason
 
+if TYPE_CHECKING:
+    from kidneyseg.sparse.kernel_map import Packing
+
 __all__ = [
     "Plan",
     "Target",
@@ -42,28 +45,18 @@ __all__ = [
     "neighbour_table",
     "pack",
     "reason",
-    "serves",
+    "supports",
     "weight_grad",
 ]
 
 
-class _Grid(Protocol):
-    """Cells along each axis, padding included: `rulebook.Packing`."""
-
-    @property
-    def x_size(self) -> int: ...
-    @property
-    def y_size(self) -> int: ...
-    @property
-    def z_size(self) -> int: ...
-
-
 class Target(NamedTuple):
-    """Where a convolution writes: `leaky_relu(y * scale + shift)`, or y itself where scale is None.
+    """A destination of a convolution: gets `leaky_relu(y * scale + shift)`, or y itself if scale is None.
 
     Attributes:
-        rows: float32 (N, Cout), each row contiguous; may be some columns of a wider buffer.
-        scale: float32 (Cout,) or None. shift: float32 (Cout,), given with scale.
+        rows: float32 (N, Cout), each row contiguous; may be columns of a wider buffer.
+        scale: float32 (Cout,) or None.
+        shift: float32 (Cout,), given with scale.
         leak: slope below zero.
     """
 
@@ -74,21 +67,20 @@ class Target(NamedTuple):
 
 
 class Plan:
-    """Which input rows go, under which filter offset, to which output row; in the order that the kernels run through.
+    """A kernel map in the order in which the native kernels process it.
 
     Attributes:
-        rows: output rows, N.
-        filter: offsets, K.
-        inputs: input rows that it reads, up to its last.
-        instruction_set: the one it was made for, on which its convolutions run.
+        rows: number of output rows, N.
+        filter: number of offsets, K.
+        inputs: number of rows that the input must have.
+        instruction_set: the one it was made for and runs on.
 
     Raises:
-        MemoryError: with the mend, when memory does not suffice.
+        MemoryError: when memory runs out.
     """
 
     def __init__(self, handle: int | None, rows: int, filter_volume: int) -> None:
-        if handle is None:
-            raise MemoryError(memory.SHORTAGE)
+        memory.check(handle is None)
         self.handle, self.rows, self.filter = handle, rows, filter_volume
         self.inputs = int(library().kidneyseg_plan_inputs(handle))
         self.instruction_set = instruction_set()
@@ -103,7 +95,7 @@ class Plan:
 
     @staticmethod
     def of_neighbours(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Plan:
-        """The plan of `neighbour_table`'s table, which is never whole in memory."""
+        """The plan of `neighbour_table`, which is never held as a whole."""
         check_keys(keys)
         check_size(size)
         threads = torch.get_num_threads()
@@ -112,10 +104,10 @@ class Plan:
 
     @staticmethod
     def of_parents(parent: Tensor, slot: Tensor, filter_volume: int = 8) -> Plan:
-        """The plan of rows i that read parent[i] under the offset slot[i] < filter_volume; both int32 (N,).
+        """The plan of output rows i that read parent[i] under the offset slot[i] < filter_volume; both int32 (N,).
 
         Raises:
-            ValueError: for a negative parent, or a slot that is no offset.
+            ValueError: for a negative parent or a slot that is not an offset.
         """
         check_index(parent, "parent", 1)
         check_index(slot, "slot", 1)
@@ -130,8 +122,8 @@ class Plan:
         return plan
 
 
-def serves(x: Tensor) -> bool:
-    """Whether the kernels can work on this tensor: built, on the CPU, float32 (or int64, for keys)."""
+def supports(x: Tensor) -> bool:
+    """Whether the kernels were built and x is on the CPU and float32 (or int64, for keys)."""
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.int64) and available()
 
 
@@ -139,7 +131,7 @@ def conv(x: Tensor, plan: Plan, weight: Tensor) -> Tensor:
     """`out[i] = sum_k x[input of i under k] @ weight[k]` over the plan.
 
     Args:
-        x: float32 (rows, Cin), which may be some columns of a wider buffer.
+        x: float32 (rows, Cin); may be columns of a wider buffer.
         weight: float32 (K, Cin, Cout), any strides.
 
     Returns:
@@ -151,7 +143,7 @@ def conv(x: Tensor, plan: Plan, weight: Tensor) -> Tensor:
 
 
 def conv_into(x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target], start: Tensor | None = None) -> None:
-    """`conv`, plus `start` (N, Cout) where it is given, written to every target while it is in the cache.
+    """`conv` plus `start` (N, Cout), if given, written to every target while the result is in the cache.
 
     No target may overlap x; `start` may be a target.
     """
@@ -164,15 +156,15 @@ def conv_into(x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target], 
         *((None, 0) if start is None else (start.data_ptr(), _row_stride(start))),
         *(_outputs(targets), len(targets), torch.get_num_threads()),
     )
-    if failed:
-        raise MemoryError(memory.SHORTAGE)
+    memory.check(failed)
 
 
 def weight_grad(x: Tensor, plan: Plan, grad: Tensor) -> Tensor:
     """`out[k] = sum_i x[input of i under k]^T grad[i]` over the plan.
 
     Args:
-        x: float32 (rows, Cin), contiguous. grad: float32 (N, Cout), contiguous.
+        x: float32 (rows, Cin), contiguous.
+        grad: float32 (N, Cout), contiguous.
 
     Returns:
         float32 (K, Cin, Cout).
@@ -189,13 +181,12 @@ def weight_grad(x: Tensor, plan: Plan, grad: Tensor) -> Tensor:
         *(plan.handle, x.data_ptr(), grad.data_ptr()),
         *(*out.shape[1:], out.data_ptr(), torch.get_num_threads()),
     )
-    if failed:
-        raise MemoryError(memory.SHORTAGE)
+    memory.check(failed)
     return out
 
 
 def extent(coords: Tensor) -> tuple[list[int], list[int]]:
-    """Smallest and largest value of each column of int64 (N, 3) or (N, 4), contiguous, N > 0."""
+    """Smallest and largest value of each column of coords int64 (N, 3) or (N, 4), contiguous, N > 0."""
     check_coords(coords)
     rows, columns = coords.shape
     low, high = (c_int64 * columns)(), (c_int64 * columns)()
@@ -203,16 +194,17 @@ def extent(coords: Tensor) -> tuple[list[int], list[int]]:
     return list(low), list(high)
 
 
-def pack(coords: Tensor, grid: _Grid, padding: int = 2) -> tuple[Tensor, bool]:
-    """Keys of coords as `rulebook.Packing.pack` makes them, and whether they increase strictly.
+def pack(coords: Tensor, packing: Packing, padding: int = 2) -> tuple[Tensor, bool]:
+    """`Packing.pack`, and whether the keys increase strictly.
 
     Args:
         coords: int64 (N, 3) or (N, 4), contiguous, N > 0.
-        grid: the packing. padding: empty cells at each side.
+        packing: of the keys.
+        padding: empty cells on each side.
     """
     check_coords(coords)
     keys = torch.empty(len(coords), dtype=torch.int64)
-    sizes = (c_int64 * 3)(grid.x_size, grid.y_size, grid.z_size)
+    sizes = (c_int64 * 3)(packing.x_size, packing.y_size, packing.z_size)
     increasing = library().kidneyseg_pack(
         *(coords.data_ptr(), *coords.shape, sizes, padding, keys.data_ptr(), torch.get_num_threads())
     )
@@ -220,7 +212,7 @@ def pack(coords: Tensor, grid: _Grid, padding: int = 2) -> tuple[Tensor, bool]:
 
 
 def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Tensor:
-    """Submanifold neighbours int32 (N, size³) of sites with strictly increasing keys; size 1, 3 or 5."""
+    """Submanifold neighbours int32 (N, size³), -1 where there is none; see `kernel_map.neighbour_table`."""
     check_keys(keys)
     check_size(size)
     table = torch.empty(len(keys), size**3, dtype=torch.int32)
@@ -229,30 +221,32 @@ def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Te
     return table
 
 
-def coarsen(keys: Tensor, fine: _Grid, coarse: _Grid, padding: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The level above of a filter 2, stride 2 map.
+def coarsen(keys: Tensor, fine: Packing, coarse: Packing, padding: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The next coarser level and the kernel map of filter 2, stride 2.
 
     Args:
-        keys: int64 (N,), strictly increasing, packed as in `rulebook.Packing`.
-        fine, coarse: the packings of the two levels, padding included. padding: empty cells at each side.
+        keys: int64 (N,), strictly increasing.
+        fine: the packing of `keys`.
+        coarse: the packing of the coarser level.
+        padding: empty cells on each side.
 
     Returns:
         Coarse keys (Nc,), increasing; parent and slot int32 (N,); children int32 (Nc, 8), -1 where there is none.
     """
     check_keys(keys)
-    # Room for the worst case; what is not written takes no memory.
+    # Sized for the worst case; pages that are never written take no memory.
     coarse_keys, children = torch.empty_like(keys), torch.empty(len(keys), 8, dtype=torch.int32)
     parent, slot = (torch.empty(len(keys), dtype=torch.int32) for _ in range(2))
-    sizes = [(c_int64 * 3)(grid.x_size, grid.y_size, grid.z_size) for grid in (fine, coarse)]
+    sizes = [(c_int64 * 3)(packing.x_size, packing.y_size, packing.z_size) for packing in (fine, coarse)]
     count = library().kidneyseg_coarsen(
         *(keys.data_ptr(), len(keys), *sizes, padding, coarse_keys.data_ptr()),
         *(parent.data_ptr(), slot.data_ptr(), children.data_ptr(), torch.get_num_threads()),
     )
-    return _beginning(coarse_keys, count), parent, slot, _beginning(children, count)
+    return _first_rows(coarse_keys, count), parent, slot, _first_rows(children, count)
 
 
-def _beginning(x: Tensor, rows: int) -> Tensor:
-    """A copy of the first rows, so that the memory of the rest is free again; by numpy, on this thread alone."""
+def _first_rows(x: Tensor, rows: int) -> Tensor:
+    """A copy of the first rows, which frees the memory of the rest; by numpy, on this thread alone."""
     return torch.from_numpy(x.numpy()[:rows].copy())
 
 

@@ -1,6 +1,6 @@
-"""SparseConvNet state_dicts in and out.
+"""Converts SparseConvNet state_dicts to networks and back.
 
-SparseConvNet names parameters by their place in nested containers; ours by what they are. `_name_pairs` walks both.
+SparseConvNet names parameters by their position in nested containers. `_name_pairs` maps our names to those.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from kidneyseg.sparse.unet import SparseUNet
 
 
 def from_sparseconvnet(state_dict: Mapping[str, Tensor], input_mode: int = 4) -> SparseUNet:
-    """The network that a SparseConvNet checkpoint describes, with its weights, in eval mode.
+    """The network of a SparseConvNet checkpoint, with its weights, in eval mode.
 
-    Planes, block repetitions, plain or residual blocks and the presence of the final BatchNormReLU are read off the
-    state_dict (`sparseModel.*` and `linear.*`, as in SparseConvNet's ScanNet example).
+    Planes, block repetitions, plain or residual blocks and the presence of the final BatchNormReLU are inferred from
+    the state_dict (`sparseModel.*` and `linear.*`, as in SparseConvNet's ScanNet example).
 
     Args:
         state_dict: names to tensors; weights of older layouts, (27, in, out) or (27 * in, out), are accepted.
-        input_mode: how points on one site are merged; it is not stored in a checkpoint.
+        input_mode: of `InputLayer`; it is not stored in a checkpoint.
 
     Raises:
-        ModelError: when it is no such checkpoint, or entries are missing, left over or of the wrong shape.
+        ModelError: for other checkpoints, and if entries are missing, left over or of the wrong shape.
     """
-    state = {_modern(name): value for name, value in state_dict.items() if not name.endswith("num_batches_tracked")}
+    state = {
+        _current_name(name): value for name, value in state_dict.items() if not name.endswith("num_batches_tracked")
+    }
     try:
         network = SparseUNet(**_read_config(state), input_mode=input_mode)
     except (KeyError, ValueError, IndexError) as error:
-        raise ModelError(f"this is not a SparseConvNet U-Net checkpoint: {error} is missing or has no sense") from error
+        raise ModelError(f"this is not a SparseConvNet U-Net checkpoint: {error} is missing or invalid") from error
     ours = network.state_dict()
     pairs = dict(_name_pairs(network))
     missing = [theirs for theirs in pairs.values() if theirs not in state]
@@ -43,25 +45,25 @@ def from_sparseconvnet(state_dict: Mapping[str, Tensor], input_mode: int = 4) ->
             "this SparseConvNet checkpoint does not fit the U-Net it seems to be: "
             f"{len(missing)} entries are missing {missing[:3]}, {len(left_over)} are left over {left_over[:3]}"
         )
-    network.load_state_dict({name: _shaped(state[theirs], ours[name], theirs) for name, theirs in pairs.items()})
+    network.load_state_dict({name: _current_shape(state[theirs], ours[name], theirs) for name, theirs in pairs.items()})
     return network.eval()
 
 
 def to_sparseconvnet(network: SparseUNet) -> dict[str, Tensor]:
-    """The state_dict that the same network has in SparseConvNet."""
+    """The state_dict of the same network in SparseConvNet."""
     state = network.state_dict()
     return {theirs: state[ours] for ours, theirs in _name_pairs(network)}
 
 
 def load_sparseconvnet_file(path: Path, input_mode: int = 4) -> SparseUNet:
-    """`from_sparseconvnet` of a .pth file, which is never unpickled beyond plain tensors.
+    """`from_sparseconvnet` of a .pth file, from which only plain tensors are unpickled.
 
     Raises:
-        ModelError: when the file cannot be read or is no such checkpoint.
+        ModelError: if the file cannot be read or is no such checkpoint.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its readers do
+    except Exception as error:  # torch.load raises many types
         raise ModelError(f"{path} cannot be read as a checkpoint of plain tensors: {error}") from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
@@ -70,14 +72,14 @@ def load_sparseconvnet_file(path: Path, input_mode: int = 4) -> SparseUNet:
     return from_sparseconvnet(state, input_mode)
 
 
-def _modern(name: str) -> str:
-    """Today's name of an entry: 2018's running statistics were in camel case; DataParallel adds a prefix."""
+def _current_name(name: str) -> str:
+    """The current name of an entry: in 2018 running statistics were in camel case; DataParallel adds a prefix."""
     name = name.removeprefix("module.")
     return name.replace("runningMean", "running_mean").replace("runningVar", "running_var")
 
 
-def _shaped(value: Tensor, like: Tensor, name: str) -> Tensor:
-    """`value` in today's shape. Older weights lack the group axis or have filter and input channels flattened."""
+def _current_shape(value: Tensor, like: Tensor, name: str) -> Tensor:
+    """`value` in the current shape. Older weights lack the group axis or have filter and input channels flattened."""
     if value.numel() != like.numel() or (value.ndim and value.shape[-1] != like.shape[-1]):
         raise ModelError(f"{name} has shape {tuple(value.shape)} where {tuple(like.shape)} is needed")
     return value.detach().reshape(like.shape).to(like.dtype)
@@ -110,7 +112,7 @@ def _read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _is_down(state: Mapping[str, Tensor], prefix: str) -> bool:
-    """Whether this slot is the way down to a deeper level: only that has a convolution at `.1.4`."""
+    """Whether this slot leads to a coarser level: only that has a convolution at `.1.4`."""
     return f"{prefix}.1.4.weight" in state
 
 

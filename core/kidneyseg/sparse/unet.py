@@ -1,6 +1,6 @@
 """The submanifold sparse U-Net of Graham et al. (CVPR 2018), pre-activation, plain or residual.
 
-Its layout follows SparseConvNet's `UNet`, so that weights pass between the two (see `checkpoints`).
+Its layout follows SparseConvNet's `UNet`, so that checkpoints can be converted both ways (see `sparseconvnet`).
 """
 
 from __future__ import annotations
@@ -66,38 +66,37 @@ class SparseUNet(nn.Module):
     def forward(
         self, coords: Tensor, features: Tensor, spatial_size: int | None = None, *, report: Report = lambda _: None
     ) -> Tensor:
-        """Class scores of every point.
+        """Logits of every point.
 
         Args:
             coords: int64 (N, 3) or (N, 4), x, y, z (and batch index last), all >= 0, in any order. N may be 0.
             features: float (N, in_channels).
-            spatial_size: where given, coordinates must be below it.
-            report: told the share of the layers that are done, 0 ... 1, after each; may raise to cancel.
+            spatial_size: if given, coordinates must be below it.
+            report: called after each layer with the share that is done, 0 ... 1; may raise to cancel.
 
         Returns:
             Logits (N, classes) in the order of `coords`.
 
         Raises:
             ValueError: for coordinates or shapes that do not fit; see `InputLayer`.
-            MemoryError: on the CPU; on a GPU torch.OutOfMemoryError.
+            MemoryError: when memory runs out on the CPU; on a GPU torch.OutOfMemoryError.
         """
-        with memory.shortage_said():
-            return self._scores(coords, features, spatial_size, report)
+        with memory.memory_errors():
+            return self._logits(coords, features, spatial_size, report)
 
-    def _scores(self, coords: Tensor, features: Tensor, spatial_size: int | None, report: Report) -> Tensor:
+    def _logits(self, coords: Tensor, features: Tensor, spatial_size: int | None, report: Report) -> Tensor:
         x, rows = self.input(coords, features, spatial_size)
-        if not self.training and not torch.is_grad_enabled() and native.serves(x.features):
-            work = FusedPass(report, sum(isinstance(module, _CONVOLUTIONS) for module in self.modules()))
-            x = x.with_features(work.run(x.features, x.level, self.stem, self.unet, self.final_norm))
+        if not self.training and not torch.is_grad_enabled() and native.supports(x.features):
+            fused = FusedPass(report, sum(isinstance(module, _CONVOLUTIONS) for module in self.modules()))
+            x = x.with_features(fused.run(x.features, x.level, self.stem, self.unet, self.final_norm))
         else:
             with _reporting(self, report):
                 x = self.unet(self.stem(x))
                 if self.final_norm is not None:
                     x = self.final_norm(x)
-        # One row of scores moves less memory than one of features, so points are served last.
-        scores = x.with_features(self.linear(x.features))
-        served: Tensor = self.output(scores, rows, self.linear.bias)
-        return served
+        # The classifier comes before the output layer: a row of logits moves less memory than a row of features.
+        logits: Tensor = self.output(x.with_features(self.linear(x.features)), rows, self.linear.bias)
+        return logits
 
 
 _CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv, NetworkInNetwork)
@@ -105,7 +104,7 @@ _CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv, NetworkInNetwork)
 
 @contextmanager
 def _reporting(network: SparseUNet, report: Report) -> Iterator[None]:
-    """Report after every layer."""
+    """Call `report` after every layer."""
     layers = [module for module in network.modules() if isinstance(module, (*_CONVOLUTIONS, BatchNormReLU))]
     done = 0
 

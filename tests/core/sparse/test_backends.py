@@ -1,4 +1,4 @@
-"""Networks on SparseConvNet, by way of a stand-in; the real package was never run here."""
+"""Networks on SparseConvNet, by way of a stand-in with its interface."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def test_the_same_weights_give_the_same_scores(residual: bool, final_norm: bool,
     theirs = on_backend(network, "sparseconvnet")
     assert isinstance(theirs, SparseConvNetUNet)
     assert theirs.config == network.config
-    told: list[float] = []
+    shares: list[float] = []
     with torch.inference_mode():
-        torch.testing.assert_close(theirs(*points(), report=told.append), network(*points()), rtol=1e-4, atol=1e-5)
-    assert told == sorted(told)
-    assert told[-1] == 1
+        torch.testing.assert_close(theirs(*points(), report=shares.append), network(*points()), rtol=1e-4, atol=1e-5)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
 
 
 @pytest.mark.usefixtures("scn")
-def test_no_points_and_points_beyond_the_grid() -> None:
+def test_no_points_and_points_outside_the_grid() -> None:
     theirs = on_backend(SparseUNet(2, 3, [4, 6]).eval(), "sparseconvnet")
     assert theirs(torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, 2)).shape == (0, 3)
     for beyond in (-1, GRID):
@@ -68,7 +68,7 @@ def test_the_stand_in_has_the_names_and_outputs_of_the_real_one(golden_dir: Path
     assert (logits - golden).abs().max() < 1e-4 * golden.abs().max()
 
 
-def test_ours_is_used_unless_asked_otherwise() -> None:
+def test_auto_is_the_network_itself() -> None:
     network = SparseUNet(2, 3, [4])
     assert on_backend(network, "auto") is network
     with pytest.raises(ResourceError, match="choose auto or sparseconvnet"):
@@ -76,6 +76,6 @@ def test_ours_is_used_unless_asked_otherwise() -> None:
 
 
 @pytest.mark.skipif(has_sparseconvnet(), reason="SparseConvNet is installed here")
-def test_without_the_package_it_says_the_mend() -> None:
+def test_without_the_package_the_error_says_how_to_get_it() -> None:
     with pytest.raises(ResourceError, match="not installed here; build it"):
         on_backend(SparseUNet(2, 3, [4]), "sparseconvnet")

@@ -1,4 +1,4 @@
-"""The native BatchNorm with its leaky ReLU against torch's in float64, and joined rows against torch's `cat`."""
+"""The native BatchNorm with its leaky ReLU against torch's in float64, and `join` against torch's `cat`."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ pytestmark = [
 
 
 def results(x: Tensor, grad: Tensor, dtype: torch.dtype, *, training: bool, leak: float) -> list[Tensor]:
-    """Output, gradients to x, weight and bias, running mean and variance; float64 is torch's business."""
+    """Output, gradients to x, weight and bias, running mean and variance; in float64 torch computes them."""
     torch.manual_seed(3)
     channels = x.shape[1]
     weight, bias = torch.rand(channels) + 0.5, torch.randn(channels)
@@ -28,7 +28,7 @@ def results(x: Tensor, grad: Tensor, dtype: torch.dtype, *, training: bool, leak
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("rows", "channels"), [(2, 1), (511, 16), (512, 3), (3000, 37), (70_000, 16)])
-def test_is_torch_s_batch_norm(rows, channels, training):
+def test_equals_torch_s_batch_norm(rows, channels, training):
     x, grad = torch.randn(rows, channels) * 3 + 20, torch.randn(rows, channels)
     ours = results(x, grad, torch.float32, training=training, leak=0.2)
     theirs = results(x, grad, torch.float64, training=training, leak=0.2)
@@ -36,7 +36,7 @@ def test_is_torch_s_batch_norm(rows, channels, training):
         assert float((mine - expected).abs().max()) <= 2e-5 * max(1.0, float(expected.abs().max()))
 
 
-def test_columns_of_a_wider_matrix_are_served():
+def test_columns_of_a_wider_matrix_are_accepted():
     x, grad = torch.randn(700, 40)[:, 3:19], torch.randn(700, 40)[:, 5:21]
     for ours, expected in zip(
         results(x, grad, torch.float32, training=True, leak=0.0),
@@ -46,22 +46,18 @@ def test_columns_of_a_wider_matrix_are_served():
         assert float((ours - expected).abs().max()) <= 2e-5 * max(1.0, float(expected.abs().max()))
 
 
-def test_results_repeat_at_any_number_of_threads():
-    x, grad, before = torch.randn(9000, 16), torch.randn(9000, 16), torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        first = results(x, grad, torch.float32, training=True, leak=0.1)
-        for threads in (2, 4, 8):
-            torch.set_num_threads(threads)
-            for _ in range(20):
-                again = results(x, grad, torch.float32, training=True, leak=0.1)
-                assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    finally:
-        torch.set_num_threads(before)
+def test_results_repeat_at_any_number_of_threads(threads):
+    x, grad = torch.randn(9000, 16), torch.randn(9000, 16)
+    first = results(x, grad, torch.float32, training=True, leak=0.1)
+    for number in (2, 4, 8):
+        threads(number)
+        for _ in range(20):
+            again = results(x, grad, torch.float32, training=True, leak=0.1)
+            assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-@pytest.mark.parametrize("rows", [0, 3, 300_000])  # the last is a block that serves again
-def test_joined_rows_are_torch_s_cat(rows):
+@pytest.mark.parametrize("rows", [0, 3, 300_000])  # the last uses a pooled buffer
+def test_join_equals_torch_s_cat(rows):
     parts = [torch.randn(rows, channels, requires_grad=True) for channels in (16, 5)]
     joined, expected = functional.join(*parts), torch.cat(parts, dim=1)
     assert torch.equal(joined, expected)

@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 
 from kidneyseg.sparse import SparseUNet, native
-from kidneyseg.sparse.inference import Buffers
+from kidneyseg.sparse.inference import BufferPool
 from kidneyseg.sparse.layers import BatchNormReLU
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 
 def trained(**layout) -> SparseUNet:
-    """A network whose norms have something to say."""
+    """A network whose norms are not the identity."""
     torch.manual_seed(1)
     network = SparseUNet(3, 4, **layout)
     for module in network.modules():
@@ -77,11 +77,11 @@ def test_progress_rises_to_one_and_may_cancel(gradients):
         assert network(coords, features).shape == (900, 4)
 
 
-def test_buffers_serve_again_where_they_fit():
-    buffers = Buffers()
+def test_buffers_are_reused_where_they_fit():
+    buffers = BufferPool()
     large, small = buffers.take(10, 8), buffers.take(3, 4)
     assert large.data_ptr() % 64 == 0
-    buffers.give(large, small)
+    buffers.put_back(large, small)
     assert buffers.take(2, 6).data_ptr() == small.data_ptr()
     assert buffers.take(2, 6).data_ptr() == large.data_ptr()
     assert buffers.take(2, 6).data_ptr() not in (small.data_ptr(), large.data_ptr())

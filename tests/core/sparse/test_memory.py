@@ -1,3 +1,5 @@
+"""The buffer pool and memory errors."""
+
 import gc
 
 import pytest
@@ -6,14 +8,14 @@ import torch
 from kidneyseg.sparse import memory
 
 
-def test_a_large_block_serves_again_once_its_tensors_are_gone():
+def test_a_large_block_is_reused_once_its_tensors_are_gone():
     first = memory.empty(300_000, 16)
     address, view = first.data_ptr(), first[5:]
     assert first.shape == (300_000, 16)
     assert first.is_contiguous()
     del first
     gc.collect()
-    assert memory.empty(300_000, 16).data_ptr() != address  # the view still reads it
+    assert memory.empty(300_000, 16).data_ptr() != address  # the view still uses it
     del view
     gc.collect()
     assert memory.empty(299_999, 16).data_ptr() == address
@@ -30,7 +32,7 @@ def test_a_block_is_kept_for_the_gradient():
 
 
 def test_idle_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(memory, "_MOST_IDLE", 1 << 23)
+    monkeypatch.setattr(memory, "_MAX_IDLE", 1 << 23)
     monkeypatch.setattr(memory, "_idle", type(memory._idle)(list))
     blocks = [memory.empty(300_000, 16) for _ in range(4)]
     del blocks
@@ -48,13 +50,15 @@ def test_idle_memory_is_released(monkeypatch):
     assert not memory._idle
 
 
-def test_small_ones_are_torch_s_own():
+def test_small_tensors_are_not_pooled():
     assert torch.is_tensor(memory.empty(3, 4))
     assert memory.empty(0, 4).shape == (0, 4)
 
 
-def test_a_shortage_is_said_with_its_mend():
-    with pytest.raises(MemoryError, match="coarser lattice"), memory.shortage_said():
+def test_the_cpu_allocator_s_error_becomes_a_memory_error():
+    with pytest.raises(MemoryError, match="coarser lattice"), memory.memory_errors():
         torch.empty(1 << 50)
-    with pytest.raises(RuntimeError, match="shape"), memory.shortage_said():
+    with pytest.raises(RuntimeError, match="shape"), memory.memory_errors():
         torch.empty(3).view(2)
+    with pytest.raises(torch.OutOfMemoryError), memory.memory_errors():
+        raise torch.OutOfMemoryError("CUDA out of memory")

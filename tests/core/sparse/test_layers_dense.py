@@ -1,4 +1,4 @@
-"""Sparse convolutions against dense `conv3d` masked to the active sites: independent of any kernel_map."""
+"""Sparse convolutions against dense `conv3d` masked to the active sites: independent of any kernel map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE = 12
 
 
 def random_sites(device: torch.device, batch: int = 2, fill: float = 0.3) -> torch.Tensor:
-    """Active sites of a random scene: coords (N, 4)."""
+    """Active sites of a random grid: coords (N, 4)."""
     generator = torch.Generator().manual_seed(0)
     coords = (torch.rand(batch, SIZE, SIZE, SIZE, generator=generator) < fill).nonzero().to(device)
     return torch.cat([coords[:, 1:], coords[:, :1]], dim=1)
@@ -26,7 +26,7 @@ def scatter(coords: torch.Tensor, features: torch.Tensor, size: int = SIZE) -> t
     return grid.index_put((b, x, y, z), features).permute(0, 4, 1, 2, 3)
 
 
-def gather(grid: torch.Tensor, coords: torch.Tensor) -> torch.Tensor:
+def values_at(grid: torch.Tensor, coords: torch.Tensor) -> torch.Tensor:
     x, y, z, b = coords.unbind(1)
     return grid.permute(0, 2, 3, 4, 1)[b, x, y, z]
 
@@ -42,7 +42,7 @@ def test_submanifold_is_masked_conv3d(kernels: torch.device, size: int) -> None:
     features = torch.randn(len(coords), 5, device=kernels, requires_grad=True)
     layer = SubmanifoldConv(5, 7, size).to(kernels)
     x, _ = InputLayer()(coords, features)
-    expected = gather(
+    expected = values_at(
         dense.conv3d(scatter(coords, features), conv3d_weight(layer.weight, size), padding=size // 2), coords
     )
     check_equal(layer(x).features, expected, [features, layer.weight])
@@ -56,7 +56,7 @@ def test_strided_is_conv3d_at_stride_2(kernels: torch.device) -> None:
     y = layer(x)
     assert torch.equal(y.level.coords, unique_rows(torch.cat([coords[:, :3] // 2, coords[:, 3:]], dim=1)))
     grid = dense.conv3d(scatter(coords, features), conv3d_weight(layer.weight, 2), stride=2)
-    check_equal(y.features, gather(grid, y.level.coords), [features, layer.weight])
+    check_equal(y.features, values_at(grid, y.level.coords), [features, layer.weight])
 
 
 def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: torch.device) -> None:
@@ -68,7 +68,7 @@ def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: torch.device)
     weight = layer.weight[:, 0].permute(1, 2, 0).unflatten(2, (2, 2, 2))
     grid = dense.conv_transpose3d(scatter(coarse.coords, features, SIZE // 2), weight, stride=2)
     y = layer(SparseTensor(features, coarse), x.level)
-    check_equal(y.features, gather(grid, x.level.coords), [features, layer.weight])
+    check_equal(y.features, values_at(grid, x.level.coords), [features, layer.weight])
 
 
 def unique_rows(coords: torch.Tensor) -> torch.Tensor:
@@ -109,6 +109,6 @@ def test_networks_agree_with_the_torch_kernels_on_the_cpu(
         logits = network(coords.to(device), features.to(device))
         logits.square().sum().backward()
         outcomes.append([logits.detach().cpu(), *(p.grad.cpu() for p in network.parameters() if p.grad is not None)])
-        monkeypatch.setattr(native, "serves", lambda _: False)
+        monkeypatch.setattr(native, "supports", lambda _: False)
     for ours, theirs in zip(*outcomes, strict=True):
         assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()

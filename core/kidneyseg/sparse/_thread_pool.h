@@ -1,4 +1,4 @@
-// Threads and their memory.
+// The thread pool, parallel loops on it, and aligned memory.
 #pragma once
 
 #include <algorithm>
@@ -25,12 +25,14 @@ Buffer<T> allocate(int64_t count) {
     return Buffer<T>(static_cast<T*>(p));
 }
 
-inline int workers_for(int threads, int64_t items) { return int(std::max<int64_t>(1, std::min<int64_t>(threads, items))); }
+inline int workers_for(int threads, int64_t items) {
+    return int(std::max<int64_t>(1, std::min<int64_t>(threads, items)));
+}
 
-// work(context, worker) on this thread, worker 0, and at the same time on up to threads - 1 others; see _crew.cpp.
-void with_helpers(int threads, void (*work)(const void* context, int worker), const void* context);
+// Calls work(context, worker) on this thread as worker 0 and in parallel on up to threads - 1 threads of the pool.
+void run_on_pool(int threads, void (*work)(const void* context, int worker), const void* context);
 
-// Calls work(item, worker) for every item; which worker gets which item is left to chance. It must not throw.
+// Calls work(item, worker) for every item. Items are assigned to workers dynamically. `work` must not throw.
 template <class Work>
 void parallel(int threads, int64_t items, const Work& work) {
     std::atomic<int64_t> next{0};
@@ -38,12 +40,12 @@ void parallel(int threads, int64_t items, const Work& work) {
         for (int64_t item; (item = next.fetch_add(1)) < items;) work(item, worker);
     };
     using Loop = decltype(loop);
-    with_helpers(
+    run_on_pool(
         workers_for(threads, items), [](const void* context, int worker) { (*static_cast<Loop*>(context))(worker); },
         &loop);
 }
 
-// Bounds of equal parts of `count` items, one for each thread where they are many enough.
+// Bounds of equal parts of `count` items: at most one part per thread, of at least 1024 items.
 inline std::vector<int64_t> even_parts(int64_t count, int threads) {
     const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, count / 1024));
     std::vector<int64_t> bounds;
@@ -51,7 +53,7 @@ inline std::vector<int64_t> even_parts(int64_t count, int threads) {
     return bounds;
 }
 
-// work(part, begin, end), a thread for each part.
+// Calls work(part, begin, end) for each part in parallel.
 template <class Work>
 void each_part(const std::vector<int64_t>& bounds, const Work& work) {
     const int parts = int(bounds.size()) - 1;
@@ -60,7 +62,7 @@ void each_part(const std::vector<int64_t>& bounds, const Work& work) {
 
 inline int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
-// Memory for each worker.
+// One buffer per worker.
 template <class T>
 class Workspace {
   public:
@@ -73,7 +75,7 @@ class Workspace {
     std::vector<Buffer<T>> buffers_;
 };
 
-// Runs the work; 1 where memory ran out, else 0.
+// Runs the work. Returns 1 when memory ran out, else 0.
 template <class Work>
 int guarded(const Work& work) {
     try {

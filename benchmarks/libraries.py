@@ -1,4 +1,4 @@
-"""What is timed: one interface, and our own kernels behind it. The peers are in `peers`."""
+"""The interface of a timed library, and our native and torch kernels behind it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class Case:
     """One thing to time.
 
     Attributes:
-        kind: "inference" of a plain U-Net, its "maps" alone, one "training" step of it, or a single "layer".
-        coords: .npy of int64 (N, 4), distinct sites in lexicographic order. sites: N.
-        planes: the U-Net's channels, level by level; a layer has planes[0] in and out.
-        in_channels: of the points.
-        threads: for torch and for every library that follows OMP_NUM_THREADS.
-        avx2: use no wider vectors than AVX2's, in our kernels, torch, MKL and oneDNN.
+        kind: "inference" of a plain U-Net, its kernel "maps" alone, one "training" step, or a single "layer".
+        coords: .npy of int64 (N, 4), distinct sites in lexicographic order.
+        sites: N.
+        planes: the U-Net's channels by level; a layer has planes[0] in and out.
+        in_channels: of the features.
+        threads: for torch and every library that respects OMP_NUM_THREADS.
+        avx2: limit our kernels, torch, MKL and oneDNN to AVX2.
     """
 
     kind: Kind
@@ -43,11 +44,17 @@ class Case:
     avx2: bool = False
 
 
-class Engine(ABC):
-    """One library's way to run a case. Weights and features are the same for every engine."""
+class Library(ABC):
+    """How one library runs a case. Weights and features are the same for every library.
+
+    Attributes:
+        version: name and version.
+    """
+
+    version: str
 
     def prepare(self, case: Case) -> None:
-        """Make the weights and the features, and the library's own model of them."""
+        """Make the weights, the features and the library's model."""
         self.case = case
         self.coords = torch.from_numpy(np.load(case.coords))
         torch.manual_seed(0)
@@ -69,22 +76,22 @@ class Engine(ABC):
 
     @abstractmethod
     def sites(self) -> Any:
-        """The features on their sites; no map of a convolution is made yet."""
+        """The features on their sites, without any kernel map."""
 
     @abstractmethod
     def forward(self, sites: Any) -> Tensor:
-        """One pass. The maps are made in the first pass over these `sites` and kept there."""
+        """One pass. The first pass over these `sites` makes the kernel maps and stores them there."""
 
     @abstractmethod
     def stem_gradient(self) -> Tensor:
         """(27, 1, in, out): the gradient of the first convolution's weight after a training step."""
 
     def in_order(self, rows: Tensor) -> Tensor:
-        """What `forward` gave, in the order of the coordinates."""
+        """The rows of `forward` in the order of the coordinates."""
         return rows
 
     def measure(self) -> dict[str, float]:
-        """Seconds in all, and (but for training) of the maps and of the network without them."""
+        """Seconds in total and, except in training, of the kernel maps and of the network without them."""
         started = time.perf_counter()
         if self.case.kind == "training":
             self.model.zero_grad()
@@ -101,69 +108,59 @@ class Engine(ABC):
         return {"maps": 2 * first - started - second, "network": second - first, "total": first - started}
 
     def outcome(self) -> dict[str, Tensor]:
-        """What must agree between engines: outputs, in training a gradient too."""
+        """What must agree between libraries: outputs and, in training, a gradient."""
         outputs = {} if self.case.kind == "maps" else {"output": self.in_order(self.result)}
         return outputs | ({"gradient": self.stem_gradient()} if self.case.kind == "training" else {})
 
 
-class Native(Engine):
+class Native(Library):
     """Our layers on our native kernels."""
 
-    @staticmethod
-    def version() -> str:
-        """What is timed."""
-        return f"kidneyseg {__version__}, {native.instruction_set()}"
+    def __init__(self) -> None:
+        self.version = f"kidneyseg {__version__}, {native.instruction_set()}"
 
     def unet(self) -> nn.Module:
-        """Ours is the model."""
+        """The network itself."""
         self._input = self.network.input
         return self.network
 
     def layer(self) -> nn.Module:
-        """One layer of ours."""
+        """One of our layers."""
         self._input = InputLayer()
         layer = SubmanifoldConv(*self.weight.shape[2:])
         layer.weight = self.weight
         return layer
 
     def sites(self) -> Any:
-        """What `InputLayer` gives."""
+        """The output of `InputLayer`."""
         return self._input(self.coords, self.features)
 
     def forward(self, sites: Any) -> Tensor:
-        """The whole forward pass but for the input layer."""
+        """The forward pass without the input layer."""
         if self.case.kind == "layer":
             return self.model(sites[0]).features
-        self.network.input = _Given(sites)
+        self.network.input = _FixedSites(sites)
         return self.network(self.coords, self.features)
 
     def stem_gradient(self) -> Tensor:
-        """As it is."""
+        """Of our first layer."""
         assert self.network.stem.weight.grad is not None
         return self.network.stem.weight.grad
 
 
 class Torch(Native):
-    """Our layers on the torch kernels, which serve where no compiler built the native ones, and on a GPU."""
+    """Our layers on the torch kernels, which are used on a GPU and where the native ones were not built."""
 
     def __init__(self) -> None:
-        native.serves = lambda _: False  # this process runs nothing else
-
-    @staticmethod
-    def version() -> str:
-        """What is timed."""
-        return f"kidneyseg {__version__}, torch kernels"
+        native.supports = lambda _: False  # this process runs nothing else
+        self.version = f"kidneyseg {__version__}, torch kernels"
 
 
 class MatrixProduct:
-    """torch.mm of 2048 x 2048 matrices: what the processor can do."""
+    """torch.mm of 2048 x 2048 matrices: the processor's practical peak."""
 
     FLOP = 2 * 2048**3
-
-    @staticmethod
-    def version() -> str:
-        """What is timed."""
-        return f"torch {torch.__version__}"
+    version = f"torch {torch.__version__}"
 
     def prepare(self, _: Case) -> None:
         """Two matrices."""
@@ -171,7 +168,7 @@ class MatrixProduct:
         self._a, self._b, self._out = torch.randn(3, 2048, 2048)
 
     def measure(self) -> dict[str, float]:
-        """The median of five, as one is short."""
+        """The median of five: a single product is short."""
         seconds = []
         for _ in range(5):
             started = time.perf_counter()
@@ -180,20 +177,19 @@ class MatrixProduct:
         return {"total": statistics.median(seconds)}
 
 
-class _Given(nn.Module):
-    """In place of an input layer: sites that carry their maps already."""
+class _FixedSites(nn.Module):
+    """Replaces the input layer: always returns the same sites, which keep their kernel maps."""
 
     def __init__(self, sites: Any) -> None:
         super().__init__()
         self._sites = sites
 
     def forward(self, *_: Any) -> Any:
-        """The same sites whatever comes in."""
         return self._sites
 
 
 def _network(case: Case) -> SparseUNet:
-    """A U-Net whose norms have something to do."""
+    """A U-Net whose norms are not the identity."""
     network = SparseUNet(case.in_channels, CLASSES, case.planes)
     for norm in network.modules():
         if isinstance(norm, BatchNormReLU):

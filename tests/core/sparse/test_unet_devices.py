@@ -1,4 +1,4 @@
-"""What holds on every device: results repeat bit for bit, and the host is not asked in between."""
+"""On every device: results repeat bit for bit, and a GPU is not synchronised with more often than necessary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kidneyseg.sparse.layers import InputLayer
 # Before CUDA starts: without it cuBLAS may choose other sums from run to run.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
-# On a GPU these add in whatever order the threads arrive.
+# On a GPU these add in an order that varies from run to run.
 RACING = {
     *("index_add", "index_add_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_", "put_"),
     *("histc", "bincount", "embedding_dense_backward", "grid_sampler_3d_backward"),
@@ -35,7 +35,7 @@ WAITING = {
 
 
 class Operations(TorchDispatchMode):
-    """Counts the operations that are run, a mask as an index under the name of the `nonzero` that it becomes."""
+    """Counts the operations that are run. A mask as an index counts as the `nonzero` that it becomes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Operations(TorchDispatchMode):
 
 @pytest.fixture
 def deterministic() -> Iterator[None]:
-    """Torch raises on an operation that it knows to race."""
+    """Torch raises on an operation that it knows to be nondeterministic."""
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
@@ -97,22 +97,22 @@ def operations(net: SparseUNet) -> Counter[str]:
 
 
 def test_no_torch_kernel_races(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "serves", lambda _: False)
+    monkeypatch.setattr(native, "supports", lambda _: False)
     counts = operations(network(torch.device("cpu")))
     assert counts["mm"] > 20  # the convolutions were seen
     assert not RACING & counts.keys()
 
 
-def test_the_host_waits_for_sites_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How often a GPU is waited for depends on the levels, not on how many layers, offsets or tiles there are."""
-    monkeypatch.setattr(native, "serves", lambda _: False)
+def test_the_host_waits_for_the_number_of_sites_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of synchronisations depends on the levels, not on the number of layers, offsets or tiles."""
+    monkeypatch.setattr(native, "supports", lambda _: False)
     few, many = (operations(network(torch.device("cpu"), block_reps=reps)) for reps in (1, 3))
     assert waits(few) == waits(many)
     assert sum(waits(few).values()) <= 12
 
 
-def test_maps_are_made_without_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "serves", lambda _: False)
+def test_kernel_maps_are_made_without_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "supports", lambda _: False)
     x, _ = InputLayer()(*points(torch.device("cpu")))
     with Operations() as seen:
         assert len(x.level.neighbours(3).table) == len(x.level)
@@ -120,4 +120,4 @@ def test_maps_are_made_without_the_host(monkeypatch: pytest.MonkeyPatch) -> None
         assert len(down.parents.table) == len(x.level)
         assert len(down.children.table) == len(down.coarse)
     assert seen.counts["searchsorted"] > 0
-    assert waits(seen.counts) == {"_unique2": 1}  # which must tell how many coarse sites there are
+    assert waits(seen.counts) == {"_unique2": 1}  # the number of coarse sites

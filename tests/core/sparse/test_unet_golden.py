@@ -1,4 +1,4 @@
-"""SparseConvNet's own inputs, outputs, gradients and statistics, reproduced."""
+"""Outputs, gradients and running statistics against those that SparseConvNet computed."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TOLERANCE = 1e-4
 CPU = torch.device("cpu")
 NETWORKS = ("unet_plain_m8_dense", "unet_residual_m8", "unet_plain_m16")
 
-# Backward through a ReLU is decided by the sign of what goes in. Where that lies within rounding of zero (inputs have
-# unit variance), SparseConvNet's run and ours may decide differently: in float64 unet_residual_m8 has such a unit at
-# 1e-7, and unet_plain_m16 four below 8e-6. It changes an output by 1e-5 at the most and single gradients by half a per
-# cent, so those few units are decided as the golden's gradients say before anything is compared.
+# The sign of a ReLU's input decides its gradient. Where the input lies within rounding of zero (inputs have unit
+# variance), SparseConvNet and this package may decide differently: in float64 unet_residual_m8 has such a unit at 1e-7,
+# and unet_plain_m16 four below 8e-6. This changes an output by at most 1e-5 and single gradients by half a percent, so
+# these units are set as the golden gradients require before anything is compared.
 ON_THE_KINK = 1e-5
 MOST_ON_THE_KINK = 8
 
@@ -50,16 +50,16 @@ def load(golden_dir: Path, name: str, device: torch.device = CPU) -> tuple[Any, 
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_config_is_read_off_the_checkpoint(golden_dir: Path, name: str) -> None:
+def test_config_is_inferred_from_the_checkpoint(golden_dir: Path, name: str) -> None:
     arrays, network = load(golden_dir, name)
-    told = ast.literal_eval(str(arrays["config"]))
+    config = ast.literal_eval(str(arrays["config"]))
     assert network.config == {
-        "in_channels": told["in_channels"],
-        "classes": told["classes"],
-        "planes": [told["m"] * (i + 1) for i in range(told["levels"])],
-        "block_reps": told["block_reps"],
-        "residual": told["residual"],
-        "final_norm": told["final_bn_relu"],
+        "in_channels": config["in_channels"],
+        "classes": config["classes"],
+        "planes": [config["m"] * (i + 1) for i in range(config["levels"])],
+        "block_reps": config["block_reps"],
+        "residual": config["residual"],
+        "final_norm": config["final_bn_relu"],
         "input_mode": 4,
     }
 
@@ -104,7 +104,7 @@ def test_training_step(golden_dir: Path, kernels: torch.device, name: str) -> No
 
 
 def training_step(golden_dir: Path, device: torch.device, name: str, flipped: Gates) -> tuple[Any, ...]:
-    """One forward and backward pass with some ReLU units decided the other way: also what went into every ReLU."""
+    """One forward and backward pass with some ReLU units flipped; also returns the input of every ReLU."""
     arrays, network = load(golden_dir, name, device)
     before: dict[str, torch.Tensor] = {}
 
@@ -129,7 +129,7 @@ def training_step(golden_dir: Path, device: torch.device, name: str, flipped: Ga
 def first_wrong_gate(
     network: Any, before: dict[str, torch.Tensor], arrays: Any, flipped: Gates
 ) -> tuple[str, int, int] | None:
-    """Backward's first norm whose bias gradient is off; its unit nearest to zero in the channel that is most off."""
+    """The first norm in the backward pass with a wrong bias gradient: its unit nearest to 0 in the worst channel."""
     parameters, theirs = dict(network.named_parameters()), dict(_name_pairs(network))
     for norm in reversed(before):
         golden = arrays[f"grad/{theirs[f'{norm}.bias']}"]
@@ -145,7 +145,7 @@ def first_wrong_gate(
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_checkpoint_goes_back_unchanged(golden_dir: Path, name: str) -> None:
+def test_checkpoint_round_trips(golden_dir: Path, name: str) -> None:
     state = torch.load(golden_dir / f"{name}.pth", weights_only=True)
     back = to_sparseconvnet(from_sparseconvnet(state))
     assert back.keys() == state.keys()
@@ -173,7 +173,7 @@ def golden(golden_dir: Path, kernels: torch.device) -> Layers:
     return Layers(golden_dir, kernels)
 
 
-def off(ours: torch.Tensor, reference: torch.Tensor) -> float:
+def relative_to(ours: torch.Tensor, reference: torch.Tensor) -> float:
     return relative(ours, reference.cpu().numpy())
 
 
@@ -182,8 +182,8 @@ def test_input_and_output_layer(golden: Layers, mode: int) -> None:
     x, rows = InputLayer(mode)(golden["coords"], golden["features"])
     level, order = golden.sites(f"input{mode}/sites")
     assert torch.equal(x.level.coords, level.coords)
-    assert off(x.features, golden[f"input{mode}/features"][order]) < TOLERANCE
-    assert off(OutputLayer()(x, rows), golden[f"input{mode}/output"]) < TOLERANCE
+    assert relative_to(x.features, golden[f"input{mode}/features"][order]) < TOLERANCE
+    assert relative_to(OutputLayer()(x, rows), golden[f"input{mode}/output"]) < TOLERANCE
 
 
 @pytest.mark.parametrize(("name", "size"), [("submanifold3", 3), ("submanifold5", 5)])
@@ -193,7 +193,7 @@ def test_submanifold_layer(golden: Layers, name: str, size: int) -> None:
     layer = SubmanifoldConv(5, 6, size, bias=True)
     layer.load_state_dict({key: golden[f"{name}/{key}"] for key in ("weight", "bias")}, assign=True)
     y = layer(SparseTensor(golden[f"{name}/in"][order], level))
-    assert off(y.features, golden[f"{name}/out"][order_out]) < TOLERANCE
+    assert relative_to(y.features, golden[f"{name}/out"][order_out]) < TOLERANCE
 
 
 def test_strided_and_transposed_layer(golden: Layers) -> None:
@@ -203,13 +203,13 @@ def test_strided_and_transposed_layer(golden: Layers) -> None:
     y = down(SparseTensor(golden["conv2s2/in"][order], level))
     coarse, coarse_order = golden.sites("conv2s2/out_sites")
     assert torch.equal(y.level.coords, coarse.coords)
-    assert off(y.features, golden["conv2s2/out"][coarse_order]) < TOLERANCE
+    assert relative_to(y.features, golden["conv2s2/out"][coarse_order]) < TOLERANCE
     up = TransposedConv(7, 4)
     up.load_state_dict({"weight": golden["deconv2s2/weight"]}, assign=True)
     _, coarse_order = golden.sites("deconv2s2/in_sites")
     z = up(SparseTensor(golden["deconv2s2/in"][coarse_order], y.level), level)
     _, fine_order = golden.sites("deconv2s2/out_sites")
-    assert off(z.features, golden["deconv2s2/out"][fine_order]) < TOLERANCE
+    assert relative_to(z.features, golden["deconv2s2/out"][fine_order]) < TOLERANCE
 
 
 def test_batch_norm_leaky_relu(golden: Layers) -> None:
@@ -219,4 +219,4 @@ def test_batch_norm_leaky_relu(golden: Layers) -> None:
     norm.load_state_dict({key: golden[f"bnleaky_eval/{key}"] for key in names}, assign=True)
     y = norm(SparseTensor(golden["bnleaky_eval/in"][order], level))
     _, order_out = golden.sites("bnleaky_eval/out_sites")
-    assert off(y.features, golden["bnleaky_eval/out"][order_out]) < TOLERANCE
+    assert relative_to(y.features, golden["bnleaky_eval/out"][order_out]) < TOLERANCE
