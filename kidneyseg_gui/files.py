@@ -1,13 +1,16 @@
-"""Which dropped files are taken, and where a mask is proposed to go."""
+"""Which dropped files are accepted, where a mask is proposed to go, and settings as files."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import platformdirs
 from PySide6.QtCore import QMimeData, QStandardPaths
 
+from kidneyseg.errors import SettingsError
+from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -29,7 +32,7 @@ def judge_drop(mime: QMimeData) -> tuple[Path | None, str]:
 
 
 def proposed_mask(case: Case) -> Path:
-    """<case>_mask.nii.gz beside the CT, or among the user's documents where that folder takes no files."""
+    """<case>_mask.nii.gz beside the CT, or among the user's documents where that folder cannot be written."""
     volume = case.volume
     name = "CT" if volume is None else volume.name
     for suffix in (".gz", ".nii"):
@@ -40,3 +43,24 @@ def proposed_mask(case: Case) -> Path:
         folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation))
         folder = folder if folder.is_dir() else Path.home()
     return folder / f"{name}_mask.nii.gz"
+
+
+def write_settings(settings: Settings, path: Path) -> None:
+    """Write a settings file, which `kidneyseg segment --settings` reads, too. Raises OutputError if it cannot."""
+    from kidneyseg.imaging.files import atomic_write  # noqa: PLC0415 - its gzip library need not delay the first paint
+
+    with atomic_write(path) as file:
+        file.write(f"{settings.to_json()}\n".encode())
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings of a settings file or of a mask's sidecar. Raises OSError or SettingsError."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingsError(f"{path.name} is not a settings file: it is not valid JSON.") from error
+    if isinstance(values, dict) and isinstance(values.get("settings"), dict):
+        values = values["settings"]
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path.name} is not a settings file: it does not hold a JSON object.")
+    return Settings.from_dict(values)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # What an axis grows towards, and what it comes from, in canonical (RAS) order.
 TOWARDS = ("R", "A", "S")
@@ -30,7 +33,7 @@ class Plane:
     column: int
     row: int
 
-    def slice_of(self, volume: NDArray, index: int) -> NDArray:
+    def slice_of(self, volume: NDArray[_Scalar], index: int) -> NDArray[_Scalar]:
         """The slice at `index` as (rows, columns), both growing with the voxel index; a view, no copy."""
         chosen: list[int | slice] = [slice(None)] * 3
         chosen[self.normal] = index
@@ -58,7 +61,8 @@ def grey_table(window: float, level: float) -> NDArray[np.uint32]:
     """RGB32 grey for every int16 value, indexed by its bits as uint16: (65536,) uint32."""
     hu = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.float32)
     grey = np.clip((hu - (level - window / 2)) * (255.0 / max(window, 1.0)) + 0.5, 0, 255).astype(np.uint32)
-    return np.uint32(0xFF000000) | grey << np.uint32(16) | grey << np.uint32(8) | grey
+    table: NDArray[np.uint32] = np.uint32(0xFF000000) | grey << np.uint32(16) | grey << np.uint32(8) | grey
+    return table
 
 
 def grey_image(hu: NDArray[np.int16], table: NDArray[np.uint32]) -> NDArray[np.uint32]:

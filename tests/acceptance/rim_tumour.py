@@ -11,14 +11,14 @@ from PySide6.QtWidgets import QApplication
 
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg_gui.scene import Scene
-from kidneyseg_gui.views.offscreen_canvas import Screen
+from kidneyseg_gui.views.offscreen_canvas import OffscreenCanvas
 from kidneyseg_gui.views.pyvista_cloud import PyVistaCloud
 
 
 def main() -> None:
     """Red kidney, green tumour."""
     _application = QApplication([])
-    screen = Screen()
+    screen = OffscreenCanvas()
     whole = pyvista.Sphere(radius=30.0, theta_resolution=60, phi_resolution=60)
     scene = Scene({}, {KIDNEY: whole, TUMOUR: whole.copy()}, (), None, None)
     PyVistaCloud(screen, software=True).show_scene(scene, "surface", {KIDNEY: (255, 0, 0), TUMOUR: (0, 255, 0)})

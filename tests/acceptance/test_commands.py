@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from bare_machine import LIBRARIES, PYTHON, ROOT, Machine
 
 

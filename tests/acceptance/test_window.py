@@ -64,7 +64,11 @@ def test_the_window_draws_a_ct_in_all_panes(phantom: Path, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("choice", "widget", "platform"),
-    [("pyvistaqt", "QtInteractor", "xcb"), ("offscreen", "Screen", "xcb"), ("pyvistaqt", "Screen", "offscreen")],
+    [
+        ("pyvistaqt", "QtInteractor", "xcb"),
+        ("offscreen", "OffscreenCanvas", "xcb"),
+        ("pyvistaqt", "OffscreenCanvas", "offscreen"),
+    ],
 )
 def test_both_fronts_show_the_surface(phantom: Path, tmp_path: Path, choice: str, widget: str, platform: str):
     seen = drive(phantom, tmp_path, "--surface", KIDNEYSEG_3D=choice, QT_QPA_PLATFORM=platform)

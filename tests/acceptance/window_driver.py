@@ -45,7 +45,7 @@ class Driver(MainWindow):
 
     def __init__(self) -> None:
         super().__init__(
-            _fake_doors() if self.surfaces else None,
+            _fake_services() if self.surfaces else None,
             QSettings(str(self.folder / "options.ini"), QSettings.Format.IniFormat),
             _Answers(self.folder),
         )
@@ -82,10 +82,10 @@ class Driver(MainWindow):
         self.close()
 
     def _script(self) -> None:
-        self.wait(lambda: self.case.volume is not None and not self.engine.busy, 120)
+        self.wait(lambda: self.case.volume is not None and not self.jobs.busy, 120)
         self.wait(lambda: self.quad.cloud._backend is not None, 120)
         self.seen["front"] = type(self.quad.cloud._backend.widget).__name__
-        self.wait(lambda: not self.engine._quiet, 120)
+        self.wait(lambda: not self.jobs._quiet, 120)
         self.seen["title"] = self.windowTitle()
         self._beat.start()
         if self.segments or self.poses or self.surfaces:
@@ -105,7 +105,7 @@ class Driver(MainWindow):
 
     def _segment(self) -> None:
         self.controller.segment()
-        self.wait(lambda: self.case.scene is not None and not self.engine.busy, 500)
+        self.wait(lambda: self.case.scene is not None and not self.jobs.busy, 500)
         self.seen["voxels"] = int((self.case.mask > 0).sum())
 
     def _show_surface(self) -> None:
@@ -140,7 +140,7 @@ class Driver(MainWindow):
         self.seen["exported"] = sorted(path.name for path in self.folder.iterdir())
 
 
-def _fake_doors() -> Services:
+def _fake_services() -> Services:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
     from fakes import FakePipeline  # noqa: PLC0415 - only where it is wanted, from the folder just added
 
