@@ -51,7 +51,12 @@ class _Job:
     kind: JobKind
     work: Callable[[Progress], Any]
     announce: Callable[[Any], None] = lambda _value: None  # called in the window's thread with what `work` returned
-    stop: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Ask the work to stop. An export always runs to its end: it cannot be made good once the case is closed."""
+        if self.kind != JobKind.EXPORT:
+            self.stopped.set()
 
 
 class Worker(QObject):
@@ -65,9 +70,9 @@ class Worker(QObject):
         """Do one job; `ended` carries its value or the exception that ended it."""
         value, error = None, None
         try:
-            if job.stop.is_set():
-                raise Cancelled
-            value = job.work(CallbackProgress(_Reporter(job, self.progressed.emit), job.stop.is_set))
+            progress = CallbackProgress(_Reporter(job, self.progressed.emit), job.stopped.is_set)
+            progress.check()
+            value = job.work(progress)
         except BaseException as caught:
             error = caught
         self.ended.emit(job, value, error)
@@ -191,15 +196,15 @@ class JobRunner(QObject):
         self._submit(_Job(JobKind.WARM_UP, lambda _progress: self._services.warm_up()))
 
     def cancel(self) -> None:
-        """Stop the work in hand; `cancelled` is emitted within a second."""
-        if self._current is not None:
-            self._current.stop.set()
+        """Stop the work in hand, unless it is an export; `cancelled` is emitted within a second."""
+        if self._current is not None and self._current.kind != JobKind.EXPORT:
+            self._current.stop()
             self._patience.start()
 
     def shutdown(self) -> None:
-        """Stop all work and wait for the thread's end."""
+        """Stop all work but an export, and wait for the thread's end."""
         for job in [*self._background, *([self._current] if self._current else [])]:
-            job.stop.set()
+            job.stop()
         self._current = None
         self._thread.quit()
         self._thread.wait()
@@ -209,7 +214,7 @@ class JobRunner(QObject):
             self._background.append(job)
         else:
             if self._current is not None:
-                self._current.stop.set()  # a newer job replaces an older one
+                self._current.stop()  # a newer job replaces an older one
             self._current = job
             self._patience.stop()
             self.busy_changed.emit()
@@ -218,18 +223,18 @@ class JobRunner(QObject):
     def _prepare_scene(self, result: Result, volume: Volume) -> None:
         for job in self._background:
             if job.kind == JobKind.SCENE:
-                job.stop.set()
+                job.stop()
         build = self._services.scene
         self._submit(_Job(JobKind.SCENE, lambda progress: build(result, volume, progress), self.scene_ready.emit))
 
     def _on_progress(self, job: _Job, stage: str, fraction: float, left: float) -> None:
-        if job is self._current and not job.stop.is_set():
+        if job is self._current and not job.stopped.is_set():
             self.progressed.emit(job.kind, stage, fraction, left)
 
     def _on_ended(self, job: _Job, value: Any, error: BaseException | None) -> None:
         if job in self._background:
             self._background.remove(job)
-            if error is None and not job.stop.is_set():
+            if error is None and not job.stopped.is_set():
                 job.announce(value)
             elif error is not None and not isinstance(error, Cancelled):
                 log_failure(job.kind, error)
@@ -238,11 +243,11 @@ class JobRunner(QObject):
             self._patience.stop()
             self._announce(job, value, error)
             self.busy_changed.emit()
-        elif job.kind == JobKind.EXPORT:  # the file is written, although a newer job has replaced this one
+        elif job.kind == JobKind.EXPORT:  # a newer job has replaced it, but the file is written
             self._announce(job, value, error)
 
     def _announce(self, job: _Job, value: Any, error: BaseException | None) -> None:
-        if isinstance(error, Cancelled) or (error is None and job.stop.is_set() and job.kind != JobKind.EXPORT):
+        if isinstance(error, Cancelled) or (error is None and job.stopped.is_set()):
             self.cancelled.emit(job.kind)
         elif error is not None:
             log_failure(job.kind, error)
