@@ -145,6 +145,7 @@ class FakeServices:
         self.seconds, self.deaf, self.notes = seconds, deaf, notes
         self.pipelines: list[FakePipeline] = []
         self.exported: list[Path] = []
+        self.export_seconds = 0.0
         self.volumes: dict[str, Volume] = {}
 
     def services(self) -> Services:
@@ -170,6 +171,7 @@ class FakeServices:
     def export(self, _result: Result, _volume: Volume, path: Path) -> None:
         if not path.parent.is_dir():
             raise OutputError(f"{path.parent} is no folder; choose another place for the mask.")
+        time.sleep(self.export_seconds)
         path.write_bytes(b"mask")
         self.exported.append(path)
 
