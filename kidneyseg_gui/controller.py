@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer, QUrl, Signal
+from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
@@ -17,6 +17,7 @@ from kidneyseg_gui.logs import keep_private, log_failure, sentence
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
+from kidneyseg_gui.widgets import single_shot
 from kidneyseg_gui.worker import JobKind, JobRunner
 
 if TYPE_CHECKING:
@@ -44,10 +45,7 @@ class Controller(QObject):
         super().__init__(window)
         self._case, self._jobs, self._options, self._prompts, self._window = case, jobs, options, prompts, window
         self._opening: Path | None = None
-        self._debounce = QTimer(self)
-        self._debounce.setSingleShot(True)
-        self._debounce.setInterval(_DEBOUNCE_MS)
-        self._debounce.timeout.connect(self.update_result)
+        self._debounce = single_shot(self, _DEBOUNCE_MS, self.update_result)
         case.settings_changed.connect(self._debounce.start)
         jobs.opened.connect(self._on_opened)
         jobs.segmented.connect(self._on_segmented)

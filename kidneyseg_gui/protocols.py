@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kidneyseg.findings import Findings
     from kidneyseg.points.cloud import PointCloud
     from kidneyseg.progress import Progress
     from kidneyseg.settings import Settings
-
-
-class KidneyFinding(Protocol):
-    """One kidney."""
-
-    @property
-    def side(self) -> str | None:
-        """Either "left", "right", or None where the CT does not show which."""
-
-    @property
-    def ml(self) -> float:
-        """Volume in mL."""
-
-
-class TumourFinding(KidneyFinding, Protocol):
-    """One tumour, with its longest diameter."""
-
-    @property
-    def longest_mm(self) -> float:
-        """Longest diameter in mm."""
-
-
-class Findings(Protocol):
-    """Kidneys, and tumours with the largest first."""
-
-    @property
-    def kidneys(self) -> Sequence[KidneyFinding]:
-        """At most one of each side, right before left."""
-
-    @property
-    def tumours(self) -> Sequence[TumourFinding]:
-        """All tumours, largest first."""
 
 
 class Result(Protocol):

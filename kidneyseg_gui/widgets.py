@@ -1,10 +1,11 @@
-"""Constructors for the widgets and layouts of panels and panes; object names are those of assets/style.qss."""
+"""Constructors for widgets, layouts and timers; object names are those of assets/style.qss."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
-from PySide6.QtCore import QSize
+from PySide6.QtCore import QObject, QSize, QTimer
 from PySide6.QtWidgets import QBoxLayout, QGridLayout, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from kidneyseg_gui.theme import icon
@@ -61,6 +62,15 @@ def grid(
     layout.setVerticalSpacing(spacing[1])
     layout.setContentsMargins(*margins)
     return layout
+
+
+def single_shot(parent: QObject, milliseconds: int, slot: Callable[[], object]) -> QTimer:
+    """A timer that calls `slot` once after each start."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(slot)
+    return timer
 
 
 def _spaced(layout: _Layout, spacing: int, margins: tuple[int, int, int, int]) -> _Layout:

@@ -14,11 +14,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
 from kidneyseg.errors import Cancelled
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
+from kidneyseg_gui.widgets import single_shot
 
 if TYPE_CHECKING:
     from kidneyseg.imaging.volume import Volume
@@ -129,10 +130,7 @@ class JobRunner(QObject):
         self._submitted.connect(self._worker.do, Qt.ConnectionType.QueuedConnection)
         self._worker.progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
         self._worker.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
-        self._patience = QTimer(self)
-        self._patience.setSingleShot(True)
-        self._patience.setInterval(_PATIENCE_MS)
-        self._patience.timeout.connect(self._stop_waiting)
+        self._patience = single_shot(self, _PATIENCE_MS, self._stop_waiting)
         self._thread.start(QThread.Priority.LowPriority)
 
     @property

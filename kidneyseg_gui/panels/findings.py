@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
@@ -18,9 +17,6 @@ from PySide6.QtWidgets import (
 from kidneyseg_gui.case import Case, Voxel
 from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.widgets import hint, tool_button
-
-if TYPE_CHECKING:
-    from kidneyseg_gui.protocols import KidneyFinding
 
 _COLUMNS = ("", "Side", "Volume", "Longest")
 
@@ -64,12 +60,12 @@ class FindingsPanel(Section):
         if result is None:
             return []
         rows: list[tuple[tuple[str, str, str, str], Voxel | None]] = [
-            (("Kidney", _side(kidney), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys
+            (("Kidney", _side(kidney.side), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys
         ]
         scene, tumours = self._case.scene, result.findings.tumours
         middles = scene.tumours[: len(tumours)] if scene is not None and scene.result is result else ()
         for tumour, middle in zip_longest(tumours, middles):
-            rows.append((("Tumour", _side(tumour), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm"), middle))
+            rows.append((("Tumour", _side(tumour.side), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm"), middle))
         return rows
 
     def _show(self) -> None:
@@ -99,8 +95,8 @@ class FindingsPanel(Section):
             self._case.set_crosshair(centre)
 
 
-def _side(finding: KidneyFinding) -> str:
-    return "Unknown" if finding.side is None else finding.side.capitalize()
+def _side(side: str | None) -> str:
+    return "Unknown" if side is None else side.capitalize()
 
 
 def _ml(volume: float) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Case, Colour
 from kidneyseg_gui.views.pane import Pane
-from kidneyseg_gui.widgets import named, tool_button
+from kidneyseg_gui.widgets import named, single_shot, tool_button
 
 if TYPE_CHECKING:  # preparing scenes needs scipy, which the first paint does not wait for
     from kidneyseg_gui.scene import Scene
@@ -64,10 +64,7 @@ class CloudPane(Pane):
         self.buttons: dict[str, QToolButton] = {}
         self._make_buttons()
         # Scrolling moves the crosshair dozens of times a second: draw once for several moves.
-        self._crosshair_timer = QTimer(self)
-        self._crosshair_timer.setSingleShot(True)
-        self._crosshair_timer.setInterval(40)
-        self._crosshair_timer.timeout.connect(self._draw_crosshair)
+        self._crosshair_timer = single_shot(self, 40, self._draw_crosshair)
         case.volume_changed.connect(self._draw_box)
         case.scene_changed.connect(self._draw)
         case.overlay_changed.connect(self._draw)

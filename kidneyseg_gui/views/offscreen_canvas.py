@@ -1,9 +1,9 @@
 """The canvas for software OpenGL: a widget that shows an off-screen rendering.
 
 PyVista renders into a window that is never shown, and the pixels are copied into an ordinary widget, so that the rest
-of the program needs no OpenGL. With pyvistaqt's widget, a QOpenGLWidget, Qt composes the whole window by OpenGL at every
-change of any widget. The shortest frame in ms, with llvmpipe on two cores and the sample case (measured under xvfb-run
-by `KIDNEYSEG_3D=offscreen tests/acceptance/window_driver.py CT FOLDER --frames`):
+of the program needs no OpenGL. With pyvistaqt's widget, a QOpenGLWidget, Qt composes the whole window by OpenGL at
+every change of any widget. The shortest frame in ms, with llvmpipe on two cores and the sample case (measured by
+`KIDNEYSEG_3D=offscreen python tests/acceptance/window_driver.py CT FOLDER --frames` under xvfb-run):
 
                          off-screen   pyvistaqt
     turn the points         186          182
@@ -19,11 +19,13 @@ from typing import Any, cast
 
 import numpy as np
 import pyvista
-from PySide6.QtCore import QEvent, QPointF, Qt, QTimer
+from PySide6.QtCore import QEvent, QPointF, Qt
 from PySide6.QtGui import QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
+
+from kidneyseg_gui.widgets import single_shot
 
 _SETTLED_MS = 250
 _PRESS = {
@@ -50,10 +52,7 @@ class OffscreenCanvas(QWidget):
         self._bytes = vtkUnsignedCharArray()
         self._image = QImage()
         self._stale, self.moving = True, False
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(_SETTLED_MS)
-        self._settled.timeout.connect(lambda: self._set_moving(False))
+        self._settled = single_shot(self, _SETTLED_MS, lambda: self._set_moving(False))
 
     def redraw(self) -> None:
         """Draw at the next paint."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PySide6.QtWidgets import QLabel, QWidget
 
 from kidneyseg.errors import InputError, OutputError
+from kidneyseg.findings import Findings, Kidney, Tumour
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
 from kidneyseg.progress import Progress
@@ -48,26 +49,13 @@ def make_volume(
     return Volume(hu=hu, spacing_mm=spacing, affine=affine, **{"name": "made", **more})
 
 
-@dataclass(frozen=True)
-class FakeFinding:
-    side: str | None
-    ml: float
-    longest_mm: float = 0.0
-
-
-@dataclass(frozen=True)
-class FakeFindings:
-    kidneys: tuple[FakeFinding, ...]
-    tumours: tuple[FakeFinding, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class FakeResult:
     mask: NDArray[np.uint8]
     sampled: PointCloud
     refined: PointCloud
     objects: PointCloud
-    findings: FakeFindings
+    findings: Findings
     timings: dict[str, float]
     notes: tuple[str, ...]
     settings: Settings
@@ -125,14 +113,12 @@ class FakePipeline:
         lattice = Lattice((x * step, y * step, z), (coarse.shape[0], coarse.shape[1], coarse.shape[2]))
         sampled = PointCloud(lattice, index, coarse_hu[tuple(index.T)], np.minimum(labels, KIDNEY))
         stage2 = replace(sampled, labels=labels)
-        half = hu.shape[0] // 2
-        ml = self.volume.voxel_ml
-        kidneys = tuple(
-            FakeFinding(side, float((part > 0).sum() * ml))
-            for side, part in (("right", mask[half:]), ("left", mask[:half]))
-        )
-        tumour_ml = float((mask == TUMOUR).sum() * ml)
-        findings = FakeFindings(kidneys, (FakeFinding("right", tumour_ml, 21.0),) if tumour_ml else ())
+        left, right = np.array_split(mask, 2)
+        ml = [float((part > 0).sum() * self.volume.voxel_ml) for part in (right, left)]
+        tumour_ml = float((mask == TUMOUR).sum() * self.volume.voxel_ml)
+        kidneys = (Kidney("right", ml[0], tumour_ml), Kidney("left", ml[1], 0.0))
+        tumours = (Tumour("right", tumour_ml, 21.0),) if tumour_ml else ()
+        findings = Findings(kidneys, tumours, sum(ml), tumour_ml)
         timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
         objects = stage2.select(labels > 0)
         return FakeResult(mask, sampled, stage2, objects, findings, timings, self.notes, settings)
