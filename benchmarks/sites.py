@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.points.resample import voxel_lattice
 from kidneyseg.points.sampling import sample_body
-from kidneyseg.settings import SamplingSettings
 
 Coords = NDArray[np.int64]
 
 
 def body_voxels(volume: Volume) -> tuple[Coords, NDArray[np.int16]]:
     """All voxels inside the patient: int64 (N, 3) in lexicographic order, and their HU (N,)."""
-    cloud = sample_body(volume, SamplingSettings(kept_percent=100.0, region="body", grid_mm=None))
+    cloud = sample_body(volume, voxel_lattice(volume.shape, volume.spacing_mm), 100.0)
     return cloud.index.astype(np.int64), cloud.hu
 
 

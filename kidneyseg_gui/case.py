@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -184,7 +183,8 @@ class Case(QObject):
         """Whether the settings have changed in a way that needs the networks again."""
         if self.result is None:
             return False
-        return network_part(self.settings) != network_part(self.result.settings) or self.device != self.device_of_result
+        changed = self.settings.network_part != self.result.settings.network_part
+        return changed or self.device != self.device_of_result
 
     @property
     def quick_update(self) -> Settings | None:
@@ -193,27 +193,12 @@ class Case(QObject):
         What the networks depend on stays as the result has it. A result of another method than the one that is set
         stays as it is: only the Segment button replaces it.
         """
-        if self.result is None or method_of(self.settings) != method_of(self.result.settings):
+        if self.result is None or self.settings.method != self.result.settings.method:
             return None
-        wanted = with_network_part_of(self.settings, self.result.settings)
+        wanted = self.settings.with_network_part_of(self.result.settings)
         return None if wanted == self.result.settings else wanted
 
 
 def _middle(volume: Volume) -> Voxel:
     x, y, z = volume.shape
     return x // 2, y // 2, z // 2
-
-
-def method_of(settings: Settings) -> str:
-    """The method, which is also the name of the preset that the settings started from."""
-    return settings.preset
-
-
-def network_part(settings: Settings) -> Hashable:
-    """The settings that the networks' outcome depends on."""
-    return settings.preset, settings.sampling, settings.refine
-
-
-def with_network_part_of(settings: Settings, other: Settings) -> Settings:
-    """The clusters and fill of `settings` with the network part of `other`, for settings of one method."""
-    return replace(other, clusters=settings.clusters, fill=settings.fill)

@@ -11,7 +11,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
 from kidneyseg.errors import KidneySegError
-from kidneyseg_gui.case import Case, method_of
+from kidneyseg_gui.case import Case
 from kidneyseg_gui.files import proposed_mask, read_settings, write_settings
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
 from kidneyseg_gui.options import Options
@@ -130,7 +130,7 @@ class Controller(QObject):
 
     def ask_save_settings(self) -> None:
         """Let the user choose a file, and write the settings into it."""
-        proposed = proposed_mask(self._case).with_name(f"kidneyseg-{method_of(self._case.settings)}.json")
+        proposed = proposed_mask(self._case).with_name(f"kidneyseg-{self._case.settings.method}.json")
         path = self._prompts.save_settings(self._window, proposed)
         if path is None:
             return
@@ -139,7 +139,7 @@ class Controller(QObject):
             write_settings(self._case.settings, path)
         except (KidneySegError, OSError) as error:
             log_failure("saving the settings", error)
-            self.notified.emit(notices.ERROR, f"The settings were not saved. {sentence(error)}", None)
+            self.notified.emit(notices.ERROR, f"The settings were not saved: {sentence(error)}", None)
         else:
             self.notified.emit(notices.DONE, f"The settings are saved: {path}", None)
 
@@ -153,7 +153,7 @@ class Controller(QObject):
             self._case.set_settings(read_settings(path))
         except (KidneySegError, OSError) as error:
             log_failure("loading settings", error)
-            self.notified.emit(notices.ERROR, f"The settings were not loaded. {sentence(error)}", None)
+            self.notified.emit(notices.ERROR, f"{path.name} was not loaded: {sentence(error)}", None)
         else:
             self.notified.emit(notices.DONE, f"The settings are those of {path.name}.", None)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import platformdirs
 from PySide6.QtCore import QMimeData, QStandardPaths
 
-from kidneyseg.errors import SettingsError
 from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 
@@ -55,12 +53,4 @@ def write_settings(settings: Settings, path: Path) -> None:
 
 def read_settings(path: Path) -> Settings:
     """The settings of a settings file or of a mask's sidecar. Raises OSError or SettingsError."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SettingsError(f"{path.name} is not a settings file: it is not valid JSON.") from error
-    if isinstance(values, dict) and isinstance(values.get("settings"), dict):
-        values = values["settings"]
-    if not isinstance(values, dict):
-        raise SettingsError(f"{path.name} is not a settings file: it does not hold a JSON object.")
-    return Settings.from_dict(values)
+    return Settings.from_json(path.read_text(encoding="utf-8", errors="replace"))

@@ -13,7 +13,7 @@ from PySide6.QtCore import QSettings
 
 from kidneyseg.errors import SettingsError
 from kidneyseg.settings import Settings, preset
-from kidneyseg_gui.case import Case, Overlay, method_of
+from kidneyseg_gui.case import Case, Overlay
 
 log = logging.getLogger(__name__)
 _MOST_RECENT = 8
@@ -40,7 +40,7 @@ class Options:
                 continue
             try:
                 apply(json.loads(text))
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError, SettingsError):
+            except (ValueError, KeyError, TypeError, IndexError, SettingsError):
                 log.warning("the saved value of %s does not fit this version", key)
 
     def save(self, case: Case) -> None:
@@ -49,7 +49,7 @@ class Options:
             ("window", case.window),
             ("overlay", asdict(case.overlay)),
             ("display", asdict(case.display)),
-            ("settings", {"preset": method_of(case.settings), "changes": _changes(case.settings)}),
+            ("settings", {"preset": case.settings.method, "changes": _changes(case.settings)}),
             ("device", case.device),
         ):
             self._store.setValue(f"case/{key}", json.dumps(value))
@@ -84,7 +84,7 @@ class Options:
 
 def _changes(settings: Settings) -> dict[str, dict[str, Any]]:
     """The values that differ from the preset's; all others follow the preset when a new version changes it."""
-    mine, base = settings.to_dict(), preset(method_of(settings)).to_dict()
+    mine, base = settings.to_dict(), preset(settings.method).to_dict()
     groups = {name: values for name, values in mine.items() if isinstance(values, dict)}
     changed = {name: {k: v for k, v in values.items() if v != base[name][k]} for name, values in groups.items()}
     return {name: values for name, values in changed.items() if values}

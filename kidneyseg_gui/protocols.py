@@ -26,7 +26,7 @@ class Result(Protocol):
         """Stage 1's points with its labels."""
 
     @property
-    def refined(self) -> PointCloud:
+    def stage2(self) -> PointCloud:
         """Stage 2's points with its labels."""
 
     @property

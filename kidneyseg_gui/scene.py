@@ -71,7 +71,7 @@ class Scene:
 def build_scene(result: Result, volume: Volume, progress: Progress) -> Scene:
     """Prepare a pipeline result for the 3-D pane."""
     clouds = {}
-    for name, cloud in (("sampled", result.sampled), ("kidney", result.refined), ("objects", result.objects)):
+    for name, cloud in (("sampled", result.sampled), ("kidney", result.stage2), ("objects", result.objects)):
         progress.check()
         clouds[name] = _split(cloud)
     surfaces = {}

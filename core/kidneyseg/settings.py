@@ -3,87 +3,116 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from kidneyseg.errors import SettingsError
 
-Region = Literal["body", "volume"]
-FillMethod = Literal["closing", "hull"]
+FillAlgorithm = Literal["closing", "hull"]
+
+GROUPS = ("sampling", "stage2", "clusters", "fill")
 
 
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise SettingsError(message)
+def _check_eps(eps_mm: object) -> None:
+    _check_number("DBSCAN eps", eps_mm, 0.5, 100, unit=" mm")
+
+
+def _check_number(
+    name: str, value: object, low: float, high: float, *, unit: str = "", above: bool = False, whole: bool = False
+) -> None:
+    """Refuse what is no number, or not in low ... high; with `above`, `low` itself is refused too."""
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise SettingsError(f"{name} must be a {'whole ' if whole else ''}number, not {_shown(value)}")
+    if not low <= value <= high or (above and value == low):
+        range_text = f"above {low} and at most {high}" if above else f"{low} to {high}"
+        raise SettingsError(f"{name} must be {range_text}{unit}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """A refused value as JSON writes it, shortened."""
+    text = json.dumps(value, default=repr)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """Which cells become points for stage 1.
+    """Which cells or voxels become stage 1's points.
 
     Attributes:
-        kept_percent: the brightest share of `region` that is kept, in percent.
-        region: "body" counts percent inside the patient (air and table out, lungs filled); "volume" in the whole box.
-        bands: the kept share is split into this many intensity bands that run one after the other.
-        grid_mm: edge of the cubic cells; None takes the voxels themselves, on the paper's grid.
+        kept_percent: the brightest share that is kept, in percent.
     """
 
     kept_percent: float = 65.0
-    region: Region = "body"
-    bands: int = 1
-    grid_mm: float | None = 5.0
 
     def __post_init__(self) -> None:
-        _require(0 < self.kept_percent <= 100, f"kept intensity must be in (0, 100] %, not {self.kept_percent}")
-        _require(self.region in ("body", "volume"), f"region must be body or volume, not {self.region!r}")
-        _require(1 <= self.bands <= 20, f"intensity bands must be 1 to 20, not {self.bands}")
-        _require(
-            self.grid_mm is None or 1.0 <= self.grid_mm <= 10.0, f"stage 1 grid must be 1 to 10 mm, not {self.grid_mm}"
-        )
+        _check_number("kept intensity", self.kept_percent, 0, 100, unit=" %", above=True)
 
 
 @dataclass(frozen=True)
-class RefineSettings:
+class BandSettings(SamplingSettings):
+    """Sampling of the method `paper`.
+
+    Attributes:
+        bands: the kept share is split into this many intensity bands, which run one after the other.
+    """
+
+    kept_percent: float = 10.0
+    bands: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_number("intensity bands", self.bands, 1, 20, whole=True)
+
+
+@dataclass(frozen=True)
+class Stage2Settings:
     """Which cells stage 2 sees.
 
     Attributes:
-        grid_mm: edge of the cubic cells; None means stage 1's own kidney points, as in the paper.
-        margin_mm: how far around stage 1's find cells are taken.
-        below_stage1_hu: stage 2's lower intensity bound lies this much under stage 1's.
+        margin_mm: cells up to this distance from stage 1's detections are taken.
     """
 
-    grid_mm: float | None = 2.0
     margin_mm: float = 10.0
-    below_stage1_hu: float = 100.0
 
     def __post_init__(self) -> None:
-        _require(
-            self.grid_mm is None or 0.5 <= self.grid_mm <= 5.0, f"stage 2 grid must be 0.5 to 5 mm, not {self.grid_mm}"
-        )
-        _require(0 <= self.margin_mm <= 50, f"stage 2 margin must be 0 to 50 mm, not {self.margin_mm}")
-        _require(
-            0 <= self.below_stage1_hu <= 500, f"stage 2 bound must be 0 to 500 HU lower, not {self.below_stage1_hu}"
-        )
+        _check_number("stage 2 margin", self.margin_mm, 0, 50, unit=" mm")
 
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """DBSCAN over the kidney and tumour points: drops outliers and separates the objects.
+    """DBSCAN over the kidney and tumour cells: drops outliers and separates the objects.
 
     Attributes:
         eps_mm: neighbourhood radius.
-        min_samples: points (cells) within eps that make a core point; None is "auto", a twentieth of the points.
+        core_share: share of the ball of radius eps, by volume, that is filled around a core point.
     """
 
     eps_mm: float = 5.0
-    min_samples: int | None = 33
+    core_share: float = 0.5
 
     def __post_init__(self) -> None:
-        _require(0.5 <= self.eps_mm <= 100, f"DBSCAN eps must be 0.5 to 100 mm, not {self.eps_mm}")
-        _require(
-            self.min_samples is None or 1 <= self.min_samples <= 1_000_000,
-            f"DBSCAN min samples must be auto or 1 to 1000000, not {self.min_samples}",
-        )
+        _check_eps(self.eps_mm)
+        _check_number("DBSCAN core share", self.core_share, 0, 1, above=True)
+
+
+@dataclass(frozen=True)
+class CountClusterSettings:
+    """DBSCAN of the method `paper`.
+
+    Attributes:
+        eps_mm: neighbourhood radius.
+        min_samples: points within eps that make a core point; None is "auto", a twentieth of the points.
+    """
+
+    eps_mm: float = 15.0
+    min_samples: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_eps(self.eps_mm)
+        if self.min_samples is not None:
+            _check_number("DBSCAN min samples", self.min_samples, 1, 1_000_000, whole=True)
 
 
 @dataclass(frozen=True)
@@ -91,91 +120,168 @@ class FillSettings:
     """How points become a mask again.
 
     Attributes:
-        method: "closing" paints each point's cell and closes gaps; "hull" fills each cluster's convex hull per slice.
-        closing_mm: radius of the closing; 0 leaves the cells as they are.
+        algorithm: "closing" paints each point's cell and closes gaps; "hull" fills each object's convex hull per slice.
+        closing_mm: radius of the closing; 0 closes nothing.
     """
 
-    method: FillMethod = "closing"
+    algorithm: FillAlgorithm = "closing"
     closing_mm: float = 2.0
 
     def __post_init__(self) -> None:
-        _require(self.method in ("closing", "hull"), f"fill must be closing or hull, not {self.method!r}")
-        _require(0 <= self.closing_mm <= 20, f"closing radius must be 0 to 20 mm, not {self.closing_mm}")
+        if self.algorithm not in ("closing", "hull"):
+            raise SettingsError(f"fill must be closing or hull, not {_shown(self.algorithm)}")
+        _check_number("closing radius", self.closing_mm, 0, 20, unit=" mm")
 
 
-_ROOMS = {"sampling": SamplingSettings, "refine": RefineSettings, "clusters": ClusterSettings, "fill": FillSettings}
+Group = SamplingSettings | Stage2Settings | ClusterSettings | CountClusterSettings | FillSettings
+
+# Per method the groups that it has, with the values it starts from. `segmentation.method.register` adds others.
+PRESETS: dict[str, dict[str, Group]] = {
+    "default": {
+        "sampling": SamplingSettings(),
+        "stage2": Stage2Settings(),
+        "clusters": ClusterSettings(),
+        "fill": FillSettings(),
+    },
+    "paper": {
+        "sampling": BandSettings(),
+        "clusters": CountClusterSettings(),
+        "fill": FillSettings(algorithm="hull", closing_mm=0.0),
+    },
+}
+PRESET_NAMES = tuple(PRESETS)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One complete set of settings. `preset` names the networks and where the values started from."""
+    """One complete set of settings of one method.
 
-    preset: str = "default"
-    sampling: SamplingSettings = field(default_factory=SamplingSettings)
-    refine: RefineSettings = field(default_factory=RefineSettings)
-    clusters: ClusterSettings = field(default_factory=ClusterSettings)
-    fill: FillSettings = field(default_factory=FillSettings)
+    Attributes:
+        method: names the method and its networks; see `PRESETS`.
+        sampling: which points stage 1 sees.
+        clusters: DBSCAN.
+        fill: how points become a mask.
+        stage2: which cells stage 2 sees; None where the method leaves no choice.
+
+    Raises:
+        SettingsError: for an unknown method, or a group of another method.
+    """
+
+    method: str
+    sampling: SamplingSettings
+    clusters: ClusterSettings | CountClusterSettings
+    fill: FillSettings
+    stage2: Stage2Settings | None = None
 
     def __post_init__(self) -> None:
-        _require(
-            self.preset in PRESET_NAMES, f"there is no preset {self.preset!r}; there are: {', '.join(PRESET_NAMES)}"
-        )
+        start = _start_of(self.method)
+        for name in GROUPS:
+            if type(getattr(self, name)) is not type(start.get(name)):
+                raise SettingsError(f"the {name} settings are not those of the method {self.method}")
+
+    @property
+    def network_part(self) -> Hashable:
+        """What the networks' outcome depends on: where it is equal, no network has to run again."""
+        return self.method, self.sampling, self.stage2
+
+    def with_network_part_of(self, other: Settings) -> Settings:
+        """These clusters and fill with `other`'s network part.
+
+        Raises:
+            SettingsError: when the methods differ.
+        """
+        if self.method != other.method:
+            raise SettingsError(f"settings of the method {self.method} do not apply to a result of {other.method}")
+        return replace(other, clusters=self.clusters, fill=self.fill)
+
+    def with_(self, /, **groups: Mapping[str, Any]) -> Settings:
+        """A copy with some values changed, e.g. `settings.with_(clusters={"eps_mm": 8})`.
+
+        Raises:
+            SettingsError: for a name that the method does not have, or a value of a wrong type or out of range.
+        """
+        return replace(self, **{group: self._changed(group, values) for group, values in groups.items()})
+
+    def _changed(self, group: str, values: object) -> Any:
+        known = _start_of(self.method)
+        if group not in known:
+            raise SettingsError(_not_a_setting(self.method, group))
+        if not isinstance(values, Mapping):
+            raise SettingsError(f"the settings of {group} must be names and values, not {_shown(values)}")
+        for name in values:
+            if name not in asdict(known[group]):
+                raise SettingsError(_not_a_setting(self.method, group, name))
+        return replace(getattr(self, group), **values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
+        """Plain values, ready for JSON; without the groups that the method does not have."""
+        groups = {name: getattr(self, name) for name in GROUPS}
+        return {"method": self.method} | {name: asdict(group) for name, group in groups.items() if group is not None}
 
     def to_json(self) -> str:
         """JSON text that `from_json` turns back into equal settings."""
         return json.dumps(self.to_dict(), indent=2)
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> Settings:
-        """The inverse of `to_dict`. Raises SettingsError for unknown names or values out of range."""
-        rooms = {
-            "sampling": SamplingSettings,
-            "refine": RefineSettings,
-            "clusters": ClusterSettings,
-            "fill": FillSettings,
-        }
-        try:
-            made = {name: kind(**values[name]) for name, kind in rooms.items() if name in values}
-            return Settings(**{**values, **made})
-        except TypeError as error:
-            raise SettingsError(f"these settings do not fit this version: {error}") from error
+    def from_dict(values: object) -> Settings:
+        """The inverse of `to_dict`; what is left out takes the method's starting value.
+
+        Raises:
+            SettingsError: for anything that `to_dict` does not give.
+        """
+        if not isinstance(values, Mapping):
+            raise SettingsError(f"settings must be one JSON object, not {_shown(values)}")
+        if "method" not in values:
+            if "preset" in values:
+                raise SettingsError("these settings are of KidneySeg 0.1, whose settings differ; set them anew")
+            raise SettingsError(f"settings must name their method: {' or '.join(PRESETS)}")
+        return preset(values["method"]).with_(**{str(k): v for k, v in values.items() if k != "method"})
 
     @staticmethod
     def from_json(text: str) -> Settings:
-        """The inverse of `to_json`. Raises SettingsError for text that is no settings file."""
+        """The inverse of `to_json`; of a mask's whole sidecar it takes the settings. Raises SettingsError."""
         try:
             values = json.loads(text)
-        except ValueError as error:
-            raise SettingsError(f"not a settings file: {error}") from error
-        if not isinstance(values, dict):
-            raise SettingsError("not a settings file: it should hold one JSON object")
+        except json.JSONDecodeError as error:
+            raise SettingsError(f"not valid JSON in line {error.lineno}, column {error.colno}") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+            raise SettingsError("this JSON is no settings file") from error
+        if isinstance(values, dict) and "settings" in values:
+            values = values["settings"]
         return Settings.from_dict(values)
-
-    def with_(self, **rooms: dict[str, Any]) -> Settings:
-        """A copy with some values changed, e.g. `settings.with_(clusters={"eps_mm": 8})`."""
-        return replace(self, **{name: replace(getattr(self, name), **changes) for name, changes in rooms.items()})
-
-
-PRESET_NAMES = ("default", "paper")
 
 
 def preset(name: str) -> Settings:
-    """The settings a preset starts from. Raises SettingsError for an unknown name.
+    """The settings that a method starts from.
 
-    `default` is what validated best. `paper` is the published method, mended (see docs/method.md): the brightest 10 %
-    of the whole volume in three bands, the paper's grid, DBSCAN with eps of 20 voxels (about 15 mm) and
-    min_samples = points / 20, one convex hull per cluster and slice.
+    `default` is what validated best. `paper` is the published method with its mistakes corrected (see docs/method.md).
+
+    Raises:
+        SettingsError: for an unknown name.
     """
-    if name == "paper":
-        return Settings(
-            preset="paper",
-            sampling=SamplingSettings(kept_percent=10.0, region="volume", bands=3, grid_mm=None),
-            refine=RefineSettings(grid_mm=None, margin_mm=0.0, below_stage1_hu=0.0),
-            clusters=ClusterSettings(eps_mm=15.0, min_samples=None),
-            fill=FillSettings(method="hull", closing_mm=0.0),
-        )
-    return Settings(preset=name)
+    return Settings(name, **_start_of(name))
+
+
+def min_samples_of(clusters: ClusterSettings | CountClusterSettings, cell_mm: float) -> int | None:
+    """How many cells with an edge of `cell_mm` within eps make a core point, itself included; None is "auto"."""
+    if isinstance(clusters, CountClusterSettings):
+        return clusters.min_samples
+    cells_in_ball = 4 / 3 * math.pi * (clusters.eps_mm / cell_mm) ** 3
+    return math.ceil(clusters.core_share * cells_in_ball)
+
+
+def _start_of(method: object) -> dict[str, Any]:
+    """The groups of a method with their starting values."""
+    if not isinstance(method, str) or method not in PRESETS:
+        raise SettingsError(f"there is no method {_shown(method)}; choose {' or '.join(PRESETS)}")
+    return PRESETS[method]
+
+
+def _not_a_setting(method: str, group: str, name: str | None = None) -> str:
+    """The sentence on a group, or a name in it, that the method does not have."""
+    start = PRESETS[method]
+    known = list(start) if name is None else list(asdict(start[group]))
+    others = [other for other, its in PRESETS.items() if group in its and (name is None or name in asdict(its[group]))]
+    what = f'"{group}"' if name is None else f'"{name}" in {group}'
+    belongs = f" (the method {' or '.join(others)} has it)" if others else ""
+    return f"the method {method} has no setting {what}{belongs}; it has {', '.join(known)}"

@@ -15,8 +15,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from kidneyseg.settings import PRESET_NAMES, Settings, preset
-from kidneyseg_gui.case import Case, method_of
+from kidneyseg.settings import PRESET_NAMES, ClusterSettings, CountClusterSettings, min_samples_of, preset
+from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.widgets import grid, hint, row, tool_button
 
@@ -30,6 +30,7 @@ PRESET_TEXTS = {
         "For comparison; weak where kidneys enhance little.",
     ),
 }
+CELL_MM = 2.0  # the grid of the bundled stage 2 network
 _DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "Graphics card (CUDA)"))
 _FILLS = (("closing", "Closing"), ("hull", "Convex hull"))
 _HINTS = {
@@ -39,6 +40,9 @@ _HINTS = {
     "Lower is faster; too low loses kidneys with little contrast.\nA change needs a new segmentation.",
     "eps": "DBSCAN: points nearer than this belong together.\n"
     "Smaller separates neighbours and removes more stray points; larger joins fragments.\nUpdates the mask at once.",
+    "share": "DBSCAN: a point counts when this share of the ball around it, of radius eps, is filled with points;\n"
+    "isolated points are removed as outliers. Beside it, the number of points that this means.\n"
+    "Updates the mask at once.",
     "samples": "DBSCAN: a point needs this many neighbours to count; isolated points are removed as outliers.\n"
     "Auto takes a twentieth of all points, as the published method does.\nUpdates the mask at once.",
     "fill": "How points become a solid mask.\nClosing follows the points and closes small gaps; "
@@ -57,7 +61,7 @@ class ParametersPanel(Section):
         self._case = case
         self._make_fields()
         reset = tool_button("reset", "Back to the preset's values")
-        reset.clicked.connect(lambda: case.set_settings(preset(method_of(case.settings))))
+        reset.clicked.connect(lambda: case.set_settings(preset(case.settings.method)))
         self.heading.addWidget(reset)
         self._lay_out()
         self._connect()
@@ -73,7 +77,10 @@ class ParametersPanel(Section):
         self.kept_slider.setRange(1, 100)
         self.kept = _number(QSpinBox(), 1, 100, " %")
         self.eps = _millimetres(0.5, 100)
+        self.share = _number(QSpinBox(), 1, 100, " %")
+        self.share_points = hint()
         self.samples = _number(QSpinBox(), 1, 1_000_000)
+        self.samples.setValue(100)
         self.auto = QCheckBox("Auto")
         self.fill = QComboBox()
         for value, text in _FILLS:
@@ -86,10 +93,12 @@ class ParametersPanel(Section):
     def _lay_out(self) -> None:
         table = grid(spacing=(10, 7))
         table.setColumnStretch(1, 1)
+        self._rows: dict[str, list[QWidget]] = {}
         rows: tuple[tuple[str, str, list[QWidget]], ...] = (
             ("preset", "Preset", [self.preset]),
             ("kept", "Kept intensity", [self.kept_slider, self.kept]),
             ("eps", "DBSCAN eps", [self.eps]),
+            ("share", "Core share", [self.share, self.share_points]),
             ("samples", "Min samples", [self.samples, self.auto]),
             ("fill", "Fill", [self.fill]),
             ("closing", "Closing radius", [self.closing]),
@@ -101,7 +110,8 @@ class ParametersPanel(Section):
             line = row(spacing=8)
             for field in fields:
                 line.addWidget(field, 1 if field is fields[0] else 0)
-            for widget in (label, *fields):
+            self._rows[name] = [label, *fields]
+            for widget in self._rows[name]:
                 widget.setToolTip(_HINTS[name])
             at = number + (number > 0)
             table.addWidget(label, at, 0)
@@ -114,9 +124,10 @@ class ParametersPanel(Section):
         self.kept_slider.valueChanged.connect(self.kept.setValue)
         self.kept.valueChanged.connect(lambda value: self._change(sampling={"kept_percent": float(value)}))
         self.eps.valueChanged.connect(lambda value: self._change(clusters={"eps_mm": value}))
+        self.share.valueChanged.connect(lambda value: self._change(clusters={"core_share": value / 100}))
         self.samples.valueChanged.connect(lambda value: self._change(clusters={"min_samples": value}))
         self.auto.toggled.connect(self._on_auto)
-        self.fill.activated.connect(lambda: self._change(fill={"method": self.fill.currentData()}))
+        self.fill.activated.connect(lambda: self._change(fill={"algorithm": self.fill.currentData()}))
         self.closing.valueChanged.connect(lambda value: self._change(fill={"closing_mm": value}))
         self.device.activated.connect(lambda: self._case.set_device(self.device.currentData()))
 
@@ -127,25 +138,35 @@ class ParametersPanel(Section):
         self._case.set_settings(self._case.settings.with_(**groups))
 
     def _show(self) -> None:
-        fields = (self.preset, self.kept_slider, self.kept, self.eps, self.samples, self.auto, self.fill, self.closing)
-        blockers = [QSignalBlocker(field) for field in (*fields, self.device)]
-        settings: Settings = self._case.settings
-        self.preset.setCurrentIndex(self.preset.findData(method_of(settings)))
-        self.about.setText(PRESET_TEXTS.get(method_of(settings), ("", ""))[1])
+        blockers = [QSignalBlocker(field) for fields in self._rows.values() for field in fields]
+        settings = self._case.settings
+        self.preset.setCurrentIndex(self.preset.findData(settings.method))
+        self.about.setText(PRESET_TEXTS.get(settings.method, ("", ""))[1])
         percent = round(settings.sampling.kept_percent)
         self.kept_slider.setValue(percent)
         self.kept.setValue(percent)
         self.eps.setValue(settings.clusters.eps_mm)
-        automatic = settings.clusters.min_samples is None
-        self.auto.setChecked(automatic)
-        self.samples.setEnabled(not automatic)
-        if not automatic:
-            self.samples.setValue(settings.clusters.min_samples or 1)
-        self.fill.setCurrentIndex(self.fill.findData(settings.fill.method))
+        self._show_min_samples(settings.clusters)
+        self.fill.setCurrentIndex(self.fill.findData(settings.fill.algorithm))
         self.closing.setValue(settings.fill.closing_mm)
-        self.closing.setEnabled(settings.fill.method == "closing")
+        self.closing.setEnabled(settings.fill.algorithm == "closing")
         self.device.setCurrentIndex(self.device.findData(self._case.device))
         del blockers
+
+    def _show_min_samples(self, clusters: ClusterSettings | CountClusterSettings) -> None:
+        needed = min_samples_of(clusters, CELL_MM)
+        counted = isinstance(clusters, CountClusterSettings)
+        for name, shown in (("share", not counted), ("samples", counted)):
+            for widget in self._rows[name]:
+                widget.setVisible(shown)
+        if isinstance(clusters, CountClusterSettings):
+            self.auto.setChecked(needed is None)
+            self.samples.setEnabled(needed is not None)
+            if needed is not None:
+                self.samples.setValue(needed)
+        else:
+            self.share.setValue(round(clusters.core_share * 100))
+            self.share_points.setText(f"{needed} points")
 
 
 def _number(field: _Spin, lowest: float, highest: float, suffix: str = "") -> _Spin:

@@ -53,7 +53,7 @@ def test_segment_writes_mask_and_sidecar_beside_the_ct(case: Path, tmp_path: Pat
     assert "peak memory" in done.stdout
     assert load_mask(tmp_path / "patient_mask.nii.gz")[0].shape == load_volume(ct).shape
     told = json.loads((tmp_path / "patient_mask.json").read_text())
-    assert told["settings"]["preset"] == "default"
+    assert told["settings"]["method"] == "default"
     assert told["device"] == device
     assert done.stderr == ""  # no progress bar where no terminal is
 
@@ -61,14 +61,16 @@ def test_segment_writes_mask_and_sidecar_beside_the_ct(case: Path, tmp_path: Pat
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_json_and_changed_settings(case: Path, tmp_path: Path, preset: str, device: str) -> None:
     with_models = ("--models", case / "models", "--device", device)
-    changes = ("--kept-percent", "20", "--eps-mm", "8", "--min-samples", "auto", "--fill", "hull")
+    own = {"default": ("--core-share", "0.25"), "paper": ("--min-samples", "30")}[preset]
+    changes = ("--kept-percent", "20", "--eps-mm", "8", *own, "--fill", "hull")
     mask = tmp_path / "m.nii"
     done = kidneyseg("segment", case / "ct.nii.gz", "-o", mask, *with_models, "--preset", preset, *changes, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["settings"]["sampling"]["kept_percent"] == 20
-    assert told["settings"]["clusters"] == {"eps_mm": 8.0, "min_samples": None}
-    assert told["settings"]["fill"]["method"] == "hull"
+    clusters = {"default": {"eps_mm": 8.0, "core_share": 0.25}, "paper": {"eps_mm": 8.0, "min_samples": 30}}[preset]
+    assert told["settings"]["clusters"] == clusters
+    assert told["settings"]["fill"]["algorithm"] == "hull"
     again = kidneyseg(
         "segment", case / "ct.nii.gz", "-o", tmp_path / "n.nii", *with_models, "--settings", tmp_path / "m.json"
     )

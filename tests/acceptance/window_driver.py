@@ -158,9 +158,9 @@ class Driver(MainWindow):
         self.wait(lambda: time.monotonic() > end, 5)
 
     def _change_and_export(self) -> None:
-        self.case.set_settings(self.case.settings.with_(fill={"method": "hull"}))
+        self.case.set_settings(self.case.settings.with_(fill={"algorithm": "hull"}))
         began = time.monotonic()
-        self.wait(lambda: self.case.result.settings.fill.method == "hull", 60)
+        self.wait(lambda: self.case.result.settings.fill.algorithm == "hull", 60)
         self.seen["update_s"] = round(time.monotonic() - began, 2)
         self.seen["networks_again"] = self.case.result.timings["stage 2"] > 0
         self.controller.ask_export()

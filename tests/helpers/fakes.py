@@ -20,7 +20,6 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.settings import Settings
-from kidneyseg_gui.case import network_part
 from kidneyseg_gui.services import Services
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def make_volume(
 class FakeResult:
     mask: NDArray[np.uint8]
     sampled: PointCloud
-    refined: PointCloud
+    stage2: PointCloud
     objects: PointCloud
     findings: Findings
     timings: dict[str, float]
@@ -81,11 +80,11 @@ class FakePipeline:
     def run(self, settings: Settings, progress: Progress | None = None) -> FakeResult:
         progress = progress or Progress()
         self.runs.append(settings)
-        cached = network_part(settings) == self._network_key
+        cached = settings.network_part == self._network_key
         if not cached:
             self.network_runs += 1
             self._wait(progress, self.seconds)
-            self._network_key = network_part(settings)
+            self._network_key = settings.network_part
         self._wait(progress, self.seconds / 10, start=0.9)
         return self._result(settings, cached)
 
@@ -103,7 +102,7 @@ class FakePipeline:
         mask = np.zeros(hu.shape, np.uint8, order="F")
         mask[hu > 120] = KIDNEY
         mask[(hu > 80) & (hu <= 120)] = TUMOUR
-        if settings.fill.method == "hull":
+        if settings.fill.algorithm == "hull":
             mask[:, :, : hu.shape[2] // 2] = 0
         step = max(1, hu.shape[0] // 100)
         coarse_hu, coarse = hu[::step, ::step], mask[::step, ::step]

@@ -6,20 +6,22 @@ from pathlib import Path
 
 import torch
 
-from kidneyseg.models import StageName, model_name, save_model
+from kidneyseg.models import Stage, model_name, save_model
 from kidneyseg.sparse import SparseUNet
 
-_CHANNELS: dict[str, dict[StageName, int]] = {
-    "default": {1: 1, 2: 2},
-    "paper": {1: 3, 2: 3},
+# Input channels and grid by method and stage.
+_LAYOUT: dict[str, dict[Stage, tuple[int, float | None]]] = {
+    "default": {Stage.STAGE1: (1, 5.0), Stage.STAGE2: (2, 2.0)},
+    "paper": {Stage.STAGE1: (3, None), Stage.STAGE2: (3, None)},
 }
 
 
 def tiny_models(folder: Path) -> Path:
-    """A models folder for both presets; the networks answer fast and at random."""
+    """A models folder for both methods; the networks answer fast and at random."""
     torch.manual_seed(0)
-    for preset, stages in _CHANNELS.items():
-        for stage, channels in stages.items():
-            network = SparseUNet(channels, 2 if stage == 1 else 3, [4, 4])
-            save_model(network, folder / f"{model_name(preset, stage)}.safetensors", {"made": "at random"})
+    for method, stages in _LAYOUT.items():
+        for stage, (channels, grid_mm) in stages.items():
+            network = SparseUNet(channels, 2 if stage is Stage.STAGE1 else 3, [4, 4])
+            info = {"made": "at random", **({} if grid_mm is None else {"grid_mm": grid_mm})}
+            save_model(network, folder / f"{model_name(method, stage)}.safetensors", info)
     return folder

@@ -57,7 +57,7 @@ def test_a_label_changes_alone():
 def test_only_network_settings_ask_for_a_new_segmentation():
     case = segmented()
     assert not case.needs_network
-    case.set_settings(case.settings.with_(clusters={"eps_mm": 9.0}, fill={"method": "hull"}))
+    case.set_settings(case.settings.with_(clusters={"eps_mm": 9.0}, fill={"algorithm": "hull"}))
     assert not case.needs_network
     case.set_settings(case.settings.with_(sampling={"kept_percent": 33.0}))
     assert case.needs_network

@@ -29,7 +29,7 @@ def test_the_first_result_takes_an_unmoved_crosshair_to_what_was_found(window: W
     window.segment()
     assert window.case.mask[window.case.crosshair] == 2
     window.case.set_crosshair(middle)
-    window.case.set_settings(window.case.settings.with_(fill={"method": "hull"}))
+    window.case.set_settings(window.case.settings.with_(fill={"algorithm": "hull"}))
     window.segment()
     assert window.case.crosshair == middle  # the user has been there; a changed result moves nothing
 
@@ -52,7 +52,7 @@ def test_a_changed_fill_updates_the_mask_without_a_network(window: WindowFixture
     pipeline = window.fake.pipelines[0]
     filled = int((window.case.mask > 0).sum())
     with window.qtbot.waitSignal(window.case.result_changed, timeout=2000):
-        window.case.set_settings(window.case.settings.with_(fill={"method": "hull"}))
+        window.case.set_settings(window.case.settings.with_(fill={"algorithm": "hull"}))
     assert int((window.case.mask > 0).sum()) < filled
     assert pipeline.network_runs == 1
     assert len(window.fake.pipelines) == 1

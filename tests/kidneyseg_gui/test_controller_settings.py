@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kidneyseg.cli.terminal import add_settings, settings_of
+from kidneyseg.cli.settings_arguments import add_settings, settings_of
 from kidneyseg.settings import Settings, preset
 from window_fixture import WindowFixture
 
@@ -46,9 +46,9 @@ def test_the_settings_of_a_sidecar_can_be_loaded(window: WindowFixture):
     ("content", "words"),
     [
         ("{", "not valid JSON"),
-        ("[1]", "not a settings file"),
-        ('{"settings": {"fill": {"closing_mm": 999}}}', "closing"),
-        ('{"colour": 3}', "colour"),
+        ("[1]", "one JSON object"),
+        ('{"settings": {"method": "default", "fill": {"closing_mm": 999}}}', "closing"),
+        ('{"method": "paper", "stage2": {"margin_mm": 3}}', "stage2"),
         ("\xff", "not valid JSON"),
     ],
 )
@@ -57,7 +57,7 @@ def test_settings_that_cannot_be_loaded_are_refused_in_a_sentence(window: Window
     window.answers.path = window.folder / "broken.json"
     window.answers.path.write_bytes(content.encode("latin-1"))
     window.main.controller.ask_load_settings()
-    assert "not loaded" in window.said()
+    assert "broken.json was not loaded" in window.said()
     assert words in window.said()
     assert window.case.settings == before
 

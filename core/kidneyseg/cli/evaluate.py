@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kidneyseg.cli.terminal import add_settings, print_json, settings_of
+from kidneyseg.cli.settings_arguments import SETTINGS_ARGUMENTS, add_settings, settings_of
+from kidneyseg.cli.terminal import print_json
 from kidneyseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ Ctrl-C ends with the report of what was scored until then.
 exit codes: 0 all cases were scored; 1 some were not; 2 wrong arguments; 3 nothing could be used; 130 interrupted"""
 
 # Arguments that only make sense when CTs are segmented here.
-_SEGMENTING_ONLY = (
-    *("steps", "lesions", "insertions", "originals"),
-    *("models", "settings", "kept_percent", "eps_mm", "min_samples", "fill", "closing_mm"),
-)
+_SEGMENTING_ONLY = ("steps", "lesions", "insertions", "originals", "models", *SETTINGS_ARGUMENTS)
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -62,7 +62,7 @@ def _program() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "CUDA": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         "CPU kernels": kernels,
-        "engines": ["auto (ours)", f"sparseconvnet ({'installed' if has_sparseconvnet() else 'not installed'})"],
+        "backends": ["auto (ours)", f"sparseconvnet ({'installed' if has_sparseconvnet() else 'not installed'})"],
         "networks": [load_model(path.stem).id for path in sorted(BUNDLED.glob("*.safetensors"))],
         "use": "research only, not a medical device",
     }

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kidneyseg.cli.terminal import BarProgress, add_settings, lasting_imports, peak_mb, print_json, settings_of
+from kidneyseg.cli.settings_arguments import add_settings, settings_of
+from kidneyseg.cli.terminal import BarProgress, lasting_imports, peak_mb, print_json
 
 if TYPE_CHECKING:
     from kidneyseg.segmentation.pipeline import Result
@@ -28,7 +29,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--timings", action="store_true", help="print the seconds of each stage and the peak memory")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when no kidney is found")
-    parser.add_argument("--engine", default="auto", metavar="NAME", help="auto, or sparseconvnet where it is installed")
+    parser.add_argument(
+        "--backend", default="auto", metavar="NAME", help="auto, or sparseconvnet where it is installed"
+    )
     add_settings(parser)
     parser.set_defaults(run=run)
 
@@ -48,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         bar.update("reading", 0.0)
         volume = load_volume(arguments.ct)
         read = time.perf_counter()
-        pipeline = Pipeline(volume, device=arguments.device, models_dir=arguments.models, engine=arguments.engine)
+        pipeline = Pipeline(volume, device=arguments.device, models_dir=arguments.models, backend=arguments.backend)
         result = pipeline.run(settings, bar)
         computed = time.perf_counter()
     finally:

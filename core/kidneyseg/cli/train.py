@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_unknown(arguments.lesions_unlabelled, cases)
     training, validation = _split(cases, arguments)
     device = device_of(arguments)
-    wanted = [stage for stage in stages(arguments) if arguments.stage in ("all", str(stage))]
+    wanted = [stage for stage in stages(arguments) if arguments.stage in ("all", stage.removeprefix("stage"))]
     if not wanted:
         raise SettingsError(
             "--stage coarse is for preset default without --start-from: stage 2 begins with its weights"

@@ -16,7 +16,7 @@ from kidneyseg.settings import preset
 
 if TYPE_CHECKING:
     from kidneyseg.datasets.cases import CaseFiles
-    from kidneyseg.models import Model, StageName
+    from kidneyseg.models import Model, Stage
     from kidneyseg.training.trainer import Trainer
 
 # How often a run tells where it is, where there is no terminal to show a bar.
@@ -24,7 +24,7 @@ _LINE_EVERY_S = 60.0
 
 
 def train_stage(
-    stage: StageName,
+    stage: Stage,
     folder: Path,
     training: Sequence[CaseFiles],
     validation: Sequence[CaseFiles],
@@ -43,7 +43,7 @@ def train_stage(
     from kidneyseg.datasets.cache import cache_size
     from kidneyseg.models import load_model, model_name
     from kidneyseg.training.checkpoints import claim, claimed
-    from kidneyseg.training.recipes import BATCH, STEPS, Data, trainer
+    from kidneyseg.training.recipes import BATCH, GRID_MM, STEPS, Data, trainer
 
     arguments, ranks = bench.arguments, bench.ranks
     name = model_name(arguments.preset, stage)
@@ -95,6 +95,8 @@ def train_stage(
         _run(work, bench)
         if ranks.first:
             known: dict[str, object] = {"phantoms": arguments.phantoms, "scored on": [c.name for c in validation]}
+            if stage in GRID_MM[arguments.preset]:
+                known["grid_mm"] = GRID_MM[arguments.preset][stage]
             if start:
                 known |= {"started from": start.id, "steps before": start.info.get("steps")}
                 known["trained on"] = sorted({*work.cases, *start.info.get("trained on", ())})
@@ -112,32 +114,36 @@ def refuse_learnt(model: Model, held_out: Sequence[CaseFiles]) -> None:
         )
 
 
-def stages(arguments: Namespace) -> tuple[StageName, ...]:
+def stages(arguments: Namespace) -> tuple[Stage, ...]:
     """The networks that are asked for, in the order in which they are trained."""
-    if arguments.preset == "paper" or arguments.start_from is not None:
-        return 1, 2
-    return 1, "coarse", 2
+    from kidneyseg.models import Stage
+    from kidneyseg.training.recipes import STEPS
+
+    starts = arguments.start_from is not None
+    return tuple(stage for stage in STEPS[arguments.preset] if not (starts and stage is Stage.COARSE))
 
 
-def _coarse(stage: StageName, folder: Path, bench: Bench) -> Model | None:
+def _coarse(stage: Stage, folder: Path, bench: Bench) -> Model | None:
     """The network on coarse cells, with whose weights stage 2 begins; None where none was trained there."""
-    from kidneyseg.models import load_model, model_name
+    from kidneyseg.models import Stage, load_model, model_name
+    from kidneyseg.training.recipes import STEPS
 
-    if stage != 2 or bench.arguments.preset == "paper":
+    if stage is not Stage.STAGE2 or Stage.COARSE not in STEPS[bench.arguments.preset]:
         return None
-    name = model_name(bench.arguments.preset, "coarse")
+    name = model_name(bench.arguments.preset, Stage.COARSE)
     if not (folder / f"{name}.safetensors").is_file():
         bench.say(f"{folder} holds no {name}: stage 2 begins with random weights; train --stage coarse first")
         return None
     return load_model(name, folder)
 
 
-def _finder(stage: StageName, folder: Path, bench: Bench) -> Model | None:
+def _finder(stage: Stage, folder: Path, bench: Bench) -> Model | None:
     """Stage 1's network, from whose finds stage 2 of preset `default` learns; None where none was trained there."""
-    from kidneyseg.models import load_model, model_name
+    from kidneyseg.models import Stage, load_model, model_name
+    from kidneyseg.training.recipes import STEPS
 
-    name = model_name(bench.arguments.preset, 1)
-    if stage == 1 or bench.arguments.preset == "paper":
+    name = model_name(bench.arguments.preset, Stage.STAGE1)
+    if stage is Stage.STAGE1 or Stage.COARSE not in STEPS[bench.arguments.preset]:
         return None
     if not (folder / f"{name}.safetensors").is_file():
         bench.say(f"{folder} holds no {name}: stage 2 learns from made-up finds; train stage 1 first for real ones")
@@ -170,7 +176,7 @@ def _bar(bench: Bench) -> Iterator[Callable[[str, float], None]]:
 
 
 def _recipe(
-    stage: StageName,
+    stage: Stage,
     steps: int,
     batch: int,
     keep: str,
@@ -179,9 +185,11 @@ def _recipe(
     bench: Bench,
 ) -> dict[str, Any]:
     """All that a stage's result depends on but for code, device and threads; files by their content."""
+    from kidneyseg.models import Stage
     from kidneyseg.synthesis.lesion_cache import library_key
 
     arguments = bench.arguments
+    read = ("method", "sampling") if stage is Stage.STAGE1 else ("method", "sampling", "stage2")
     settings = preset(arguments.preset).to_dict()
     unlabelled = sorted(set(arguments.lesions_unlabelled) & {case.name for case in training})
     return {
@@ -192,10 +200,10 @@ def _recipe(
         "class weights": arguments.class_weights,
         "phantoms": arguments.phantoms,
         "choice of the result": keep,
-        "settings": {name: settings[name] for name in ("preset", "sampling", "refine")[: 2 if stage == 1 else 3]},
+        "settings": {name: settings[name] for name in read if name in settings},
         "lesions": bench.lesions and library_key(bench.lesions)[:16],
         "lesions to score on": bench.held_out_lesions and library_key(bench.held_out_lesions)[:16],
-        **({"lesions unlabelled": unlabelled} if stage != 1 else {}),
+        **({"lesions unlabelled": unlabelled} if stage is not Stage.STAGE1 else {}),
         "cases to learn from": {case.name: _content(case) for case in training},
         "cases to score on": {case.name: _content(case) for case in validation},
     }

@@ -110,7 +110,7 @@ def learnt_from(cases: Sequence[CaseFiles], how: Segmenting) -> list[str]:
     Raises:
         ModelError: when a network is missing or damaged.
     """
-    networks = load_networks(how.settings.preset, how.models)
+    networks = load_networks(how.settings.method, how.models)
     known = {case for model in networks.all for case in model.info.get("trained on", ())}
     return [case.name for case in cases if case.name in known]
 

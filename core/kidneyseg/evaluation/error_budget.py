@@ -17,9 +17,8 @@ from kidneyseg.metrics import bounding_box, confusion, dice, kits19_dice
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
-from kidneyseg.points.region import regions_around
-from kidneyseg.points.resample import lattice_for, resample_hu, resample_labels
-from kidneyseg.points.sampling import LOWEST_HU
+from kidneyseg.points.resample import lattice_for, resample_labels
+from kidneyseg.segmentation.method import method
 from kidneyseg.segmentation.pipeline import Pipeline, Result
 from kidneyseg.settings import Settings
 
@@ -100,23 +99,23 @@ def error_budget_of(result: Result, patient: CaseVariant) -> CaseBudget:
     """Measure each step of a segmentation of `patient.volume`."""
     volume, settings = patient.volume, result.settings
     truth = np.where(patient.truth == _CYST, np.uint8(KIDNEY), patient.truth)
-    sampled = _with_truth(result.sampled, truth, volume, settings.sampling.grid_mm)
-    refined = _with_truth(result.refined, truth, volume, settings.refine.grid_mm)
-    ideal = _were_stage1_perfect(sampled, truth, volume, settings)
+    sampled = _with_truth(result.sampled, truth, volume)
+    refined = _with_truth(result.stage2, truth, volume)
+    ideal = _were_stage1_perfect(sampled, truth, volume, result)
     clouds = (
-        _every_cell(truth, volume, settings.refine.grid_mm),
+        _every_cell(truth, volume, result.stage2.lattice),
         ideal,
         refined,
-        result.refined.select(_held(ideal, result.refined.index)),
-        result.refined,
+        result.stage2.select(_held(ideal, result.stage2.index)),
+        result.stage2,
     )
     scores = [kits19_dice(_filled(cloud, volume, settings), truth) for cloud in clouds]
     scores.append(kits19_dice(result.mask, truth))
-    kept = np.where(_held(result.objects, result.refined.index), _labels(result.refined), TISSUE)
+    kept = np.where(_held(result.objects, result.stage2.index), _labels(result.stage2), TISSUE)
     found: dict[str, ClassBudget] = {}
     for name, is_class in _classes(truth).items():
         true1, pred1 = is_class(_labels(sampled)), is_class(_labels(result.sampled))
-        true2, pred2 = is_class(_labels(refined)), is_class(_labels(result.refined))
+        true2, pred2 = is_class(_labels(refined)), is_class(_labels(result.stage2))
         where = np.argwhere(is_class(truth))
         known = name == "kidney"  # stage 1 knows no tumours
         found[name] = ClassBudget(
@@ -124,7 +123,7 @@ def error_budget_of(result: Result, patient: CaseVariant) -> CaseBudget:
             stage1_dice=_dice(pred1, true1) if known else None,
             stage1_recall=_share(true1, pred1) if known else None,
             stage1_precision=_share(pred1, true1) if known else None,
-            reached=_recall(result.refined, where, volume),
+            reached=_recall(result.stage2, where, volume),
             stage2_dice=_dice(pred2, true2),
             kept_dice=_dice(is_class(kept), true2),
             left=tuple(score[name] for score in scores),
@@ -133,7 +132,7 @@ def error_budget_of(result: Result, patient: CaseVariant) -> CaseBudget:
         patient.name,
         found,
         _table(np.minimum(_labels(result.sampled), KIDNEY), np.minimum(_labels(sampled), KIDNEY), 2),
-        _table(_labels(result.refined), _labels(refined), 3),
+        _table(_labels(result.stage2), _labels(refined), 3),
         group=patient.group,
     )
 
@@ -146,61 +145,45 @@ def _classes(truth: NDArray[np.uint8]) -> dict[str, Callable[[NDArray[np.uint8]]
     return kinds
 
 
-def _every_cell(truth: NDArray[np.uint8], volume: Volume, grid_mm: float | None) -> PointCloud:
-    """True labels on all cells (or voxels) around the kidneys: nothing is lost but by the grid and the fill."""
-    spacing = volume.spacing_mm
-    step = spacing if grid_mm is None else (grid_mm,) * 3
-    margin = 0 if grid_mm is None else _MARGIN_CELLS
+def _every_cell(truth: NDArray[np.uint8], volume: Volume, lattice: Lattice) -> PointCloud:
+    """True labels on all cells of the lattice around the kidneys: nothing is lost but by the grid and the fill."""
+    spacing, step = volume.spacing_mm, lattice.step_mm
     ends = [
-        (int(side.start * mm / cell) - margin, int(np.ceil(side.stop * mm / cell)) + margin)
+        (int(side.start * mm / cell) - _MARGIN_CELLS, int(np.ceil(side.stop * mm / cell)) + _MARGIN_CELLS)
         for side, mm, cell in zip(bounding_box(truth != TISSUE), spacing, step, strict=True)
     ]
     (x0, x1), (y0, y1), (z0, z1) = ends
     crop = lattice_for(volume, step, box=((x0, y0, z0), (x1, y1, z1)))
     index = np.argwhere(np.ones(crop.shape, bool)).astype(np.int32) + _corner(crop)
-    cloud = PointCloud(lattice_for(volume, step), index, np.zeros(len(index), np.int16))
-    return _with_truth(cloud, truth, volume, grid_mm)
+    return _with_truth(PointCloud(lattice, index, np.zeros(len(index), np.int16)), truth, volume)
 
 
-def _were_stage1_perfect(
-    sampled: PointCloud, truth: NDArray[np.uint8], volume: Volume, settings: Settings
-) -> PointCloud:
+def _were_stage1_perfect(sampled: PointCloud, truth: NDArray[np.uint8], volume: Volume, result: Result) -> PointCloud:
     """True labels on the points that stage 2 would be shown, had stage 1 labelled its own without a mistake."""
-    grid = settings.refine.grid_mm
-    find = replace(sampled, labels=np.minimum(_labels(sampled), KIDNEY))
-    if grid is None:
-        return sampled.select(_labels(find) == KIDNEY)
-    lowest = max(int(sampled.hu.min(initial=0)) - round(settings.refine.below_stage1_hu), LOWEST_HU)
-    index = [np.zeros((0, 3), np.int32)]
-    for region in regions_around(find, volume, grid, settings.refine.margin_mm):
-        cells = np.argwhere(region.inside & (resample_hu(volume, region.lattice) >= lowest))
-        index.append(cells.astype(np.int32) + _corner(region.lattice))
-    points = np.concatenate(index)
-    points = points[np.lexsort(points.T[::-1])]
-    cloud = PointCloud(lattice_for(volume, grid), points, np.zeros(len(points), np.int16))
-    return _with_truth(cloud, truth, volume, grid)
+    settings = result.settings
+    perfect = replace(sampled, labels=np.minimum(_labels(sampled), KIDNEY))
+    points = method(settings.method).stage2_points(perfect, volume, settings, result.stage2.lattice)
+    return _with_truth(points, truth, volume)
 
 
-def _with_truth(cloud: PointCloud, truth: NDArray[np.uint8], volume: Volume, grid_mm: float | None) -> PointCloud:
+def _with_truth(cloud: PointCloud, truth: NDArray[np.uint8], volume: Volume) -> PointCloud:
     """The cloud with true labels, and with probabilities of 0 and 1 that say the same."""
     labels = np.zeros(len(cloud), np.uint8)
-    if grid_mm is None:
-        labels = truth[tuple(cloud.index.T)]
-    elif len(cloud):
+    if len(cloud):
         low, high = cloud.index.min(0), cloud.index.max(0) + 1
         box = ((int(low[0]), int(low[1]), int(low[2])), (int(high[0]), int(high[1]), int(high[2])))
-        crop = lattice_for(volume, grid_mm, box=box)
+        crop = lattice_for(volume, cloud.lattice.step_mm, box=box)
         labels = resample_labels(truth, volume.spacing_mm, crop)[tuple((cloud.index - low).T)]
     return replace(cloud, labels=labels, probability=np.eye(3, dtype=np.float16)[labels])
 
 
 def _filled(cloud: PointCloud, volume: Volume, settings: Settings) -> NDArray[np.uint8]:
     """The mask of a labelled cloud without dropping a point."""
-    if settings.fill.method == "closing":
+    if settings.fill.algorithm == "closing":
         return fill_closing(cloud.select(_labels(cloud) != TISSUE), volume, settings.fill, context=cloud)
     # Hulls need objects: with one sample a point is never an outlier.
-    clusters = replace(settings.clusters, min_samples=1)
-    return fill_hull(*cluster_cloud(cloud, clusters, per_class=settings.preset == "paper"), volume)
+    per_class = method(settings.method).per_class
+    return fill_hull(*cluster_cloud(cloud, settings.clusters.eps_mm, 1, per_class=per_class), volume)
 
 
 def _recall(cloud: PointCloud, where: NDArray[np.integer], volume: Volume) -> float:

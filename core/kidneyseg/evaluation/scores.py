@@ -14,7 +14,7 @@ from kidneyseg.evaluation.lesions import Lesion, detect
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.metrics import KITS23_CLASSES, bounding_box, confusion, kits23_dice, kits23_surface_dice
 from kidneyseg.points.sampling import band_bounds
-from kidneyseg.settings import preset
+from kidneyseg.settings import BandSettings
 
 # The group of a CT that nothing was inserted into.
 AS_IS = "as they are"
@@ -182,7 +182,7 @@ def _sampled_confusion(
     pred: NDArray[np.uint8], truth: NDArray[np.uint8], hu: NDArray[np.int16]
 ) -> tuple[tuple[int, ...], ...]:
     """Tissue, kidney (cysts included), tumour over the brightest voxels of the whole box, as the paper samples them."""
-    lowest = band_bounds(hu, preset("paper").sampling)[-1][0]
+    lowest = band_bounds(hu, BandSettings())[-1][0]
     table = np.zeros((_POINT_CLASSES, _POINT_CLASSES), np.int64)
     for k in range(hu.shape[2]):
         kept = hu[:, :, k] >= lowest if lowest > HU_WINDOW[0] else np.ones(hu.shape[:2], bool)

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,73 +17,83 @@ from safetensors.torch import save_file
 
 from kidneyseg.errors import ModelError
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.sparse.backends import SparseConvNetUNet, on_engine
+from kidneyseg.sparse.backends import SparseConvNetUNet, on_backend
 
 BUNDLED = Path(__file__).parent
-# "coarse" is what stage 2 begins with where it is trained; nothing but training reads it.
-StageName = Literal[1, "coarse", 2]
 _FORMAT = "kidneyseg-unet-1"
-_MEND = "reinstall, or train one: kidneyseg train"
+_REMEDY = "reinstall, or train one: kidneyseg train"
+
+
+class Stage(StrEnum):
+    """The networks of a method. Stage 2 starts training from the weights of COARSE; inference does not use that one."""
+
+    STAGE1 = "stage1"
+    COARSE = "coarse"
+    STAGE2 = "stage2"
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network with what is known of it.
+    """A trained network and its metadata.
 
     Attributes:
         network: in eval mode, fp32, on the CPU.
         name: the file's name without suffix, e.g. "default-stage1".
-        id: name and the first 8 hex digits of the file's SHA-256: what a sidecar names.
+        id: name and the first 8 hex digits of the file's SHA-256, as in sidecars.
         info: how it was trained (steps, cases, grid ...), as stored in the file.
-        engine: what runs it; see `sparse.engines`.
+        backend: the library that runs it; see `sparse.backends`.
     """
 
     network: SparseUNet
     name: str
     id: str
     info: Mapping[str, Any] = field(default_factory=dict)
-    engine: str = "auto"
+    backend: str = "auto"
 
     @cached_property
     def runs(self) -> SparseUNet | SparseConvNetUNet:
-        """The network as its engine runs it. Raises ResourceError where the engine is not installed."""
-        return on_engine(self.network, self.engine)
+        """The network as its backend runs it. Raises ResourceError where the backend is not installed."""
+        return on_backend(self.network, self.backend)
+
+    @property
+    def grid_mm(self) -> float | None:
+        """Edge of the cells that it was trained on; None for a network of the paper's grid."""
+        return self.info.get("grid_mm")
 
 
-def model_name(preset: str, stage: StageName) -> str:
-    """The file name (without suffix) of a preset's network."""
-    return f"{preset}-coarse" if stage == "coarse" else f"{preset}-stage{stage}"
+def model_name(method: str, stage: Stage) -> str:
+    """The file name (without suffix) of a method's network."""
+    return f"{method}-{stage}"
 
 
-def load_model(name: str, directory: Path | None = None, engine: str = "auto") -> Model:
-    """Read `<directory>/<name>.safetensors`, by default from the bundled models, to be run by an engine.
+def load_model(name: str, directory: Path | None = None, backend: str = "auto") -> Model:
+    """Read `<directory>/<name>.safetensors`, by default from the bundled models.
 
     Raises:
         ModelError: when the file is missing, damaged or no network of this program.
     """
     path = (directory or BUNDLED) / f"{name}.safetensors"
     if not path.is_file():
-        raise ModelError(
-            f"the network {path.name} is missing in {path.parent}; reinstall, or train it: kidneyseg train"
-        )
+        raise ModelError(f"the network {path.name} is missing in {path.parent}; {_REMEDY}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata.get("format") != _FORMAT:
-            raise ModelError(f"{path.name} holds no network of this program; {_MEND}")
+            raise ModelError(f"{path.name} holds no network of this program; {_REMEDY}")
         network = SparseUNet(**json.loads(metadata["config"]))
         network.load_state_dict(state)
+        info = dict(json.loads(metadata.get("info", "{}")))
+        if not isinstance(info.get("grid_mm"), int | float | None):
+            raise ValueError("its grid_mm is not a number")
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(
-            f"the network {path.name} is damaged ({error}); reinstall, or train it: kidneyseg train"
-        ) from error
+        raise ModelError(f"the network {path.name} is damaged ({error}); {_REMEDY}") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    return Model(network.eval(), name, f"{name}-{digest}", json.loads(metadata.get("info", "{}")), engine)
+    return Model(network.eval(), name, f"{name}-{digest}", info, backend)
 
 
 def save_model(network: SparseUNet, path: Path, info: Mapping[str, Any]) -> None:
-    """Write a network as fp16 safetensors, by way of a temporary file beside it.
+    """Write a network as fp16 safetensors, first to a temporary file beside it.
 
     Raises:
         ModelError: when a weight does not fit fp16.

@@ -17,7 +17,6 @@ from scipy.spatial import KDTree
 
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 from kidneyseg.progress import Progress
-from kidneyseg.settings import ClusterSettings
 
 # eps spans at least this many grid cells before cells are pooled.
 _CELLS_PER_EPS = 6
@@ -58,19 +57,26 @@ def cluster_points(
 
 
 def cluster_cloud(
-    cloud: PointCloud, settings: ClusterSettings, *, per_class: bool = False, progress: Progress | None = None
+    cloud: PointCloud,
+    eps_mm: float,
+    min_samples: int | None,
+    *,
+    per_class: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[PointCloud, NDArray[np.int32]]:
     """The kidney and tumour points of `cloud` without outliers, and which object each belongs to.
 
     Args:
         cloud: with labels.
-        settings: eps in mm and min samples.
-        per_class: cluster kidney and tumour points each for themselves, as published; otherwise they form objects
-            together, so that a tumour that grows on a kidney is no outlier.
+        eps_mm: neighbourhood radius.
+        min_samples: points within eps that make a core point; None is auto, see `cluster_points`.
+        per_class: cluster kidney and tumour points separately, as published; otherwise they form objects together, so
+            that a tumour on a kidney is not an outlier.
+        progress: checked along the way.
 
     Returns:
-        The kept points, rows in the cloud's order, and their int32 object ids 0, 1, ... An object never holds both
-        classes where `per_class`. Both are empty when nothing is kidney or tumour.
+        The kept points, rows in the cloud's order, and their int32 object ids 0, 1, ... With `per_class` an object
+        never holds both classes. Both are empty when nothing is kidney or tumour.
     """
     if cloud.labels is None:
         raise ValueError("cluster_cloud needs a cloud with labels")
@@ -80,10 +86,8 @@ def cluster_cloud(
     for classes in groups:
         rows = np.flatnonzero(np.isin(cloud.labels, classes))
         index = cloud.index[rows].astype(np.int64)
-        found = _cluster_cells(
-            index, step, settings.eps_mm, min_samples=settings.min_samples, progress=progress or Progress()
-        )
-        ids[rows] = np.where(found >= 0, found + (ids.max(initial=-1) + 1), -1)
+        labels = _cluster_cells(index, step, eps_mm, min_samples=min_samples, progress=progress or Progress())
+        ids[rows] = np.where(labels >= 0, labels + (ids.max(initial=-1) + 1), -1)
     kept = ids >= 0
     return cloud.select(kept), ids[kept]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.arrays import bounding_box
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.hull import paint_hull
@@ -140,14 +141,10 @@ def _without_gaps(
     part: NDArray[np.bool_], volume: Volume, settings: FillSettings, progress: Progress
 ) -> NDArray[np.bool_]:
     """`part` closed and with its small holes filled, working on its own bounding box only."""
-    if not part.any():
+    margin = np.array([int(settings.closing_mm / spacing) + 1 for spacing in volume.spacing_mm])
+    box = bounding_box(part, margin)
+    if box is None:
         return part
-    where = []
-    for axis, spacing in enumerate(volume.spacing_mm):
-        used = np.flatnonzero(part.any(axis=tuple(i for i in range(3) if i != axis)))
-        margin = int(settings.closing_mm / spacing) + 1
-        where.append(slice(max(int(used[0]) - margin, 0), int(used[-1]) + margin + 1))
-    box = tuple(where)
     closed = close_gaps(part[box], settings.closing_mm, volume.spacing_mm, progress=progress)
     part[box] = fill_small_holes(closed, volume.spacing_mm, volume.slice_axis, HOLE_MM2)
     progress.check()

@@ -9,7 +9,7 @@ from kidneyseg.errors import ResourceError
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import PointCloud
 
-# The paper's field: coordinates beyond it cannot be represented there.
+# Cells along each axis of the paper's grid.
 PAPER_FIELD = 1024
 
 
@@ -17,7 +17,7 @@ def paper_cells(cloud: PointCloud, volume: Volume) -> NDArray[np.int64]:
     """The paper's grid (N, 3): in-plane in pixels, across slices scaled by (slice distance / pixel size) * 0.5.
 
     Raises:
-        ResourceError: for a volume larger than the paper's field of 1024 cells.
+        ResourceError: for a volume that spans more than 1024 cells.
     """
     scale = np.ones(3)
     axis = volume.slice_axis
@@ -26,7 +26,7 @@ def paper_cells(cloud: PointCloud, volume: Volume) -> NDArray[np.int64]:
     cells = np.floor(cloud.index * scale).astype(np.int64)
     if len(cells) and cells.max() >= PAPER_FIELD:
         raise ResourceError(
-            f"this CT spans {int(cells.max()) + 1} cells, more than the {PAPER_FIELD} of the preset `paper`; "
-            "use the preset `default`"
+            f"this CT spans {int(cells.max()) + 1} cells, more than the {PAPER_FIELD} of the method `paper`; "
+            "use the method `default`"
         )
     return cells

@@ -10,18 +10,18 @@ from kidneyseg.points.body import body_mask_on
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, resample_hu, voxel_lattice
 from kidneyseg.progress import Progress
-from kidneyseg.settings import SamplingSettings
+from kidneyseg.settings import BandSettings
 
-# No point inside the body is darker than this: air and lung are never kidney, whatever share is kept.
+# No point inside the body is darker than this, whatever share is kept: air and lung are never kidney.
 LOWEST_HU = HU_WINDOW[0] + 25
 
-# The patient is looked for on cells of this size, unless the points' own cells are about as large.
+# The body mask is computed on cells of this size, unless the points' own cells are about as large.
 BODY_GRID_MM = 4.0
 _BODY_GRIDS_MM = (3.0, 6.0)
 
 _BINS = HU_WINDOW[1] - HU_WINDOW[0] + 1
 
-# Voxels along x that are brought into C order at a time.
+# Voxels along x that are copied into C order at a time.
 _SLAB = 32
 
 
@@ -38,8 +38,8 @@ def hu_histogram(hu: NDArray[np.int16], inside: NDArray[np.bool_] | None = None)
 def intensity_threshold(hu: NDArray[np.int16], inside: NDArray[np.bool_] | None, kept_percent: float) -> int:
     """The highest HU such that at least `kept_percent` of the values (inside, where given) are >= it.
 
-    By histogram of the HU clipped to HU_WINDOW, so the answer lies in that window. Voxels at the threshold are all
-    kept (`>=`), so ties keep somewhat more than asked for. Without any value it is HU_WINDOW[1].
+    By histogram of the HU clipped to HU_WINDOW, so the threshold lies in that window. Voxels at the threshold are all
+    kept (`>=`), so ties keep somewhat more than `kept_percent`. Without any value it is HU_WINDOW[1].
     """
     return _threshold(hu_histogram(hu, inside), kept_percent / 100)
 
@@ -58,39 +58,64 @@ def kept_inside(hu: NDArray[np.int16], inside: NDArray[np.bool_], kept_percent: 
     return inside & (hu >= max(intensity_threshold(hu, inside, kept_percent), LOWEST_HU))
 
 
-def sample_body(volume: Volume, settings: SamplingSettings, *, progress: Progress | None = None) -> PointCloud:
-    """The brightest `kept_percent` of the cells inside the patient in one cloud, for the default preset.
+def sample_body(
+    volume: Volume, lattice: Lattice, kept_percent: float, *, progress: Progress | None = None
+) -> PointCloud:
+    """The cells that `kept_inside` keeps, as one cloud.
 
-    With `region` "volume" the share is of all cells of the box. `grid_mm` None takes the voxels themselves as cells.
-    Rows in lexicographic order of their cell; empty when there is no patient. HU are clipped to HU_WINDOW, and inside
-    the body never below LOWEST_HU.
+    Args:
+        volume: the CT.
+        lattice: the cells, over the whole volume.
+        kept_percent: share of the cells inside the body that is kept, in percent.
+        progress: checked along the way.
+
+    Returns:
+        Points with HU clipped to HU_WINDOW; empty when there is no patient.
     """
-    lattice, hu, inside = _cells(volume, settings, progress)
-    lowest = _threshold(hu_histogram(hu, inside), settings.kept_percent / 100)
-    return _clouds(lattice, hu, inside, [(lowest, HU_WINDOW[1])], progress)[0]
+    hu = resample_hu(volume, lattice, progress=progress)
+    if _BODY_GRIDS_MM[0] <= min(lattice.step_mm) and max(lattice.step_mm) <= _BODY_GRIDS_MM[1]:
+        inside = body_mask_on(hu)
+    else:
+        coarse = lattice_for(volume, BODY_GRID_MM)
+        inside = _looked_up(body_mask_on(resample_hu(volume, coarse, progress=progress)), coarse, lattice)
+    index = np.argwhere(kept_inside(hu, inside, kept_percent)).astype(np.int32)
+    return PointCloud(lattice, index, hu[tuple(index.T)])
 
 
-def sample_bands(volume: Volume, settings: SamplingSettings, *, progress: Progress | None = None) -> list[PointCloud]:
-    """The paper's sampling: the brightest share in intensity bands, brightest band first.
+def sample_bands(volume: Volume, settings: BandSettings, *, progress: Progress | None = None) -> list[PointCloud]:
+    """The paper's sampling: the brightest voxels of the whole volume in intensity bands, brightest band first.
 
-    Returns exactly `settings.bands` clouds, as `sample_body` makes one; every kept voxel or cell is in exactly one.
-    Bands can be empty where HU are heavily tied (see `band_bounds`). In preset `paper`: voxels of the whole volume.
+    Returns:
+        `settings.bands` clouds on the voxel lattice, HU clipped to HU_WINDOW; each kept voxel is in exactly one. Bands
+        can be empty where many voxels have the same HU (see `band_bounds`).
     """
-    lattice, hu, inside = _cells(volume, settings, progress)
-    return _clouds(lattice, hu, inside, band_bounds(hu, settings, inside), progress)
+    lattice = voxel_lattice(volume.shape, volume.spacing_mm)
+    bounds = band_bounds(volume.hu, settings)
+    rows: list[list[NDArray[np.int32]]] = [[] for _ in bounds]
+    values: list[list[NDArray[np.int16]]] = [[] for _ in bounds]
+    for x in range(0, volume.shape[0], _SLAB):
+        # C order within the slab: np.argwhere then walks it fast and in lexicographic order.
+        slab = np.clip(np.ascontiguousarray(volume.hu[x : x + _SLAB]), *HU_WINDOW)
+        for band, (lowest, highest) in enumerate(bounds):
+            kept = (slab >= lowest) & (slab <= highest)
+            index = np.argwhere(kept).astype(np.int32)
+            index[:, 0] += x
+            rows[band].append(index)
+            values[band].append(slab[kept])
+        if progress is not None:
+            progress.check()
+    return [PointCloud(lattice, np.concatenate(i), np.concatenate(v)) for i, v in zip(rows, values, strict=True)]
 
 
-def band_bounds(
-    hu: NDArray[np.int16], settings: SamplingSettings, inside: NDArray[np.bool_] | None = None
-) -> list[tuple[int, int]]:
+def band_bounds(hu: NDArray[np.int16], settings: BandSettings) -> list[tuple[int, int]]:
     """(lowest, highest) HU of each band, both included, brightest first, on HU clipped to HU_WINDOW.
 
     The brightest `kept_percent` is cut into `bands` equal shares at bins of the histogram, so that voxels of equal
-    HU are never torn apart: a bin that straddles a cut goes wholly to the brighter band, which makes that band larger
-    and the next one smaller, or empty (then lowest > highest). The brightest band ends at HU_WINDOW[1], where
-    everything brighter was clipped to: it has no upper bound.
+    HU stay together: a bin across a cut goes wholly to the brighter band, which makes that band larger and the next
+    one smaller, or empty (then lowest > highest). The brightest band ends at HU_WINDOW[1], where everything brighter
+    was clipped to.
     """
-    counts = hu_histogram(hu, inside)
+    counts = hu_histogram(hu)
     bounds = []
     highest = HU_WINDOW[1]
     for band in range(1, settings.bands + 1):
@@ -98,24 +123,6 @@ def band_bounds(
         bounds.append((lowest, highest))
         highest = min(highest, lowest - 1)
     return bounds
-
-
-def _cells(
-    volume: Volume, settings: SamplingSettings, progress: Progress | None
-) -> tuple[Lattice, NDArray[np.int16], NDArray[np.bool_] | None]:
-    """The lattice that is sampled, the HU of its cells, and which of them are inside the region (None: all)."""
-    if settings.grid_mm is None:
-        lattice, hu = voxel_lattice(volume.shape, volume.spacing_mm), volume.hu
-    else:
-        lattice = lattice_for(volume, settings.grid_mm)
-        hu = resample_hu(volume, lattice, progress=progress)
-    if settings.region == "volume":
-        return lattice, hu, None
-    if settings.grid_mm is not None and _BODY_GRIDS_MM[0] <= settings.grid_mm <= _BODY_GRIDS_MM[1]:
-        return lattice, hu, body_mask_on(hu)
-    coarse = lattice_for(volume, BODY_GRID_MM)
-    body = body_mask_on(resample_hu(volume, coarse, progress=progress))
-    return lattice, hu, _looked_up(body, coarse, lattice)
 
 
 def _looked_up(body: NDArray[np.bool_], coarse: Lattice, lattice: Lattice) -> NDArray[np.bool_]:
@@ -130,41 +137,12 @@ def _looked_up(body: NDArray[np.bool_], coarse: Lattice, lattice: Lattice) -> ND
     return inside
 
 
-def _clouds(
-    lattice: Lattice,
-    hu: NDArray[np.int16],
-    inside: NDArray[np.bool_] | None,
-    bounds: list[tuple[int, int]],
-    progress: Progress | None,
-) -> list[PointCloud]:
-    """One cloud per (lowest, highest) HU, rows in lexicographic order of their cells."""
-    rows: list[list[NDArray[np.int32]]] = [[] for _ in bounds]
-    values: list[list[NDArray[np.int16]]] = [[] for _ in bounds]
-    for x in range(0, hu.shape[0], _SLAB):
-        # C order within the slab: np.argwhere then walks it fast and in lexicographic order.
-        slab = np.clip(np.ascontiguousarray(hu[x : x + _SLAB]), *HU_WINDOW)
-        usable = None
-        if inside is not None:
-            usable = np.ascontiguousarray(inside[x : x + _SLAB]) & (slab >= LOWEST_HU)
-        for band, (lowest, highest) in enumerate(bounds):
-            kept = (slab >= lowest) & (slab <= highest)
-            if usable is not None:
-                kept &= usable
-            index = np.argwhere(kept).astype(np.int32)
-            index[:, 0] += x
-            rows[band].append(index)
-            values[band].append(slab[kept])
-        if progress is not None:
-            progress.check()
-    return [PointCloud(lattice, np.concatenate(i), np.concatenate(v)) for i, v in zip(rows, values, strict=True)]
-
-
 def _threshold(counts: NDArray[np.int64], share: float) -> int:
     """The highest HU with at least `share` of all counts at or above it; the window's top for an empty histogram."""
     total = int(counts.sum())
     if total == 0:
         return HU_WINDOW[1]
     at_or_above = counts[::-1].cumsum()
-    # The tolerance keeps an exact share (30 % of 10 values) from asking for one value more by rounding.
+    # The tolerance keeps rounding from adding one value to an exact share (30 % of 10 values).
     wanted = max(1, int(np.ceil(share * total - 1e-9 * total)))
     return HU_WINDOW[1] - int(np.searchsorted(at_or_above, min(wanted, total)))

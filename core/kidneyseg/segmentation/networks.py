@@ -1,4 +1,4 @@
-"""A method's networks, the device they run on, and class probabilities of points."""
+"""A method's networks, the device they run on, and the class probabilities that they give points."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from kidneyseg.errors import ResourceError
-from kidneyseg.models import Model, load_model, model_name
+from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet, memory
 from kidneyseg.sparse.backends import SparseConvNetUNet
 
-_TRIED_AGAIN = "The GPU ran out of memory; it was freed, and that part of the CT was run again by itself."
+_TRIED_AGAIN = "The GPU ran out of memory; its memory was freed and that part of the CT was run again by itself."
 _CPU_INSTEAD = "The GPU has too little memory for this CT; the CPU was used instead."
 
 Note = Callable[[str], None]
@@ -24,7 +24,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """A preset's networks."""
+    """A method's networks."""
 
     stage1: Model
     stage2: Model
@@ -35,13 +35,14 @@ class Networks:
         return self.stage1, self.stage2
 
 
-def load_networks(preset: str, directory: Path | None = None, engine: str = "auto") -> Networks:
-    """A preset's networks, by default the bundled ones.
+def load_networks(method: str, directory: Path | None = None, backend: str = "auto") -> Networks:
+    """A method's networks, by default the bundled ones.
 
     Raises:
         ModelError: when one is missing or damaged.
     """
-    return Networks(*(load_model(model_name(preset, stage), directory, engine) for stage in (1, 2)))
+    stages = (Stage.STAGE1, Stage.STAGE2)
+    return Networks(*(load_model(model_name(method, stage), directory, backend) for stage in stages))
 
 
 def pick_device(name: str) -> torch.device:
@@ -72,9 +73,9 @@ def predict_mirrored(
     """`predict`, the mean over the points and their mirror image, left and right exchanged. Cells may be negative."""
     total = np.zeros((len(cells), model.network.config["classes"]), np.float32)
     for i, side in enumerate((1, -1)):
-        shown = cells * np.array((side, 1, 1), np.int32)
-        shown = shown - (shown.min(0) if len(cells) else 0)
-        total = total + predict(model, shown, features, device, progress.part(i / 2, (i + 1) / 2), note)
+        mirrored = cells * np.array((side, 1, 1), np.int32)
+        mirrored -= mirrored.min(0) if len(cells) else 0
+        total += predict(model, mirrored, features, device, progress.part(i / 2, (i + 1) / 2), note)
     return np.asarray(total / 2, np.float16)
 
 
@@ -88,10 +89,8 @@ def predict(
 ) -> NDArray[np.float16]:
     """Class probabilities (N, classes) of points on cells (N, 3) >= 0 with features (N, in_channels).
 
-    Without a point nothing is run.
-
-    Where a GPU runs out of memory, its memory is freed and this part of the CT is tried again by itself; if it does not
-    fit even so, the CPU takes it. `note` is told of either.
+    Where a GPU runs out of memory, its memory is freed and this part of the CT is run again by itself; if it still does
+    not fit, the CPU runs it. `note` is told of either.
 
     Raises:
         ResourceError: when the computer's memory does not suffice.
@@ -99,16 +98,16 @@ def predict(
     if len(cells) == 0:
         return np.zeros((0, model.network.config["classes"]), np.float16)
     coords = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.int64))
-    shown = torch.from_numpy(features)
-    for where, after in ((device, _TRIED_AGAIN), (device, _CPU_INSTEAD)):
+    inputs = torch.from_numpy(features)
+    for where, remedy in ((device, _TRIED_AGAIN), (device, _CPU_INSTEAD)):
         try:
-            return _run(model.runs, coords, shown, where, progress)
+            return _run(model.runs, coords, inputs, where, progress)
         except torch.OutOfMemoryError:
-            said = after
+            sentence = remedy
         # Not in the handler: the error holds what the failed pass had allocated.
-        note(said)
+        note(sentence)
         torch.cuda.empty_cache()
-    return _run(model.runs, coords, shown, torch.device("cpu"), progress)
+    return _run(model.runs, coords, inputs, torch.device("cpu"), progress)
 
 
 def _run(
@@ -123,7 +122,7 @@ def _run(
 
     try:
         network = network.to(device)
-        # Not our network's pass alone: SparseConvNet's and what is made of the scores can run out of memory too.
+        # SparseConvNet and the softmax can run out of memory too, not only our own network.
         with memory.shortage_said(), torch.inference_mode():
             logits = network(coords.to(device), features.to(device), report=report)
             probability: NDArray[np.float16] = logits.softmax(1).to(torch.float16).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Stage 1 finds the kidneys among the sampled points; the paper's stages label their bands."""
+"""Stage 1 of the method `default`: detects the kidneys among the sampled cells."""
 
 from __future__ import annotations
 
@@ -9,106 +9,70 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.arrays import dense_mask
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import KIDNEY, TISSUE, PointCloud
 from kidneyseg.points.features import hu_features
-from kidneyseg.points.grid import paper_cells
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.networks import Note
 
-# A find smaller than this is no kidney (a child's has some 20 mL) and not worth stage 2's time.
-_SMALLEST_FIND_ML = 1.5
+# A smaller detection is not a kidney (a child's has some 20 mL) and would only cost stage 2 time.
+_SMALLEST_DETECTION_ML = 1.5
 
-# Less find than this makes stage 1 look again as if the patient lay prone. With fold networks 14 CTs and as many made
-# to look like ones without contrast agent give 202 mL or more as they are and 0 to 144 mL turned, at most .44 as much.
+# With less kidney than this, stage 1 also runs on the CT as if the patient lay prone. With fold networks, 14 CTs and as
+# many with simulated missing contrast give 202 mL or more as they are and 0 to 144 mL turned, at most .44 as much.
 _ENOUGH_KIDNEY_ML, _LEAST_KIDNEY_ML, _FAR_MORE = 220.0, 40.0, 1.5
 _PRONE = "Far more kidney was found in this CT turned over; it was read as one of a patient lying prone."
 
 
-def find_kidneys(
+def detect_kidneys(
     cloud: PointCloud, model: Model, device: torch.device, progress: Progress, note: Note = lambda _: None
 ) -> PointCloud:
-    """Stage 1 on lattice cells: the cloud with labels TISSUE or KIDNEY and their probabilities (N, 2).
+    """The cloud, on lattice cells, with labels TISSUE or KIDNEY and their probabilities (N, 2).
 
-    Probabilities are the mean of the CT's and of its mirror image's, left and right exchanged. Separate finds under
-    1.5 mL are put back to tissue. Where little is found the patient may lie prone, as in no CT that was learnt from:
-    if far more is found in the CT turned by half about the long axis, that is taken.
+    Probabilities are the mean over the CT and its mirror image, left and right exchanged. Connected detections under
+    1.5 mL become tissue. Where little is detected the patient may lie prone, unlike in all training CTs: if far more is
+    detected in the CT turned by 180 degrees about the long axis, that result is taken and `note` is told.
     """
-    supine = _found(cloud, model, device, progress.part(0.0, 0.9), note, (1, 1, 1))
+    supine = _detected(cloud, model, device, progress.part(0.0, 0.9), note, (1, 1, 1))
     little = _kidney_ml(supine)
     if len(cloud) == 0 or little >= _ENOUGH_KIDNEY_ML:
         return supine
-    prone = _found(cloud, model, device, progress.part(0.9, 1.0), note, (-1, -1, 1))
+    prone = _detected(cloud, model, device, progress.part(0.9, 1.0), note, (-1, -1, 1))
     if _kidney_ml(prone) < max(_LEAST_KIDNEY_ML, _FAR_MORE * little):
         return supine
     note(_PRONE)
     return prone
 
 
-def _found(
-    cloud: PointCloud,
-    model: Model,
-    device: torch.device,
-    progress: Progress,
-    note: Note,
-    turn: tuple[int, int, int],
+def remove_small_detections(detected: NDArray[np.bool_], cell_ml: float) -> NDArray[np.bool_]:
+    """Detections without connected groups under 1.5 mL, cells connected by faces, edges or corners.
+
+    Args:
+        detected: bool (X, Y, Z).
+        cell_ml: volume of a cell in mL.
+    """
+    parts, _ = ndimage.label(detected, ndimage.generate_binary_structure(3, 3))
+    large = np.bincount(parts.ravel()) * cell_ml >= _SMALLEST_DETECTION_ML
+    return np.asarray(detected & large[parts])
+
+
+def _detected(
+    cloud: PointCloud, model: Model, device: torch.device, progress: Progress, note: Note, turn: tuple[int, int, int]
 ) -> PointCloud:
     """Stage 1 on the cloud with axes reversed where `turn` is -1."""
     features = hu_features(cloud.hu, model.network.config["in_channels"])
-    probability = networks.predict_mirrored(
-        model, cloud.index * np.array(turn, np.int32), features, device, progress, note
-    )
+    cells = cloud.index * np.array(turn, np.int32)
+    probability = networks.predict_mirrored(model, cells, features, device, progress, note)
     labels = probability.argmax(1).astype(np.uint8)
-    _drop_small(cloud, labels)
+    rows = np.flatnonzero(labels == KIDNEY)
+    if len(rows):
+        dense, local = dense_mask(cloud.index[rows])
+        stays = remove_small_detections(dense, float(np.prod(cloud.lattice.step_mm)) / 1000.0)
+        labels[rows[~stays[tuple(local.T)]]] = TISSUE
     return replace(cloud, labels=labels, probability=probability)
 
 
 def _kidney_ml(cloud: PointCloud) -> float:
     return float((np.asarray(cloud.labels) == KIDNEY).sum() * np.prod(cloud.lattice.step_mm)) / 1000.0
-
-
-def label_band(
-    band: PointCloud,
-    volume: Volume,
-    model: Model,
-    device: torch.device,
-    progress: Progress,
-    note: Note = lambda _: None,
-) -> PointCloud:
-    """One of the paper's intensity bands through one network: labels and probabilities for every point."""
-    features = hu_features(band.hu, model.network.config["in_channels"])
-    probability = networks.predict(model, paper_cells(band, volume), features, device, progress, note)
-    return replace(band, labels=probability.argmax(1).astype(np.uint8), probability=probability)
-
-
-def unite(clouds: list[PointCloud]) -> PointCloud:
-    """Disjoint labelled clouds on one lattice as one, rows in lexicographic order."""
-    first = clouds[0]
-    if len(clouds) == 1:
-        return first
-    index = np.concatenate([cloud.index for cloud in clouds])
-    order = np.lexsort(index.T[::-1])
-    labels = [cloud.labels for cloud in clouds if cloud.labels is not None]
-    probability = [cloud.probability for cloud in clouds if cloud.probability is not None]
-    return PointCloud(
-        first.lattice,
-        index[order],
-        np.concatenate([cloud.hu for cloud in clouds])[order],
-        np.concatenate(labels)[order] if labels else None,
-        np.concatenate(probability)[order] if probability else None,
-    )
-
-
-def _drop_small(cloud: PointCloud, labels: NDArray[np.uint8]) -> None:
-    """Set kidney labels in connected finds under `_SMALLEST_FIND_ML` back to tissue, in place."""
-    rows = np.flatnonzero(labels == KIDNEY)
-    if len(rows) == 0:
-        return
-    index = cloud.index[rows] - cloud.index[rows].min(0)
-    dense = np.zeros(index.max(0) + 1, bool)
-    dense[tuple(index.T)] = True
-    parts, _ = ndimage.label(dense, ndimage.generate_binary_structure(3, 3))
-    sizes = np.bincount(parts.ravel()) * float(np.prod(cloud.lattice.step_mm)) / 1000.0
-    labels[rows[sizes[parts[tuple(index.T)]] < _SMALLEST_FIND_ML]] = TISSUE

@@ -1,9 +1,9 @@
-"""Stage 2: a close look at what lies around stage 1's find."""
+"""Stage 2 of the method `default`: separates tissue, kidney and tumour on fine cells around stage 1's detections."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,98 +11,93 @@ from numpy.typing import NDArray
 
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import TUMOUR, PointCloud
+from kidneyseg.points.cloud import TUMOUR, Lattice, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.region import Region, cells_beyond_margin, grown, regions_around
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
+from kidneyseg.segmentation.method import unite
 from kidneyseg.segmentation.networks import Note
-from kidneyseg.settings import RefineSettings
 
-# A tumour that reaches beyond what stage 2 was shown is followed so many times.
+# How many times a tumour is followed beyond the region that stage 2 has seen.
 _MOST_GROWTH = 5
-
-_Part = tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.float16]]
 
 
 def separate_tumour(
-    find: PointCloud,
+    detections: PointCloud,
     volume: Volume,
-    settings: RefineSettings,
-    lowest_hu: int,
+    margin_mm: float,
     model: Model,
     device: torch.device,
     progress: Progress,
     note: Note = lambda _: None,
 ) -> PointCloud:
-    """Stage 2 on a fine lattice near stage 1's find: TISSUE, KIDNEY, TUMOUR and their probabilities (N, 3).
+    """Label the cells within a margin of the detections: TISSUE, KIDNEY or TUMOUR, with probabilities (N, 3).
 
-    Probabilities are the mean of what is shown and of its mirror image, as in stage 1.
+    Probabilities are the mean over what the network sees and its mirror image, as in stage 1. Where a tumour reaches
+    the border of its region, as large ones do of which stage 1 detects a part, the detections grow by it and their
+    surroundings are labelled again.
 
     Args:
-        find: stage 1's labelled cloud.
+        detections: stage 1's labelled cloud.
         volume: the CT.
-        settings: grid and margin; `grid_mm` must not be None.
-        lowest_hu: cells darker than this (never below LOWEST_HU) are left out.
-
-    Where a tumour reaches the border of what was looked at, as large ones do of which stage 1 finds a part, the find
-    grows by it and its surroundings are looked at anew.
+        margin_mm: distance from the surface of the detected cells up to which cells are labelled.
+        model: stage 2's network, with a grid.
+        device: where it runs.
+        progress: 0...1 of the stage.
+        note: takes a sentence for the user.
     """
-    grid = settings.grid_mm
+    grid = model.grid_mm
     if grid is None:
-        raise ValueError("stage 2 on stage 1's own points is `label_band`")
+        raise ValueError(f"{model.id} has no grid")
     whole = lattice_for(volume, grid)
-    cell_ml = grid**3 / 1000.0
-    look = _Look(volume, lowest_hu, model, device, note)
-    seen: dict[Hashable, _Part] = {}
+
+    def label(region: Region, progress: Progress) -> PointCloud:
+        points, detected = _points(region, volume, whole, progress)
+        features = stage2_features(points.hu, kidney_level(points.hu, detected), model.network.config["in_channels"])
+        probability = networks.predict_mirrored(model, points.index, features, device, progress, note)
+        return replace(points, labels=probability.argmax(1).astype(np.uint8), probability=probability)
+
+    labelled: dict[Hashable, PointCloud] = {}
     for turn in range(1 + _MOST_GROWTH):
-        regions = regions_around(find, volume, grid, settings.margin_mm)
-        fresh = [region for region in regions if region.key not in seen]
+        regions = regions_around(detections, volume, grid, margin_mm)
+        fresh = [region for region in regions if region.key not in labelled]
         reached = []
         for i, region in enumerate(fresh):
-            share = progress.part(*_share_of(turn, i, len(fresh)))
-            part = look.at(region, share)
-            seen[region.key] = part
-            tumour_mm = whole.centres_mm(part[0][part[2].argmax(1) == TUMOUR])
-            reached.append(cells_beyond_margin(find, tumour_mm, cell_ml, settings.margin_mm))
-        parts = [seen[region.key] for region in regions]
+            labelled[region.key] = part = label(region, progress.part(*_share_of(turn, i, len(fresh))))
+            tumour = part.select(np.asarray(part.labels) == TUMOUR)
+            reached.append(cells_beyond_margin(detections, tumour.centres_mm, grid**3 / 1000.0, margin_mm))
         if not sum(map(len, reached)):
             break
-        find = grown(find, np.concatenate(reached))
-    if not parts:
-        none = np.zeros((0, model.network.config["classes"]), np.float16)
-        return PointCloud(whole, np.zeros((0, 3), np.int32), np.zeros(0, np.int16), np.zeros(0, np.uint8), none)
-    index, hu, probability = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort(index.T[::-1])
-    index, hu, probability = index[order], hu[order], probability[order]
-    return PointCloud(whole, index, hu, probability.argmax(1).astype(np.uint8), probability)
+        detections = grown(detections, np.concatenate(reached))
+    empty = PointCloud(
+        whole,
+        np.zeros((0, 3), np.int32),
+        np.zeros(0, np.int16),
+        np.zeros(0, np.uint8),
+        np.zeros((0, model.network.config["classes"]), np.float16),
+    )
+    return unite([empty, *(labelled[region.key] for region in regions)])
+
+
+def region_points(detections: PointCloud, volume: Volume, whole: Lattice, margin_mm: float) -> PointCloud:
+    """The points, unlabelled, that `separate_tumour` labels first; `whole` is the lattice of its fine cells."""
+    regions = regions_around(detections, volume, whole.step_mm[0], margin_mm)
+    empty = PointCloud(whole, np.zeros((0, 3), np.int32), np.zeros(0, np.int16))
+    return unite([empty, *(_points(region, volume, whole, Progress())[0] for region in regions)])
+
+
+def _points(region: Region, volume: Volume, whole: Lattice, progress: Progress) -> tuple[PointCloud, NDArray[np.bool_]]:
+    """The region's cells that are bright enough, and which of them lie in the detections."""
+    hu = resample_hu(volume, region.lattice, progress=progress)
+    kept = region.inside & (hu >= LOWEST_HU)
+    origin = np.rint(np.asarray(region.lattice.origin_mm) / region.lattice.step_mm).astype(np.int32)
+    return PointCloud(whole, np.argwhere(kept).astype(np.int32) + origin, hu[kept]), region.detected[kept]
 
 
 def _share_of(turn: int, i: int, count: int) -> tuple[float, float]:
-    """Of stage 2's progress: 0.9 for the first turn, since mostly there is no other."""
+    """Part of stage 2's progress: 0.9 for the first turn, since there is mostly no other."""
     first, width = (0.0, 0.9) if turn == 0 else (0.9 + 0.1 * (turn - 1) / _MOST_GROWTH, 0.1 / _MOST_GROWTH)
     return first + width * i / count, first + width * (i + 1) / count
-
-
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """How a region is looked at."""
-
-    volume: Volume
-    lowest_hu: int
-    model: Model
-    device: torch.device
-    note: Note
-
-    def at(self, region: Region, progress: Progress) -> _Part:
-        """The cells of the whole fine lattice that the network is shown, their HU and probabilities."""
-        hu = resample_hu(self.volume, region.lattice, progress=progress)
-        kept = region.inside & (hu >= max(self.lowest_hu, LOWEST_HU))
-        cells, shown = np.argwhere(kept).astype(np.int32), hu[kept]
-        level = kidney_level(shown, region.found[kept])
-        features = stage2_features(shown, level, self.model.network.config["in_channels"])
-        probability = networks.predict_mirrored(self.model, cells, features, self.device, progress, self.note)
-        origin = np.rint(np.asarray(region.lattice.origin_mm) / region.lattice.step_mm).astype(np.int32)
-        return cells + origin, shown, probability

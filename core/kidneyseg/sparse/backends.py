@@ -18,7 +18,7 @@ from kidneyseg.errors import ResourceError
 from kidneyseg.sparse.sparseconvnet import to_sparseconvnet
 from kidneyseg.sparse.unet import SparseUNet
 
-ENGINES = ("auto", "sparseconvnet")
+BACKENDS = ("auto", "sparseconvnet")
 
 # SparseConvNet hashes its sites, so that a large grid costs nothing. Each level halves it, which must come out even.
 GRID = 4096
@@ -29,25 +29,25 @@ def has_sparseconvnet() -> bool:
     return find_spec("sparseconvnet") is not None
 
 
-def check_engine(engine: str) -> str:
-    """The engine's name, if it can be used. Raises ResourceError for one that is unknown or not installed."""
-    if engine not in ENGINES:
-        raise ResourceError(f"there is no engine {engine!r}; choose {' or '.join(ENGINES)}")
-    if engine == "sparseconvnet" and not has_sparseconvnet():
+def check_backend(backend: str) -> str:
+    """The backend's name, if it can be used. Raises ResourceError for one that is unknown or not installed."""
+    if backend not in BACKENDS:
+        raise ResourceError(f"there is no backend {backend!r}; choose {' or '.join(BACKENDS)}")
+    if backend == "sparseconvnet" and not has_sparseconvnet():
         raise ResourceError(
             "SparseConvNet is not installed here; build it from github.com/facebookresearch/SparseConvNet, "
-            "or choose the engine auto"
+            "or choose the backend auto"
         )
-    return engine
+    return backend
 
 
-def on_engine(network: SparseUNet, engine: str) -> SparseUNet | SparseConvNetUNet:
-    """The network as an engine runs it: on "auto", ours, itself; on "sparseconvnet" a copy with the same weights.
+def on_backend(network: SparseUNet, backend: str) -> SparseUNet | SparseConvNetUNet:
+    """The network as a backend runs it: on "auto", ours, itself; on "sparseconvnet" a copy with the same weights.
 
     Raises:
-        ResourceError: see `check_engine`.
+        ResourceError: see `check_backend`.
     """
-    return SparseConvNetUNet(network) if check_engine(engine) == "sparseconvnet" else network
+    return SparseConvNetUNet(network) if check_backend(backend) == "sparseconvnet" else network
 
 
 class SparseConvNetUNet(nn.Module):

@@ -21,7 +21,7 @@ from kidneyseg.points.cloud import TISSUE, TUMOUR
 from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import sample_bands
-from kidneyseg.settings import SamplingSettings
+from kidneyseg.settings import BandSettings
 from kidneyseg.synthesis.insertion import LesionLibrary, insert_random_lesions
 from kidneyseg.synthesis.lesion_cache import library_key
 from kidneyseg.training.batches import Sample
@@ -41,7 +41,7 @@ class BandClouds:
 
 
 def band_cases(
-    case: CaseFiles, settings: SamplingSettings, cache: Path, seed: int, lesions: LesionLibrary | None
+    case: CaseFiles, settings: BandSettings, cache: Path, seed: int, lesions: LesionLibrary | None
 ) -> list[BandClouds]:
     """The case's bands and, with `lesions` and without tumour labels, once more with these inserted; cached on disk."""
     kind = f"bands-{settings.kept_percent:g}-{settings.bands}"
@@ -138,7 +138,7 @@ def _augmented(
     return np.floor(scaled).astype(np.int64), hu
 
 
-def _bands(case: CaseFiles, settings: SamplingSettings, seed: int, lesions: LesionLibrary | None) -> Arrays:
+def _bands(case: CaseFiles, settings: BandSettings, seed: int, lesions: LesionLibrary | None) -> Arrays:
     volume, labels, organs = read_case(case)
     if lesions is not None:
         rng = np.random.default_rng([seed, 3, *case.name.encode()])

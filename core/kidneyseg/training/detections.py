@@ -66,6 +66,7 @@ def crops(
     finder: SparseUNet | None,
     cache: Path,
     *,
+    coarse_mm: float = 5.0,
     count: int = 8,
     seed: int = 0,
 ) -> list[Crop]:
@@ -77,16 +78,16 @@ def crops(
         sampling: stage 1's points.
         finder: stage 1's network in eval mode; None gives boxes without finds.
         cache: folder for prepared arrays.
+        coarse_mm: edge of stage 1's cells.
         count: how many changes of the case are shown to stage 1; 0 shows it the case as it is, once.
         seed: of these changes.
     """
-    coarse_mm = sampling.grid_mm or 4.0
 
     def make() -> Arrays:
         whole = whole_grid(case, coarse_mm, cache)
         return _arrays(crops_of(*read_case(case), whole, grid_mm, sampling, finder, count=count, seed=seed))
 
-    kind = f"closeups-{grid_mm:g} {sampling} {_digest(finder)} {count} {seed}"
+    kind = f"closeups-{grid_mm:g} {coarse_mm:g} {sampling} {_digest(finder)} {count} {seed}"
     return list(_made(cached(cache, case.name, kind, case.files, make), grid_mm, coarse_mm, case.name))
 
 
@@ -99,12 +100,13 @@ def crops_of(
     sampling: SamplingSettings,
     finder: SparseUNet | None,
     *,
+    coarse_mm: float = 5.0,
     count: int = 8,
     seed: int = 0,
 ) -> list[Crop]:
     """`crops` of a CT in memory; `whole` is its `whole_grid_of` on stage 1's lattice, made if None."""
     if whole is None:
-        whole = whole_grid_of(volume, labels, organs, sampling.grid_mm or 4.0)
+        whole = whole_grid_of(volume, labels, organs, coarse_mm)
     rng = np.random.default_rng([seed, 4])
     finds = [] if finder is None else list(stage1_finds(whole, finder, sampling, count, rng))
     kidney = whole.labels > 0

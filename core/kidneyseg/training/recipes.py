@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.models import StageName
+from kidneyseg.models import Stage
 from kidneyseg.phantom.abdomen import SAMPLE_SEED, Phase, make_phantom
-from kidneyseg.settings import Settings
+from kidneyseg.settings import BandSettings, Settings, Stage2Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.memory import out_of_memory
 from kidneyseg.synthesis.insertion import LesionLibrary
@@ -33,18 +33,24 @@ log = logging.getLogger(__name__)
 
 PLANES = [16, 32, 48, 64, 80]
 PAPER_PLANES = [16, 32, 48, 64, 80, 96, 112]
-# Edge of the cells on which stage 2 begins to learn: so few of them show all that lies around a find.
-COARSE_MM = 4.0
+# Edge of the cells that each network is trained on. Stage 2 starts on coarse ones: few of them show a whole region.
+GRID_MM: dict[str, dict[Stage, float]] = {
+    "default": {Stage.STAGE1: 5.0, Stage.COARSE: 4.0, Stage.STAGE2: 2.0},
+    "paper": {},
+}
 # After so many samples a change of the close-ups makes way for a new one.
 _SAMPLES_A_CHANGE = 160
 # What tumour weighs on fine cells: weighed alike, small ones are mostly suspected but not the likeliest class.
 _TUMOUR_WEIGHT = 2.0
-# Optimiser steps, and samples a step, by preset and stage.
-STEPS: dict[str, dict[StageName, int]] = {
-    "default": {1: 6000, "coarse": 14000, 2: 4000},
-    "paper": {1: 1300, 2: 1300},
+# Optimiser steps, and samples a step, by method and stage.
+STEPS: dict[str, dict[Stage, int]] = {
+    "default": {Stage.STAGE1: 6000, Stage.COARSE: 14000, Stage.STAGE2: 4000},
+    "paper": {Stage.STAGE1: 1300, Stage.STAGE2: 1300},
 }
-BATCH: dict[str, dict[StageName, int]] = {"default": {1: 2, "coarse": 1, 2: 4}, "paper": {1: 1, 2: 1}}
+BATCH: dict[str, dict[Stage, int]] = {
+    "default": {Stage.STAGE1: 2, Stage.COARSE: 1, Stage.STAGE2: 4},
+    "paper": {Stage.STAGE1: 1, Stage.STAGE2: 1},
+}
 # The paper preset's class weights by stage. With the few hundred steps that a CPU affords, those published call every
 # point kidney.
 PUBLISHED_WEIGHTS = {1: (1.0, 1000.0), 2: (1.0, 1.0, 100.0)}
@@ -77,7 +83,7 @@ class Data:
 
 
 def trainer(
-    stage: StageName,
+    stage: Stage,
     settings: Settings,
     data: Data,
     folder: Path,
@@ -103,33 +109,33 @@ def trainer(
     Raises:
         SettingsError: for a stage that the preset does not have.
     """
-    if stage not in STEPS[settings.preset]:
-        raise SettingsError(f"preset {settings.preset} has no stage {stage}")
+    if stage not in STEPS[settings.method]:
+        raise SettingsError(f"the method {settings.method} has no network {stage}")
     torch.manual_seed(seed)
-    planes, channels = PLANES, 1 if stage == 1 else 2
-    if settings.preset == "paper":
+    planes, channels = PLANES, 1 if stage is Stage.STAGE1 else 2
+    if isinstance(settings.sampling, BandSettings):
         planes, channels = PAPER_PLANES, 3
-    network = SparseUNet(channels, 2 if stage == 1 else 3, planes)
+    network = SparseUNet(channels, 2 if stage is Stage.STAGE1 else 3, planes)
     if start is not None:
         if start.config != network.config:
             raise SettingsError(f"the network to start from is laid out as {start.config}, not {network.config}")
         network.load_state_dict(start.state_dict())
-    plan = TrainingPlan(steps, batch=batch or BATCH[settings.preset][stage], seed=seed)
+    plan = TrainingPlan(steps, batch=batch or BATCH[settings.method][stage], seed=seed)
     options = options or RunOptions()
-    if settings.preset == "paper":
-        number = 1 if stage == 1 else 2
+    if isinstance(settings.sampling, BandSettings):
+        number = 1 if stage is Stage.STAGE1 else 2
         weights = PUBLISHED_WEIGHTS if published_weights else FEW_STEPS_WEIGHTS
         plan = replace(plan, rate=1e-3, schedule="two phases", weight_decay=0.0, class_weights=weights[number])
-        return _paper(number, network, settings, data, folder, replace(plan, dice_weight=0.0), options)
-    if stage == 1:
+        return _paper(number, network, settings.sampling, data, folder, replace(plan, dice_weight=0.0), options)
+    if stage is Stage.STAGE1:
         return _stage1(network, settings, data, folder, plan, options)
-    return _stage2(network, settings, data, folder, plan, options, finder, coarse=stage == "coarse")
+    return _stage2(network, settings, data, folder, plan, options, finder, coarse=stage is Stage.COARSE)
 
 
 def _stage1(
     network: SparseUNet, settings: Settings, data: Data, folder: Path, plan: TrainingPlan, options: RunOptions
 ) -> Trainer:
-    grid = settings.sampling.grid_mm or 4.0
+    grid = GRID_MM[settings.method][Stage.STAGE1]
     found = prepare(data.training, partial(whole_grid, cell_mm=grid, cache=data.cache), data.tell)
     scenes = list(found.values())
     scenes += [whole_grid_of(volume, labels, None, grid) for volume, labels in _phantoms(data.phantoms)]
@@ -157,22 +163,25 @@ def _stage2(
     coarse: bool,
 ) -> Trainer:
     """Stage 2's network; or the one on `coarse` cells, of the same layout, which is shown whole regions."""
-    grid = COARSE_MM if coarse else settings.refine.grid_mm or 1.5
+    grids = GRID_MM[settings.method]
+    grid = grids[Stage.COARSE if coarse else Stage.STAGE2]
+    assert isinstance(settings.stage2, Stage2Settings)
     if coarse:
         # A cell holds that of eight fine ones.
         plan = replace(plan, dice_given=plan.dice_given / 8)
     if finder is not None:
         finder = finder.to(options.device)
-    cut = partial(crops, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache)
+    coarse_mm = grids[Stage.STAGE1]
+    cut = partial(crops, grid_mm=grid, sampling=settings.sampling, finder=finder, cache=data.cache, coarse_mm=coarse_mm)
     found = prepare(data.training, cut, data.tell)
     scenes = [one for several in found.values() for one in several]
     for volume, labels in _phantoms(data.phantoms):
-        scenes += crops_of(volume, labels, None, None, grid, settings.sampling, finder)
+        scenes += crops_of(volume, labels, None, None, grid, settings.sampling, finder, coarse_mm=coarse_mm)
     return Trainer(
         network,
         Stage2Sampler(
             scenes,
-            settings.refine,
+            settings.stage2,
             data.lesions,
             data.lesions_unlabelled,
             plan.seed,
@@ -181,34 +190,34 @@ def _stage2(
         ),
         replace(plan, class_weights=(1.0, 1.0, 1.0 if coarse else _TUMOUR_WEIGHT), freeze_norms_at=0.6),
         folder,
-        validator(_plain_samples(cut, settings, data, plan.seed), ("kidney", "tumour")),
+        validator(_plain_samples(cut, settings.stage2, data, plan.seed), ("kidney", "tumour")),
         options=options,
         cases=tuple(found),
     )
 
 
-def _plain_samples(cut: Callable[..., list[Crop]], settings: Settings, data: Data, seed: int) -> list[Sample]:
+def _plain_samples(cut: Callable[..., list[Crop]], settings: Stage2Settings, data: Data, seed: int) -> list[Sample]:
     """The validation CTs' kidneys as inference shows them, and those without tumour labels once more with lesions."""
     plain = prepare(data.validation, partial(cut, count=0), data.tell).values()
     shown = [one for several in plain for one in several if one.shows_kidney]
     if data.held_out_lesions is not None:
         rng, own = np.random.default_rng([seed, 2]), cases_with_tumours(shown)
         shown += [with_lesions(one, data.held_out_lesions, rng) for one in shown if one.scene.case not in own]
-    samples = [plain_stage2(one, settings.refine) for one in shown]
+    samples = [plain_stage2(one, settings) for one in shown]
     return [sample for sample in samples if sample is not None]
 
 
 def _paper(
     stage: int,
     network: SparseUNet,
-    settings: Settings,
+    settings: BandSettings,
     data: Data,
     folder: Path,
     plan: TrainingPlan,
     options: RunOptions,
 ) -> Trainer:
     """The published network on the bands that inference sees."""
-    make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=plan.seed)
+    make = partial(band_cases, settings=settings, cache=data.cache, seed=plan.seed)
     found = prepare(data.training, partial(make, lesions=data.lesions), data.tell)
     training = [clouds for variants in found.values() for clouds in variants]
     held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.tell)

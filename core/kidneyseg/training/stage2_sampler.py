@@ -14,7 +14,7 @@ from kidneyseg.datasets.cases import error_context
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.points.features import kidney_level
 from kidneyseg.points.sampling import LOWEST_HU
-from kidneyseg.settings import RefineSettings
+from kidneyseg.settings import Stage2Settings
 from kidneyseg.synthesis.insertion import LesionLibrary, insert_random_lesions
 from kidneyseg.training.augmentation import (
     SpatialRange,
@@ -63,7 +63,7 @@ class Stage2Sampler:
     """
 
     crops: Sequence[Crop]
-    settings: RefineSettings
+    settings: Stage2Settings
     lesions: LesionLibrary | None = None
     lesions_unlabelled: frozenset[str] = frozenset()
     seed: int = 0
@@ -216,7 +216,7 @@ def _point_of_interest(
     return np.asarray(middle + rng.uniform(-15, 15, 3))
 
 
-def plain_stage2(one: Crop, settings: RefineSettings) -> Sample | None:
+def plain_stage2(one: Crop, settings: Stage2Settings) -> Sample | None:
     """What inference shows of a close-up's first find (of the labels, without one); None when that is nothing."""
     low, high = coarse_box(one, settings.margin_mm)
     window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))

@@ -68,7 +68,7 @@ def test_networks_without_mistakes_lose_only_what_the_grid_does(models, network,
     assert len(kidney.left) == len(tumour.left) == len(STEPS)
     assert (measured.name, measured.group) == ("box", "g")
     assert np.sum(measured.stage1_points) == len(result.sampled)
-    assert np.sum(measured.stage2_points) == len(result.refined)
+    assert np.sum(measured.stage2_points) == len(result.stage2)
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
@@ -76,7 +76,7 @@ def test_filling_the_kept_points_gives_the_programs_own_mask(models, network, na
     """What stands for the fill here is the pipeline's fill: else the last two steps could not be compared."""
     network()
     _, result = steps(models, preset(name))
-    kept = result.objects if name == "paper" else result.refined
+    kept = result.objects if name == "paper" else result.stage2
     assert np.array_equal(_filled(kept, abdomen()[0], preset(name)), result.mask)
 
 

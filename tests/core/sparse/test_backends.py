@@ -13,7 +13,7 @@ import torch
 import fake_sparseconvnet
 from kidneyseg.errors import ResourceError
 from kidneyseg.sparse import SparseUNet, load_sparseconvnet_file
-from kidneyseg.sparse.backends import GRID, SparseConvNetUNet, has_sparseconvnet, on_engine
+from kidneyseg.sparse.backends import GRID, SparseConvNetUNet, has_sparseconvnet, on_backend
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_same_weights_give_the_same_scores(residual: bool, final_norm: bool,
     network = SparseUNet(
         2, 3, [4, 6, 8], block_reps=2, residual=residual, final_norm=final_norm, input_mode=mode
     ).eval()
-    theirs = on_engine(network, "sparseconvnet")
+    theirs = on_backend(network, "sparseconvnet")
     assert isinstance(theirs, SparseConvNetUNet)
     assert theirs.config == network.config
     told: list[float] = []
@@ -49,7 +49,7 @@ def test_the_same_weights_give_the_same_scores(residual: bool, final_norm: bool,
 
 @pytest.mark.usefixtures("scn")
 def test_no_points_and_points_beyond_the_grid() -> None:
-    theirs = on_engine(SparseUNet(2, 3, [4, 6]).eval(), "sparseconvnet")
+    theirs = on_backend(SparseUNet(2, 3, [4, 6]).eval(), "sparseconvnet")
     assert theirs(torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, 2)).shape == (0, 3)
     for beyond in (-1, GRID):
         with pytest.raises(ValueError, match=f"0 ... {GRID - 1}"):
@@ -60,7 +60,7 @@ def test_no_points_and_points_beyond_the_grid() -> None:
 @pytest.mark.parametrize("name", ["unet_plain_m8_dense", "unet_residual_m8", "unet_plain_m16"])
 def test_the_stand_in_has_the_names_and_outputs_of_the_real_one(golden_dir: Path, name: str) -> None:
     arrays = np.load(golden_dir / f"{name}.npz")
-    theirs = on_engine(load_sparseconvnet_file(golden_dir / f"{name}.pth"), "sparseconvnet")
+    theirs = on_backend(load_sparseconvnet_file(golden_dir / f"{name}.pth"), "sparseconvnet")
     state = torch.load(golden_dir / f"{name}.pth", weights_only=True)
     assert theirs.model.state_dict().keys() == state.keys()
     logits = theirs(torch.from_numpy(arrays["coords"]), torch.from_numpy(arrays["features"]))
@@ -70,12 +70,12 @@ def test_the_stand_in_has_the_names_and_outputs_of_the_real_one(golden_dir: Path
 
 def test_ours_is_used_unless_asked_otherwise() -> None:
     network = SparseUNet(2, 3, [4])
-    assert on_engine(network, "auto") is network
+    assert on_backend(network, "auto") is network
     with pytest.raises(ResourceError, match="choose auto or sparseconvnet"):
-        on_engine(network, "abacus")
+        on_backend(network, "abacus")
 
 
 @pytest.mark.skipif(has_sparseconvnet(), reason="SparseConvNet is installed here")
 def test_without_the_package_it_says_the_mend() -> None:
     with pytest.raises(ResourceError, match="not installed here; build it"):
-        on_engine(SparseUNet(2, 3, [4]), "sparseconvnet")
+        on_backend(SparseUNet(2, 3, [4]), "sparseconvnet")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kidneyseg.datasets.cases import LabelledGrid, find_cases, whole_grid
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.nifti import save_mask, save_volume
-from kidneyseg.settings import RefineSettings, SamplingSettings
+from kidneyseg.settings import BandSettings, SamplingSettings, Stage2Settings
 from kidneyseg.synthesis.insertion import LesionLibrary
 from kidneyseg.training import stage1_sampler, stage2_sampler
 from kidneyseg.training.augmentation import SpatialRange, random_affine, random_field_of_view, warp
@@ -89,17 +89,16 @@ def test_no_lesion_is_inserted_where_there_are_tumour_labels(tmp_path: Path, mon
             return real(scene, lesions, rng, **chances)
 
         monkeypatch.setattr(module, "changed_patient", noting)
-    library, sampling = LesionLibrary.procedural(6), SamplingSettings(kept_percent=50.0, grid_mm=4.0)
+    library, sampling = LesionLibrary.procedural(6), SamplingSettings(kept_percent=50.0)
     cases, rng = find_cases(tmp_path), np.random.default_rng(0)
     scenes = [whole_grid(case, 4.0, tmp_path) for case in cases]
-    close = [one for case in cases for one in crops(case, 2.0, sampling, None, tmp_path, count=0)]
-    for sampler in (Stage1Sampler(scenes, sampling, library), Stage2Sampler(close, RefineSettings(), library)):
+    close = [one for case in cases for one in crops(case, 2.0, sampling, None, tmp_path, coarse_mm=4.0, count=0)]
+    for sampler in (Stage1Sampler(scenes, sampling, library), Stage2Sampler(close, Stage2Settings(), library)):
         given.clear()
         for step in range(30):
             sampler.draw(rng, 25 * step)
         assert set(given) == {"none", ""}
-    voxels = SamplingSettings(kept_percent=50.0, grid_mm=None)
-    bands = {case.name: band_cases(case, voxels, tmp_path, 0, library) for case in cases}
+    bands = {case.name: band_cases(case, BandSettings(50.0, bands=1), tmp_path, 0, library) for case in cases}
     assert {name: len(variants) for name, variants in bands.items()} == {"own": 1, "none": 2}
 
 
@@ -144,7 +143,7 @@ def test_samples_repeat_by_seed_and_differ_by_seed(folder: Path, tmp_path: Path)
     lesions = LesionLibrary.procedural(count=5)
     for sampler in (
         Stage1Sampler([whole_grid(case, 4.0, tmp_path)], SamplingSettings(), lesions),
-        Stage2Sampler(crops(case, 2.0, SamplingSettings(), None, tmp_path), RefineSettings(), lesions),
+        Stage2Sampler(crops(case, 2.0, SamplingSettings(), None, tmp_path), Stage2Settings(), lesions),
     ):
         first, again, other = (sampler.draw(np.random.default_rng(seed)) for seed in (1, 1, 2))
         assert np.array_equal(first.cells, again.cells)
@@ -168,7 +167,7 @@ def test_bands_are_what_inference_runs(tmp_path: Path) -> None:
     save_volume(volume, tmp_path / "a_ct.nii.gz")
     save_mask(np.minimum(truth, 1), volume, tmp_path / "a_kidney.nii.gz")
     case = find_cases(tmp_path)[0]
-    settings = SamplingSettings(kept_percent=10.0, region="volume", bands=3, grid_mm=None)
+    settings = BandSettings()
     plain, changed = band_cases(case, settings, tmp_path, 0, LesionLibrary.procedural(count=5))
     sizes = [len(cells) for cells, _, _ in plain.bands]
     assert sum(sizes) >= 0.1 * 100 * 80 * 30

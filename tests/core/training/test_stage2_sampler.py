@@ -17,14 +17,14 @@ from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.region import regions_around
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.sampling import LOWEST_HU
-from kidneyseg.settings import RefineSettings, SamplingSettings
+from kidneyseg.settings import SamplingSettings, Stage2Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.synthesis.insertion import LesionLibrary
 from kidneyseg.training.detections import Crop, crops, crops_of, stage1_finds
 from kidneyseg.training.stage2_sampler import KIDNEY_OR_TUMOUR, Stage2Sampler, plain_stage2, with_lesions
 from volumes import abdomen
 
-SAMPLING = SamplingSettings(kept_percent=50.0, grid_mm=4.0)
+SAMPLING = SamplingSettings(kept_percent=50.0)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def with_false_find() -> tuple[Volume, NDArray[np.uint8]]:
 
 def test_close_ups_show_kidneys_and_false_finds(with_false_find: tuple[Volume, NDArray[np.uint8]]) -> None:
     volume, truth = with_false_find
-    made = crops_of(volume, truth, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=0)
+    made = crops_of(volume, truth, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=0, coarse_mm=4.0)
     true = [one for one in made if one.scene.labels.any()]
     false = [one for one in made if not one.scene.labels.any()]
     assert len(true) == 2
@@ -84,16 +84,16 @@ def test_close_ups_show_kidneys_and_false_finds(with_false_find: tuple[Volume, N
 
 
 def test_close_ups_are_cached_by_network(case: CaseFiles, tmp_path: Path) -> None:
-    first = crops(case, 2.0, SAMPLING, ByBrightness(100.0), tmp_path, count=2)
+    first = crops(case, 2.0, SAMPLING, ByBrightness(100.0), tmp_path, count=2, coarse_mm=4.0)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    again = crops(case, 2.0, SAMPLING, None, tmp_path, count=2)
+    again = crops(case, 2.0, SAMPLING, None, tmp_path, count=2, coarse_mm=4.0)
     assert again[0].finds == []
     assert len(list(tmp_path.iterdir())) == len(files) + 1
     torch.manual_seed(0)
     finder = ByBrightness(100.0)
-    one = crops(case, 2.0, SAMPLING, finder, tmp_path, count=2)
+    one = crops(case, 2.0, SAMPLING, finder, tmp_path, count=2, coarse_mm=4.0)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    two = crops(case, 2.0, SAMPLING, finder, tmp_path, count=2)
+    two = crops(case, 2.0, SAMPLING, finder, tmp_path, count=2, coarse_mm=4.0)
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert all((a.scene.hu == b.scene.hu).all() for a, b in zip(one, two, strict=True))
     assert len(one[0].finds) == len(first[0].finds) == 2
@@ -102,7 +102,9 @@ def test_close_ups_are_cached_by_network(case: CaseFiles, tmp_path: Path) -> Non
 def test_a_plain_sample_is_what_inference_cuts(case: CaseFiles, tmp_path: Path) -> None:
     volume, _ = abdomen()
     finder = ByBrightness(100.0)
-    made = [one for one in crops(case, 2.0, SAMPLING, finder, tmp_path, count=0) if one.scene.labels.any()]
+    made = [
+        one for one in crops(case, 2.0, SAMPLING, finder, tmp_path, count=0, coarse_mm=4.0) if one.scene.labels.any()
+    ]
     whole = whole_grid(case, 4.0, tmp_path)
     index = np.argwhere(made[0].finds[0])
     labels = np.full(len(index), KIDNEY, np.uint8)
@@ -116,7 +118,7 @@ def test_a_plain_sample_is_what_inference_cuts(case: CaseFiles, tmp_path: Path) 
         expected |= dict(zip(map(tuple, np.argwhere(kept) + origin), features, strict=True))
     for one in made:
         # The tumour is added to the find, which holds it here anyway.
-        sample = plain_stage2(one, RefineSettings(margin_mm=10.0))
+        sample = plain_stage2(one, Stage2Settings(margin_mm=10.0))
         assert sample is not None
         shown |= dict(zip(map(tuple, sample.cells + one.corner), sample.features, strict=True))
     assert len(shown.keys() ^ expected.keys()) < 0.02 * len(expected)
@@ -124,8 +126,8 @@ def test_a_plain_sample_is_what_inference_cuts(case: CaseFiles, tmp_path: Path) 
 
 
 def test_every_draw_is_one_find_with_its_labels(with_false_find: tuple[Volume, NDArray[np.uint8]]) -> None:
-    made = crops_of(*with_false_find, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=3)
-    sampler = Stage2Sampler(made, RefineSettings(), LesionLibrary.procedural(count=5))
+    made = crops_of(*with_false_find, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=3, coarse_mm=4.0)
+    sampler = Stage2Sampler(made, Stage2Settings(), LesionLibrary.procedural(count=5))
     seen = [sampler.draw(np.random.default_rng(seed)) for seed in range(12)]
     assert all(len(sample.cells) >= 500 for sample in seen)
     kidney = [bool((sample.labels > 0).any()) for sample in seen]
@@ -136,8 +138,10 @@ def test_every_draw_is_one_find_with_its_labels(with_false_find: tuple[Volume, N
 
 def test_kidneys_with_unlabelled_lesions_may_be_tumour(with_false_find: tuple[Volume, NDArray[np.uint8]]) -> None:
     volume, truth = with_false_find
-    made = crops_of(volume, np.minimum(truth, 1), None, None, 2.0, SAMPLING, ByBrightness(100.0), count=1)
-    sampler = Stage2Sampler(made, RefineSettings(), LesionLibrary.procedural(count=20), frozenset({made[0].scene.case}))
+    made = crops_of(
+        volume, np.minimum(truth, 1), None, None, 2.0, SAMPLING, ByBrightness(100.0), count=1, coarse_mm=4.0
+    )
+    sampler = Stage2Sampler(made, Stage2Settings(), LesionLibrary.procedural(count=20), frozenset({made[0].scene.case}))
     seen = np.unique(np.concatenate([sampler.draw(np.random.default_rng(seed)).labels for seed in range(24)]))
     assert seen.tolist() == [0, TUMOUR, KIDNEY_OR_TUMOUR], "what was inserted is a tumour for certain"
 
@@ -145,7 +149,7 @@ def test_kidneys_with_unlabelled_lesions_may_be_tumour(with_false_find: tuple[Vo
 def test_changes_are_shared_by_steps_and_replaced_as_they_pass(
     with_false_find: tuple[Volume, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = crops_of(*with_false_find, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=1)
+    made = crops_of(*with_false_find, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=1, coarse_mm=4.0)
     seen: list[tuple[int, ...]] = []
 
     def changed(one: Crop, _lesions: LesionLibrary | None, *number: int) -> tuple[NDArray, NDArray]:
@@ -156,7 +160,7 @@ def test_changes_are_shared_by_steps_and_replaced_as_they_pass(
 
     def at(step: int, seed: int = 0) -> set[tuple[int, ...]]:
         seen.clear()
-        sampler = Stage2Sampler(made, RefineSettings(), seed=seed)
+        sampler = Stage2Sampler(made, Stage2Settings(), seed=seed)
         for chance in range(60):
             sampler.draw(np.random.default_rng(chance), step)
         return set(seen)
@@ -168,8 +172,10 @@ def test_changes_are_shared_by_steps_and_replaced_as_they_pass(
 
 
 def test_lesions_are_inserted_once(case: CaseFiles, tmp_path: Path) -> None:
-    one = next(one for one in crops(case, 2.0, SAMPLING, None, tmp_path) if (one.scene.labels == 1).any())
+    one = next(
+        one for one in crops(case, 2.0, SAMPLING, None, tmp_path, coarse_mm=4.0) if (one.scene.labels == 1).any()
+    )
     changed = with_lesions(one, LesionLibrary.procedural(count=5), np.random.default_rng(1))
     assert isinstance(changed, Crop)
     assert (changed.scene.labels == 2).sum() > (one.scene.labels == 2).sum()
-    assert plain_stage2(changed, RefineSettings()) is not None
+    assert plain_stage2(changed, Stage2Settings()) is not None
