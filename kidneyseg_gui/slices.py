@@ -1,4 +1,4 @@
-"""Slices of a CT without Qt: which voxel axes a view shows, grey values, overlay colours and outlines."""
+"""Slices of a CT, without Qt: the voxel axes of each view, grey values, overlay colours and outlines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-# What an axis grows towards, and what it comes from, in canonical (RAS) order.
+# The direction in which each voxel axis grows, and its opposite, in canonical (RAS) order.
 TOWARDS = ("R", "A", "S")
 FROM = ("L", "P", "I")
 
@@ -75,7 +75,7 @@ def blend(
 ) -> None:
     """Paint the labels named in `colours` (red, green, blue) over an RGB32 picture, in place."""
     flat = image.reshape(-1).view(np.uint8).reshape(-1, 4)
-    where = np.flatnonzero(labels)  # a few percent of a slice at most: cheaper than blending all of it
+    where = np.flatnonzero(labels)  # a few percent of a slice: cheaper than blending all of it
     found = labels.reshape(-1)[where]
     for label, (red, green, blue) in colours.items():
         pixels = where[found == label]
@@ -107,7 +107,7 @@ def outline(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     found = []
     for pattern, pieces in _PIECES.items():
         row, column = np.nonzero(squares == pattern)
-        # A square's corners are pixel centres, and padding shifted them by one: hence the half pixel back.
+        # A square's corners are pixel centres, and padding has shifted them by one pixel.
         corner = np.stack([column + left - 0.5, row + top - 0.5], axis=1)
         found += [np.hstack([corner + _EDGE_MIDDLE[a], corner + _EDGE_MIDDLE[b]]) for a, b in pieces]
     return np.concatenate(found)

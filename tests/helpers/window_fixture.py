@@ -73,6 +73,6 @@ class WindowFixture:
     def idle(self) -> None:
         self.qtbot.waitUntil(lambda: not self.jobs.busy, timeout=10000)
 
-    def said(self) -> str:
+    def notices(self) -> str:
         """All notices."""
         return "\n".join(self.main.notices.texts())

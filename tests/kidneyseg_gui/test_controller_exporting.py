@@ -20,7 +20,7 @@ def test_export_proposes_a_name_writes_and_says_where(window: WindowFixture):
         window.main.actions_.export.trigger()
     assert window.answers.proposed == window.folder / "case_7_mask.nii.gz"
     assert target.read_bytes() == b"mask"
-    assert str(target) in window.said()
+    assert str(target) in window.notices()
     assert not window.main.isWindowModified()
 
 
@@ -42,8 +42,8 @@ def test_an_export_that_fails_says_why_and_stays_unsaved(window: WindowFixture, 
     window.answers.path = window.folder / "mask.nii.gz"
     window.main.controller.ask_export()
     window.idle()
-    assert "not saved" in window.said()
-    assert words in window.said()
+    assert "not saved" in window.notices()
+    assert words in window.notices()
     assert window.case.dirty
 
 

@@ -43,7 +43,7 @@ def test_notes_of_the_result_are_shown(make_window: MakeWindow):
     window = make_window(notes=("No kidneys were found on this CT.",))
     window.open()
     window.segment()
-    assert "No kidneys were found" in window.said()
+    assert "No kidneys were found" in window.notices()
 
 
 def test_a_changed_fill_updates_the_mask_without_a_network(window: WindowFixture):

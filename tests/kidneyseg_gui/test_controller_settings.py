@@ -27,7 +27,7 @@ def test_saved_settings_are_read_by_the_command_line_and_the_window(window: Wind
     window.main.controller.ask_save_settings()
     assert window.answers.proposed.suffix == ".json"
     assert window.answers.proposed.parent == window.folder
-    assert str(window.answers.path) in window.said()
+    assert str(window.answers.path) in window.notices()
     assert read_by_the_command_line(window.answers.path) == settings
 
     window.case.set_settings(preset("default"))
@@ -57,21 +57,21 @@ def test_settings_that_cannot_be_loaded_are_refused_in_a_sentence(window: Window
     window.answers.path = window.folder / "broken.json"
     window.answers.path.write_bytes(content.encode("latin-1"))
     window.main.controller.ask_load_settings()
-    assert "broken.json was not loaded" in window.said()
-    assert words in window.said()
+    assert "broken.json was not loaded" in window.notices()
+    assert words in window.notices()
     assert window.case.settings == before
 
 
 def test_settings_that_cannot_be_saved_are_reported(window: WindowFixture):
     window.answers.path = window.folder / "missing" / "settings.json"
     window.main.controller.ask_save_settings()
-    assert "not saved" in window.said()
+    assert "not saved" in window.notices()
     window.main.controller.ask_load_settings()
-    assert "No such file" in window.said()
+    assert "No such file" in window.notices()
 
 
 def test_a_question_that_is_cancelled_changes_nothing(window: WindowFixture):
     window.answers.path = None
     window.main.controller.ask_save_settings()
     window.main.controller.ask_load_settings()
-    assert window.said() == ""
+    assert window.notices() == ""

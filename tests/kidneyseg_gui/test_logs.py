@@ -103,4 +103,4 @@ def test_opening_and_exporting_leave_no_names_in_the_log(window: WindowFixture, 
     assert "Traceback" in text
     assert "export failed: OutputError" in text
     assert NAME not in text
-    assert NAME in window.said()  # the user sees the name
+    assert NAME in window.notices()  # the user sees the name

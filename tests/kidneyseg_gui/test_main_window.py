@@ -66,13 +66,13 @@ def test_the_highlight_goes_when_the_file_is_taken_away(window: WindowFixture):
 def test_a_drop_that_does_not_fit_is_answered_in_one_sentence(window: WindowFixture, names: list[str], words: str):
     window.open("first.nii")
     let_go(window, mime_of(*(window.file(name) for name in names)))
-    assert words in window.said()
+    assert words in window.notices()
     assert window.case.volume.name == "first"
 
 
 def test_a_dropped_folder_and_dropped_text_are_answered(window: WindowFixture):
     let_go(window, mime_of(window.folder))
-    assert "is a folder" in window.said()
+    assert "is a folder" in window.notices()
     text = QMimeData()
     text.setText("hello")
     assert not hold_over(window, text).isAccepted()

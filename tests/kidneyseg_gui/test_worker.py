@@ -26,7 +26,7 @@ def test_cancel_answers_within_a_second_and_keeps_the_result(make_window: MakeWi
     with window.qtbot.waitSignal(window.jobs.cancelled, timeout=5000):
         window.main.run_panel.button.click()
     assert time.monotonic() - began < 1.0
-    assert "cancelled" in window.said()
+    assert "cancelled" in window.notices()
     assert window.case.result is before
     assert not window.jobs.busy
     if deaf:  # what the abandoned run still brings is dropped
