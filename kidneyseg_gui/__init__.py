@@ -1,1 +1,1 @@
-"""The window: knows the engine; the engine never knows it."""
+"""KidneySeg's window."""

@@ -1,5 +1,5 @@
-# ruff: noqa: PLC0415 - imports inside functions: the window only when it is wanted
-"""Starts the window: `kidneyseg-gui [CT]`."""
+# ruff: noqa: PLC0415 - imports inside functions: Qt only when the window opens
+"""The command `kidneyseg-gui [CT]`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kidneyseg-gui",
         description="Open the KidneySeg window. Research use only, not a medical device.",
-        epilog="Without a CT the window opens a made-up sample case. The environment variable KIDNEYSEG_3D chooses how"
-        " the 3-D view is drawn: pyvistaqt (as with a graphics card) or offscreen (as without one).",
+        epilog="Without a CT the window opens a synthetic sample case. The environment variable KIDNEYSEG_3D chooses"
+        " how the 3-D view is drawn: pyvistaqt (the default with a graphics card) or offscreen (the default without).",
     )
     parser.add_argument("ct", nargs="?", type=Path, metavar="CT", help="a CT to open, as .nii or .nii.gz")
     parser.add_argument("--version", action="version", version=f"KidneySeg {__version__}")
@@ -25,7 +25,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Show the window until it is closed. Returns the exit status."""
     arguments = _parse(argv)
-    from kidneyseg_gui.application import run  # after parsing: --help answers at once, and without a display
+    from kidneyseg_gui.application import run  # after parsing: --help needs no display
 
     return run(arguments.ct)
 

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenu, QSizePolicy, QToolBar, QWidget
 
-from kidneyseg_gui import worker
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
-from kidneyseg_gui.worker import Engine
+from kidneyseg_gui.worker import JobKind, JobRunner
 
 # What F steps through: (filled, outlined).
 _STYLES = [(True, True), (True, False), (False, True)]
 
 
 class Actions:
-    """Makes the window's actions and keeps their state in step with the case and the engine."""
+    """Makes the window's actions and keeps their state in step with the case and the jobs."""
 
     def __init__(
         self,
         window: QMainWindow,
         case: Case,
-        engine: Engine,
+        jobs: JobRunner,
         controller: Controller,
         options: Options,
         reset_views: Callable[[], object],
     ) -> None:
-        self._window, self._case, self._engine = window, case, engine
+        self._window, self._case, self._jobs = window, case, jobs
         self._make_file(controller, options)
         self._make_segment(controller)
         self._make_view(reset_views)
@@ -47,7 +48,7 @@ class Actions:
             case.window_changed,
         ):
             signal.connect(self._refresh)
-        engine.busy_changed.connect(self._refresh)
+        jobs.busy_changed.connect(self._refresh)
         self._refresh()
 
     def _action(
@@ -84,6 +85,9 @@ class Actions:
         menu.addSeparator()
         menu.addAction(self.export)
         menu.addSeparator()
+        menu.addAction(self._action("&Load settings…", controller.ask_load_settings, "Ctrl+Shift+O"))
+        menu.addAction(self._action("Save se&ttings…", controller.ask_save_settings, "Ctrl+Shift+S"))
+        menu.addSeparator()
         menu.addAction(self._action("&Quit", self._window.close, "Ctrl+Q"))
 
     def _fill_recent(self, controller: Controller, options: Options) -> None:
@@ -117,16 +121,14 @@ class Actions:
             ("Sagittal", "&Sagittal only", "Alt+4"),
             ("3D", "&3D only", "Alt+5"),
         ):
-            self.layouts[name] = self._checkable(text, lambda name=name: case.set_display(maximised=name), key)
+            self.layouts[name] = self._checkable(text, partial(case.set_display, maximised=name), key)
         self._group(menu, self.layouts.values())
         menu.addSeparator()
         presets = menu.addMenu("&Window presets")
         self.windows: dict[tuple[float, float], QAction] = {}
         for number, (name, width, level) in enumerate(WINDOW_PRESETS, start=1):
             text = f"{name}   W {width}  L {level}"
-            self.windows[width, level] = self._checkable(
-                text, lambda w=width, c=level: case.set_window(w, c), str(number)
-            )
+            self.windows[width, level] = self._checkable(text, partial(case.set_window, width, level), str(number))
         self._group(presets, self.windows.values())
         menu.addSeparator()
         self.overlay = self._checkable("Show &mask", case.toggle_overlay, "O", picture="overlay")
@@ -138,12 +140,11 @@ class Actions:
         menu.addActions([self.overlay, self.style, self.crosshair])
         menu.addSeparator()
         self.conventions = {
-            True: self._checkable(
-                "&Radiological (patient's right on the left)", lambda: case.set_display(radiological=True)
-            ),
-            False: self._checkable(
-                "&Neurological (patient's right on the right)", lambda: case.set_display(radiological=False)
-            ),
+            radiological: self._checkable(text, partial(case.set_display, radiological=radiological))
+            for radiological, text in (
+                (True, "&Radiological (patient's right on the left)"),
+                (False, "&Neurological (patient's right on the right)"),
+            )
         }
         self._group(menu, self.conventions.values())
         menu.addSeparator()
@@ -154,10 +155,10 @@ class Actions:
     def _checkable(self, text: str, do: Callable[[], object], *keys: str, picture: str = "") -> QAction:
         action = self._action(text, do, *keys, picture=picture)
         action.setCheckable(True)
-        action.triggered.connect(lambda _checked=False: self._refresh())  # a click on the chosen one leaves it chosen
+        action.triggered.connect(lambda _checked=False: self._refresh())  # a click on the checked one leaves it checked
         return action
 
-    def _group(self, menu: QMenu, actions: object) -> None:
+    def _group(self, menu: QMenu, actions: Iterable[QAction]) -> None:
         group = QActionGroup(menu)
         group.setExclusionPolicy(QActionGroup.ExclusionPolicy.ExclusiveOptional)
         for action in actions:
@@ -168,7 +169,7 @@ class Actions:
         overlay = self._case.overlay
         now = (overlay.filled, overlay.outlined)
         filled, outlined = _STYLES[(_STYLES.index(now) + 1) % len(_STYLES) if now in _STYLES else 0]
-        self._case.set_overlay(type(overlay)(overlay.shown, overlay.opacity, outlined, filled, overlay.labels))
+        self._case.set_overlay(replace(overlay, filled=filled, outlined=outlined))
 
     def _make_help(self) -> None:
         menu = self._window.menuBar().addMenu("&Help")
@@ -179,7 +180,8 @@ class Actions:
         menu.addAction(self._action("&About KidneySeg", lambda: show_about(self._window)))
 
     def _make_tool_bar(self) -> None:
-        bar = QToolBar("Tools", movable=False, floatable=False)
+        bar = QToolBar("Tools")
+        bar.setMovable(False)
         bar.setObjectName("tools")
         bar.setIconSize(QSize(18, 18))
         bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -195,10 +197,10 @@ class Actions:
         self._window.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
 
     def _refresh(self) -> None:
-        case, busy = self._case, self._engine.busy
-        self.export.setEnabled(case.result is not None and busy in ("", worker.UPDATE))
-        self.segment.setEnabled(case.volume is not None and busy in ("", worker.UPDATE))
-        self.cancel.setEnabled(busy in (worker.OPEN, worker.SEGMENT, worker.UPDATE))
+        case, busy = self._case, self._jobs.busy
+        self.export.setEnabled(case.result is not None and busy in (None, JobKind.UPDATE))
+        self.segment.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
+        self.cancel.setEnabled(busy in (JobKind.OPEN, JobKind.SEGMENT, JobKind.UPDATE))
         self.overlay.setChecked(case.overlay.shown)
         self.overlay.setIcon(icon("overlay" if case.overlay.shown else "overlay-off"))
         self.crosshair.setChecked(case.display.crosshair)

@@ -1,5 +1,5 @@
 # ruff: noqa: PLC0415 - imports inside functions: PyVista after the first paint
-"""The start: first paint at once, everything that is slow to import after it."""
+"""Starts the program: what is slow to import comes after the first paint."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from kidneyseg import __version__
-from kidneyseg_gui.compat import keep_constants_alive
 from kidneyseg_gui.logs import catch_errors, start_log
 from kidneyseg_gui.main_window import MainWindow
-from kidneyseg_gui.theme import dress
+from kidneyseg_gui.theme import apply_theme
+
+if TYPE_CHECKING:
+    from kidneyseg_gui.views.canvases import Choice
 
 log = logging.getLogger(__name__)
 _NO_3D = "The 3-D view is not available here.\nEverything else works without it."
 
 
 class _CloudLoader(QObject):
-    """Imports PyVista in a thread and says with which front it is there."""
+    """Imports PyVista in a thread and signals which canvas to build."""
 
     loaded = Signal(object)
     failed = Signal(str)
@@ -50,13 +52,13 @@ class _CloudLoader(QObject):
 def run(ct: Path | None) -> int:
     """Show the window, with `ct` or the sample case. Returns the exit status."""
     began = time.monotonic()
-    keep_constants_alive()
-    application = QApplication.instance() or QApplication(["kidneyseg-gui"])
+    existing = QApplication.instance()
+    application = existing if isinstance(existing, QApplication) else QApplication(["kidneyseg-gui"])
     QGuiApplication.setDesktopFileName("kidneyseg")
     application.setApplicationName("KidneySeg")
     application.setApplicationVersion(__version__)
     start_log()
-    dress(application)
+    apply_theme(application)
     window = MainWindow()
     catch_errors(lambda text: QMessageBox.critical(window, "KidneySeg", text))
     pulse = _answer_interrupts(window)
@@ -68,7 +70,7 @@ def run(ct: Path | None) -> int:
     def after_first_paint() -> None:
         log.info("KidneySeg %s, first paint after %.2f s", __version__, time.monotonic() - began)
         window.controller.open(ct)
-        window.engine.warm_up()
+        window.jobs.warm_up()
         loader.start()
 
     QTimer.singleShot(0, lambda: QTimer.singleShot(30, after_first_paint))
@@ -77,29 +79,30 @@ def run(ct: Path | None) -> int:
     return status
 
 
-def _build_cloud(window: MainWindow, choice: Any) -> None:
-    from kidneyseg_gui.views import fronts
+def _build_cloud(window: MainWindow, choice: Choice) -> None:
+    from kidneyseg_gui.views import canvases
     from kidneyseg_gui.views.pyvista_cloud import PyVistaCloud
 
     try:
-        front = fronts.make(choice, window.quad.cloud)
-        window.set_cloud_backend(PyVistaCloud(front, software=choice.software))
+        canvas = canvases.make(choice, window.quad.cloud)
+        window.set_cloud_backend(PyVistaCloud(canvas, software=choice.software))
     except Exception:
         log.exception("the 3-D view cannot be built")
         window.quad.cloud.fail(_NO_3D)
 
 
 def _answer_interrupts(window: MainWindow) -> QTimer:
-    """Ctrl+C in the terminal ends the program: Python sees the signal once it gets to run, hence the pulse."""
+    """End the program on Ctrl+C in the terminal. Python handles signals only while it runs, hence the timer."""
 
     def stop(_number: int, _frame: object) -> None:
         window.hide()
-        window.engine.shutdown()
+        window.jobs.shutdown()
         QApplication.exit(130)
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    pulse = QTimer(interval=200)
+    pulse = QTimer()
+    pulse.setInterval(200)
     pulse.timeout.connect(lambda: None)
     pulse.start()
     return pulse

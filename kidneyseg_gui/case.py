@@ -1,8 +1,4 @@
-"""The open case: the only state of the window. Views listen to its signals and write back through its methods.
-
-No widget is known here. A later brush edits `mask` through a method of its own (a copy that belongs to the case,
-with undo as changed voxels), and a work list holds several of these objects; nothing else has to move.
-"""
+"""The open case: the only state of the window. Views listen to its signals and change it through its methods."""
 
 from __future__ import annotations
 
@@ -16,8 +12,10 @@ from PySide6.QtCore import QObject, Signal
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.settings import Settings, preset
 
-if TYPE_CHECKING:  # importing the pipeline for its types would load torch before the first paint
+if TYPE_CHECKING:  # these import what the first paint does not wait for
     from kidneyseg.imaging.volume import Volume
+    from kidneyseg_gui.protocols import Result
+    from kidneyseg_gui.scene import Scene
 
 Colour = tuple[int, int, int]
 Voxel = tuple[int, int, int]
@@ -83,8 +81,8 @@ class Case(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.volume: Volume | None = None
-        self.result: Any = None
-        self.scene: Any = None
+        self.result: Result | None = None
+        self.scene: Scene | None = None
         self.crosshair: Voxel = (0, 0, 0)
         self.window: tuple[float, float] = (350.0, 40.0)
         self.overlay = Overlay()
@@ -100,9 +98,9 @@ class Case(QObject):
         return None if self.result is None else self.result.mask
 
     def open(self, volume: Volume) -> None:
-        """Show another CT; its result is gone, how it is looked at stays."""
+        """Show another CT and drop the old one's result; window, overlay and display stay."""
         self.volume = volume
-        self._clear_result()
+        self.result, self.scene, self.dirty, self.device_of_result = None, None, False, ""
         self.crosshair = _middle(volume)
         self.volume_changed.emit()
         self.result_changed.emit()
@@ -110,27 +108,21 @@ class Case(QObject):
         self.crosshair_changed.emit()
         self.dirty_changed.emit()
 
-    def _clear_result(self) -> None:
-        self.result, self.scene, self.dirty, self.device_of_result = None, None, False, ""
-
-    def set_result(self, result: Any, device: str) -> None:
-        """Take a segmentation of the open volume, made with `device` chosen."""
+    def set_result(self, result: Result, device: str) -> None:
+        """Show a segmentation of the open volume; `device` is the choice it was made with."""
         self.result, self.dirty, self.device_of_result = result, True, device
         self.result_changed.emit()
         self.dirty_changed.emit()
 
-    def set_scene(self, scene: Any) -> None:
-        """Take the 3-D objects prepared from the result.
-
-        A CT's first ones take the crosshair to what was found, unless the user has moved it.
-        """
+    def set_scene(self, scene: Scene) -> None:
+        """Show the 3-D objects of the result. The first ones of a CT move the crosshair, unless the user has."""
         first, self.scene = self.scene is None, scene
         self.scene_changed.emit()
         if first and scene.focus is not None and self.volume is not None and self.crosshair == _middle(self.volume):
             self.set_crosshair(scene.focus)
 
     def mark_saved(self) -> None:
-        """The result is in a file now."""
+        """Remember that the result was exported."""
         self.dirty = False
         self.dirty_changed.emit()
 
@@ -188,17 +180,18 @@ class Case(QObject):
 
     @property
     def needs_network(self) -> bool:
-        """Whether the shown result was made with other network settings than are set now."""
+        """Whether the settings have changed in a way that needs the networks again."""
         if self.result is None:
             return False
-        other = self.settings.network_part != self.result.settings.network_part
-        return other or self.device != self.device_of_result
+        changed = self.settings.network_part != self.result.settings.network_part
+        return changed or self.device != self.device_of_result
 
     @property
     def quick_update(self) -> Settings | None:
-        """Settings that bring the result's clusters and fill up to date without a network, None if they already are.
+        """Settings that bring the result's clusters and fill up to date without a network; None if nothing is to do.
 
-        Whatever the networks depend on, and the method, stays as the result has it: that waits for the Segment button.
+        What the networks depend on stays as the result has it. A result of another method than the one that is set
+        stays as it is: only the Segment button replaces it.
         """
         if self.result is None or self.settings.method != self.result.settings.method:
             return None

@@ -1,4 +1,4 @@
-"""Which dropped files are taken, and where a mask is proposed to go."""
+"""Which dropped files are accepted, where a mask is proposed to go, and settings as files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import platformdirs
 from PySide6.QtCore import QMimeData, QStandardPaths
 
+from kidneyseg.files import atomic_write
+from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -29,7 +31,7 @@ def judge_drop(mime: QMimeData) -> tuple[Path | None, str]:
 
 
 def proposed_mask(case: Case) -> Path:
-    """<case>_mask.nii.gz beside the CT, or among the user's documents where that folder takes no files."""
+    """<case>_mask.nii.gz beside the CT, or among the user's documents where that folder cannot be written."""
     volume = case.volume
     name = "CT" if volume is None else volume.name
     for suffix in (".gz", ".nii"):
@@ -40,3 +42,15 @@ def proposed_mask(case: Case) -> Path:
         folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation))
         folder = folder if folder.is_dir() else Path.home()
     return folder / f"{name}_mask.nii.gz"
+
+
+def write_settings(settings: Settings, path: Path) -> None:
+    """Write a settings file, which `kidneyseg segment --settings` reads, too. Raises OutputError if it cannot."""
+
+    with atomic_write(path) as file:
+        file.write(f"{settings.to_json()}\n".encode())
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings of a settings file or of a mask's sidecar. Raises OSError or SettingsError."""
+    return Settings.from_json(path.read_text(encoding="utf-8", errors="replace"))

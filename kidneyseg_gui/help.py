@@ -1,15 +1,16 @@
-"""The shortcuts list, the about box and the way to the log."""
+"""The list of shortcuts, the about box and the log folder."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QWidget
 
 from kidneyseg import __version__
 from kidneyseg_gui.logs import log_folder
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
+from kidneyseg_gui.widgets import column, grid, named
 
 _SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -44,6 +45,7 @@ _SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Ctrl + Return, F5", "Segment"),
             ("Esc", "Cancel"),
             ("Ctrl + S", "Export the mask"),
+            ("Ctrl + Shift + O, S", "Load, save settings"),
             ("O", "Hide or show the mask"),
             ("F", "Filled, outlined or both"),
             ("X", "Crosshair"),
@@ -62,15 +64,14 @@ def show_shortcuts(parent: QWidget) -> None:
     dialog = QDialog(parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle("Shortcuts")
-    columns = QGridLayout(horizontalSpacing=36, verticalSpacing=18)
-    for column, titles in enumerate(_COLUMNS):
-        blocks = QVBoxLayout(spacing=18)
+    columns = grid(spacing=(36, 18))
+    for number, titles in enumerate(_COLUMNS):
+        blocks = column(spacing=18)
         for title in titles:
             blocks.addWidget(_block(title, dict(_SHORTCUTS)[title]))
         blocks.addStretch(1)
-        columns.addLayout(blocks, 0, column)
-    whole = QVBoxLayout(dialog)
-    whole.setContentsMargins(22, 18, 22, 16)
+        columns.addLayout(blocks, 0, number)
+    whole = column(dialog, spacing=12, margins=(22, 18, 22, 16))
     whole.addLayout(columns)
     buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
     buttons.rejected.connect(dialog.reject)
@@ -80,14 +81,13 @@ def show_shortcuts(parent: QWidget) -> None:
 
 def _block(title: str, rows: tuple[tuple[str, str], ...]) -> QWidget:
     block = QWidget()
-    grid = QGridLayout(block, horizontalSpacing=16, verticalSpacing=5)
-    grid.setContentsMargins(0, 0, 0, 0)
-    grid.setColumnStretch(1, 1)
-    grid.addWidget(QLabel(title, objectName="sectionTitle"), 0, 0, 1, 2)
+    table = grid(block, spacing=(16, 5))
+    table.setColumnStretch(1, 1)
+    table.addWidget(named(QLabel(title), "sectionTitle"), 0, 0, 1, 2)
     for number, (keys, what) in enumerate(rows, start=1):
-        grid.addWidget(QLabel(keys, objectName="keys"), number, 0, Qt.AlignmentFlag.AlignLeft)
-        grid.addWidget(QLabel(what), number, 1)
-    grid.setRowStretch(len(rows) + 1, 1)
+        table.addWidget(named(QLabel(keys), "keys"), number, 0, Qt.AlignmentFlag.AlignLeft)
+        table.addWidget(QLabel(what), number, 1)
+    table.setRowStretch(len(rows) + 1, 1)
     return block
 
 
@@ -108,13 +108,12 @@ def show_about(parent: QWidget) -> None:
         textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse,
     )
     words.setMinimumWidth(420)
-    grid = QGridLayout(dialog, horizontalSpacing=20, verticalSpacing=14)
-    grid.setContentsMargins(22, 20, 22, 16)
-    grid.addWidget(picture, 0, 0)
-    grid.addWidget(words, 0, 1)
+    whole = grid(dialog, spacing=(20, 14), margins=(22, 20, 22, 16))
+    whole.addWidget(picture, 0, 0)
+    whole.addWidget(words, 0, 1)
     buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
     buttons.rejected.connect(dialog.reject)
-    grid.addWidget(buttons, 1, 0, 1, 2)
+    whole.addWidget(buttons, 1, 0, 1, 2)
     dialog.open()
 
 

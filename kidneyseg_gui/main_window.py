@@ -13,12 +13,12 @@ from PySide6.QtGui import (
     QDropEvent,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QWidget
 
 from kidneyseg_gui.actions import Actions
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.controller import Controller
-from kidneyseg_gui.dropzone import DropZone
+from kidneyseg_gui.drop_zone import DropZone
 from kidneyseg_gui.files import judge_drop
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
@@ -31,14 +31,15 @@ from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.services import Services
 from kidneyseg_gui.views.cloud_view import CloudBackend
 from kidneyseg_gui.views.quad import Quad
-from kidneyseg_gui.worker import Engine
+from kidneyseg_gui.widgets import column, named, row
+from kidneyseg_gui.worker import JobRunner
 
 _PANEL_WIDTH = 326
 DISCLAIMER = "Research use only — not a medical device"
 
 
 class MainWindow(QMainWindow):
-    """One case at a time. `services`, `store` and `prompts` are where tests come in."""
+    """Shows one case at a time. Tests pass `services`, `store` and `prompts` of their own."""
 
     def __init__(
         self, services: Services | None = None, store: QSettings | None = None, prompts: Prompts | None = None
@@ -49,11 +50,11 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.case = Case(self)
         self.options = Options(store if store is not None else QSettings("KidneySeg", "KidneySeg"))
-        self.engine = Engine(services or Services(), self)
-        self.controller = Controller(self.case, self.engine, self.options, prompts or Prompts(), self)
+        self.jobs = JobRunner(services or Services(), self)
+        self.controller = Controller(self.case, self.jobs, self.options, prompts or Prompts(), self)
         self.options.restore(self.case)
         self._build()
-        self.actions_ = Actions(self, self.case, self.engine, self.controller, self.options, self.quad.reset_cameras)
+        self.actions_ = Actions(self, self.case, self.jobs, self.controller, self.options, self.quad.reset_cameras)
         self._wire()
         self._place()
 
@@ -65,13 +66,11 @@ class MainWindow(QMainWindow):
         self.labels = LabelsPanel(self.case)
         self.findings = FindingsPanel(self.case)
         views = QWidget()
-        left = QVBoxLayout(views, spacing=3)
-        left.setContentsMargins(3, 3, 3, 3)
+        left = column(views, spacing=3, margins=(3, 3, 3, 3))
         left.addWidget(self.notices)
         left.addWidget(self.quad, 1)
         central = QWidget()
-        line = QHBoxLayout(central, spacing=0)
-        line.setContentsMargins(0, 0, 0, 0)
+        line = row(central, spacing=0)
         line.addWidget(views, 1)
         line.addWidget(self._side_panel())
         self.setCentralWidget(central)
@@ -79,36 +78,36 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self._file = QLabel()
         self.statusBar().addWidget(self._file, 1)
-        self.statusBar().addPermanentWidget(QLabel(DISCLAIMER, objectName="disclaimer"))
+        self.statusBar().addPermanentWidget(named(QLabel(DISCLAIMER), "disclaimer"))
 
     def _side_panel(self) -> QWidget:
         middle = QWidget()
         middle.setFixedWidth(_PANEL_WIDTH - 1)  # a scroll bar covers its margin and moves nothing
-        sections = QVBoxLayout(middle, spacing=0)
-        sections.setContentsMargins(0, 0, 0, 0)
+        sections = column(middle, spacing=0)
         for section in (self.findings, self.parameters, self.labels):
             sections.addWidget(section)
         sections.addStretch(1)
-        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(middle)
-        side = QWidget(objectName="sidePanel")
+        side = named(QWidget(), "sidePanel")
         side.setFixedWidth(_PANEL_WIDTH)
-        column = QVBoxLayout(side, spacing=0)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.run_panel)
-        column.addWidget(scroll, 1)
+        whole = column(side, spacing=0)
+        whole.addWidget(self.run_panel)
+        whole.addWidget(scroll, 1)
         return side
 
     def _wire(self) -> None:
         self.run_panel.segment_requested.connect(self.controller.segment)
         self.run_panel.cancel_requested.connect(self.controller.cancel)
-        self.engine.progressed.connect(self.run_panel.show_progress)
-        self.engine.busy_changed.connect(lambda: self.run_panel.show_busy(self.engine.busy))
+        self.jobs.progressed.connect(self.run_panel.show_progress)
+        self.jobs.busy_changed.connect(lambda: self.run_panel.show_busy(self.jobs.busy))
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
-        self.controller.said.connect(self._say)
+        self.controller.notified.connect(self._notify)
         self.case.volume_changed.connect(self._on_volume)
-        self.case.result_changed.connect(self._show_facts)
+        self.case.result_changed.connect(self._show_warnings)
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
 
     def _place(self) -> None:
@@ -117,15 +116,15 @@ class MainWindow(QMainWindow):
             available = self.screen().availableGeometry()
             self.resize(min(1440, round(available.width() * 0.92)), min(930, round(available.height() * 0.9)))
 
-    def _say(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None) -> None:
+    def _notify(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None) -> None:
         if text:
-            self.notices.tell(kind, text, action)
+            self.notices.show_event(kind, text, action)
         else:
             self.notices.clear_event()
 
-    def _show_facts(self) -> None:
-        for about, texts in self.controller.facts().items():
-            self.notices.set_facts(about, notices.WARNING, texts)
+    def _show_warnings(self) -> None:
+        for subject, texts in self.controller.warnings().items():
+            self.notices.show_warnings(subject, texts)
 
     def _on_volume(self) -> None:
         volume = self.case.volume
@@ -138,25 +137,25 @@ class MainWindow(QMainWindow):
         self._file.setText(f"{size} voxels   {spacing} mm{where}")
 
     def set_cloud_backend(self, backend: CloudBackend) -> None:
-        """Put the 3-D view in, once it is loaded."""
+        """Show the 3-D view, once it is loaded."""
         self.quad.cloud.set_backend(backend)
 
     # Drag and drop
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Say what letting go would do."""
+        """Say what a drop would do."""
         if not event.mimeData().hasUrls():
             return
         path, problem = judge_drop(event.mimeData())
         self._drop_zone.offer(f"Drop to open {path.name}" if path else problem, good=path is not None)
-        event.acceptProposedAction()  # an unfitting file, too: the drop then says what is wrong
+        event.acceptProposedAction()  # also a file that cannot be opened: the drop then says why
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        """Keep the offer."""
+        """Accept the drag, as when it entered."""
         event.acceptProposedAction()
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        """Take the offer back."""
+        """Hide the drop zone."""
         self._drop_zone.hide()
         event.accept()
 
@@ -166,23 +165,23 @@ class MainWindow(QMainWindow):
         path, problem = judge_drop(event.mimeData())
         event.acceptProposedAction()
         if path is None:
-            self.notices.tell(notices.ERROR, problem)
-        else:  # after the drop is over: a question box inside it would hold up the file manager
+            self.notices.show_event(notices.ERROR, problem)
+        else:  # after the drop: a dialog inside it would block the file manager
             QTimer.singleShot(0, lambda: self.controller.open(path))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the drop zone over the whole window."""
+        """Resize the drop zone with the window."""
         super().resizeEvent(event)
         self._drop_zone.setGeometry(self.rect())
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask where work would be lost; keep the options; wait for the engine."""
+        """Ask if work would be lost; save the options; wait for the working thread."""
         if not self.controller.may_close():
             event.ignore()
             return
         self.options.set_value("geometry", self.saveGeometry())
-        self.options.keep(self.case)
+        self.options.save(self.case)
         self.hide()
-        self.engine.shutdown()
+        self.jobs.shutdown()
         self.quad.cloud.close_backend()
         event.accept()

@@ -1,4 +1,4 @@
-"""NumPy arrays as PyVista meshes. Made in the working thread; no window is needed for them."""
+"""NumPy arrays as PyVista meshes, made in the working thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RGB = "colour"
 
 
 def points_data(points: NDArray[np.float32], colours: NDArray[np.uint8]) -> pyvista.PolyData:
-    """A cloud of (N, 3) points, each with the (N, 3) red, green, blue it is drawn in."""
+    """Points (N, 3) in mm with their colours: (N, 3) uint8 of red, green, blue."""
     data = pyvista.PolyData(points)
     data.point_data[RGB] = colours
     return data
@@ -22,4 +22,7 @@ def surface_data(
     """The surface where `field` (X, Y, Z) passes `value`, with normals; sample (0, 0, 0) lies at `origin`."""
     grid = pyvista.ImageData(dimensions=field.shape, origin=origin, spacing=step)
     grid.point_data["field"] = field.ravel(order="F")
-    return grid.contour([value], scalars="field", method="flying_edges", compute_normals=True, compute_scalars=False)
+    surface: pyvista.PolyData = grid.contour(
+        [value], scalars="field", method="flying_edges", compute_normals=True, compute_scalars=False
+    )
+    return surface

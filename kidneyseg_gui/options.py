@@ -1,9 +1,10 @@
-"""What is kept between runs: how things are looked at, settings, recent files, the window's place."""
+"""What the window remembers between runs: display options, settings, recent files, its geometry."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,33 +20,31 @@ _MOST_RECENT = 8
 
 
 class Options:
-    """Reads and writes a QSettings store; values that do not fit this version are passed over."""
+    """Reads and writes a QSettings store. Values that do not fit this version are ignored."""
 
     def __init__(self, store: QSettings) -> None:
         self._store = store
 
     def restore(self, case: Case) -> None:
-        """Give the case what was kept of the last run."""
-        for key, apply in (
-            ("window", lambda v: case.set_window(float(v[0]), float(v[1]))),
-            ("overlay", lambda v: case.set_overlay(_overlay_of(v, case.overlay))),
-            (
-                "display",
-                lambda v: case.set_display(radiological=bool(v["radiological"]), crosshair=bool(v["crosshair"])),
-            ),
-            ("settings", lambda v: case.set_settings(preset(v["preset"]).with_(**v["changes"]))),
-            ("device", lambda v: case.set_device(v if v in ("auto", "cpu", "cuda") else "auto")),
-        ):
+        """Set the case to what the last run saved."""
+        setters: dict[str, Callable[[Any], None]] = {
+            "window": lambda v: case.set_window(float(v[0]), float(v[1])),
+            "overlay": lambda v: case.set_overlay(_overlay_of(v, case.overlay)),
+            "display": lambda v: case.set_display(radiological=bool(v["radiological"]), crosshair=bool(v["crosshair"])),
+            "settings": lambda v: case.set_settings(preset(v["preset"]).with_(**v["changes"])),
+            "device": lambda v: case.set_device(v if v in ("auto", "cpu", "cuda") else "auto"),
+        }
+        for key, apply in setters.items():
             text = self._store.value(f"case/{key}")
             if not isinstance(text, str):
                 continue
             try:
                 apply(json.loads(text))
             except (ValueError, KeyError, TypeError, IndexError, SettingsError):
-                log.warning("kept value of %s does not fit this version", key)
+                log.warning("the saved value of %s does not fit this version", key)
 
-    def keep(self, case: Case) -> None:
-        """Keep what the next run should start with."""
+    def save(self, case: Case) -> None:
+        """Save what the next run starts with."""
         for key, value in (
             ("window", case.window),
             ("overlay", asdict(case.overlay)),
@@ -58,37 +57,37 @@ class Options:
 
     @property
     def recent(self) -> list[Path]:
-        """The files opened last, newest first."""
+        """The files that were opened last, newest first."""
         try:
             return [Path(text) for text in json.loads(str(self._store.value("recent", "[]")))]
         except (ValueError, TypeError):
             return []
 
     def remember(self, path: Path) -> None:
-        """Put a file on top of the recent ones."""
+        """Put a file on top of the recent files."""
         paths = [path, *(other for other in self.recent if other != path)][:_MOST_RECENT]
         self._store.setValue("recent", json.dumps([str(p) for p in paths]))
 
     def forget(self, path: Path | None = None) -> None:
-        """Take one file, or all, off the recent ones."""
+        """Remove one file, or all, from the recent files."""
         paths = [] if path is None else [other for other in self.recent if other != path]
         self._store.setValue("recent", json.dumps([str(p) for p in paths]))
 
     def value(self, key: str) -> Any:
-        """A kept value of the window itself (its geometry)."""
+        """A saved value of the window itself, such as its geometry."""
         return self._store.value(key)
 
     def set_value(self, key: str, value: Any) -> None:
-        """Keep a value of the window itself."""
+        """Save a value of the window itself."""
         self._store.setValue(key, value)
 
 
 def _changes(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What was set otherwise than the preset has it: all else follows the preset when a new version changes it."""
+    """The values that differ from the preset's; all others follow the preset when a new version changes it."""
     mine, base = settings.to_dict(), preset(settings.method).to_dict()
-    rooms = {name: values for name, values in mine.items() if isinstance(values, dict)}
-    changed = {room: {k: v for k, v in values.items() if v != base[room][k]} for room, values in rooms.items()}
-    return {room: values for room, values in changed.items() if values}
+    groups = {name: values for name, values in mine.items() if isinstance(values, dict)}
+    changed = {name: {k: v for k, v in values.items() if v != base[name][k]} for name, values in groups.items()}
+    return {name: values for name, values in changed.items() if values}
 
 
 def _overlay_of(values: dict[str, Any], base: Overlay) -> Overlay:

@@ -8,22 +8,23 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 
 class Prompts:
-    """Asks with ordinary dialogs."""
+    """Asks with ordinary dialogs. A file question that is cancelled is answered with None."""
 
-    def open_file(self, parent: QWidget, folder: str) -> Path | None:
+    def open_file(self, parent: QWidget, folder: Path) -> Path | None:
         """Which CT to open."""
-        chosen, _ = QFileDialog.getOpenFileName(
-            parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz);;All files (*)"
-        )
-        return Path(chosen) if chosen else None
+        return _open(parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz);;All files (*)")
 
-    def save_file(self, parent: QWidget, proposed: Path) -> Path | None:
+    def open_settings(self, parent: QWidget, folder: Path) -> Path | None:
+        """Which settings file, or sidecar of a mask, to load."""
+        return _open(parent, "Load settings", folder, "Settings and masks' sidecars (*.json);;All files (*)")
+
+    def save_mask(self, parent: QWidget, proposed: Path) -> Path | None:
         """Where to write the mask."""
-        chosen, _ = QFileDialog.getSaveFileName(parent, "Export the mask", str(proposed), "NIfTI (*.nii.gz *.nii)")
-        if not chosen:
-            return None
-        path = Path(chosen)
-        return path if path.name.endswith((".nii", ".nii.gz")) else path.with_name(path.name + ".nii.gz")
+        return _save(parent, "Export the mask", proposed, "NIfTI (*.nii.gz *.nii)", (".nii.gz", ".nii"))
+
+    def save_settings(self, parent: QWidget, proposed: Path) -> Path | None:
+        """Where to write the settings."""
+        return _save(parent, "Save settings", proposed, "Settings (*.json)", (".json",))
 
     def confirm(self, parent: QWidget, question: str, consequence: str, go_on: str, stay: str) -> bool:
         """Whether to go on with something that loses work."""
@@ -35,3 +36,16 @@ class Prompts:
         box.setEscapeButton(no)
         box.exec()
         return box.clickedButton() is yes
+
+
+def _open(parent: QWidget, title: str, folder: Path, kinds: str) -> Path | None:
+    chosen, _ = QFileDialog.getOpenFileName(parent, title, str(folder), kinds)
+    return Path(chosen) if chosen else None
+
+
+def _save(parent: QWidget, title: str, proposed: Path, kinds: str, suffixes: tuple[str, ...]) -> Path | None:
+    chosen, _ = QFileDialog.getSaveFileName(parent, title, str(proposed), kinds)
+    if not chosen:
+        return None
+    path = Path(chosen)
+    return path if path.name.endswith(suffixes) else path.with_name(path.name + suffixes[0])

@@ -1,4 +1,4 @@
-# ruff: noqa: PLC0415 - imports inside functions: VTK in the working thread
+# ruff: noqa: PLC0415 - imports inside functions: VTK only in the working thread
 """The 3-D objects of a result, prepared in the working thread: shuffled point clouds and smooth surfaces.
 
 Everything is in mm from the volume's corner along its voxel axes (see `Lattice`): x to the Right, y to the Anterior,
@@ -8,20 +8,25 @@ z to the Superior.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.arrays import bounding_box
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 
 if TYPE_CHECKING:
+    import pyvista
+
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.progress import Progress
+    from kidneyseg_gui.case import Voxel
+    from kidneyseg_gui.protocols import Result
 
-# Finer cells add nothing that is seen, and VTK keeps the interpreter to itself while it walks them: on 1.5 mm a pair
-# of kidneys takes some 30 ms.
+# Finer cells add no visible detail, and VTK holds the interpreter's lock while it contours them: 30 ms for two
+# kidneys at 1.5 mm.
 _SURFACE_MM = 1.5
 _PAD_MM = 6.0
 _MOST_TUMOURS = 50
@@ -30,10 +35,7 @@ _LARGEST_CLOUD = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Dots:
-    """Points (N, 3) float32 in mm with a brightness (N,) of 0...1 after their HU.
-
-    They are shuffled, so that the first of them are a fair sample.
-    """
+    """Points (N, 3) float32 in mm with a brightness (N,) of 0...1 by their HU, in random order."""
 
     points: NDArray[np.float32]
     brightness: NDArray[np.float32]
@@ -53,29 +55,29 @@ class Scene:
     Attributes:
         clouds: "sampled", "kidney", "objects" to {label: Dots}.
         surfaces: label to a pyvista.PolyData with normals.
-        tumours: the voxel in the middle of each tumour, largest tumour first, as in the findings.
-        focus: the voxel to look at first: in the middle of the largest tumour, else of the largest kidney; None where
-            nothing was found.
-        result: what all this was made from.
+        tumours: the voxel at each tumour's centre, largest tumour first, as in the findings.
+        focus: the voxel to show first: the centre of the largest tumour, else of the largest kidney; None if there is
+            neither.
+        result: what the scene was made from.
     """
 
     clouds: dict[str, dict[int, Dots]]
-    surfaces: dict[int, Any]
-    tumours: tuple[tuple[int, int, int], ...]
-    focus: tuple[int, int, int] | None
-    result: Any
+    surfaces: dict[int, pyvista.PolyData]
+    tumours: tuple[Voxel, ...]
+    focus: Voxel | None
+    result: Result
 
 
-def build_scene(result: Any, volume: Volume, progress: Progress) -> Scene:
+def build_scene(result: Result, volume: Volume, progress: Progress) -> Scene:
     """Prepare a pipeline result for the 3-D pane."""
     clouds = {}
     for name, cloud in (("sampled", result.sampled), ("kidney", result.stage2), ("objects", result.objects)):
         progress.check()
         clouds[name] = _split(cloud)
     surfaces = {}
-    for label, inside in ((KIDNEY, lambda mask: mask > 0), (TUMOUR, lambda mask: mask == TUMOUR)):
+    for label in (KIDNEY, TUMOUR):
         progress.check()
-        surface = _surface(inside(result.mask), volume.spacing_mm)
+        surface = _surface(result.mask >= label, volume.spacing_mm)  # the kidney's surface encloses its tumour
         if surface is not None:
             surfaces[label] = surface
     tumours = _middles(result.mask == TUMOUR)
@@ -101,28 +103,28 @@ def _split(cloud: PointCloud | None) -> dict[int, Dots]:
     return split
 
 
-def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> Any:
-    box = _box(inside)
+def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> pyvista.PolyData | None:
+    box = bounding_box(inside)
     if box is None:
         return None
     from kidneyseg_gui.meshes import surface_data
 
     spacing = np.array(spacing_mm)
-    # Padded before smoothing: a kidney at the edge of the scan is closed there, too.
+    # Padded before smoothing, so that the surface is closed at the edge of the scan, too.
     pad = np.ceil(_PAD_MM / spacing).astype(int)
     field = np.pad(inside[box], [(n, n) for n in pad]).astype(np.float32)
-    for axis in np.argsort(spacing):  # finest first: each step then works on less
+    for axis in np.argsort(spacing):  # finest first: the field shrinks early
         field = _resample(field, int(axis), _SURFACE_MM / spacing[axis])
-    # The blur spans a slice of the CT, or thick slices would show as steps.
+    # The blur spans a slice of the CT; otherwise thick slices would show as steps.
     field = ndimage.gaussian_filter(field, np.maximum(1.0, 0.6 * spacing / _SURFACE_MM))
     origin = [(piece.start - n) * step + _SURFACE_MM / 2 for piece, n, step in zip(box, pad, spacing, strict=True)]
     surface = surface_data(field, 0.5, tuple(origin), (_SURFACE_MM,) * 3)
     return surface if surface.n_points else None
 
 
-def _middles(inside: NDArray[np.bool_]) -> tuple[tuple[int, int, int], ...]:
-    """The middle of each connected component, largest first."""
-    box = _box(inside)
+def _middles(inside: NDArray[np.bool_]) -> tuple[Voxel, ...]:
+    """The centre of each connected component, largest first."""
+    box = bounding_box(inside)
     if box is None:
         return ()
     parts, _count = ndimage.label(inside[box], structure=np.ones((3, 3, 3)))
@@ -132,23 +134,12 @@ def _middles(inside: NDArray[np.bool_]) -> tuple[tuple[int, int, int], ...]:
     return tuple((round(x), round(y), round(z)) for x, y, z in found)
 
 
-def _box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
-    """The smallest box around the true voxels. Slowest axis first, so that most of the volume is read only once."""
-    pieces = [slice(None)] * 3
-    for axis in (2, 1, 0):
-        others = tuple(a for a in range(3) if a != axis)
-        filled = np.flatnonzero(inside[tuple(pieces)].any(axis=others))
-        if filled.size == 0:
-            return None
-        pieces[axis] = slice(int(filled[0]), int(filled[-1]) + 1)
-    return pieces[0], pieces[1], pieces[2]
-
-
 def _resample(field: NDArray[np.float32], axis: int, step: float) -> NDArray[np.float32]:
-    """Linear interpolation along one axis onto cells that are `step` of the old ones wide, from the same corner."""
+    """Linear interpolation along one axis onto cells that are `step` old cells wide, from the same corner."""
     count = field.shape[axis]
     at = np.clip((np.arange(int(np.ceil(count / step))) + 0.5) * step - 0.5, 0, count - 1)
     below = np.minimum(at.astype(np.intp), max(count - 2, 0))
     weight = (at - below).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
     low, high = np.take(field, below, axis), np.take(field, np.minimum(below + 1, count - 1), axis)
-    return low + (high - low) * weight
+    between: NDArray[np.float32] = low + (high - low) * weight
+    return between

@@ -1,8 +1,7 @@
-# ruff: noqa: PLC0415 - imports inside functions: the point of this file, see above
-"""Everything the window asks of the engine, as functions that import it only when they are called.
+# ruff: noqa: PLC0415 - imports inside functions: the point of this file, see below
+"""Everything the window needs of the engine, as functions that import it only when they are called.
 
-torch and scikit-learn take seconds to import: they must not stand between a user and the first paint. Tests put
-functions of their own in place of these.
+torch and scikit-learn take seconds to import, which must not delay the first paint. Tests replace these functions.
 """
 
 from __future__ import annotations
@@ -10,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.progress import Progress
+    from kidneyseg.segmentation import pipeline
+    from kidneyseg_gui.protocols import Pipeline, Result
+    from kidneyseg_gui.scene import Scene
 
 
 def _load(path: Path) -> Volume:
@@ -29,19 +31,19 @@ def _sample() -> Path:
     return sample_case()
 
 
-def _pipeline(volume: Volume, device: str) -> Any:
+def _pipeline(volume: Volume, device: str) -> Pipeline:
     from kidneyseg.segmentation.pipeline import Pipeline
 
     return Pipeline(volume, device=device)
 
 
-def _export(result: Any, volume: Volume, path: Path) -> None:
+def _export(result: Result, volume: Volume, path: Path) -> None:
     from kidneyseg.segmentation.export import export
 
-    export(result, volume, path)
+    export(cast("pipeline.Result", result), volume, path)  # it came from `_pipeline`
 
 
-def _scene(result: Any, volume: Volume, progress: Progress) -> Any:
+def _scene(result: Result, volume: Volume, progress: Progress) -> Scene:
     from kidneyseg_gui.scene import build_scene
 
     return build_scene(result, volume, progress)
@@ -54,11 +56,11 @@ def _warm_up() -> None:
 
 @dataclass(frozen=True)
 class Services:
-    """What the working thread calls; see the functions above for what each promises."""
+    """What the working thread calls; see the functions above for what each returns."""
 
-    load: Callable[[Path], Any] = _load
+    load: Callable[[Path], Volume] = _load
     sample: Callable[[], Path] = _sample
-    pipeline: Callable[[Any, str], Any] = _pipeline
-    export: Callable[[Any, Any, Path], None] = _export
-    scene: Callable[[Any, Any, Any], Any] = _scene
+    pipeline: Callable[[Volume, str], Pipeline] = _pipeline
+    export: Callable[[Result, Volume, Path], None] = _export
+    scene: Callable[[Result, Volume, Progress], Scene] = _scene
     warm_up: Callable[[], None] = _warm_up

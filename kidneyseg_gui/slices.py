@@ -1,13 +1,16 @@
-"""Slices of a CT without Qt: which voxel axes a view shows, grey values, overlay colours and outlines."""
+"""Slices of a CT, without Qt: the voxel axes of each view, grey values, overlay colours and outlines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-# What an axis grows towards, and what it comes from, in canonical (RAS) order.
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+# The direction in which each voxel axis grows, and its opposite, in canonical (RAS) order.
 TOWARDS = ("R", "A", "S")
 FROM = ("L", "P", "I")
 
@@ -30,7 +33,7 @@ class Plane:
     column: int
     row: int
 
-    def slice_of(self, volume: NDArray, index: int) -> NDArray:
+    def slice_of(self, volume: NDArray[_Scalar], index: int) -> NDArray[_Scalar]:
         """The slice at `index` as (rows, columns), both growing with the voxel index; a view, no copy."""
         chosen: list[int | slice] = [slice(None)] * 3
         chosen[self.normal] = index
@@ -58,7 +61,8 @@ def grey_table(window: float, level: float) -> NDArray[np.uint32]:
     """RGB32 grey for every int16 value, indexed by its bits as uint16: (65536,) uint32."""
     hu = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.float32)
     grey = np.clip((hu - (level - window / 2)) * (255.0 / max(window, 1.0)) + 0.5, 0, 255).astype(np.uint32)
-    return np.uint32(0xFF000000) | grey << np.uint32(16) | grey << np.uint32(8) | grey
+    table: NDArray[np.uint32] = np.uint32(0xFF000000) | grey << np.uint32(16) | grey << np.uint32(8) | grey
+    return table
 
 
 def grey_image(hu: NDArray[np.int16], table: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -71,7 +75,7 @@ def blend(
 ) -> None:
     """Paint the labels named in `colours` (red, green, blue) over an RGB32 picture, in place."""
     flat = image.reshape(-1).view(np.uint8).reshape(-1, 4)
-    where = np.flatnonzero(labels)  # a few percent of a slice at most: cheaper than blending all of it
+    where = np.flatnonzero(labels)  # a few percent of a slice: cheaper than blending all of it
     found = labels.reshape(-1)[where]
     for label, (red, green, blue) in colours.items():
         pixels = where[found == label]
@@ -103,7 +107,7 @@ def outline(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     found = []
     for pattern, pieces in _PIECES.items():
         row, column = np.nonzero(squares == pattern)
-        # A square's corners are pixel centres, and padding shifted them by one: hence the half pixel back.
+        # A square's corners are pixel centres, and padding has shifted them by one pixel.
         corner = np.stack([column + left - 0.5, row + top - 0.5], axis=1)
         found += [np.hstack([corner + _EDGE_MIDDLE[a], corner + _EDGE_MIDDLE[b]]) for a, b in pieces]
     return np.concatenate(found)

@@ -1,24 +1,36 @@
-"""How the program looks: the dark palette, the style sheet and the icons from assets/."""
+"""The dark theme: palette, style sheet and icons."""
 
 from __future__ import annotations
 
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from PySide6.QtGui import QColor, QIcon, QPalette
 from PySide6.QtWidgets import QApplication
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
 ACCENT = "#4c9be8"
 
 
 @cache
+def assets() -> Path:
+    """The folder of the package `kidneyseg_gui.assets`."""
+    try:
+        return Path(str(resources.files("kidneyseg_gui.assets")))
+    except ModuleNotFoundError:  # a checkout that is used without being installed
+        return Path(__file__).resolve().parents[1] / "assets"
+
+
+@cache
 def icon(name: str) -> QIcon:
-    """The icon assets/icons/<name>.svg; empty where the assets are not installed."""
-    return QIcon(str(ASSETS / "icons" / f"{name}.svg"))
+    """The icon icons/<name>.svg of the assets. Raises FileNotFoundError where there is none."""
+    path = assets() / "icons" / f"{name}.svg"
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return QIcon(str(path))
 
 
-def dress(application: QApplication) -> None:
+def apply_theme(application: QApplication) -> None:
     """Give the application the dark theme."""
     application.setStyle("Fusion")
     palette = QPalette()
@@ -42,8 +54,6 @@ def dress(application: QApplication) -> None:
     for role in (QPalette.ColorRole.WindowText, QPalette.ColorRole.Text, QPalette.ColorRole.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor("#69737f"))
     application.setPalette(palette)
-    sheet = ASSETS / "style.qss"
-    if sheet.is_file():
-        text = sheet.read_text(encoding="utf-8")
-        application.setStyleSheet(text.replace("@icons", (ASSETS / "icons").as_posix()).replace("@accent", ACCENT))
+    sheet = (assets() / "style.qss").read_text(encoding="utf-8")
+    application.setStyleSheet(sheet.replace("@icons", (assets() / "icons").as_posix()).replace("@accent", ACCENT))
     application.setWindowIcon(icon("kidneyseg"))

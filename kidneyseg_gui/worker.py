@@ -1,48 +1,66 @@
-"""The engine in a thread of its own: opens, segments and exports while the window stays alive.
+"""Runs the pipeline in a thread of its own, so that the window stays responsive.
 
-`Engine` lives in the window's thread and is all the window knows; `_Room` lives in the working thread and does one
-`_Job` after the other. A cancelled job is given a second to notice; after that the window stops waiting for it and
-drops whatever it still brings.
+`JobRunner` lives in the window's thread and is all the window knows; `Worker` lives in the working thread and does one
+job after another. A cancelled job gets a second to stop; then the window stops waiting and drops what it still brings.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
-from kidneyseg.errors import Cancelled, KidneySegError
+from kidneyseg.errors import Cancelled
 from kidneyseg.progress import CallbackProgress, Progress
+from kidneyseg_gui.logs import keep_private, log_failure, sentence
+from kidneyseg_gui.widgets import single_shot
 
 if TYPE_CHECKING:
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.settings import Settings
+    from kidneyseg_gui.protocols import Pipeline, Result
     from kidneyseg_gui.services import Services
 
-log = logging.getLogger(__name__)
-
-OPEN, SEGMENT, UPDATE, EXPORT, SCENE, WARM_UP = "open", "segment", "update", "export", "scene", "warm up"
-# Jobs the user did not ask for in so many words: they show no progress and do not count as work in hand.
-QUIET = (SCENE, WARM_UP)
 _PATIENCE_MS = 900
 _REPORT_EVERY_S = 0.05
 
 
+class JobKind(StrEnum):
+    """What a job does. The last two run in the background: without progress, and not counted as work in hand."""
+
+    OPEN = "open"
+    SEGMENT = "segment"
+    UPDATE = "update"
+    EXPORT = "export"
+    SCENE = "scene"
+    WARM_UP = "warm up"
+
+    @property
+    def in_background(self) -> bool:
+        """Whether the user did not start it."""
+        return self in (JobKind.SCENE, JobKind.WARM_UP)
+
+
 @dataclass(eq=False)
 class _Job:
-    kind: str
+    kind: JobKind
     work: Callable[[Progress], Any]
-    note: Any = None
-    stop: threading.Event = field(default_factory=threading.Event)
+    announce: Callable[[Any], None] = lambda _value: None  # called in the window's thread with what `work` returned
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Ask the work to stop. An export always runs to its end: it cannot be made good once the case is closed."""
+        if self.kind != JobKind.EXPORT:
+            self.stopped.set()
 
 
-class _Room(QObject):
+class Worker(QObject):
     """Does jobs in the working thread."""
 
     progressed = Signal(object, str, float, float)
@@ -53,16 +71,16 @@ class _Room(QObject):
         """Do one job; `ended` carries its value or the exception that ended it."""
         value, error = None, None
         try:
-            if job.stop.is_set():
-                raise Cancelled
-            value = job.work(CallbackProgress(_Reporter(job, self.progressed.emit), job.stop.is_set))
+            progress = CallbackProgress(_Reporter(job, self.progressed.emit), job.stopped.is_set)
+            progress.check()
+            value = job.work(progress)
         except BaseException as caught:
             error = caught
         self.ended.emit(job, value, error)
 
 
 class _Reporter:
-    """Thins out progress reports and adds the seconds left, judged by the share that is done."""
+    """Thins out progress reports and adds the seconds left, estimated from the share that is done; -1 if unknown."""
 
     def __init__(self, job: _Job, emit: Callable[[_Job, str, float, float], None]) -> None:
         self._job, self._emit = job, emit
@@ -79,8 +97,14 @@ class _Reporter:
         self._emit(self._job, stage, fraction, left)
 
 
-class Engine(QObject):
-    """What the window asks for, and what it hears back. All signals arrive in the window's thread."""
+class JobRunner(QObject):
+    """Starts jobs and signals how they end. All signals arrive in the window's thread.
+
+    Signals:
+        opened: the Volume. segmented: the Result and the chosen device. scene_ready: the Scene. exported: the path.
+        failed: kind and a sentence for the user. cancelled: kind.
+        progressed: kind, stage, fraction (0...1) and seconds left (-1 if unknown).
+    """
 
     opened = Signal(object)
     segmented = Signal(object, str)
@@ -94,151 +118,143 @@ class Engine(QObject):
 
     def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._doors = services
+        self._services = services
         self._current: _Job | None = None
-        self._quiet: list[_Job] = []
-        self._pipeline: tuple[Any, str, Any] | None = None  # (volume, device, pipeline); the working thread's alone
+        self._background: list[_Job] = []
+        # Used by the working thread alone.
+        self._pipeline: tuple[Volume, str, Pipeline] | None = None
         self._thread = QThread()
-        self._thread.setObjectName("engine")
-        self._room = _Room()
-        self._room.moveToThread(self._thread)
-        self._submitted.connect(self._room.do, Qt.ConnectionType.QueuedConnection)
-        self._room.progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
-        self._room.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
-        self._patience = QTimer(self, singleShot=True, interval=_PATIENCE_MS)
-        self._patience.timeout.connect(self._give_up_waiting)
+        self._thread.setObjectName("worker")
+        self._worker = Worker()
+        self._worker.moveToThread(self._thread)
+        self._submitted.connect(self._worker.do, Qt.ConnectionType.QueuedConnection)
+        self._worker.progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
+        self._worker.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
+        self._patience = single_shot(self, _PATIENCE_MS, self._stop_waiting)
         self._thread.start(QThread.Priority.LowPriority)
 
     @property
-    def busy(self) -> str:
-        """The kind of work in hand ("open", "segment", "update", "export"), "" when there is none."""
-        return "" if self._current is None else self._current.kind
+    def busy(self) -> JobKind | None:
+        """The kind of the work in hand, None when there is none."""
+        return None if self._current is None else self._current.kind
+
+    @property
+    def in_background(self) -> bool:
+        """Whether background jobs are waiting or running."""
+        return bool(self._background)
 
     def open(self, path: Path | None) -> None:
         """Load a CT; None makes (once) and loads the sample case."""
 
-        def work(progress: Progress) -> Any:
+        def work(progress: Progress) -> Volume:
             source = path
             if source is None:
                 progress.show("Making the sample case", 0.0)
-                source = self._doors.sample()
+                source = self._services.sample()
             progress.show(f"Opening {source.name}", 0.0)
-            volume = self._doors.load(source)
+            volume = self._services.load(source)
             progress.check()
             self._pipeline = None
             return volume
 
-        self._submit(_Job(OPEN, work, path))
+        if path is not None:
+            keep_private(path)
+        self._submit(_Job(JobKind.OPEN, work, self.opened.emit))
 
     def segment(self, volume: Volume, settings: Settings, device: str, *, update: bool = False) -> None:
         """Run the pipeline; stages that the settings do not touch are re-used. `update` marks a quick re-run."""
 
-        def work(progress: Progress) -> Any:
+        def work(progress: Progress) -> Result:
             if self._pipeline is None or self._pipeline[0] is not volume or self._pipeline[1] != device:
                 progress.show("Loading the networks", 0.0)
-                self._pipeline = (volume, device, self._doors.pipeline(volume, device))
+                self._pipeline = (volume, device, self._services.pipeline(volume, device))
             result = self._pipeline[2].run(settings, progress)
             progress.check()
             return result
 
-        self._submit(_Job(UPDATE if update else SEGMENT, work, (volume, device)))
+        def announce(result: Result) -> None:
+            self.segmented.emit(result, device)
+            self._prepare_scene(result, volume)
 
-    def export(self, result: Any, volume: Volume, path: Path) -> None:
+        self._submit(_Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, announce))
+
+    def export(self, result: Result, volume: Volume, path: Path) -> None:
         """Write the mask and its sidecar."""
 
         def work(progress: Progress) -> Path:
             progress.show(f"Saving {path.name}", 0.0)
-            self._doors.export(result, volume, path)
+            self._services.export(result, volume, path)
             return path
 
-        self._submit(_Job(EXPORT, work))
+        keep_private(path)
+        self._submit(_Job(JobKind.EXPORT, work, self.exported.emit))
 
     def warm_up(self) -> None:
         """Import what the first segmentation needs, so that it starts at once."""
-        self._submit(_Job(WARM_UP, lambda _progress: self._doors.warm_up()))
+        self._submit(_Job(JobKind.WARM_UP, lambda _progress: self._services.warm_up()))
 
     def cancel(self) -> None:
-        """Ask the work in hand to stop; `cancelled` answers within a second."""
-        if self._current is not None:
-            self._current.stop.set()
+        """Stop the work in hand, unless it is an export; `cancelled` is emitted within a second."""
+        if self._current is not None and self._current.kind != JobKind.EXPORT:
+            self._current.stop()
             self._patience.start()
 
     def shutdown(self) -> None:
-        """Stop all work and wait for the thread's end."""
-        for job in [*self._quiet, *([self._current] if self._current else [])]:
-            job.stop.set()
+        """Stop all work but an export, and wait for the thread's end."""
+        for job in [*self._background, *([self._current] if self._current else [])]:
+            job.stop()
         self._current = None
         self._thread.quit()
         self._thread.wait()
 
     def _submit(self, job: _Job) -> None:
-        if job.kind in QUIET:
-            self._quiet.append(job)
+        if job.kind.in_background:
+            self._background.append(job)
         else:
             if self._current is not None:
-                self._current.stop.set()  # the newest wish counts; the older one's end is no longer awaited
+                self._current.stop()  # a newer job replaces an older one
             self._current = job
             self._patience.stop()
             self.busy_changed.emit()
         self._submitted.emit(job)
 
+    def _prepare_scene(self, result: Result, volume: Volume) -> None:
+        for job in self._background:
+            if job.kind == JobKind.SCENE:
+                job.stop()
+        build = self._services.scene
+        self._submit(_Job(JobKind.SCENE, lambda progress: build(result, volume, progress), self.scene_ready.emit))
+
     def _on_progress(self, job: _Job, stage: str, fraction: float, left: float) -> None:
-        if job is self._current and not job.stop.is_set():
+        if job is self._current and not job.stopped.is_set():
             self.progressed.emit(job.kind, stage, fraction, left)
 
     def _on_ended(self, job: _Job, value: Any, error: BaseException | None) -> None:
-        if job in self._quiet:
-            self._quiet.remove(job)
-            self._end_quietly(job, value, error)
+        if job in self._background:
+            self._background.remove(job)
+            if error is None and not job.stopped.is_set():
+                job.announce(value)
+            elif error is not None and not isinstance(error, Cancelled):
+                log_failure(job.kind, error)
         elif job is self._current:
             self._current = None
             self._patience.stop()
             self._announce(job, value, error)
             self.busy_changed.emit()
-        elif job.kind == EXPORT:  # a file that was written is news even when nobody waits any more
+        elif job.kind == JobKind.EXPORT:  # a newer job has replaced it, but the file is written
             self._announce(job, value, error)
 
-    def _end_quietly(self, job: _Job, value: Any, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, Cancelled):
-            log.error("%s failed", job.kind, exc_info=error)
-        elif error is None and job.kind == SCENE and not job.stop.is_set():
-            self.scene_ready.emit(value)
-
     def _announce(self, job: _Job, value: Any, error: BaseException | None) -> None:
-        if isinstance(error, Cancelled) or (error is None and job.stop.is_set() and job.kind != EXPORT):
+        if isinstance(error, Cancelled) or (error is None and job.stopped.is_set()):
             self.cancelled.emit(job.kind)
         elif error is not None:
-            log.error("%s failed", job.kind, exc_info=error)
+            log_failure(job.kind, error)
             self.failed.emit(job.kind, sentence(error))
-        elif job.kind == OPEN:
-            self.opened.emit(value)
-        elif job.kind == EXPORT:
-            self.exported.emit(value)
         else:
-            volume, device = job.note
-            self.segmented.emit(value, device)
-            self._prepare_scene(value, volume)
+            job.announce(value)
 
-    def _prepare_scene(self, result: Any, volume: Volume) -> None:
-        for job in self._quiet:
-            if job.kind == SCENE:
-                job.stop.set()
-        self._submit(_Job(SCENE, lambda progress: self._doors.scene(result, volume, progress)))
-
-    def _give_up_waiting(self) -> None:
+    def _stop_waiting(self) -> None:
         job, self._current = self._current, None
         if job is not None:
             self.cancelled.emit(job.kind)
             self.busy_changed.emit()
-
-
-def sentence(error: BaseException) -> str:
-    """One clear sentence for the user; the details go to the log."""
-    if isinstance(error, KidneySegError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "There is not enough memory for this; close other programs, or use a machine with more memory."
-    if isinstance(error, OSError) and error.strerror:
-        where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}."
-    return f"Something unexpected went wrong ({type(error).__name__}: {error}); the log holds the details (Help menu)."

@@ -1,1 +1,1 @@
-"""The side panel's blocks and the notices bar: each shows the case and writes back to it."""
+"""The sections of the side panel, and the notices."""

@@ -1,37 +1,33 @@
-"""What the mask says: kidney volumes, and tumours with side, volume and longest diameter."""
+"""The findings: kidney volumes, and tumours with side, volume and longest diameter."""
 
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QLabel,
     QTableWidget,
     QTableWidgetItem,
-    QToolButton,
     QWidget,
 )
 
-from kidneyseg_gui.case import Case
+from kidneyseg_gui.case import Case, Voxel
 from kidneyseg_gui.panels.section import Section
-from kidneyseg_gui.theme import icon
+from kidneyseg_gui.widgets import hint, tool_button
 
 _COLUMNS = ("", "Side", "Volume", "Longest")
 
 
 class FindingsPanel(Section):
-    """A table of the result's findings; a click on one takes the crosshair there."""
+    """A table of the result's findings; a click on a tumour moves the crosshair there."""
 
     def __init__(self, case: Case, parent: QWidget | None = None) -> None:
         super().__init__("Findings", parent)
         self._case = case
-        self.copy = QToolButton(objectName="paneButton", autoRaise=True, icon=icon("copy"))
-        self.copy.setToolTip("Copy the table, for a report or a spreadsheet")
+        self.copy = tool_button("copy", "Copy the table, for a report or a spreadsheet")
         self.copy.clicked.connect(self.copy_table)
         self.heading.addWidget(self.copy)
         self.table = QTableWidget(0, len(_COLUMNS))
@@ -44,11 +40,11 @@ class FindingsPanel(Section):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         self.table.horizontalHeader().setHighlightSections(False)
-        for column, width in enumerate((72, 56, 80)):
+        for column, width in enumerate((66, 76, 78)):
             self.table.setColumnWidth(column, width)
         self.table.horizontalHeader().setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         self.table.itemClicked.connect(self._on_click)
-        self.empty = QLabel(objectName="hint", wordWrap=True)
+        self.empty = hint()
         self.body.addWidget(self.table)
         self.body.addWidget(self.empty)
         case.result_changed.connect(self._show)
@@ -56,19 +52,20 @@ class FindingsPanel(Section):
         self._show()
 
     def copy_table(self) -> None:
-        """Put the table on the clipboard as tab-separated text."""
+        """Copy the table to the clipboard as tab-separated text."""
         QGuiApplication.clipboard().setText("\n".join("\t".join(row[0]) for row in self._rows()))
 
-    def _rows(self) -> list[tuple[tuple[str, str, str, str], Any]]:
+    def _rows(self) -> list[tuple[tuple[str, str, str, str], Voxel | None]]:
         result = self._case.result
         if result is None:
             return []
-        rows = [(("Kidney", kidney.side.capitalize(), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys]
+        rows: list[tuple[tuple[str, str, str, str], Voxel | None]] = [
+            (("Kidney", _side(kidney.side), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys
+        ]
         scene, tumours = self._case.scene, result.findings.tumours
         middles = scene.tumours[: len(tumours)] if scene is not None and scene.result is result else ()
         for tumour, middle in zip_longest(tumours, middles):
-            texts = ("Tumour", tumour.side.capitalize(), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm")
-            rows.append((texts, middle))
+            rows.append((("Tumour", _side(tumour.side), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm"), middle))
         return rows
 
     def _show(self) -> None:
@@ -96,6 +93,10 @@ class FindingsPanel(Section):
         centre = item.data(Qt.ItemDataRole.UserRole)
         if centre is not None:
             self._case.set_crosshair(centre)
+
+
+def _side(side: str | None) -> str:
+    return "Unknown" if side is None else side.capitalize()
 
 
 def _ml(volume: float) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from PySide6.QtCore import QSignalBlocker, QSize, Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QColor, QIcon, QPixmap
-from PySide6.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QColorDialog, QLabel, QSlider, QToolButton, QWidget
 
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.theme import icon
+from kidneyseg_gui.widgets import row, tool_button
 
 
 class LabelsPanel(Section):
-    """Shows how the mask is drawn and writes every change back to the case."""
+    """Shows and sets how the mask is drawn."""
 
     def __init__(self, case: Case, parent: QWidget | None = None) -> None:
         super().__init__("Labels", parent)
@@ -24,17 +26,20 @@ class LabelsPanel(Section):
         self.swatches: dict[int, QToolButton] = {}
         for label in (KIDNEY, TUMOUR):
             self._add_row(label)
-        self.opacity = QSlider(Qt.Orientation.Horizontal, minimum=0, maximum=100)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
         self.opacity.setToolTip("How strongly the mask covers the CT")
         self.opacity.valueChanged.connect(lambda value: self._change(opacity=value / 100))
-        self.filled = QCheckBox("Filled", toolTip="Tint the labels' inside (F)")
+        self.filled = QCheckBox("Filled")
+        self.filled.setToolTip("Tint the labels' inside (F)")
         self.filled.toggled.connect(lambda on: self._change(filled=on))
-        self.outlined = QCheckBox("Outlined", toolTip="Draw the labels' borders (F)")
+        self.outlined = QCheckBox("Outlined")
+        self.outlined.setToolTip("Draw the labels' borders (F)")
         self.outlined.toggled.connect(lambda on: self._change(outlined=on))
-        self.shown = QToolButton(objectName="paneButton", autoRaise=True, toolTip="Hide or show the mask (O)")
+        self.shown = tool_button(tip="Hide or show the mask (O)")
         self.shown.clicked.connect(case.toggle_overlay)
         self.heading.addWidget(self.shown)
-        line = QHBoxLayout(spacing=8)
+        line = row(spacing=8)
         line.addWidget(QLabel("Opacity"))
         line.addWidget(self.opacity, 1)
         line.addWidget(self.filled)
@@ -45,14 +50,12 @@ class LabelsPanel(Section):
 
     def _add_row(self, label: int) -> None:
         name = self._case.overlay.style(label).name
-        swatch = QToolButton(objectName="paneButton", autoRaise=True, toolTip=f"Choose the colour of {name.lower()}")
-        swatch.setIconSize(QSize(16, 16))
+        swatch = tool_button(tip=f"Choose the colour of {name.lower()}", pixels=16)
         swatch.clicked.connect(lambda: self._choose_colour(label))
-        eye = QToolButton(
-            objectName="paneButton", autoRaise=True, checkable=True, toolTip=f"Hide or show {name.lower()}"
-        )
+        eye = tool_button(tip=f"Hide or show {name.lower()}")
+        eye.setCheckable(True)
         eye.toggled.connect(lambda on: self._case.set_overlay(self._case.overlay.with_label(label, visible=on)))
-        line = QHBoxLayout(spacing=8)
+        line = row(spacing=8)
         line.addWidget(swatch)
         line.addWidget(QLabel(name), 1)
         line.addWidget(eye)
@@ -66,7 +69,7 @@ class LabelsPanel(Section):
             colour = (chosen.red(), chosen.green(), chosen.blue())
             self._case.set_overlay(self._case.overlay.with_label(label, colour=colour))
 
-    def _change(self, **changes: object) -> None:
+    def _change(self, **changes: Any) -> None:
         self._case.set_overlay(replace(self._case.overlay, **changes))
 
     def _show(self) -> None:

@@ -1,13 +1,14 @@
-"""The bar above the views: one sentence at a time about what went wrong, what was saved, what to know."""
+"""The bar above the views: errors, confirmations and warnings, each in a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QWidget
 
 from kidneyseg_gui.theme import icon
+from kidneyseg_gui.widgets import column, named, row, tool_button
 
 INFO, WARNING, ERROR, DONE = "info", "warning", "error", "done"
 _ICONS = {INFO: "info", WARNING: "warning", ERROR: "warning", DONE: "done"}
@@ -22,50 +23,48 @@ class _Notice(QFrame):
         picture = QLabel(pixmap=icon(_ICONS[kind]).pixmap(QSize(16, 16)))
         words = QLabel(text, wordWrap=True, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse)
         words.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        close = QToolButton(objectName="paneButton", autoRaise=True, icon=icon("close"), toolTip="Dismiss")
-        close.setIconSize(QSize(12, 12))
+        close = tool_button("close", "Dismiss", pixels=12)
         close.clicked.connect(self.deleteLater)
-        line = QHBoxLayout(self, spacing=9)
-        line.setContentsMargins(10, 4, 6, 4)
+        line = row(self, spacing=9, margins=(10, 4, 6, 4))
         line.addWidget(picture)
         line.addWidget(words, 1)
         if action is not None:
-            button = QPushButton(action[0], objectName="noticeButton")
+            button = named(QPushButton(action[0]), "noticeButton")
             button.clicked.connect(action[1])
             line.addWidget(button)
         line.addWidget(close)
 
 
 class Notices(QWidget):
-    """A stack of notices: what happened last (one), and what is true of the open case (until it is closed)."""
+    """Notices: at most one event, which the next one replaces, and the warnings of the open CT and its result."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._layout = QVBoxLayout(self, spacing=3)
-        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout = column(self, spacing=3)
         self._event: _Notice | None = None
-        self._facts: dict[str, list[_Notice]] = {}
+        self._warnings: dict[str, list[_Notice]] = {}
 
-    def tell(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None = None) -> None:
-        """Show what just happened, in place of the last such notice."""
+    def show_event(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None = None) -> None:
+        """Show what just happened, in place of the event before. `action` is a button's text and what it does."""
         self.clear_event()
         self._event = self._add(kind, text, action, at=0)
 
     def clear_event(self) -> None:
-        """What happened last is no longer news."""
+        """Take the last event away."""
         self._drop(self._event)
         self._event = None
 
-    def set_facts(self, about: str, kind: str, texts: tuple[str, ...]) -> None:
-        """Show what is true of `about` (the volume, the result), in place of what was said of it before."""
-        for notice in self._facts.pop(about, []):
+    def show_warnings(self, subject: str, texts: tuple[str, ...]) -> None:
+        """Show the warnings of a subject ("volume", "result"), in place of its earlier ones."""
+        for notice in self._warnings.pop(subject, []):
             self._drop(notice)
-        self._facts[about] = [self._add(kind, text, None, at=-1) for text in texts]
+        self._warnings[subject] = [self._add(WARNING, text, None, at=-1) for text in texts]
 
     def texts(self) -> list[str]:
-        """What the bar says, from top to bottom."""
-        items = [self._layout.itemAt(i).widget() for i in range(self._layout.count())]
-        return [item.text for item in items if isinstance(item, _Notice)]
+        """The sentences, from top to bottom."""
+        items = [self._layout.itemAt(i) for i in range(self._layout.count())]
+        widgets = [item.widget() for item in items if item is not None]
+        return [widget.text for widget in widgets if isinstance(widget, _Notice)]
 
     def _add(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None, at: int) -> _Notice:
         notice = _Notice(kind, text, action)

@@ -1,25 +1,26 @@
-"""What a segmentation is made with, explained in a radiologist's words."""
+"""The settings of a segmentation, explained for radiologists."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QGridLayout,
-    QHBoxLayout,
     QLabel,
     QSlider,
     QSpinBox,
-    QToolButton,
     QWidget,
 )
 
-from kidneyseg.settings import PRESET_NAMES, CountClusterSettings, Settings, min_samples_of, preset
+from kidneyseg.settings import PRESET_NAMES, ClusterSettings, CountClusterSettings, min_samples_of, preset
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
-from kidneyseg_gui.theme import icon
+from kidneyseg_gui.widgets import grid, hint, row, tool_button
+
+_Spin = TypeVar("_Spin", QSpinBox, QDoubleSpinBox)
 
 PRESET_TEXTS = {
     "default": ("Default", "Best accuracy. Check CTs without contrast agent with care: kidneys may be missed."),
@@ -29,35 +30,37 @@ PRESET_TEXTS = {
         "For comparison; weak where kidneys enhance little.",
     ),
 }
-_CELL_MM = 2.0  # of the default method's stage 2
+CELL_MM = 2.0  # the grid of the bundled stage 2 network
 _DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "Graphics card (CUDA)"))
 _FILLS = (("closing", "Closing"), ("hull", "Convex hull"))
 _HINTS = {
-    "preset": "Which networks are used, and the values the settings below start from.",
-    "kept": "How much of the patient the first network looks at: the brightest share, in percent.\n"
+    "preset": "Which networks are used, and the values that the settings below start from.\n"
+    "Another preset needs a new segmentation.",
+    "kept": "How much of the image the first network sees: the brightest share, in percent.\n"
     "Lower is faster; too low loses kidneys with little contrast.\nA change needs a new segmentation.",
     "eps": "DBSCAN: points nearer than this belong together.\n"
-    "Smaller separates neighbours and drops more stray points; larger joins fragments.\nUpdates the mask at once.",
-    "samples": "DBSCAN: a point needs this many neighbours to count; lone points are dropped as outliers.\n"
+    "Smaller separates neighbours and removes more stray points; larger joins fragments.\nUpdates the mask at once.",
+    "share": "DBSCAN: a point counts when this share of the ball around it, of radius eps, is filled with points;\n"
+    "isolated points are removed as outliers. Beside it, the number of points that this means.\n"
+    "Updates the mask at once.",
+    "samples": "DBSCAN: a point needs this many neighbours to count; isolated points are removed as outliers.\n"
     "Auto takes a twentieth of all points, as the published method does.\nUpdates the mask at once.",
     "fill": "How points become a solid mask.\nClosing follows the points and closes small gaps; "
     "convex hull draws the tightest outer contour on every slice.\nUpdates the mask at once.",
-    "closing": "Gaps up to about twice this radius are closed; 0 leaves the points as they are.\n"
-    "Updates the mask at once.",
+    "closing": "Gaps up to about twice this radius are closed; 0 closes none.\nUpdates the mask at once.",
     "device": "Where the networks run. Automatic takes a CUDA graphics card when there is one.\n"
     "A change needs a new segmentation.",
 }
 
 
 class ParametersPanel(Section):
-    """Shows the case's settings and writes every change back to it."""
+    """Shows and sets the case's settings."""
 
     def __init__(self, case: Case, parent: QWidget | None = None) -> None:
         super().__init__("Parameters", parent)
         self._case = case
         self._make_fields()
-        reset = QToolButton(objectName="paneButton", icon=icon("reset"), autoRaise=True)
-        reset.setToolTip("Back to the preset's values")
+        reset = tool_button("reset", "Back to the preset's values")
         reset.clicked.connect(lambda: case.set_settings(preset(case.settings.method)))
         self.heading.addWidget(reset)
         self._lay_out()
@@ -69,58 +72,59 @@ class ParametersPanel(Section):
         self.preset = QComboBox()
         for name in PRESET_NAMES:
             self.preset.addItem(PRESET_TEXTS.get(name, (name, ""))[0], name)
-        self.about = QLabel(objectName="hint", wordWrap=True)
-        self.kept_slider = QSlider(Qt.Orientation.Horizontal, minimum=1, maximum=100)
-        self.kept = QSpinBox(minimum=1, maximum=100, suffix=" %", keyboardTracking=False)
-        self.eps = QDoubleSpinBox(
-            minimum=0.5, maximum=100, singleStep=0.5, decimals=1, suffix=" mm", keyboardTracking=False
-        )
-        self.samples = QSpinBox(minimum=1, maximum=1_000_000, keyboardTracking=False)
+        self.about = hint()
+        self.kept_slider = QSlider(Qt.Orientation.Horizontal)
+        self.kept_slider.setRange(1, 100)
+        self.kept = _number(QSpinBox(), 1, 100, " %")
+        self.eps = _millimetres(0.5, 100)
+        self.share = _number(QSpinBox(), 1, 100, " %")
+        self.share_points = hint()
+        self.samples = _number(QSpinBox(), 1, 1_000_000)
+        self.samples.setValue(100)
         self.auto = QCheckBox("Auto")
         self.fill = QComboBox()
         for value, text in _FILLS:
             self.fill.addItem(text, value)
-        self.closing = QDoubleSpinBox(
-            minimum=0, maximum=20, singleStep=0.5, decimals=1, suffix=" mm", keyboardTracking=False
-        )
+        self.closing = _millimetres(0, 20)
         self.device = QComboBox()
         for value, text in _DEVICES:
             self.device.addItem(text, value)
-        for field in (self.kept, self.eps, self.samples, self.closing):
-            field.setMinimumWidth(84)
-            field.lineEdit().setTextMargins(5, 0, 0, 0)
 
     def _lay_out(self) -> None:
-        grid = QGridLayout(horizontalSpacing=10, verticalSpacing=7)
-        grid.setColumnStretch(1, 1)
-        rows = (
+        table = grid(spacing=(10, 7))
+        table.setColumnStretch(1, 1)
+        self._rows: dict[str, list[QWidget]] = {}
+        rows: tuple[tuple[str, str, list[QWidget]], ...] = (
             ("preset", "Preset", [self.preset]),
             ("kept", "Kept intensity", [self.kept_slider, self.kept]),
             ("eps", "DBSCAN eps", [self.eps]),
+            ("share", "Core share", [self.share, self.share_points]),
             ("samples", "Min samples", [self.samples, self.auto]),
             ("fill", "Fill", [self.fill]),
             ("closing", "Closing radius", [self.closing]),
             ("device", "Device", [self.device]),
         )
-        for row, (name, text, fields) in enumerate(rows):
+        for number, (name, text, fields) in enumerate(rows):
             label = QLabel(text)
             label.setBuddy(fields[-1])
-            line = QHBoxLayout(spacing=8)
-            for number, field in enumerate(fields):
-                line.addWidget(field, 1 if number == 0 else 0)
-            for widget in (label, *fields):
+            line = row(spacing=8)
+            for field in fields:
+                line.addWidget(field, 1 if field is fields[0] else 0)
+            self._rows[name] = [label, *fields]
+            for widget in self._rows[name]:
                 widget.setToolTip(_HINTS[name])
-            at = row + (row > 0)
-            grid.addWidget(label, at, 0)
-            grid.addLayout(line, at, 1)
-        grid.addWidget(self.about, 1, 0, 1, 2)
-        self.body.addLayout(grid)
+            at = number + (number > 0)
+            table.addWidget(label, at, 0)
+            table.addLayout(line, at, 1)
+        table.addWidget(self.about, 1, 0, 1, 2)
+        self.body.addLayout(table)
 
     def _connect(self) -> None:
         self.preset.activated.connect(lambda: self._case.set_settings(preset(self.preset.currentData())))
         self.kept_slider.valueChanged.connect(self.kept.setValue)
         self.kept.valueChanged.connect(lambda value: self._change(sampling={"kept_percent": float(value)}))
         self.eps.valueChanged.connect(lambda value: self._change(clusters={"eps_mm": value}))
+        self.share.valueChanged.connect(lambda value: self._change(clusters={"core_share": value / 100}))
         self.samples.valueChanged.connect(lambda value: self._change(clusters={"min_samples": value}))
         self.auto.toggled.connect(self._on_auto)
         self.fill.activated.connect(lambda: self._change(fill={"algorithm": self.fill.currentData()}))
@@ -130,28 +134,53 @@ class ParametersPanel(Section):
     def _on_auto(self, auto: bool) -> None:
         self._change(clusters={"min_samples": None if auto else self.samples.value()})
 
-    def _change(self, **rooms: dict[str, object]) -> None:
-        self._case.set_settings(self._case.settings.with_(**rooms))
+    def _change(self, **groups: dict[str, object]) -> None:
+        self._case.set_settings(self._case.settings.with_(**groups))
 
     def _show(self) -> None:
-        fields = (self.preset, self.kept_slider, self.kept, self.eps, self.samples, self.auto, self.fill, self.closing)
-        blockers = [QSignalBlocker(field) for field in (*fields, self.device)]
-        settings: Settings = self._case.settings
+        blockers = [QSignalBlocker(field) for fields in self._rows.values() for field in fields]
+        settings = self._case.settings
         self.preset.setCurrentIndex(self.preset.findData(settings.method))
         self.about.setText(PRESET_TEXTS.get(settings.method, ("", ""))[1])
         percent = round(settings.sampling.kept_percent)
         self.kept_slider.setValue(percent)
         self.kept.setValue(percent)
         self.eps.setValue(settings.clusters.eps_mm)
-        counts = isinstance(settings.clusters, CountClusterSettings)
-        needed = min_samples_of(settings.clusters, _CELL_MM)
-        self.auto.setEnabled(counts)
-        self.auto.setChecked(needed is None)
-        self.samples.setEnabled(counts and needed is not None)
-        if needed is not None:
-            self.samples.setValue(needed)
+        self._show_min_samples(settings.clusters)
         self.fill.setCurrentIndex(self.fill.findData(settings.fill.algorithm))
         self.closing.setValue(settings.fill.closing_mm)
         self.closing.setEnabled(settings.fill.algorithm == "closing")
         self.device.setCurrentIndex(self.device.findData(self._case.device))
         del blockers
+
+    def _show_min_samples(self, clusters: ClusterSettings | CountClusterSettings) -> None:
+        needed = min_samples_of(clusters, CELL_MM)
+        counted = isinstance(clusters, CountClusterSettings)
+        for name, shown in (("share", not counted), ("samples", counted)):
+            for widget in self._rows[name]:
+                widget.setVisible(shown)
+        if isinstance(clusters, CountClusterSettings):
+            self.auto.setChecked(needed is None)
+            self.samples.setEnabled(needed is not None)
+            if needed is not None:
+                self.samples.setValue(needed)
+        else:
+            self.share.setValue(round(clusters.core_share * 100))
+            self.share_points.setText(f"{needed} points")
+
+
+def _number(field: _Spin, lowest: float, highest: float, suffix: str = "") -> _Spin:
+    """Set up a field that takes a typed number only once it is complete."""
+    field.setRange(lowest, highest)  # type: ignore[arg-type]
+    field.setSuffix(suffix)
+    field.setKeyboardTracking(False)
+    field.setMinimumWidth(84)
+    field.lineEdit().setTextMargins(5, 0, 0, 0)
+    return field
+
+
+def _millimetres(lowest: float, highest: float) -> QDoubleSpinBox:
+    field = _number(QDoubleSpinBox(), lowest, highest, " mm")
+    field.setDecimals(1)
+    field.setSingleStep(0.5)
+    return field

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QWidget
+
+from kidneyseg_gui.widgets import column, named, row
 
 
 class Section(QFrame):
-    """A heading, with room for a button beside it, over a body."""
+    """A heading, with a place for a button beside it, over a body."""
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("section")
-        self.heading = QHBoxLayout()
-        self.heading.addWidget(QLabel(title, objectName="sectionTitle"))
+        self.heading = row(spacing=6)
+        self.heading.addWidget(named(QLabel(title), "sectionTitle"))
         self.heading.addStretch(1)
-        self.body = QVBoxLayout(spacing=7)
-        whole = QVBoxLayout(self, spacing=8)
-        whole.setContentsMargins(14, 10, 14, 12)
+        self.body = column(spacing=7)
+        whole = column(self, spacing=8, margins=(14, 10, 14, 12))
         whole.addLayout(self.heading)
         whole.addLayout(self.body)

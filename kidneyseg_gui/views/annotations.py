@@ -1,4 +1,4 @@
-"""What is written and drawn over a slice: crosshair, orientation letters, scale bar, position and HU."""
+"""Annotations of a slice: crosshair, orientation letters, scale bar, position and HU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 from kidneyseg_gui.case import Case, Voxel
 from kidneyseg_gui.slices import AXIAL, FROM, TOWARDS, Plane
 
-# One colour per plane, as 3D Slicer has them: the lines of a view are where the other two views cut it.
+# The colours of 3D Slicer. The lines in a view are where the other two planes cut it.
 PLANE_COLOURS = {"Axial": QColor(226, 92, 84), "Coronal": QColor(110, 196, 108), "Sagittal": QColor(232, 200, 84)}
 _NORMAL_OWNER = {2: "Axial", 1: "Coronal", 0: "Sagittal"}
 _TEXT, _SHADOW = QColor(226, 230, 234), QColor(0, 0, 0, 200)
@@ -31,8 +31,8 @@ class Annotations:
         self._letters.setPixelSize(15)
         self._letters.setBold(True)
 
-    def invite(self, painter: QPainter, area: QRect) -> None:
-        """Say how to open a CT, in one of the empty views."""
+    def draw_invitation(self, painter: QPainter, area: QRect) -> None:
+        """Write how to open a CT into the empty axial view."""
         if self._plane == AXIAL:
             painter.setFont(self._letters)
             painter.setPen(_INVITATION)
@@ -118,7 +118,7 @@ class Annotations:
 
 
 def position_text(affine: np.ndarray, voxel: Voxel) -> str:
-    """A voxel's place in the patient, e.g. "R 31.0  P 102.5  S 40.0 mm"."""
+    """A voxel's position in the patient, e.g. "R 31.0  P 102.5  S 40.0 mm"."""
     position = affine[:3, :3] @ np.array(voxel) + affine[:3, 3]
     parts = [f"{TOWARDS[i] if p >= 0 else FROM[i]} {abs(p):.1f}" for i, p in enumerate(position)]
     return "  ".join(parts) + " mm"

@@ -1,9 +1,9 @@
-# ruff: noqa: PLC0415 - imports inside functions: only the front that is used is imported
-"""Which widget the 3-D pane is drawn in.
+# ruff: noqa: PLC0415 - imports inside functions: only the canvas that is used is imported
+"""Chooses the widget that the 3-D pane draws in.
 
-With a graphics card it is pyvistaqt's `QtInteractor`. Where the processor draws (llvmpipe and its kin), and on Qt's
-offscreen platform, it is an ordinary widget that shows what PyVista draws out of sight (see `screen`). The environment
-variable KIDNEYSEG_3D=pyvistaqt or KIDNEYSEG_3D=offscreen chooses one.
+With a graphics card it is pyvistaqt's `QtInteractor`; with software OpenGL (llvmpipe and its kin), and on Qt's
+offscreen platform, it is an ordinary widget that shows an off-screen rendering (see `offscreen_canvas`). The
+environment variable KIDNEYSEG_3D=pyvistaqt or KIDNEYSEG_3D=offscreen overrides the choice.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _VARIABLE = "KIDNEYSEG_3D"
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software rasterizer", "openswr", "gdi generic", "basic render")
 
 
-class Front(Protocol):
-    """A widget with a PyVista plotter drawn in it.
+class Canvas(Protocol):
+    """A widget that shows a PyVista plotter.
 
     Attributes:
         widget: what the pane shows.
-        plotter: where meshes are added.
-        moving: whether the user turns, pans or zooms at present.
+        plotter: a PyVista plotter, where meshes are added.
+        moving: whether the user is turning, panning or zooming.
     """
 
     widget: QWidget
@@ -36,59 +36,60 @@ class Front(Protocol):
     moving: bool
 
     def redraw(self) -> None:
-        """Something changed: draw it at the next paint."""
+        """Draw at the next paint."""
 
     def finish(self) -> None:
-        """Let go of the graphics; nothing is drawn afterwards."""
+        """Release the graphics; nothing is drawn afterwards."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A front's name, and whether the processor draws (so that fewer points should be drawn)."""
+    """The name of a canvas, and whether OpenGL is software (so that fewer points should be drawn)."""
 
-    front: str
+    canvas: str
     software: bool
 
 
 def choose() -> Choice:
-    """Choose the front and import it. For a thread: both take a second or more."""
-    software = _draws_by_processor()
+    """Choose the canvas and import it. To be called in a thread, since imports take a second or more."""
+    software = _renders_in_software()
     wish = os.environ.get(_VARIABLE, "").strip().lower()
     if QGuiApplication.platformName() == "offscreen":  # pyvistaqt's widget would end the process there
-        front = OFFSCREEN
+        canvas = OFFSCREEN
     elif wish in (PYVISTAQT, OFFSCREEN):
-        front = wish
+        canvas = wish
     else:
         if wish:
             log.warning("%s=%s is not known; it may be %s or %s", _VARIABLE, wish, PYVISTAQT, OFFSCREEN)
-        front = OFFSCREEN if software else PYVISTAQT
-    log.info("3-D by %s, drawn by the %s", front, "processor" if software else "graphics card")
-    if front == PYVISTAQT:
+        canvas = OFFSCREEN if software else PYVISTAQT
+    log.info("3-D canvas: %s, with %s OpenGL", canvas, "software" if software else "hardware")
+    if canvas == PYVISTAQT:
         os.environ.setdefault("QT_API", "pyside6")
         import kidneyseg_gui.views.interactor_canvas
     else:
         import kidneyseg_gui.views.offscreen_canvas  # noqa: F401
-    return Choice(front, software)
+    return Choice(canvas, software)
 
 
-def make(choice: Choice, parent: QWidget | None) -> Front:
-    """Build the chosen front, in the window's thread."""
-    if choice.front == PYVISTAQT:
-        from kidneyseg_gui.views.interactor_canvas import InteractorFront
+def make(choice: Choice, parent: QWidget | None) -> Canvas:
+    """Build the chosen canvas. To be called in the window's thread."""
+    if choice.canvas == PYVISTAQT:
+        from kidneyseg_gui.views.interactor_canvas import InteractorCanvas
 
-        return InteractorFront(parent)
-    from kidneyseg_gui.views.offscreen_canvas import Screen
+        return InteractorCanvas(parent)
+    from kidneyseg_gui.views.offscreen_canvas import OffscreenCanvas
 
-    return Screen(parent)
+    return OffscreenCanvas(parent)
 
 
-def _draws_by_processor() -> bool:
-    """Ask a window out of sight who draws in it."""
+def _renders_in_software() -> bool:
+    """Whether OpenGL is software, from what an off-screen window reports of its driver."""
     import pyvista
 
     plotter = pyvista.Plotter(off_screen=True)
     try:
-        capabilities = plotter.render_window.ReportCapabilities().lower()
+        window = plotter.render_window
+        capabilities = window.ReportCapabilities().lower() if window is not None else ""
     finally:
         plotter.close()
     return "opengl" not in capabilities or any(name in capabilities for name in _SOFTWARE)

@@ -1,28 +1,28 @@
-"""The 3-D pane: what it shows is chosen here, drawn by a backend behind a small interface.
+"""The 3-D pane: buttons choose what is shown, and a backend behind a small interface draws it.
 
-VTK costs seconds to import, and there are machines without OpenGL. So the pane starts with a notice, and a backend is
-put in once it is there; tests put in a stand-in.
+VTK takes seconds to import, and some machines have no OpenGL. So the pane starts with a notice and gets its backend
+later.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Case, Colour
-from kidneyseg_gui.theme import icon
 from kidneyseg_gui.views.pane import Pane
+from kidneyseg_gui.widgets import named, single_shot, tool_button
 
 if TYPE_CHECKING:  # preparing scenes needs scipy, which the first paint does not wait for
     from kidneyseg_gui.scene import Scene
 
 SHOWN = (
-    ("sampled", "Sampled", "Stage 1: every point the sampling kept, coloured by what the first network made of it"),
+    ("sampled", "Sampled", "Stage 1: every point that the sampling kept, coloured by the first network's label"),
     ("kidney", "Kidney", "Stage 2: the points around the kidneys, as tissue, kidney and tumour"),
-    ("objects", "Objects", "The points left after DBSCAN has dropped the outliers"),
+    ("objects", "Objects", "The points that are left after DBSCAN has removed the outliers"),
     ("surface", "Surface", "The final mask's surface: kidneys translucent, tumours solid"),
 )
 TISSUE_COLOUR: Colour = (132, 146, 164)
@@ -34,67 +34,37 @@ class CloudBackend(Protocol):
     widget: QWidget
 
     def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
-        """Draw `shown` of the scene, labels without a colour left out; None clears."""
+        """Draw `shown` (a name of SHOWN) of the scene, without the labels that have no colour; None clears."""
 
     def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
-        """Move the crosshair's mark, None hides it."""
+        """Move the crosshair; None hides it."""
 
     def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
-        """Draw the volume's box and look at it from the front."""
+        """Draw the volume's box and look at it from the front; None hides it."""
 
     def reset_camera(self) -> None:
         """Look at everything from the front."""
 
     def close(self) -> None:
-        """Let go of the graphics."""
-
-
-class StandIn:
-    """Draws nothing: for platforms without OpenGL, and for tests, which read what it was told."""
-
-    def __init__(self, message: str = "The 3-D view needs a display with OpenGL.") -> None:
-        self.widget: QWidget = QLabel(message, objectName="paneNotice", alignment=Qt.AlignmentFlag.AlignCenter)
-        self.shown: tuple[Scene | None, str, dict[int, Colour]] = (None, "", {})
-        self.crosshair: tuple[float, float, float] | None = None
-        self.box: tuple[float, float, float] | None = None
-        self.resets = 0
-
-    def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
-        """Remember the scene."""
-        self.shown = (scene, shown, colours)
-
-    def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
-        """Remember the place."""
-        self.crosshair = at_mm
-
-    def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
-        """Remember the box."""
-        self.box = size_mm
-
-    def reset_camera(self) -> None:
-        """Count."""
-        self.resets += 1
-
-    def close(self) -> None:
-        """Nothing to let go of."""
+        """Release the graphics."""
 
 
 class CloudPane(Pane):
-    """The pane around a backend: buttons choose what is shown, a notice says why nothing is."""
+    """The pane around a backend. Without one, a notice says why nothing is shown."""
 
     def __init__(self, case: Case, parent: QWidget | None = None) -> None:
-        body = QWidget(objectName="cloudBody")
+        body = named(QWidget(), "cloudBody")
         super().__init__("3D", "#8f7fe8", body, parent)
         self._case = case
         self._backend: CloudBackend | None = None
-        self._stack = QStackedLayout(body, stackingMode=QStackedLayout.StackingMode.StackOne)
-        self._notice = QLabel("Loading 3D…", objectName="paneNotice", alignment=Qt.AlignmentFlag.AlignCenter)
+        self._stack = QStackedLayout(body)
+        self._notice = named(QLabel("Loading 3D…"), "paneNotice")
+        self._notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._stack.addWidget(self._notice)
         self.buttons: dict[str, QToolButton] = {}
         self._make_buttons()
-        # Crosshair moves come by the dozen while a slice is scrolled: one redraw for all of them.
-        self._crosshair_timer = QTimer(self, singleShot=True, interval=40)
-        self._crosshair_timer.timeout.connect(self._draw_crosshair)
+        # Scrolling moves the crosshair dozens of times a second: draw once for several moves.
+        self._crosshair_timer = single_shot(self, 40, self._draw_crosshair)
         case.volume_changed.connect(self._draw_box)
         case.scene_changed.connect(self._draw)
         case.overlay_changed.connect(self._draw)
@@ -106,15 +76,17 @@ class CloudPane(Pane):
         group = QButtonGroup(self)
         self.controls.addStretch(1)
         for name, text, hint in SHOWN:
-            button = QToolButton(text=text, checkable=True, toolTip=hint, objectName="segment")
+            button = named(QToolButton(), "segment")
+            button.setText(text)
+            button.setToolTip(hint)
+            button.setCheckable(True)
             button.clicked.connect(lambda _checked, name=name: self._case.set_display(cloud=name))
             group.addButton(button)
             self.buttons[name] = button
             self.controls.addWidget(button)
         self.controls.setSpacing(1)
         self.controls.addSpacing(6)
-        reset = QToolButton(objectName="paneButton", autoRaise=True, icon=icon("reset"))
-        reset.setToolTip("Look at everything from the front (R)")
+        reset = tool_button("reset", "Look at everything from the front (R)")
         reset.clicked.connect(self.reset_camera)
         self.controls.addWidget(reset)
 
@@ -134,7 +106,7 @@ class CloudPane(Pane):
         return super().eventFilter(watched, event)
 
     def fail(self, reason: str) -> None:
-        """Say why there is no 3-D view; everything else works without it."""
+        """Show why there is no 3-D view."""
         self._notice.setText(reason)
 
     def reset_camera(self) -> None:
@@ -143,7 +115,7 @@ class CloudPane(Pane):
             self._backend.reset_camera()
 
     def close_backend(self) -> None:
-        """Let go of the graphics before the window goes."""
+        """Release the graphics; to be called before the window is destroyed."""
         if self._backend is not None:
             self._backend.close()
             self._backend = None

@@ -1,19 +1,20 @@
-"""A pane of the window: a thin header over a view. The header of a slice view steps through its slices."""
+"""A pane of the window: a thin header over a view. A slice view has a slider in its header."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QLabel, QSlider, QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Plane
 from kidneyseg_gui.theme import icon
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
 from kidneyseg_gui.views.slice_view import SliceView
+from kidneyseg_gui.widgets import column, named, row, tool_button
 
 
 class Pane(QFrame):
-    """A header with a coloured mark, a title, room for controls and a maximise button, over a view."""
+    """A header with a coloured mark, a title, controls and a maximise button, over a view."""
 
     maximise_requested = Signal(str)
 
@@ -21,31 +22,26 @@ class Pane(QFrame):
         super().__init__(parent)
         self.title, self.view = title, view
         self.setObjectName("pane")
-        mark = QFrame(objectName="paneMark")
+        mark = named(QFrame(), "paneMark")
         mark.setFixedSize(4, 14)
         mark.setStyleSheet(f"background: {colour}; border-radius: 2px;")
-        self._maximise = QToolButton(objectName="paneButton", autoRaise=True)
-        self._maximise.setIconSize(QSize(14, 14))
+        self._maximise = tool_button(pixels=14)
         self._maximise.clicked.connect(lambda: self.maximise_requested.emit(title))
-        self.controls = QHBoxLayout(spacing=8)
-        self.controls.setContentsMargins(0, 0, 0, 0)
-        header = QHBoxLayout(spacing=7)
-        header.setContentsMargins(8, 2, 4, 2)
+        self.controls = row(spacing=8)
+        bar = named(QWidget(), "paneHeader")
+        bar.setFixedHeight(28)
+        header = row(bar, spacing=7, margins=(8, 2, 4, 2))
         header.addWidget(mark)
-        header.addWidget(QLabel(title, objectName="paneTitle"))
+        header.addWidget(named(QLabel(title), "paneTitle"))
         header.addLayout(self.controls, 1)
         header.addWidget(self._maximise)
-        whole = QVBoxLayout(self, spacing=0)
-        whole.setContentsMargins(0, 0, 0, 0)
-        bar = QWidget(objectName="paneHeader")
-        bar.setLayout(header)
-        bar.setFixedHeight(28)
+        whole = column(self, spacing=0)
         whole.addWidget(bar)
         whole.addWidget(view, 1)
         self.show_maximised(False)
 
     def show_maximised(self, maximised: bool) -> None:
-        """Put the matching picture and hint on the maximise button."""
+        """Put the matching icon and hint on the maximise button."""
         self._maximise.setIcon(icon("restore" if maximised else "maximise"))
         hint = "Back to all four views" if maximised else f"Fill the window with the {self.title} view"
         self._maximise.setToolTip(f"{hint} (double-click)")
@@ -58,10 +54,11 @@ class SlicePane(Pane):
         self.slices = SliceView(case, plane)
         super().__init__(plane.name, PLANE_COLOURS[plane.name].name(), self.slices, parent)
         self._case, self._plane = case, plane
-        self.slider = QSlider(Qt.Orientation.Horizontal, enabled=False)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setEnabled(False)
         self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.slider.setToolTip("Slice (wheel, arrow keys, Page Up and Page Down over the view)")
-        self._number = QLabel("", objectName="paneNumber")
+        self._number = named(QLabel(), "paneNumber")
         self._number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._number.setMinimumWidth(self.fontMetrics().horizontalAdvance("000 / 000"))
         self.controls.addWidget(self.slider, 1)

@@ -1,4 +1,4 @@
-"""The picture of one slice: grey values with the overlay blended in, and outlines as lines. Kept until they change."""
+"""The image of one slice: grey values blended with the overlay, and outlines as lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kidneyseg_gui.slices import Plane, blend, grey_image, grey_table, outline
 
 
 class Picture:
-    """Makes a slice's QImage at native size, and again only when slice, window or overlay changed."""
+    """Makes a slice's QImage at native size, and keeps it until slice, window or overlay change."""
 
     def __init__(self, case: Case, plane: Plane) -> None:
         self._case, self._plane = case, plane
@@ -60,7 +60,7 @@ class Picture:
                 self._outlines[label] = [QLineF(*piece) for piece in pieces]
 
     def draw_outlines(self, painter: QPainter, to_widget: QTransform) -> None:
-        """Draw the labels' outlines, as crisp at any zoom."""
+        """Draw the labels' outlines, equally thin at any zoom."""
         if not self._outlines:
             return
         painter.save()

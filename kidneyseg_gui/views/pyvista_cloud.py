@@ -1,8 +1,6 @@
-"""What the 3-D pane draws, by PyVista, in whichever front the machine has. Import it in a thread: it takes a second."""
+"""Draws the 3-D pane with PyVista, in a canvas. Import it in a thread: that takes a second."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pyvista
@@ -16,15 +14,15 @@ from kidneyseg_gui.case import Colour
 from kidneyseg_gui.meshes import RGB, points_data
 from kidneyseg_gui.scene import Dots, Scene
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
-from kidneyseg_gui.views.canvases import Front
+from kidneyseg_gui.views.canvases import Canvas
 
-# Points per frame. llvmpipe draws 100 000 in some 90 ms, and a frame that takes longer is a window that stalls.
+# The most points per frame: llvmpipe draws 100,000 in 90 ms, and the window stalls while a frame is drawn.
 _MOVING, _AT_REST = 300_000, 1_000_000
 _MOVING_SOFTWARE, _AT_REST_SOFTWARE = 50_000, 100_000
 _POINT_SIZE = {TISSUE: 2.0, KIDNEY: 4.0, TUMOUR: 5.0}
 _OPACITY = {TISSUE: 0.16, KIDNEY: 1.0, TUMOUR: 1.0}
-_VEIL = 0.2  # of kidney points before a tumour
-_DARKEST = 0.45  # share of the colour that the points of lowest HU get
+_VEIL = 0.2  # opacity of kidney points where there is a tumour
+_DARKEST = 0.45  # share of the colour that points of the lowest HU get
 _SURFACE_OPACITY = {KIDNEY: 0.5, TUMOUR: 1.0}
 _NEARER = (-1.0, -60.0)  # of a surface's depth: its slope, and steps of the depth buffer
 _ARM_MM = 22.0
@@ -34,12 +32,12 @@ _PLAIN = {"render": False, "reset_camera": False, "show_scalar_bar": False}
 
 
 class PyVistaCloud:
-    """Points and surfaces in a front; see `CloudBackend`."""
+    """A `CloudBackend`: points and surfaces in a canvas."""
 
-    def __init__(self, front: Front, *, software: bool) -> None:
-        self._front, self._software = front, software
-        self._plotter = front.plotter
-        self.widget: QWidget = front.widget
+    def __init__(self, canvas: Canvas, *, software: bool) -> None:
+        self._canvas, self._software = canvas, software
+        self._plotter = canvas.plotter
+        self.widget: QWidget = canvas.widget
         self._size: tuple[float, float, float] | None = None
         self._shown: tuple[Scene | None, str] = (None, "")
         self._dense: list[pyvista.Actor] = []
@@ -47,16 +45,18 @@ class PyVistaCloud:
         self._plotter.render_window.SetMultiSamples(0 if software else 8)
         self._plotter.set_background(_BOTTOM, top=_TOP)
         self._plotter.add_light(pyvista.Light(light_type="headlight"))
-        self._plotter.camera.is_set = True  # or PyVista chooses a view of its own at the first frame
+        self._plotter.camera.is_set = True  # or PyVista chooses a view itself at the first frame
         self._box = self._add_lines(pyvista.Box((0, 1, 0, 1, 0, 1)).outline(), QColor(_BOX_COLOUR), 1.0)
         self._marks = [self._add_arm(axis, name) for axis, name in enumerate(("Sagittal", "Coronal", "Axial"))]
         self._compass = self._add_compass()
         self._plotter.renderer.AddObserver("StartEvent", lambda _renderer, _event: self._before_drawing())
 
-    # What there is to see besides the result
+    # Box, crosshair and compass
 
     def _add_lines(self, mesh: pyvista.PolyData, colour: QColor, width: float) -> pyvista.Actor:
-        actor = self._plotter.add_mesh(mesh, color=colour.name(), line_width=width, lighting=False, **_PLAIN)
+        actor: pyvista.Actor = self._plotter.add_mesh(
+            mesh, color=colour.name(), line_width=width, lighting=False, **_PLAIN
+        )
         actor.visibility = False
         return actor
 
@@ -102,7 +102,7 @@ class PyVistaCloud:
         compass.SetViewUp(*camera.GetViewUp())
         self._compass.ResetCameraClippingRange()
         for actor in {*self._dense, *self._light}:
-            actor.visibility = actor in (self._light if self._front.moving else self._dense)
+            actor.visibility = actor in (self._light if self._canvas.moving else self._dense)
         self._plotter.renderer.ResetCameraClippingRange()
 
     # CloudBackend
@@ -127,7 +127,7 @@ class PyVistaCloud:
         before, self._shown = self._shown, (scene, shown)
         if (scene is None) != (before[0] is None) or (shown == "sampled") != (before[1] == "sampled"):
             self.reset_camera()
-        self._front.redraw()
+        self._canvas.redraw()
 
     def _add_surfaces(self, scene: Scene, colours: dict[int, Colour]) -> None:
         for label in (TUMOUR, KIDNEY):
@@ -142,9 +142,9 @@ class PyVistaCloud:
                     culling="back",  # one layer of a translucent kidney over the tumour, whatever the order
                     **_PLAIN,
                 )
-                actor.prop.interpolation = "Gouraud"  # by the normals the surface has
+                actor.prop.interpolation = "Gouraud"  # by the normals of the surface
                 if label == TUMOUR:
-                    # The kidney's surface, which the tumour's may share, would show through in stripes.
+                    # Where both surfaces coincide, the kidney's would show through in stripes.
                     actor.mapper.SetResolveCoincidentTopologyToPolygonOffset()
                     actor.mapper.SetRelativeCoincidentTopologyPolygonOffsetParameters(*_NEARER)
                 self._dense.append(actor)
@@ -153,15 +153,15 @@ class PyVistaCloud:
     def _add_points(self, cloud: dict[int, Dots], colours: dict[int, Colour]) -> None:
         at_rest, moving = (_AT_REST_SOFTWARE, _MOVING_SOFTWARE) if self._software else (_AT_REST, _MOVING)
         for actors, left in ((self._dense, at_rest), (self._light, moving)):
-            for label in (TUMOUR, KIDNEY, TISSUE):  # what was found is never thinned out for what was not
+            for label in (TUMOUR, KIDNEY, TISSUE):  # tissue is thinned out before kidneys and tumours are
                 if label in cloud and label in colours and left:
                     dots = cloud[label].first(left)
                     left -= len(dots)  # noqa: PLW2901 - the budget is used up label by label
                     actors.append(self._add_dots(dots, label, colours[label], veiled=TUMOUR in cloud))
 
-    def _add_dots(self, dots: Dots, label: int, colour: Colour, veiled: bool) -> Any:
+    def _add_dots(self, dots: Dots, label: int, colour: Colour, *, veiled: bool) -> pyvista.Actor:
         shade = _DARKEST + (1 - _DARKEST) * dots.brightness[:, None]
-        return self._plotter.add_mesh(
+        actor: pyvista.Actor = self._plotter.add_mesh(
             points_data(dots.points, (shade * np.array(colour, np.float32)).astype(np.uint8)),
             scalars=RGB,
             rgb=True,
@@ -170,17 +170,18 @@ class PyVistaCloud:
             lighting=False,
             **_PLAIN,
         )
+        return actor
 
     def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
-        """Move the crosshair's mark."""
+        """Move the crosshair."""
         for mark in self._marks:
             mark.visibility = at_mm is not None
             if at_mm is not None:
                 mark.position = at_mm
-        self._front.redraw()
+        self._canvas.redraw()
 
     def reset_camera(self) -> None:
-        """Look from the front at what was found, or at the whole box while nothing is."""
+        """Look from the front at the result, or at the whole box where there is none."""
         renderer = self._plotter.renderer
         camera = renderer.GetActiveCamera()
         camera.SetFocalPoint(0, 0, 0)
@@ -195,9 +196,9 @@ class PyVistaCloud:
             x, y, z = self._size
             renderer.ResetCamera(0, x, 0, y, 0, z)
             camera.Zoom(1.15)
-        self._front.redraw()
+        self._canvas.redraw()
 
     def close(self) -> None:
-        """Let go of the graphics."""
+        """Release the graphics."""
         self._plotter.renderer.RemoveAllObservers()
-        self._front.finish()
+        self._canvas.finish()

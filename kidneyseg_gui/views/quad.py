@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSplitter, QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import AXIAL, CORONAL, SAGITTAL
 from kidneyseg_gui.views.cloud_view import CloudPane
 from kidneyseg_gui.views.pane import Pane, SlicePane
+from kidneyseg_gui.widgets import column
 
 
 class Quad(QWidget):
@@ -23,9 +24,7 @@ class Quad(QWidget):
         self._rows = [self._splitter(Qt.Orientation.Horizontal, axial, self.cloud)]
         self._rows.append(self._splitter(Qt.Orientation.Horizontal, coronal, sagittal))
         self._whole = self._splitter(Qt.Orientation.Vertical, *self._rows)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._whole)
+        column(self, spacing=0).addWidget(self._whole)
         for pane in self.panes:
             pane.maximise_requested.connect(self._toggle)
         case.display_changed.connect(self._arrange)
@@ -42,10 +41,12 @@ class Quad(QWidget):
         self.cloud.reset_camera()
 
     def _splitter(self, orientation: Qt.Orientation, *widgets: QWidget) -> QSplitter:
-        splitter = QSplitter(orientation, childrenCollapsible=False, handleWidth=3)
+        splitter = QSplitter(orientation)
+        splitter.setChildrenCollapsible(False)
+        splitter.setHandleWidth(3)
         for widget in widgets:
             splitter.addWidget(widget)
-        # Both halves are alike, whatever their contents would like.
+        # Both halves get the same size, whatever the size hints of their contents.
         splitter.setSizes([10_000] * len(widgets))
         for number in range(len(widgets)):
             splitter.setStretchFactor(number, 1)
@@ -59,5 +60,6 @@ class Quad(QWidget):
         for pane in self.panes:
             pane.setVisible(chosen in ("", pane.title))
             pane.show_maximised(chosen == pane.title)
-        for row in self._rows:
-            row.setVisible(any(row.widget(i).isVisibleTo(row) for i in range(row.count())))
+        axial, coronal, sagittal = self.slices
+        self._rows[0].setVisible(chosen in ("", axial.title, self.cloud.title))
+        self._rows[1].setVisible(chosen in ("", coronal.title, sagittal.title))

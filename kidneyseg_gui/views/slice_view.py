@@ -1,4 +1,4 @@
-"""One slice view: a CT slice with its overlay, crosshair and annotations, and the mouse over it."""
+"""One slice view: a CT slice with overlay, crosshair and annotations, and its mouse and key events."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STEP_KEYS = {
 
 
 class SliceView(QWidget):
-    """Draws one plane of the case. Its own are only the camera (zoom, pan) and the mouse position."""
+    """Draws one plane of the case. It holds only the camera (zoom, pan) and the mouse position itself."""
 
     maximise_requested = Signal()
 
@@ -73,7 +73,7 @@ class SliceView(QWidget):
         self.update()
 
     def pixels_per_mm(self) -> float:
-        """Magnification."""
+        """Screen pixels per mm; 1 without a CT."""
         volume = self._case.volume
         if volume is None:
             return 1.0
@@ -119,11 +119,11 @@ class SliceView(QWidget):
     # Painting
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Draw the slice, its outlines and what is written over it."""
+        """Draw the slice, its outlines and its annotations."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(0, 0, 0))
         if self._case.volume is None:
-            self._annotations.invite(painter, self.rect())
+            self._annotations.draw_invitation(painter, self.rect())
             return
         to_widget = self.transform()
         image: QImage = self._picture.image()
@@ -167,11 +167,11 @@ class SliceView(QWidget):
             self._point_crosshair(position)
         else:
             width, level = self._case.window
-            speed = max(width, 50.0) / 300.0  # a narrow window is set finely, a wide one quickly
+            speed = max(width, 50.0) / 300.0  # a narrow window changes slowly, a wide one quickly
             self._case.set_window(round(width + moved.x() * speed), round(level + moved.y() * speed))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """A left button that was not dragged moves the crosshair."""
+        """Move the crosshair after a left click without a drag."""
         clicked = self._pressed is not None and self._dragging == Qt.MouseButton.NoButton
         if clicked and event.button() == Qt.MouseButton.LeftButton:
             self._point_crosshair(event.position())
@@ -221,21 +221,21 @@ class SliceView(QWidget):
             super().keyPressEvent(event)
 
     def enterEvent(self, event: QEnterEvent) -> None:
-        """Take the keys."""
-        # Keys go to the view under the mouse, but never out of a field that is being typed into.
+        """Take the keyboard focus."""
+        # The view under the mouse gets the keys, unless the user is typing into a field.
         if not isinstance(QApplication.focusWidget(), QAbstractSpinBox | QLineEdit):
             self.setFocus(Qt.FocusReason.MouseFocusReason)
         super().enterEvent(event)
 
     def leaveEvent(self, event: QEvent) -> None:
-        """Nothing is under the mouse any more."""
+        """Forget the mouse position."""
         self._pointer = None
         self.update()
         super().leaveEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the same place in the middle."""
-        if event.oldSize().width() > 0:  # the same place stays in the middle, at the same fit
+        if event.oldSize().width() > 0:  # the zoom is relative to the view's size, and so is the pan
             self._pan *= event.size().width() / event.oldSize().width()
         super().resizeEvent(event)
 

@@ -35,7 +35,7 @@ def environment(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small made-up CT as a file."""
+    """A small synthetic CT as a file."""
     path = tmp_path_factory.mktemp("ct") / "made_up.nii.gz"
     volume, _labels = make_phantom(seed=4, shape=(128, 128, 48), spacing_mm=(3.0, 3.0, 6.0))
     save_volume(volume, path)
@@ -64,11 +64,15 @@ def test_the_window_draws_a_ct_in_all_panes(phantom: Path, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("choice", "widget", "platform"),
-    [("pyvistaqt", "QtInteractor", "xcb"), ("offscreen", "Screen", "xcb"), ("pyvistaqt", "Screen", "offscreen")],
+    [
+        ("pyvistaqt", "QtInteractor", "xcb"),
+        ("offscreen", "OffscreenCanvas", "xcb"),
+        ("pyvistaqt", "OffscreenCanvas", "offscreen"),
+    ],
 )
-def test_both_fronts_show_the_surface(phantom: Path, tmp_path: Path, choice: str, widget: str, platform: str):
+def test_both_canvases_show_the_surface(phantom: Path, tmp_path: Path, choice: str, widget: str, platform: str):
     seen = drive(phantom, tmp_path, "--surface", KIDNEYSEG_3D=choice, QT_QPA_PLATFORM=platform)
-    assert seen["front"] == widget
+    assert seen["canvas"] == widget
     assert seen["changed by the surface"] > 0.05, seen
     assert seen["surface pixels"] > 0.01, seen
 

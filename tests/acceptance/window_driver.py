@@ -1,10 +1,11 @@
 """Drives the real window in a process of its own, on a real (virtual) display, and prints what it saw as JSON.
 
-    python tests/acceptance/window_driver.py CT FOLDER [--segment | --picture | --surface]
+    python tests/acceptance/window_driver.py CT FOLDER [--segment | --picture | --surface | --frames]
 
 FOLDER gets a screenshot, window.png. With --segment the bundled networks run, a fill setting is changed and the mask
-is exported; with --picture they run, and the crosshair goes into what was found: the README's picture is made so;
-with --surface a stand-in for the networks labels by threshold, and the surface is shown.
+is exported. With --picture they run, and the crosshair goes to the result, as in the README's picture. With --surface
+a fake pipeline labels by threshold, and the surface is shown. With --frames the bundled networks run, and the time of
+a frame is measured while the 3-D view turns and while the slices' window and level change.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ class _Answers(Prompts):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save_file(self, _parent: object, proposed: Path) -> Path:
+    def save_mask(self, parent: object, proposed: Path) -> Path:
         return self.folder / proposed.name
 
     def confirm(self, *_question: object) -> bool:
@@ -41,11 +43,11 @@ class Driver(MainWindow):
 
     ct: Path
     folder: Path
-    segments = poses = surfaces = False
+    segments = poses = surfaces = frames = False
 
     def __init__(self) -> None:
         super().__init__(
-            _fake_doors() if self.surfaces else None,
+            _fake_services() if self.surfaces else None,
             QSettings(str(self.folder / "options.ini"), QSettings.Format.IniFormat),
             _Answers(self.folder),
         )
@@ -62,8 +64,8 @@ class Driver(MainWindow):
             self._longest = max(self._longest, now - self._last_beat)
         self._last_beat = now
 
-    def wait(self, until: object, seconds: float) -> None:
-        """Let the window live until `until()` holds."""
+    def wait(self, until: Callable[[], bool], seconds: float) -> None:
+        """Process events until `until()` holds."""
         end = time.monotonic() + seconds
         while not until():
             if time.monotonic() > end:
@@ -72,7 +74,7 @@ class Driver(MainWindow):
             time.sleep(0.002)
 
     def script(self) -> None:
-        """See that everything is there; use it."""
+        """Use the window; print what was seen."""
         try:
             self._script()
         except Exception as error:
@@ -82,16 +84,18 @@ class Driver(MainWindow):
         self.close()
 
     def _script(self) -> None:
-        self.wait(lambda: self.case.volume is not None and not self.engine.busy, 120)
+        self.wait(lambda: self.case.volume is not None and not self.jobs.busy, 120)
         self.wait(lambda: self.quad.cloud._backend is not None, 120)
-        self.seen["front"] = type(self.quad.cloud._backend.widget).__name__
-        self.wait(lambda: not self.engine._quiet, 120)
+        self.seen["canvas"] = type(self.quad.cloud._backend.widget).__name__
+        self.wait(lambda: not self.jobs.in_background, 120)
         self.seen["title"] = self.windowTitle()
         self._beat.start()
-        if self.segments or self.poses or self.surfaces:
+        if self.segments or self.poses or self.surfaces or self.frames:
             self._segment()
         if self.surfaces:
             self._show_surface()
+        if self.frames:
+            self._measure_frames()
         if self.segments:
             self._change_and_export()
         self.seen["longest_stall_s"] = round(self._longest, 3)
@@ -105,7 +109,7 @@ class Driver(MainWindow):
 
     def _segment(self) -> None:
         self.controller.segment()
-        self.wait(lambda: self.case.scene is not None and not self.engine.busy, 500)
+        self.wait(lambda: self.case.scene is not None and not self.jobs.busy, 500)
         self.seen["voxels"] = int((self.case.mask > 0).sum())
 
     def _show_surface(self) -> None:
@@ -117,6 +121,30 @@ class Driver(MainWindow):
         surface = _copy(self.quad.cloud.view.grab().toImage())
         self.seen["changed by the surface"] = float((points != surface).any(axis=-1).mean())
         self.seen["surface pixels"] = float((np.ptp(surface[..., :3].astype(int), axis=-1) > 60).mean())
+
+    def _measure_frames(self) -> None:
+        """The shortest time from a change to the end of its repaint, in ms."""
+        backend = self.quad.cloud._backend
+
+        def turn(_number: int) -> None:
+            backend._plotter.renderer.GetActiveCamera().Azimuth(6)
+            backend._canvas.redraw()
+
+        for cloud, name, change in (
+            ("sampled", "turn the points", turn),
+            ("surface", "turn the surface", turn),
+            ("surface", "window the slices", lambda number: self.case.set_window(350 + number, 40)),
+        ):
+            self.case.set_display(cloud=cloud)
+            spent = []
+            for number in range(30):
+                end = time.monotonic() + 0.1  # the repaint that is not measured
+                self.wait(lambda end=end: time.monotonic() > end, 5)
+                began = time.perf_counter()
+                change(number)
+                QApplication.processEvents()
+                spent.append(1000 * (time.perf_counter() - began))
+            self.seen[f"{name} ms"] = round(min(spent[1:]), 1)
 
     def _pose(self) -> None:
         middles = self.case.scene.tumours
@@ -140,9 +168,9 @@ class Driver(MainWindow):
         self.seen["exported"] = sorted(path.name for path in self.folder.iterdir())
 
 
-def _fake_doors() -> Services:
+def _fake_services() -> Services:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
-    from fakes import FakePipeline  # noqa: PLC0415 - only where it is wanted, from the folder just added
+    from fakes import FakePipeline  # noqa: PLC0415 - from the folder just added
 
     return Services(pipeline=lambda volume, device: FakePipeline(volume, device=device))
 
@@ -160,6 +188,6 @@ def _different_colours(image: QImage) -> int:
 if __name__ == "__main__":
     Driver.ct, Driver.folder = Path(sys.argv[1]), Path(sys.argv[2])
     Driver.segments, Driver.poses = "--segment" in sys.argv, "--picture" in sys.argv
-    Driver.surfaces = "--surface" in sys.argv
+    Driver.surfaces, Driver.frames = "--surface" in sys.argv, "--frames" in sys.argv
     application.MainWindow = Driver
     sys.exit(application.run(Driver.ct))

@@ -1,20 +1,31 @@
-"""An engine for window tests: takes time, reports progress, can be cancelled, and labels by threshold."""
+"""Fakes for window tests: services, a pipeline that takes time, reports progress and labels by threshold, a 3-D view.
+
+mypy checks them against `kidneyseg_gui.protocols`.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtWidgets import QLabel, QWidget
 
 from kidneyseg.errors import InputError, OutputError
+from kidneyseg.findings import Findings, Kidney, Tumour
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import Lattice, PointCloud
+from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.settings import Settings
 from kidneyseg_gui.services import Services
+
+if TYPE_CHECKING:
+    from kidneyseg_gui.case import Colour
+    from kidneyseg_gui.protocols import Result
+    from kidneyseg_gui.scene import Scene
 
 STAGES = ("sample", "stage 1", "stage 2", "clusters", "fill", "findings")
 
@@ -23,54 +34,34 @@ def make_volume(
     shape: tuple[int, int, int] = (48, 40, 24), spacing: tuple[float, float, float] = (2.0, 2.0, 5.0), **more: Any
 ) -> Volume:
     """Air, a body of 40 HU, two kidneys of 150 HU and a tumour of 90 HU in the patient's right one."""
-    x, y, z = np.ogrid[: shape[0], : shape[1], : shape[2]]
     hu = np.full(shape, -1000, np.int16, order="F")
-    hu[((x / shape[0] - 0.5) / 0.46) ** 2 + ((y / shape[1] - 0.5) / 0.42) ** 2 + 0 * z < 1] = 40
-    for centre in (0.28, 0.72):
-        hu[
-            ((x / shape[0] - centre) / 0.1) ** 2
-            + ((y / shape[1] - 0.4) / 0.13) ** 2
-            + ((z / shape[2] - 0.5) / 0.36) ** 2
-            < 1
-        ] = 150
-    hu[
-        ((x / shape[0] - 0.72) / 0.05) ** 2 + ((y / shape[1] - 0.45) / 0.06) ** 2 + ((z / shape[2] - 0.6) / 0.15) ** 2
-        < 1
-    ] = 90
+    for value, centre, radii in (
+        (40, (0.5, 0.5, 0.5), (0.46, 0.42, np.inf)),
+        (150, (0.28, 0.4, 0.5), (0.1, 0.13, 0.36)),
+        (150, (0.72, 0.4, 0.5), (0.1, 0.13, 0.36)),
+        (90, (0.72, 0.45, 0.6), (0.05, 0.06, 0.15)),
+    ):
+        axes = np.ogrid[: shape[0], : shape[1], : shape[2]]
+        distance = sum(((at / n - c) / r) ** 2 for at, n, c, r in zip(axes, shape, centre, radii, strict=True))
+        hu[np.asarray(distance) < 1] = value
     affine = np.diag([*spacing, 1.0])
     return Volume(hu=hu, spacing_mm=spacing, affine=affine, **{"name": "made", **more})
 
 
-@dataclass(frozen=True)
-class FakeFinding:
-    side: str
-    ml: float
-    longest_mm: float = 0.0
-    centre_voxel: tuple[float, float, float] | None = None
-
-
-@dataclass(frozen=True)
-class FakeFindings:
-    kidneys: tuple[FakeFinding, ...]
-    tumours: tuple[FakeFinding, ...]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FakeResult:
-    mask: np.ndarray
+    mask: NDArray[np.uint8]
     sampled: PointCloud
     stage2: PointCloud
     objects: PointCloud
-    findings: FakeFindings
+    findings: Findings
     timings: dict[str, float]
     notes: tuple[str, ...]
     settings: Settings
-    model_ids: tuple[str, ...] = ("fake",)
-    device: str = "cpu"
 
 
 class FakePipeline:
-    """`seconds` is how long the networks take; what follows them takes a tenth of that."""
+    """`seconds` is how long the networks take; the stages after them take a tenth of that."""
 
     def __init__(
         self,
@@ -89,12 +80,11 @@ class FakePipeline:
     def run(self, settings: Settings, progress: Progress | None = None) -> FakeResult:
         progress = progress or Progress()
         self.runs.append(settings)
-        key = settings.network_part
-        cached = key == self._network_key
+        cached = settings.network_part == self._network_key
         if not cached:
             self.network_runs += 1
             self._wait(progress, self.seconds)
-            self._network_key = key
+            self._network_key = settings.network_part
         self._wait(progress, self.seconds / 10, start=0.9)
         return self._result(settings, cached)
 
@@ -110,43 +100,43 @@ class FakePipeline:
     def _result(self, settings: Settings, cached: bool) -> FakeResult:
         hu = self.volume.hu
         mask = np.zeros(hu.shape, np.uint8, order="F")
-        mask[hu > 120] = 1
-        mask[(hu > 80) & (hu <= 120)] = 2
+        mask[hu > 120] = KIDNEY
+        mask[(hu > 80) & (hu <= 120)] = TUMOUR
         if settings.fill.algorithm == "hull":
             mask[:, :, : hu.shape[2] // 2] = 0
         step = max(1, hu.shape[0] // 100)
-        coarse_hu, coarse = (a[::step, ::step] for a in (hu, mask))
+        coarse_hu, coarse = hu[::step, ::step], mask[::step, ::step]
         labels = coarse[coarse_hu > -200]
         index = np.argwhere(coarse_hu > -200).astype(np.int32)
         x, y, z = self.volume.spacing_mm
-        lattice = Lattice((x * step, y * step, z), coarse.shape)
-        sampled = PointCloud(lattice, index, coarse_hu[tuple(index.T)], np.minimum(labels, 1))
+        lattice = Lattice((x * step, y * step, z), (coarse.shape[0], coarse.shape[1], coarse.shape[2]))
+        sampled = PointCloud(lattice, index, coarse_hu[tuple(index.T)], np.minimum(labels, KIDNEY))
         stage2 = replace(sampled, labels=labels)
-        objects = stage2.select(labels > 0)
-        half = hu.shape[0] // 2
-        ml = self.volume.voxel_ml
-        kidneys = tuple(
-            FakeFinding(side, float((part > 0).sum() * ml))
-            for side, part in (("right", mask[half:]), ("left", mask[:half]))
-        )
-        where = np.argwhere(mask == 2)
-        tumours = (FakeFinding("right", len(where) * ml, 21.0, tuple(where.mean(axis=0))),) if len(where) else ()
+        left, right = np.array_split(mask, 2)
+        ml = [float((part > 0).sum() * self.volume.voxel_ml) for part in (right, left)]
+        tumour_ml = float((mask == TUMOUR).sum() * self.volume.voxel_ml)
+        kidneys = (Kidney("right", ml[0], tumour_ml), Kidney("left", ml[1], 0.0))
+        tumours = (Tumour("right", tumour_ml, 21.0),) if tumour_ml else ()
+        findings = Findings(kidneys, tumours, sum(ml), tumour_ml)
         timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
-        return FakeResult(mask, sampled, stage2, objects, FakeFindings(kidneys, tumours), timings, self.notes, settings)
+        objects = stage2.select(labels > 0)
+        return FakeResult(mask, sampled, stage2, objects, findings, timings, self.notes, settings)
 
 
-class FakeEngine:
-    """Makes services onto fakes and remembers what went through them."""
+class FakeServices:
+    """Makes services from fakes and remembers what went through them."""
 
     def __init__(self, *, seconds: float = 0.0, deaf: bool = False, notes: tuple[str, ...] = ()) -> None:
         self.seconds, self.deaf, self.notes = seconds, deaf, notes
         self.pipelines: list[FakePipeline] = []
         self.exported: list[Path] = []
+        self.export_seconds = 0.0
         self.volumes: dict[str, Volume] = {}
 
-    def services(self, **more: Any) -> Services:
-        given = {"load": self.load, "sample": self.sample, "pipeline": self.pipeline, "export": self.export}
-        return Services(**{**given, "warm_up": lambda: None, **more})
+    def services(self) -> Services:
+        return Services(
+            load=self.load, sample=self.sample, pipeline=self.pipeline, export=self.export, warm_up=lambda: None
+        )
 
     def load(self, path: Path) -> Volume:
         if path.read_bytes()[:3] == b"bad":
@@ -163,8 +153,35 @@ class FakeEngine:
         )
         return self.pipelines[-1]
 
-    def export(self, _result: Any, _volume: Volume, path: Path) -> None:
+    def export(self, _result: Result, _volume: Volume, path: Path) -> None:
         if not path.parent.is_dir():
             raise OutputError(f"{path.parent} is no folder; choose another place for the mask.")
+        time.sleep(self.export_seconds)
         path.write_bytes(b"mask")
         self.exported.append(path)
+
+
+class FakeCloud:
+    """A 3-D view that draws nothing and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.widget: QWidget = QLabel("3D")
+        self.shown: tuple[Scene | None, str, dict[int, Colour]] = (None, "", {})
+        self.crosshair: tuple[float, float, float] | None = None
+        self.box: tuple[float, float, float] | None = None
+        self.resets = 0
+
+    def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
+        self.shown = (scene, shown, colours)
+
+    def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
+        self.crosshair = at_mm
+
+    def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
+        self.box = size_mm
+
+    def reset_camera(self) -> None:
+        self.resets += 1
+
+    def close(self) -> None:
+        pass

@@ -1,10 +1,11 @@
-"""Windows for tests: on Qt's offscreen platform, with an engine made of fakes and a stand-in for the 3-D view."""
+"""Windows for tests, on Qt's offscreen platform, with a fake pipeline and a fake 3-D view."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,29 +13,26 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before anything of Qt is imported
 
 from pytestqt.qtbot import QtBot
 
-from fakes import FakeEngine
-from kidneyseg_gui.compat import keep_constants_alive
-from window_fixture import Bench
-
-keep_constants_alive()
+from fakes import FakeServices
+from window_fixture import WindowFixture
 
 
 @pytest.fixture
-def make_bench(qtbot: QtBot, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    """Makes windows; keywords go to the FakeEngine. All are closed, and their threads ended, after the test."""
-    made: list[Bench] = []
+def make_window(qtbot: QtBot, tmp_path: Path) -> Iterator[Callable[..., WindowFixture]]:
+    """Makes windows; keywords go to FakeServices. All are closed, and their threads ended, after the test."""
+    made: list[WindowFixture] = []
 
-    def make(**engine: object) -> Bench:
-        made.append(Bench(qtbot, FakeEngine(**engine), tmp_path))
+    def make(**options: Any) -> WindowFixture:
+        made.append(WindowFixture(qtbot, FakeServices(**options), tmp_path))
         return made[-1]
 
     yield make
-    for bench in made:
-        bench.answers.go_on = True
-        bench.window.close()
+    for each in made:
+        each.answers.go_on = True
+        each.main.close()
 
 
 @pytest.fixture
-def bench(make_bench: Callable[..., Bench]) -> Bench:
-    """A window over an engine that answers at once."""
-    return make_bench()
+def window(make_window: Callable[..., WindowFixture]) -> WindowFixture:
+    """A window whose fake pipeline answers at once."""
+    return make_window()

@@ -81,6 +81,16 @@ def test_quick_update_keeps_the_results_network_settings():
     assert update == replace(case.result.settings, clusters=case.settings.clusters)
 
 
+def test_a_result_of_another_method_is_not_updated():
+    case = segmented()
+    case.set_settings(preset("paper"))
+    assert case.quick_update is None
+    assert case.needs_network
+    case.set_settings(preset("default").with_(fill={"closing_mm": 3.0}))
+    assert case.quick_update is not None
+    assert not case.needs_network
+
+
 def test_a_result_is_unsaved_until_it_is_saved(qtbot: QtBot):
     case = segmented()
     assert case.dirty

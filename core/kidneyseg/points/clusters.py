@@ -1,9 +1,9 @@
 """DBSCAN in mm on a grid: drops outliers and separates the objects, in bounded time and memory.
 
 scikit-learn lists the neighbours of every point, which takes gigabytes here (docs/explanation/method.md). Points lie on
-a lattice, so running sums over an occupancy grid count neighbours. While eps spans at most about a dozen cells the grid is the
-lattice itself and the result is exact. Beyond that, neighbouring cells are pooled and weighted by the points they hold,
-so that a distance is off by up to one pooled cell, eps / 6 at most per axis.
+a lattice, so running sums over an occupancy grid count neighbours. While eps spans at most about a dozen cells, the
+grid is the lattice itself and the result is exact. Beyond that, neighbouring cells are pooled and weighted by the
+points they hold, so that a distance is off by up to one pooled cell, eps / 6 at most per axis.
 """
 
 from __future__ import annotations

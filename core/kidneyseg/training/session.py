@@ -112,5 +112,5 @@ def _device(name: str) -> torch.device:
 
 def _default_workers(device: str) -> int:
     """On a CPU one thread draws while the others compute; a GPU needs several to keep it busy."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     return min(8, cores - 1) if device == "cuda" else min(1, cores - 1)

@@ -14,7 +14,6 @@ from fakes import FakeResult, make_volume
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import AXIAL, CORONAL, PLANES, SAGITTAL, Plane
 from kidneyseg_gui.views.slice_view import SliceView
-from window_fixture import Bench
 
 
 @pytest.fixture
@@ -214,22 +213,3 @@ def test_keys_step_through_the_slices(case, qtbot):
         assert case.crosshair[1] == expected
     QTest.keyClick(view, Qt.Key.Key_Space)
     assert not case.overlay.shown
-
-
-def test_panes_are_linked(bench: Bench):
-    bench.open()
-    axial, coronal, sagittal = bench.window.quad.slices
-    axial.slider.setValue(3)
-    assert bench.case.crosshair[2] == 3
-    QTest.mouseClick(coronal.slices, Qt.MouseButton.LeftButton, pos=coronal.slices.position_of((9, 0, 17)).toPoint())
-    assert axial.slider.value() == 17
-    assert sagittal.slider.value() == 9
-
-
-def test_double_click_maximises_and_restores(bench: Bench):
-    bench.open()
-    axial = bench.window.quad.slices[0]
-    QTest.mouseDClick(axial.slices, Qt.MouseButton.LeftButton)
-    assert [pane.isVisible() for pane in bench.window.quad.panes] == [True, False, False, False]
-    QTest.mouseDClick(axial.slices, Qt.MouseButton.LeftButton)
-    assert all(pane.isVisible() for pane in bench.window.quad.panes)

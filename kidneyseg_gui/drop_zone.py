@@ -10,18 +10,19 @@ from kidneyseg_gui.theme import ACCENT
 
 
 class DropZone(QWidget):
-    """A translucent sheet over the whole window that says what letting go would do."""
+    """A translucent sheet over the whole window that says what a drop would do."""
 
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
+        self._window = window
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._text, self._good = "", True
         self.hide()
 
-    def offer(self, text: str, good: bool) -> None:
-        """Cover the window with this sentence."""
+    def offer(self, text: str, *, good: bool) -> None:
+        """Cover the window with this sentence; `good` tells whether the drop would be accepted."""
         self._text, self._good = text, good
-        self.setGeometry(self.parentWidget().rect())
+        self.setGeometry(self._window.rect())
         self.raise_()
         self.show()
         self.update()

@@ -1,0 +1,1 @@
+"""Icons, style sheet and desktop entry, installed as `kidneyseg_gui.assets`."""

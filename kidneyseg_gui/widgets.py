@@ -1,0 +1,79 @@
+"""Constructors for widgets, layouts and timers; object names are those of assets/style.qss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from PySide6.QtCore import QObject, QSize, QTimer
+from PySide6.QtWidgets import QBoxLayout, QGridLayout, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+
+from kidneyseg_gui.theme import icon
+
+_Widget = TypeVar("_Widget", bound=QWidget)
+_Layout = TypeVar("_Layout", bound=QBoxLayout)
+
+
+def named(widget: _Widget, name: str) -> _Widget:
+    """The widget, with the object name by which the style sheet finds it."""
+    widget.setObjectName(name)
+    return widget
+
+
+def hint(text: str = "") -> QLabel:
+    """A line of small, dim text that wraps."""
+    label = named(QLabel(text), "hint")
+    label.setWordWrap(True)
+    return label
+
+
+def tool_button(picture: str = "", tip: str = "", *, pixels: int | None = None) -> QToolButton:
+    """A flat button with an icon of assets/icons, `pixels` wide."""
+    button = named(QToolButton(), "paneButton")
+    button.setAutoRaise(True)
+    button.setToolTip(tip)
+    if picture:
+        button.setIcon(icon(picture))
+    if pixels is not None:
+        button.setIconSize(QSize(pixels, pixels))
+    return button
+
+
+def row(
+    parent: QWidget | None = None, *, spacing: int, margins: tuple[int, int, int, int] = (0, 0, 0, 0)
+) -> QHBoxLayout:
+    """A horizontal layout; `parent` is the widget that it fills."""
+    return _spaced(QHBoxLayout() if parent is None else QHBoxLayout(parent), spacing, margins)
+
+
+def column(
+    parent: QWidget | None = None, *, spacing: int, margins: tuple[int, int, int, int] = (0, 0, 0, 0)
+) -> QVBoxLayout:
+    """A vertical layout; `parent` is the widget that it fills."""
+    return _spaced(QVBoxLayout() if parent is None else QVBoxLayout(parent), spacing, margins)
+
+
+def grid(
+    parent: QWidget | None = None, *, spacing: tuple[int, int], margins: tuple[int, int, int, int] = (0, 0, 0, 0)
+) -> QGridLayout:
+    """A grid with (horizontal, vertical) spacing; `parent` is the widget that it fills."""
+    layout = QGridLayout() if parent is None else QGridLayout(parent)
+    layout.setHorizontalSpacing(spacing[0])
+    layout.setVerticalSpacing(spacing[1])
+    layout.setContentsMargins(*margins)
+    return layout
+
+
+def single_shot(parent: QObject, milliseconds: int, slot: Callable[[], object]) -> QTimer:
+    """A timer that calls `slot` once after each start."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(slot)
+    return timer
+
+
+def _spaced(layout: _Layout, spacing: int, margins: tuple[int, int, int, int]) -> _Layout:
+    layout.setSpacing(spacing)
+    layout.setContentsMargins(*margins)
+    return layout

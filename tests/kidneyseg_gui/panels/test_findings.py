@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtGui import QGuiApplication
+
+from kidneyseg.findings import Findings, Kidney, Tumour
+from window_fixture import WindowFixture
+
+MakeWindow = Callable[..., WindowFixture]
+
+
+def test_a_click_on_a_tumour_takes_the_crosshair_there(window: WindowFixture):
+    window.open()
+    window.segment()
+    window.case.set_crosshair((1, 2, 3))
+    table = window.main.findings.table
+    table.itemClicked.emit(table.item(2, 0))
+    assert window.case.mask[window.case.crosshair] == 2
+
+
+def test_a_side_that_the_ct_does_not_show_is_unknown(window: WindowFixture):
+    window.open()
+    window.segment()
+    findings = Findings((Kidney(None, 150.0, 4.0),), (Tumour(None, 4.0, 20.0),), 150.0, 4.0)
+    window.case.set_result(replace(window.case.result, findings=findings), "auto")
+    table = window.main.findings.table
+    assert [table.item(row, 1).text() for row in range(table.rowCount())] == ["Unknown", "Unknown"]
+
+
+def test_the_findings_can_be_copied(window: WindowFixture):
+    window.open()
+    window.segment()
+    window.main.findings.copy_table()
+    lines = QGuiApplication.clipboard().text().splitlines()
+    assert len(lines) == 3
+    assert lines[0].split("\t")[:2] == ["Kidney", "Right"]

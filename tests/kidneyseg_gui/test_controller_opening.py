@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fakes import make_volume
+from window_fixture import WindowFixture
+
+MakeWindow = Callable[..., WindowFixture]
+
+
+def test_opening_shows_the_case(window: WindowFixture):
+    path = window.open("case_00007.nii.gz")
+    assert window.main.windowTitle().startswith("case_00007")
+    assert window.case.volume.shape == (48, 40, 24)
+    assert window.main.options.recent == [path.resolve()]
+    assert window.cloud.box == (96.0, 80.0, 120.0)
+
+
+def test_a_bad_file_leaves_the_open_case_as_it_was(window: WindowFixture):
+    window.open("first.nii")
+    window.segment()
+    result = window.case.result
+    window.main.controller.open(window.file("broken.nii.gz", b"bad"))
+    window.idle()
+    assert "broken.nii.gz is not a NIfTI file" in window.notices()
+    assert window.case.volume.name == "first"
+    assert window.case.result is result
+
+
+def test_a_missing_recent_file_says_so_and_is_forgotten(window: WindowFixture):
+    path = window.open()
+    path.unlink()
+    window.main.controller.open(path.resolve())
+    assert "not there any more" in window.notices()
+    assert window.main.options.recent == []
+
+
+def test_an_uncalibrated_image_opens_with_a_warning(window: WindowFixture):
+    window.fake.volumes["grey.nii"] = make_volume(calibrated=False)
+    window.open("grey.nii")
+    assert "not calibrated in HU" in window.notices()
+    window.open("case.nii")
+    assert "calibrated" not in window.notices()
+
+
+def test_an_unexpected_error_is_one_sentence(make_window: MakeWindow):
+    window = make_window()
+    window.fake.volumes["x.nii"] = None  # makes the fake loader fail in a way that nobody foresaw
+    window.main.controller.open(window.file("x.nii"))
+    window.idle()
+    assert "TypeError" in window.notices()
+    assert "Traceback" not in window.notices()
+
+
+def test_opening_another_ct_asks_for_an_unsaved_mask(window: WindowFixture):
+    window.open("first.nii")
+    window.segment()
+    window.answers.go_on = False
+    window.main.controller.open(window.file("second.nii"))
+    assert window.answers.asked
+    assert window.case.volume.name == "first"
+    assert not window.jobs.busy

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QLabel
+
+from kidneyseg_gui.main_window import DISCLAIMER
+from window_fixture import WindowFixture
+
+MakeWindow = Callable[..., WindowFixture]
+
+
+def mime_of(*paths: Path) -> QMimeData:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return mime
+
+
+def hold_over(window: WindowFixture, mime: QMimeData) -> QDragEnterEvent:
+    event = QDragEnterEvent(
+        QPoint(90, 90), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    QApplication.sendEvent(window.main, event)
+    return event
+
+
+def let_go(window: WindowFixture, mime: QMimeData) -> None:
+    hold_over(window, mime)  # Qt sends a drop to whoever took the drag
+    event = QDropEvent(
+        QPointF(90, 90), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    QApplication.sendEvent(window.main, event)
+
+
+def test_a_dropped_ct_opens_after_a_highlight(window: WindowFixture):
+    path = window.file("dropped.nii.gz")
+    mime = mime_of(path)
+    assert hold_over(window, mime).isAccepted()
+    assert window.main._drop_zone.isVisible()
+    with window.qtbot.waitSignal(window.case.volume_changed, timeout=5000):
+        let_go(window, mime)
+    assert not window.main._drop_zone.isVisible()
+    assert window.case.volume.name == "dropped"
+
+
+def test_the_highlight_goes_when_the_file_is_taken_away(window: WindowFixture):
+    mime = mime_of(window.file())
+    hold_over(window, mime)
+    QApplication.sendEvent(window.main, QDragLeaveEvent())
+    assert not window.main._drop_zone.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a.nii.gz", "b.nii.gz"], "one CT"),
+        (["report.pdf"], "report.pdf is not a NIfTI file"),
+        (["scan.dcm"], "scan.dcm is not a NIfTI file"),
+    ],
+)
+def test_a_drop_that_does_not_fit_is_answered_in_one_sentence(window: WindowFixture, names: list[str], words: str):
+    window.open("first.nii")
+    let_go(window, mime_of(*(window.file(name) for name in names)))
+    assert words in window.notices()
+    assert window.case.volume.name == "first"
+
+
+def test_a_dropped_folder_and_dropped_text_are_answered(window: WindowFixture):
+    let_go(window, mime_of(window.folder))
+    assert "is a folder" in window.notices()
+    text = QMimeData()
+    text.setText("hello")
+    assert not hold_over(window, text).isAccepted()
+
+
+def test_closing_asks_for_an_unsaved_mask(window: WindowFixture):
+    window.open()
+    window.segment()
+    window.answers.go_on = False
+    assert not window.main.close()
+    assert "not been exported" in window.answers.asked[-1]
+    window.answers.go_on = True
+    assert window.main.close()
+
+
+def test_closing_asks_while_work_runs_and_then_stops_it(make_window: MakeWindow):
+    window = make_window(seconds=5)
+    window.open()
+    window.main.controller.segment()
+    window.qtbot.wait(100)
+    began = time.monotonic()
+    assert window.main.close()
+    assert "still running" in window.answers.asked[-1]
+    assert time.monotonic() - began < 2
+
+
+def test_it_says_once_that_it_is_no_medical_device(window: WindowFixture):
+    texts = [label.text() for label in window.main.findChildren(QLabel)]
+    assert [text for text in texts if "medical" in text.lower()] == [DISCLAIMER]

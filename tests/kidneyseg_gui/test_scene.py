@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fakes import FakePipeline, make_volume
+from kidneyseg.progress import Progress
+from kidneyseg.settings import preset
+from kidneyseg_gui.scene import build_scene
+from window_fixture import WindowFixture
+
+MakeWindow = Callable[..., WindowFixture]
+
+
+def test_without_a_tumour_the_larger_kidney_is_looked_at_first():
+    volume = make_volume()
+    result = FakePipeline(volume).run(preset("default"))
+    mask = (result.mask > 0).astype(np.uint8)
+    mask[:24, :, :12] = 0
+    assert build_scene(replace(result, mask=mask), volume, Progress()).focus == pytest.approx((34, 16, 12), abs=1)
+    assert build_scene(replace(result, mask=np.zeros_like(mask)), volume, Progress()).focus is None
+
+
+def test_surfaces_lie_where_the_mask_lies(window: WindowFixture):
+    window.open()
+    window.segment()
+    low_high = window.case.scene.surfaces[1].GetBounds()
+    filled = (window.case.mask > 0).nonzero()
+    for axis, step in enumerate(window.case.volume.spacing_mm):
+        assert low_high[2 * axis] == pytest.approx(filled[axis].min() * step, abs=2.5)
+        assert low_high[2 * axis + 1] == pytest.approx((filled[axis].max() + 1) * step, abs=2.5)
