@@ -61,6 +61,12 @@ class Geometry:
         """Volume of one voxel in millilitres."""
         return prod(self.spacing_mm) / 1000.0
 
+    @property
+    def file_orientation(self) -> str:
+        """Where the file's axes point, as letters of R L A P S I: "LPS" for DICOM's order."""
+        pairs = zip(self.file_axes, self.file_flips, strict=True)
+        return "".join(("LPI" if flip else "RAS")[axis] for axis, flip in pairs)
+
     def in_file_order(self, canonical: NDArray[Any]) -> NDArray[Any]:
         """A view of a canonical (X, Y, Z) array with the file's own axes; writing to it writes to the array."""
         step = tuple(slice(None, None, -1 if flip else 1) for flip in self.file_flips)

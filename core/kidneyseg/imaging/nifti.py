@@ -98,7 +98,7 @@ def save_mask(
     """
     if mask.shape != volume.shape or mask.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"a uint8 mask of shape {volume.shape} is needed, not {mask.dtype} {mask.shape}")
-    _save(mask.astype(np.uint8, copy=False), _geometry(volume), _checked_target(path, volume), overwrite)
+    _save(mask.astype(np.uint8, copy=False), _geometry(volume), checked_target(path, volume.path), overwrite)
 
 
 def save_volume(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -108,7 +108,17 @@ def save_volume(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
         OutputError: `path` does not end in .nii or .nii.gz, is the file it came from, or cannot be written.
     """
     geometry = _geometry(volume)
-    _save(volume.hu, geometry, _checked_target(path, volume), overwrite)
+    _save(volume.hu, geometry, checked_target(path, volume.path), overwrite)
+
+
+def checked_target(path: str | os.PathLike[str], ct: Path | None) -> Path:
+    """The path of a NIfTI file to write. Raises OutputError when it has another ending, or is the CT itself."""
+    target = Path(path)
+    if not target.name.lower().endswith((".nii", ".nii.gz")):
+        raise OutputError(f"{target.name} is no name for a NIfTI file. End it in .nii.gz (or .nii).")
+    if ct is not None and _same_file(target, ct):
+        raise OutputError(f"{target.name} is the CT itself and is never overwritten. Choose another name.")
+    return target
 
 
 def case_name(path: Path) -> str:
@@ -206,15 +216,6 @@ def _place(raw: NDArray[Any], slope: float, intercept: float, slab: NDArray[Any]
         scaled = raw * np.float64(slope)
         scaled += intercept
         slab[...] = np.rint(scaled, out=scaled)
-
-
-def _checked_target(path: str | os.PathLike[str], volume: Volume) -> Path:
-    target = Path(path)
-    if not target.name.lower().endswith((".nii", ".nii.gz")):
-        raise OutputError(f"{target.name} is no name for a NIfTI file. End it in .nii.gz (or .nii).")
-    if volume.path is not None and _same_file(target, volume.path):
-        raise OutputError(f"{target.name} is the CT itself and is never overwritten. Choose another name.")
-    return target
 
 
 def _geometry(volume: Volume) -> Geometry:

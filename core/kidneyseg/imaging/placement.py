@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations, product
+from math import asin, degrees
 
 import nibabel as nib
 import numpy as np
@@ -127,9 +128,8 @@ def _shear_degrees(affine: Affine) -> float:
     axes = affine[:3, :3] / np.where(lengths > 0, lengths, 1)
     if not abs(np.linalg.det(axes)) >= 1e-3:
         return _FLAT
-    return max(
-        float(np.degrees(np.arcsin(min(1.0, abs(axes[:, i] @ axes[:, j]))))) for i, j in combinations(range(3), 2)
-    )
+    cosines = (min(1.0, abs(float(axes[:, i] @ axes[:, j]))) for i, j in combinations(range(3), 2))
+    return degrees(asin(max(cosines)))
 
 
 def _bad_spacing(name: str, spacing: list[float]) -> InputError:

@@ -187,6 +187,7 @@ class Pipeline:
 
     def _all_notes(self, found: list[PointCloud], findings: Findings) -> tuple[str, ...]:
         notes = list(dict.fromkeys(note for stage in STAGES for note in self._notes.get(stage, ())))
+        notes[:0] = self.volume.notes
         if not self.volume.calibrated:
             notes.insert(0, "The image does not seem to be in HU; expect a poor segmentation.")
         if not sum(len(cloud) for cloud in found):

@@ -43,6 +43,7 @@ def test_round_trip(tmp_path: Path, axcodes: str, turn: np.ndarray | None, suffi
     assert volume.hu.dtype == np.int16
     assert volume.hu.T.flags.c_contiguous
     assert nib.aff2axcodes(volume.affine) == ("R", "A", "S")
+    assert volume.geometry.file_orientation == axcodes
     np.testing.assert_allclose(volume.spacing_mm, SPACING, rtol=1e-6)
     assert volume.slice_axis == 2
     mask = some_mask(volume)
