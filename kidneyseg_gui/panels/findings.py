@@ -63,11 +63,11 @@ class FindingsPanel(Section):
         result = self._case.result
         if result is None:
             return []
-        rows = [(("Kidney", kidney.side.capitalize(), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys]
+        rows = [(("Kidney", _side(kidney.side), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys]
         scene, tumours = self._case.scene, result.findings.tumours
         middles = scene.tumours[: len(tumours)] if scene is not None and scene.result is result else ()
         for tumour, middle in zip_longest(tumours, middles):
-            texts = ("Tumour", tumour.side.capitalize(), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm")
+            texts = ("Tumour", _side(tumour.side), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm")
             rows.append((texts, middle))
         return rows
 
@@ -100,3 +100,7 @@ class FindingsPanel(Section):
 
 def _ml(volume: float) -> str:
     return f"{volume:.1f} mL" if volume < 100 else f"{volume:.0f} mL"
+
+
+def _side(side: str | None) -> str:
+    return "Unknown" if side is None else side.capitalize()

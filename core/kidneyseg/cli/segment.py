@@ -89,9 +89,11 @@ def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) 
     for note in result.notes:
         print(note)
     for kidney in result.findings.kidneys:
-        print(f"{kidney.side} kidney: {kidney.ml:.0f} mL, tumour on it: {kidney.tumour_ml:.1f} mL")
+        print(f"{kidney.side or 'one'} kidney: {kidney.ml:.0f} mL, tumour on it: {kidney.tumour_ml:.1f} mL")
     for tumour in result.findings.tumours:
-        print(f"tumour on the {tumour.side}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm")
+        print(
+            f"tumour on the {tumour.side or 'kidney'}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm"
+        )
     print(f"mask: {mask}")
     if seconds is not None:
         for stage, spent in seconds.items():

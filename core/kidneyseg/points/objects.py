@@ -13,6 +13,8 @@ from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 # Less kidney tissue than this is a fragment or a false find; even a shrunken kidney holds 20 mL.
 _LEAST_KIDNEY_ML = 5.0
 _MOST_KIDNEYS = 2
+# An object with so much kidney tissue is kept besides the two largest: the file may hold two scans of a patient.
+_KIDNEY_SIZED_ML = 40.0
 # What is joined to the rest by less than this may be something else; such parts stay with so much kidney, or if small.
 _BRIDGE_MM, _KIDNEY_PART_ML, _SMALL_PART_ML = 8.0, 20.0, 2.0
 # Less connected tumour than this (a ball of 8 mm) is far more often a vessel or a calyx than a tumour, and so is a
@@ -22,7 +24,7 @@ _SMALLEST_TUMOUR_ML, _SUREST_POINT = 0.3, 0.8
 
 
 def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
-    """Keep the two objects with most kidney tissue, each with the tumour that hangs on it.
+    """Keep the two objects with most kidney tissue, and all with 40 mL of it, each with the tumour attached to it.
 
     A tumour apart from any kidney is taken for a false find, and so is an object with less than 5 mL of kidney tissue.
     With a kidney on one side only, or a horseshoe, one object is kept.
@@ -39,7 +41,9 @@ def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud,
     cell_ml = float(np.prod(cloud.lattice.step_mm)) / 1000.0
     kidney_ml = np.bincount(ids, weights=np.asarray(cloud.labels) == KIDNEY) * cell_ml
     largest = np.argsort(-kidney_ml, kind="stable")[:_MOST_KIDNEYS]
-    rows = np.isin(ids, largest[kidney_ml[largest] >= _LEAST_KIDNEY_ML])
+    kept = kidney_ml >= _KIDNEY_SIZED_ML
+    kept[largest] = kidney_ml[largest] >= _LEAST_KIDNEY_ML
+    rows = kept[ids]
     return cloud.select(rows), ids[rows]
 
 
