@@ -25,6 +25,15 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases_dir() -> Path:
+    """The folder of small odd CTs; a test that asks for it is skipped where it is missing."""
+    folder = DATA.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip("no odd CTs: ../shared/cases is missing")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def golden_dir() -> Path:
     """SparseConvNet's own inputs and outputs; a test that asks for them is skipped where they are missing."""
     folder = DATA.parent / "golden"

@@ -104,6 +104,55 @@ def test_exit_codes_mean_something(case: Path, tmp_path: Path) -> None:
             assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
+def test_what_cannot_be_written_is_refused_before_anything_is_computed(case: Path, tmp_path: Path) -> None:
+    """The folder of networks is empty: whatever is computed would end in another exit code."""
+    ct = tmp_path / "pat.nii.gz"
+    ct.write_bytes((case / "ct.nii.gz").read_bytes())
+    (tmp_path / "pat.json").write_text('{"Modality": "CT"}')
+    (tmp_path / "there.json").write_text('{"program": "kidneyseg 0"}')
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for says, arguments in (
+        ("pat.json", ["-o", tmp_path / "pat.nii"]),
+        ("there.json exists already", ["-o", tmp_path / "there.nii", "--no-overwrite"]),
+        ("no folder", ["-o", tmp_path / "missing" / "m.nii"]),
+        ("NIfTI", ["-o", tmp_path / "m.png"]),
+        ("never overwritten", ["-o", ct]),
+    ):
+        (tmp_path / "empty").mkdir()
+        done = kidneyseg("segment", ct, *arguments, "--models", tmp_path / "empty")
+        (tmp_path / "empty").rmdir()
+        assert done.returncode == 4, done.stderr
+        assert says in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize("output", [">/dev/full", ">&-"], ids=["full", "closed"])
+def test_a_report_that_cannot_be_printed_leaves_the_mask(
+    case: Path, tmp_path: Path, output: str, more: list[str]
+) -> None:
+    mask = tmp_path / "m.nii.gz"
+    arguments = ["segment", str(case / "ct.nii.gz"), "-o", str(mask), "--models", str(case / "models"), *more]
+    command = ["sh", "-c", f'exec "$0" -m kidneyseg "$@" {output}', sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 4, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "standard output" in done.stderr
+    assert load_mask(mask)[0].shape == load_volume(case / "ct.nii.gz").shape
+    assert json.loads((tmp_path / "m.json").read_text())["device"] in ("cpu", "cuda")
+
+
+def test_the_offset_of_hu_can_be_given(case: Path, tmp_path: Path) -> None:
+    for offset, expected in (("auto", 0), ("-24", -24), ("0", 0)):
+        mask = tmp_path / "m.nii.gz"
+        done = kidneyseg("segment", case / "ct.nii.gz", "-o", mask, "--models", case / "models", "--hu-offset", offset)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / "m.json").read_text())["input"]["hu_offset"] == expected
+    assert kidneyseg("segment", case / "ct.nii.gz", "--hu-offset", "some").returncode == 2
+
+
 def test_an_interrupt_leaves_no_mask(case: Path, tmp_path: Path) -> None:
     mask = tmp_path / "m.nii.gz"
     command = [sys.executable, "-m", "kidneyseg", "segment", str(case / "ct.nii.gz"), "-o", str(mask)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PySide6.QtWidgets import QLabel, QWidget
 
 from kidneyseg.errors import InputError, OutputError
-from kidneyseg.findings import Findings, Kidney, Tumour
+from kidneyseg.findings import Findings, KidneyFinding, TumourFinding
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
 from kidneyseg.progress import Progress
@@ -115,8 +115,8 @@ class FakePipeline:
         left, right = np.array_split(mask, 2)
         ml = [float((part > 0).sum() * self.volume.voxel_ml) for part in (right, left)]
         tumour_ml = float((mask == TUMOUR).sum() * self.volume.voxel_ml)
-        kidneys = (Kidney("right", ml[0], tumour_ml), Kidney("left", ml[1], 0.0))
-        tumours = (Tumour("right", tumour_ml, 21.0),) if tumour_ml else ()
+        kidneys = (KidneyFinding("right", ml[0], tumour_ml), KidneyFinding("left", ml[1], 0.0))
+        tumours = (TumourFinding("right", tumour_ml, 21.0),) if tumour_ml else ()
         findings = Findings(kidneys, tumours, sum(ml), tumour_ml)
         timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
         objects = stage2.select(labels > 0)

@@ -79,7 +79,6 @@ def _network(path: Path) -> dict[str, Any]:
 
 
 def _image(path: Path) -> dict[str, Any]:
-    import nibabel
     import numpy as np
 
     from kidneyseg.imaging.nifti import load_volume
@@ -91,7 +90,9 @@ def _image(path: Path) -> dict[str, Any]:
         "voxels": list(volume.shape),
         "spacing (mm)": [round(s, 4) for s in volume.spacing_mm],
         "slices along": "xyz"[volume.slice_axis],
-        "stored as": "".join(nibabel.orientations.aff2axcodes(nibabel.Nifti1Image.from_filename(path).affine)),
+        "stored as": volume.geometry.file_orientation,
         "HU (1 %, median, 99 %)": [low, middle, high],
         "calibrated": "yes" if volume.calibrated else "no: these numbers do not look like HU",
+        "HU offset": volume.hu_offset,
+        "notes": list(volume.notes),
     }

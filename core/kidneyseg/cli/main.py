@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -22,13 +23,22 @@ exit codes: 0 done; 1 no kidneys were found (with --strict) or another failure; 
 
 Research use only. Not a medical device."""
 
+_NOT_PRINTED = (
+    "The report was not printed: writing to standard output failed ({}). Files that were written are complete."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     parsed = _parser().parse_args(arguments)
+    captured = _open_closed_streams()
     logging.basicConfig(level=logging.INFO if parsed.verbose else logging.WARNING, format="%(asctime)s %(message)s")
     try:
-        return int(parsed.run(parsed) or 0)
+        code = int(parsed.run(parsed) or 0)
+        sys.stdout.flush()
+        if captured is not None and captured.getvalue():
+            raise OutputError(_NOT_PRINTED.format("it is closed"))
+        return code
     except KidneySegError as error:
         print(f"kidneyseg: {error}", file=sys.stderr)
         return _code(error)
@@ -36,12 +46,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("kidneyseg: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader left (`kidneyseg info | head`); without this Python complains again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader left (`kidneyseg info | head`).
+        _discard_output()
         return 0
+    except OSError as error:
+        if not _output_fails():
+            raise
+        _discard_output()
+        print(f"kidneyseg: {_NOT_PRINTED.format(error.strerror)}", file=sys.stderr)
+        return _code(OutputError())
     except MemoryError:
         print("kidneyseg: this machine has too little free memory for this CT; close other programs", file=sys.stderr)
         return 1
+
+
+def _open_closed_streams() -> io.StringIO | None:
+    """Stand-ins for standard streams that the caller has closed; the one for standard output, if it was.
+
+    Otherwise a file that is opened later would get their descriptors, and whatever is printed.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stderr = sys.stderr or io.StringIO()
+    if sys.stdout is not None:
+        return None
+    sys.stdout = captured = io.StringIO()
+    return captured
+
+
+def _output_fails() -> bool:
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
+
+
+def _discard_output() -> None:
+    """Without this Python tries once more to write at exit, and complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

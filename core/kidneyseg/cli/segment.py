@@ -23,9 +23,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="segment a CT",
         description="Segment kidneys (1) and kidney tumours (2) on a CT and write them as NIfTI, with a sidecar JSON.",
     )
-    parser.add_argument("ct", type=Path, metavar="CT", help="a CT as .nii or .nii.gz")
+    parser.add_argument("ct", type=Path, metavar="CT", help="a CT as .nii or .nii.gz, or a .hdr/.img pair")
     parser.add_argument("-o", "--output", type=Path, metavar="MASK", help="CT_mask.nii.gz beside the CT if not given")
-    parser.add_argument("--no-overwrite", action="store_true", help="fail if the mask exists already")
+    parser.add_argument("--no-overwrite", action="store_true", help="fail if the mask or its sidecar exists already")
+    parser.add_argument(
+        "--hu-offset",
+        type=_auto_or_offset,
+        metavar="N",
+        help="number to add to the file's values to get HU, 0 for none; auto recognises HU + 1024 and the like (auto)",
+    )
     parser.add_argument("--timings", action="store_true", help="print the seconds of each stage and the peak memory")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when no kidney is found")
@@ -41,23 +47,28 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
 
     with lasting_imports():
+        from kidneyseg.imaging.headers import header_path
         from kidneyseg.imaging.nifti import case_name
         from kidneyseg.imaging.readers import load
-        from kidneyseg.segmentation.export import export, sidecar
+        from kidneyseg.imaging.streams import InputStream
+        from kidneyseg.segmentation.export import check_export, export, sidecar
         from kidneyseg.segmentation.pipeline import Pipeline
 
     imported = time.perf_counter()
+    ct: Path = arguments.ct
+    mask = arguments.output or ct.with_name(case_name(ct) + "_mask.nii.gz")
+    with InputStream(header_path(ct)):  # a CT that is missing is the first thing to hear of
+        check_export(mask, ct, overwrite=not arguments.no_overwrite)
     bar = BarProgress()
     try:
         bar.update("reading", 0.0)
-        volume = load(arguments.ct)
+        volume = load(ct, **({} if arguments.hu_offset is None else {"hu_offset": arguments.hu_offset}))
         read = time.perf_counter()
         pipeline = Pipeline(volume, device=arguments.device, models_dir=arguments.models, backend=arguments.backend)
         result = pipeline.run(settings, bar)
         computed = time.perf_counter()
     finally:
         bar.close()
-    mask = arguments.output or arguments.ct.with_name(case_name(arguments.ct) + "_mask.nii.gz")
     beside = export(result, volume, mask, overwrite=not arguments.no_overwrite)
     seconds = {"import": imported - _STARTED, "read": read - imported, **result.timings}
     seconds |= {"write": time.perf_counter() - computed, "total": time.perf_counter() - _STARTED}
@@ -69,13 +80,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if arguments.strict and not result.mask.any() else 0
 
 
+def _auto_or_offset(text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"auto or a whole number, not {text!r}") from None
+
+
 def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) -> None:
     for note in result.notes:
         print(note)
     for kidney in result.findings.kidneys:
-        print(f"{kidney.side} kidney: {kidney.ml:.0f} mL, tumour on it: {kidney.tumour_ml:.1f} mL")
+        print(f"{kidney.side or 'one'} kidney: {kidney.ml:.0f} mL, tumour on it: {kidney.tumour_ml:.1f} mL")
     for tumour in result.findings.tumours:
-        print(f"tumour on the {tumour.side}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm")
+        print(
+            f"tumour on the {tumour.side or 'kidney'}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm"
+        )
     print(f"mask: {mask}")
     if seconds is not None:
         for stage, spent in seconds.items():

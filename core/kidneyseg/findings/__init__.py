@@ -1,12 +1,6 @@
-"""What a mask says: volumes, sides, tumours and their diameters."""
+"""Measurements on a mask: volumes, sides, tumours and their diameters."""
 
-from kidneyseg.findings.measure import (
-    LEAST_TUMOUR_ML,
-    Findings,
-    Kidney,
-    Tumour,
-    longest_diameter_mm,
-    measure,
-)
+from kidneyseg.findings.diameter import longest_diameter_mm
+from kidneyseg.findings.measure import LEAST_TUMOUR_ML, Findings, KidneyFinding, TumourFinding, measure
 
-__all__ = ["LEAST_TUMOUR_ML", "Findings", "Kidney", "Tumour", "longest_diameter_mm", "measure"]
+__all__ = ["LEAST_TUMOUR_ML", "Findings", "KidneyFinding", "TumourFinding", "longest_diameter_mm", "measure"]

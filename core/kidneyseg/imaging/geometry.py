@@ -1,8 +1,7 @@
-"""Where a file's voxels lie in the patient: reading a NIfTI header, refusing what is no CT, and the way back."""
+"""The grid of a file's voxels: checked against file and memory, brought into canonical order, and the way back."""
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -15,11 +14,11 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.headers import Header, is_pair, voxel_offset
+from kidneyseg.imaging.placement import read_placement
 from kidneyseg.imaging.streams import InputStream
 
 MIN_SLICES = 8
-MAX_SHEAR_DEGREES = 0.5
-SPACING_RANGE_MM = (0.05, 50.0)
 _BYTES_PER_VOXEL = 4  # HU, a mask and working space: what a case takes at least once it is open
 _MOST_VOXELS_UNKNOWN_MEMORY = 1 << 31
 # Fields that place the voxels; the rest of a header (descriptions, names, dates) may identify a patient.
@@ -27,8 +26,6 @@ _PLACEMENT = (
     *("dim_info", "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
 )
-
-Header = nib.Nifti1Header  # Nifti2Header is a subclass of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +41,8 @@ class Geometry:
         file_axes: for each of the file's three axes, the canonical axis that it is.
         file_flips: for each of the file's three axes, whether it runs against the canonical one.
         header: header of a uint8 mask in the file's own order and placement, free of any text.
+        oriented: False when the file does not say how the patient lies: left and right are then unknown.
+        notes: sentences for the user on how the header was read.
     """
 
     shape: tuple[int, int, int]
@@ -54,11 +53,19 @@ class Geometry:
     file_axes: tuple[int, int, int]
     file_flips: tuple[bool, bool, bool]
     header: Header = field(repr=False)
+    oriented: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def voxel_ml(self) -> float:
         """Volume of one voxel in millilitres."""
         return prod(self.spacing_mm) / 1000.0
+
+    @property
+    def file_orientation(self) -> str:
+        """Where the file's axes point, as letters of R L A P S I: "LPS" for DICOM's order."""
+        pairs = zip(self.file_axes, self.file_flips, strict=True)
+        return "".join(("LPI" if flip else "RAS")[axis] for axis, flip in pairs)
 
     def in_file_order(self, canonical: NDArray[Any]) -> NDArray[Any]:
         """A view of a canonical (X, Y, Z) array with the file's own axes; writing to it writes to the array."""
@@ -66,40 +73,26 @@ class Geometry:
         return canonical.transpose(self.file_axes)[step]
 
 
-def read_header(stream: InputStream) -> Header:
-    """Read a NIfTI-1 or NIfTI-2 header. Raises InputError for anything else, .hdr/.img pairs included."""
-    name = stream.path.name
-    block = stream.peek_header(348)
-    size_field = bytes(block[:4])
-    if size_field in (b"\x1c\x02\0\0", b"\0\0\x02\x1c"):
-        block += stream.peek_header(540 - 348)
-    kind: type[Header] = nib.Nifti2Header if len(block) == 540 else Header
-    magic = bytes(block[4:7] if kind is nib.Nifti2Header else block[344:347])
-    if size_field in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and magic == b"ni1":
-        raise InputError(f"{name} is half of a .hdr/.img pair. Convert the pair to one .nii or .nii.gz file.")
-    if len(block) < kind.sizeof_hdr or not magic.startswith(b"n+"):
-        raise InputError(f"{name} is not a NIfTI file. Choose a .nii or .nii.gz file; convert DICOM to NIfTI first.")
-    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # every fault is reported here, once
-    try:
-        return kind(bytes(block), check=False)
-    except (HeaderDataError, ValueError) as error:
-        raise InputError(f"{name} has a damaged NIfTI header ({error}). Export it again.") from error
-
-
 def read_geometry(header: Header, stream: InputStream) -> Geometry:
     """Check that a header describes one grid of voxels which fits file and memory, and say where it lies.
 
-    The affine is nibabel's choice: sform, else qform, else the spacing alone. The slice axis is the one that the header
-    names (dim_info); else the odd one out when the other two have the same spacing, as CT pixels are square; else
-    the one with clearly (1.25 times) the largest spacing; else canonical z, as CTs are acquired axially.
+    The affine is that of `read_placement`. The slice axis is the one that the header names (dim_info); else the odd
+    one out when the other two have the same spacing, as CT pixels are square; else the one with clearly (1.25 times)
+    the largest spacing; else canonical z, as CTs are acquired axially.
 
-    Raises InputError with one sentence for the user.
+    Args:
+        header: from `read_header`.
+        stream: the file that holds the voxels.
+
+    Raises:
+        InputError: with one sentence for the user.
     """
     name = stream.path.name
     file_shape = _checked_shape(header, name)
     _check_type(header, name)
     _check_size(header, file_shape, stream)
-    affine, spacing = _checked_affine(header, name)
+    affine, oriented, notes = read_placement(header, file_shape, name)
+    spacing = [float(size) for size in np.linalg.norm(affine[:3, :3], axis=0)]
     orientation = nib.orientations.io_orientation(affine)
     axes = tuple(int(axis) for axis in orientation[:, 0])
     to_file = [axes.index(axis) for axis in range(3)]
@@ -116,6 +109,8 @@ def read_geometry(header: Header, stream: InputStream) -> Geometry:
         file_axes=(axes[0], axes[1], axes[2]),
         file_flips=(bool(orientation[0, 1] < 0), bool(orientation[1, 1] < 0), bool(orientation[2, 1] < 0)),
         header=_mask_header(header),
+        oriented=oriented,
+        notes=notes,
     )
 
 
@@ -178,8 +173,8 @@ def _check_type(header: Header, name: str) -> None:
 def _check_size(header: Header, shape: tuple[int, ...], stream: InputStream) -> None:
     """Compare what the header promises with what file and memory can hold, before any voxel is read."""
     name = stream.path.name
-    offset = float(header["vox_offset"]) or float(header.single_vox_offset)
-    if not header.single_vox_offset <= offset < float(1 << 40):
+    offset, first = voxel_offset(header), 0 if is_pair(header) else header.single_vox_offset
+    if not first <= offset < float(1 << 40):
         raise InputError(f"{name} has a damaged NIfTI header: its voxels begin at byte {offset:g}. Export it again.")
     promised = prod(shape) * header.get_data_dtype().itemsize
     if offset + promised > stream.most_bytes:
@@ -218,39 +213,6 @@ def available_memory() -> int | None:
         if not found and "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):
             return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(found, default=None)
-
-
-def _checked_affine(header: Header, name: str) -> tuple[NDArray[np.float64], list[float]]:
-    stated = [float(size) for size in header["pixdim"][1:4]]
-    if not all(np.isfinite(stated)) or 0 in stated:
-        raise _bad_spacing(name, stated)
-    try:
-        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    except (HeaderDataError, ValueError) as error:
-        raise InputError(f"{name} has a damaged orientation (qform). Export it again, with a valid affine.") from error
-    if not np.isfinite(affine).all():
-        raise InputError(f"{name} has an affine with NaN or infinite numbers. Export it again, with a valid affine.")
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not spacing.all():
-        raise InputError(f"{name} has a singular affine (an axis of length 0). Export it again, with a valid affine.")
-    if spacing.min() < SPACING_RANGE_MM[0] or spacing.max() > SPACING_RANGE_MM[1]:
-        raise _bad_spacing(name, list(spacing))
-    axes = affine[:3, :3] / spacing
-    if abs(np.linalg.det(axes)) < 1e-3:
-        raise InputError(f"{name} has a singular affine (its axes lie in a plane). Export it with a valid affine.")
-    shear = max(np.degrees(np.arcsin(min(1.0, abs(axes[:, i] @ axes[:, j])))) for i, j in combinations(range(3), 2))
-    if shear > MAX_SHEAR_DEGREES:
-        raise InputError(
-            f"{name} is sheared by {shear:.1f}° (a tilted gantry); at most {MAX_SHEAR_DEGREES}° is possible. "
-            "Resample it to a grid with right angles first."
-        )
-    return affine, [float(size) for size in spacing]
-
-
-def _bad_spacing(name: str, spacing: list[float]) -> InputError:
-    sizes = " × ".join(f"{size:g}" for size in spacing)
-    low, high = SPACING_RANGE_MM
-    return InputError(f"{name} has a voxel spacing of {sizes} mm; a CT has {low:g} to {high:g} mm. Correct its header.")
 
 
 def _slice_axis(header: Header, spacing: list[float], axes: tuple[int, ...]) -> int:

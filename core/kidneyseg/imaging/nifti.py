@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from isal import igzip
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write
-from kidneyseg.imaging.geometry import Geometry, Header, plain_geometry, read_geometry, read_header
+from kidneyseg.imaging.geometry import Geometry, plain_geometry, read_geometry
+from kidneyseg.imaging.headers import Header, header_path, image_path, is_pair, read_header, voxel_offset
+from kidneyseg.imaging.intensities import add_offset, fill_padding, find_hu_offset, place_odd
 from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume
 
@@ -23,25 +26,44 @@ _GZIP_LEVEL = 1  # a mask is mostly zeros: ISA-L's higher levels take longer and
 _UNCALIBRATED_ABOVE_HU = -100
 
 
-def load_volume(path: str | os.PathLike[str]) -> Volume:
-    """Read a CT from a .nii or .nii.gz file.
+def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> Volume:
+    """Read a CT from a .nii or .nii.gz file, or from a .hdr/.img pair of which either is named.
 
     Voxels become int16 HU (slope and intercept applied, rounded) in canonical order; slab by slab, so no float copy of
-    the whole volume is made. `Volume.calibrated` is False when nothing is as dark as fat or air.
+    the whole volume is made. `Volume.calibrated` is False when nothing is as dark as fat or air. `Volume.notes` says
+    what was unusual: padding outside the body that was taken as air, an offset, a contradictory header.
+
+    Args:
+        path: the file.
+        hu_offset: what to add to the file's values; None recognises values that are HU + 1024, say, by themselves.
 
     Raises:
         InputError: the file is missing, unreadable, no NIfTI, damaged or cut off, not one 3-D grid of numbers, has
-            fewer than 8 slices, an impossible spacing or affine (sheared beyond 0.5°), NaN or infinite voxels, voxels
-            outside int16, or promises more data than file or memory hold (checked before anything is read).
+            fewer than 8 slices, an impossible spacing or affine (sheared beyond 0.5°), inside the body voxels that
+            are NaN, infinite or outside int16, or promises more data than file or memory hold (checked before
+            anything is read).
     """
     source = Path(path)
-    hu, geometry, darkest = _read(source, np.int16)
+    (hu, odd, darkest), geometry = _read(source, np.int16)
+    notes = geometry.notes
+    recognised = hu_offset is None
+    if hu_offset is None:
+        hu_offset = find_hu_offset(hu, odd)
+    if hu_offset:
+        add_offset(hu, hu_offset)
+    if hu_offset and recognised:
+        notes += (f"The file's values are HU {-hu_offset:+d}, told by air and soft tissue; this was corrected.",)
+    if odd is not None:
+        notes += (fill_padding(hu, odd, geometry.affine, source.name),)
     return Volume(
-        hu=cast("NDArray[np.int16]", hu),
+        hu=hu,
         spacing_mm=geometry.spacing_mm,
         affine=geometry.affine,
         slice_axis=geometry.slice_axis,
-        calibrated=darkest <= _UNCALIBRATED_ABOVE_HU,
+        calibrated=darkest + hu_offset <= _UNCALIBRATED_ABOVE_HU,
+        hu_offset=hu_offset,
+        oriented=geometry.oriented,
+        notes=notes,
         name=case_name(source),
         path=source,
         geometry=geometry,
@@ -52,10 +74,10 @@ def load_mask(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], Geometry
     """Read a label file: uint8 labels (X, Y, Z) in canonical order, x fastest in memory, and where they lie.
 
     Raises:
-        InputError: as for `load_volume`, and for values outside 0...255.
+        InputError: as for `load_volume`, and for values that are NaN or outside 0...255.
     """
-    labels, geometry, _ = _read(Path(path), np.uint8)
-    return cast("NDArray[np.uint8]", labels), geometry
+    voxels, geometry = _read(Path(path), np.uint8)
+    return voxels.array, geometry
 
 
 def save_mask(
@@ -76,7 +98,7 @@ def save_mask(
     """
     if mask.shape != volume.shape or mask.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"a uint8 mask of shape {volume.shape} is needed, not {mask.dtype} {mask.shape}")
-    _save(mask.astype(np.uint8, copy=False), _geometry(volume), _checked_target(path, volume), overwrite)
+    _save(mask.astype(np.uint8, copy=False), _geometry(volume), checked_target(path, volume.path), overwrite)
 
 
 def save_volume(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -86,44 +108,81 @@ def save_volume(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
         OutputError: `path` does not end in .nii or .nii.gz, is the file it came from, or cannot be written.
     """
     geometry = _geometry(volume)
-    _save(volume.hu, geometry, _checked_target(path, volume), overwrite)
+    _save(volume.hu, geometry, checked_target(path, volume.path), overwrite)
+
+
+def checked_target(path: str | os.PathLike[str], ct: Path | None) -> Path:
+    """The path of a NIfTI file to write. Raises OutputError when it has another ending, or is the CT itself."""
+    target = Path(path)
+    if not target.name.lower().endswith((".nii", ".nii.gz")):
+        raise OutputError(f"{target.name} is no name for a NIfTI file. End it in .nii.gz (or .nii).")
+    if ct is not None and _same_file(target, ct):
+        raise OutputError(f"{target.name} is the CT itself and is never overwritten. Choose another name.")
+    return target
 
 
 def case_name(path: Path) -> str:
-    """A file's name without folder and without .nii or .nii.gz."""
+    """A file's name without folder and without .nii, .nii.gz, .hdr or .img."""
     name = path.name
-    for suffix in (".gz", ".nii"):
+    for suffix in (".gz", ".nii", ".hdr", ".img"):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             name = name[: -len(suffix)]
     return name
 
 
-def _read(path: Path, dtype: type[np.int16] | type[np.uint8]) -> tuple[NDArray[Any], Geometry, int]:
-    """Canonical voxels, Fortran-ordered; their geometry; their minimum."""
-    with InputStream(path) as stream:
+class _Voxels(NamedTuple):
+    """A file's voxels in canonical order, x fastest in memory; the odd ones, if any (`place_odd`); their minimum."""
+
+    array: NDArray[Any]
+    odd: NDArray[np.uint8] | None
+    darkest: int
+
+
+def _read(path: Path, dtype: type[np.int16] | type[np.uint8]) -> tuple[_Voxels, Geometry]:
+    with ExitStack() as opened:
+        stream = opened.enter_context(InputStream(header_path(path)))
         header = read_header(stream)
+        passed = header.sizeof_hdr
+        if is_pair(header):
+            stream, passed = opened.enter_context(InputStream(image_path(path))), 0
         geometry = read_geometry(header, stream)
-        slope, intercept = _scaling(header, path.name)
         try:
-            voxels = np.empty(geometry.shape, dtype, order="F")
-            stream.skip((int(header["vox_offset"]) or header.single_vox_offset) - header.sizeof_hdr)
-            darkest = np.iinfo(np.int16).max
-            in_file = geometry.in_file_order(voxels)
-            for slab in _slabs(in_file):
-                content = stream.read(slab.size * header.get_data_dtype().itemsize)
-                raw = np.frombuffer(content, header.get_data_dtype()).reshape(slab.shape, order="F")
-                low = _place(raw, slope, intercept, slab, path.name)
-                darkest = min(darkest, low)
-            stream.finish()
+            stream.skip(int(voxel_offset(header)) - passed)
+            return _read_voxels(stream, header, geometry, dtype), geometry
         except MemoryError as error:
             raise InputError(f"{path.name} does not fit into memory. Close other programs, or crop it.") from error
-    return voxels, geometry, darkest
 
 
-def _slabs(in_file: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    planes = max(1, _SLAB_VOXELS // (in_file.shape[0] * in_file.shape[1]))
-    for start in range(0, in_file.shape[2], planes):
-        yield in_file[:, :, start : start + planes]
+def _read_voxels(
+    stream: InputStream, header: Header, geometry: Geometry, dtype: type[np.int16] | type[np.uint8]
+) -> _Voxels:
+    stored, (slope, intercept) = header.get_data_dtype(), _scaling(header, stream.path.name)
+    voxels = np.empty(geometry.shape, dtype, order="F")
+    odd: NDArray[np.uint8] | None = None
+    darkest = int(np.iinfo(np.int16).max)
+    in_file = geometry.in_file_order(voxels)
+    for planes in _slabs(geometry.file_shape):
+        slab = in_file[:, :, planes]
+        raw = np.frombuffer(stream.read(slab.size * stored.itemsize), stored).reshape(slab.shape, order="F")
+        with np.errstate(invalid="ignore"):
+            low, high = sorted(float(end) * slope + intercept for end in (raw.min(), raw.max()))
+        if _fits(low, high, dtype):
+            _place(raw, slope, intercept, slab)
+        elif dtype is np.uint8:
+            raise _no_labels(stream.path.name, low, high)
+        else:
+            odd = np.zeros(geometry.shape, np.uint8, order="F") if odd is None else odd
+            low = place_odd(raw * np.float64(slope) + intercept, slab, geometry.in_file_order(odd)[:, :, planes])
+        darkest = min(darkest, round(low))
+    stream.finish()
+    return _Voxels(voxels, odd, darkest)
+
+
+def _slabs(shape: Sequence[int]) -> Iterator[slice]:
+    """Runs of planes along a file's third axis."""
+    planes = max(1, _SLAB_VOXELS // (shape[0] * shape[1]))
+    for start in range(0, shape[2], planes):
+        yield slice(start, start + planes)
 
 
 def _scaling(header: Header, name: str) -> tuple[float, float]:
@@ -135,36 +194,28 @@ def _scaling(header: Header, name: str) -> tuple[float, float]:
     return slope, intercept
 
 
-def _place(raw: NDArray[Any], slope: float, intercept: float, slab: NDArray[Any], name: str) -> int:
-    """Put raw voxels, scaled and rounded, into `slab`; give their minimum. Raises InputError outside its type."""
-    with np.errstate(invalid="ignore"):
-        ends = sorted(float(end) * slope + intercept for end in (raw.min(), raw.max()))
-    if not np.isfinite(ends).all():
-        raise InputError(f"{name} has voxels that are NaN or infinite. Replace them (by -1024, air) and save it again.")
-    range_ = np.iinfo(slab.dtype)
-    low, high = round(ends[0]), round(ends[1])
-    if low < range_.min or high > range_.max:
-        kind = "labels" if slab.dtype == np.uint8 else "HU"
-        raise InputError(
-            f"{name} has values from {ends[0]:g} to {ends[1]:g}, outside the {range_.min} to {range_.max} of {kind}. "
-            f"Save it with its voxels as {kind}."
-        )
+def _fits(low: float, high: float, dtype: type[np.int16] | type[np.uint8]) -> bool:
+    """Whether values from `low` to `high`, rounded, fit the type; not when either is NaN."""
+    range_ = np.iinfo(dtype)
+    return bool(np.rint(low) >= range_.min and np.rint(high) <= range_.max)
+
+
+def _no_labels(name: str, low: float, high: float) -> InputError:
+    if not np.isfinite([low, high]).all():
+        return InputError(f"{name} has voxels that are NaN or infinite. Replace them (by 0) and save it again.")
+    return InputError(
+        f"{name} has values from {low:g} to {high:g}, outside the 0 to 255 of labels. Save it as uint8 labels."
+    )
+
+
+def _place(raw: NDArray[Any], slope: float, intercept: float, slab: NDArray[Any]) -> None:
+    """Put raw voxels, scaled and rounded, into `slab`, whose type they fit."""
     if raw.dtype.kind in "iu" and slope == 1 and intercept == 0:
         slab[...] = raw
     else:
         scaled = raw * np.float64(slope)
         scaled += intercept
         slab[...] = np.rint(scaled, out=scaled)
-    return low
-
-
-def _checked_target(path: str | os.PathLike[str], volume: Volume) -> Path:
-    target = Path(path)
-    if not target.name.lower().endswith((".nii", ".nii.gz")):
-        raise OutputError(f"{target.name} is no name for a NIfTI file. End it in .nii.gz (or .nii).")
-    if volume.path is not None and _same_file(target, volume.path):
-        raise OutputError(f"{target.name} is the CT itself and is never overwritten. Choose another name.")
-    return target
 
 
 def _geometry(volume: Volume) -> Geometry:
@@ -188,8 +239,9 @@ def _write(file: IO[bytes] | igzip.IGzipFile, voxels: NDArray[Any], geometry: Ge
     header.set_data_dtype(voxels.dtype)
     file.write(header.binaryblock)
     file.write(b"\0\0\0\0")  # no header extensions
-    for slab in _slabs(geometry.in_file_order(voxels)):
-        file.write(slab.astype(header.get_data_dtype(), copy=False).tobytes(order="F"))
+    in_file = geometry.in_file_order(voxels)
+    for planes in _slabs(geometry.file_shape):
+        file.write(in_file[:, :, planes].astype(header.get_data_dtype(), copy=False).tobytes(order="F"))
 
 
 def _same_file(one: Path, other: Path) -> bool:

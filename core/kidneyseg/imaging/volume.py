@@ -27,6 +27,9 @@ class Volume:
         affine: (4, 4) float64, from canonical voxel index to RAS mm.
         slice_axis: canonical axis (0, 1, 2) that the scanner's slices were stacked along.
         calibrated: False when the numbers do not look like HU (0...255, say); the window then says so.
+        hu_offset: what was added to the file's values to give HU; 0 for nearly every file.
+        oriented: False when the file does not say how the patient lies: left and right are then unknown.
+        notes: sentences for the user on what was unusual in the file, and how it was read.
         name: what to call the case, without its directory.
         path: the file it came from, None for a volume made in memory.
         geometry: what `imaging.nifti` needs to write a mask back in the file's own order and header.
@@ -37,6 +40,9 @@ class Volume:
     affine: NDArray[np.float64]
     slice_axis: int = 2
     calibrated: bool = True
+    hu_offset: int = 0
+    oriented: bool = True
+    notes: tuple[str, ...] = ()
     name: str = "CT"
     path: Path | None = None
     geometry: Any = field(default=None, repr=False)

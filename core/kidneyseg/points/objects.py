@@ -14,6 +14,8 @@ from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 # Less kidney tissue than this is a fragment or a false positive; even a shrunken kidney holds 20 mL.
 _LEAST_KIDNEY_ML = 5.0
 _MOST_KIDNEYS = 2
+# An object with so much kidney tissue is kept besides the two largest: the file may hold two scans of a patient.
+_KIDNEY_SIZED_ML = 40.0
 # A part on a thinner bridge may be something else; it stays with at least so much kidney, or if it is so small.
 _BRIDGE_MM, _KIDNEY_PART_ML, _SMALL_PART_ML = 8.0, 20.0, 2.0
 # A smaller connected tumour (a ball of 8 mm) is far more often a vessel or a calyx, and so is one without a point of
@@ -23,7 +25,7 @@ _SMALLEST_TUMOUR_ML, _LEAST_PROBABILITY = 0.3, 0.8
 
 
 def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
-    """Keep the two objects with most kidney tissue, each with the tumour attached to it.
+    """Keep the two objects with most kidney tissue, and all with 40 mL of it, each with the tumour attached to it.
 
     A tumour without a kidney counts as a false positive, and so does an object with less than 5 mL of kidney tissue.
     With a kidney on one side only, or a horseshoe kidney, one object is kept.
@@ -40,7 +42,9 @@ def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud,
     cell_ml = float(np.prod(cloud.lattice.step_mm)) / 1000.0
     kidney_ml = np.bincount(ids, weights=np.asarray(cloud.labels) == KIDNEY) * cell_ml
     largest = np.argsort(-kidney_ml, kind="stable")[:_MOST_KIDNEYS]
-    rows = np.isin(ids, largest[kidney_ml[largest] >= _LEAST_KIDNEY_ML])
+    kept = kidney_ml >= _KIDNEY_SIZED_ML
+    kept[largest] = kidney_ml[largest] >= _LEAST_KIDNEY_ML
+    rows = kept[ids]
     return cloud.select(rows), ids[rows]
 
 

@@ -1,4 +1,4 @@
-"""A result on disk: the mask as NIfTI and beside it a sidecar JSON that says how it came about."""
+"""Writes a result: the mask as NIfTI, and beside it a sidecar JSON that says how it was made."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from kidneyseg import __version__
-from kidneyseg.files import atomic_write
-from kidneyseg.imaging.nifti import case_name, save_mask
+from kidneyseg.errors import OutputError
+from kidneyseg.files import check_writable, write_whole
+from kidneyseg.imaging.nifti import case_name, checked_target, save_mask
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.pipeline import Result
 
+_PROGRAM = "kidneyseg "  # how a sidecar names its writer, before the version
+_LARGEST_SIDECAR = 1 << 24  # bytes
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel")
 
 
@@ -25,26 +28,41 @@ def export(result: Result, volume: Volume, path: str | os.PathLike[str], *, over
     """Write `result.mask` to `path` and `sidecar` beside it; returns the sidecar's path.
 
     Raises:
-        OutputError: when either cannot be written; see `save_mask`.
+        OutputError: as for `check_export`, before anything is written, and when the disk is full.
     """
+    beside = check_export(path, volume.path, overwrite=overwrite)
     save_mask(result.mask, volume, path, overwrite=overwrite)
+    write_whole(beside, (json.dumps(sidecar(result, volume), indent=2) + "\n").encode())
+    return beside
+
+
+def check_export(path: str | os.PathLike[str], ct: Path | None, *, overwrite: bool = True) -> Path:
+    """Check that a mask can be written to `path`, and its sidecar beside it; returns the sidecar's path.
+
+    Raises:
+        OutputError: `path` does not end in .nii or .nii.gz or is the CT; the folder is missing or not writable; either
+            file exists while `overwrite` is false; or another program's JSON lies where the sidecar would.
+    """
     mask = Path(path)
     beside = mask.with_name(case_name(mask) + ".json")
-    with atomic_write(beside, overwrite=overwrite) as file:
-        file.write((json.dumps(sidecar(result, volume), indent=2) + "\n").encode())
+    check_writable(checked_target(mask, ct), overwrite=overwrite)
+    check_writable(beside, overwrite=overwrite)
+    if beside.exists() and not _is_sidecar(beside):
+        raise OutputError(f"{beside.name} is another program's file and is not replaced. Choose another name.")
     return beside
 
 
 def sidecar(result: Result, volume: Volume) -> dict[str, Any]:
-    """All that is needed to reproduce and judge a mask; nothing that tells who the patient is, no file name either."""
+    """What reproduces and explains a mask, as plain values. Nothing identifies the patient, not even a file name."""
     return {
-        "program": f"kidneyseg {__version__}",
+        "program": _PROGRAM + __version__,
         "research_only": "Not a medical device.",
         "input": {
             "shape": list(volume.shape),
             "spacing_mm": [round(s, 6) for s in volume.spacing_mm],
             "hu_sha256": hashlib.sha256(np.ascontiguousarray(volume.hu.T).data).hexdigest(),
             "calibrated": volume.calibrated,
+            "hu_offset": volume.hu_offset,
         },
         "settings": result.settings.to_dict(),
         "models": list(result.model_ids),
@@ -56,3 +74,12 @@ def sidecar(result: Result, volume: Volume) -> dict[str, Any]:
         "notes": list(result.notes),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}},
     }
+
+
+def _is_sidecar(path: Path) -> bool:
+    """Whether KidneySeg wrote this JSON."""
+    try:
+        content = json.loads(path.read_bytes()) if path.stat().st_size <= _LARGEST_SIDECAR else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and str(content.get("program")).startswith(_PROGRAM)

@@ -133,6 +133,7 @@ class Pipeline:
 
     def _notes(self, samples: list[PointCloud], findings: Findings) -> tuple[str, ...]:
         notes = list(dict.fromkeys(note for stage in STAGES for note in self._kept[stage].notes))
+        notes[:0] = self.volume.notes
         if not self.volume.calibrated:
             notes.insert(0, "The image does not seem to be in HU; expect a poor segmentation.")
         if not any(len(cloud) for cloud in samples):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -13,70 +10,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kidneyseg.errors import InputError
 from kidneyseg.imaging.nifti import case_name, load_mask, load_volume, save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
+from nifti_files import (
+    HU,
+    SHAPE,
+    SPACING,
+    assert_lies_on,
+    image_in,
+    patient_hu,
+    refused,
+    rotation,
+    saved,
+    some_mask,
+    with_header,
+    written,
+)
 
-SHAPE, SPACING = (11, 12, 9), (0.8, 0.9, 2.5)
 ORIENTATIONS = ("RAS", "LAS", "LPS", "IPL", "PIR", "SAR", "ALI")
-
-
-def patient_hu() -> np.ndarray:
-    """HU that differ in every voxel, in canonical order."""
-    return np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.int16) - 600
-
-
-def rotation(degrees: float, axis: int = 2) -> np.ndarray:
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    turn = np.eye(3)
-    i, j = [(1, 2), (2, 0), (0, 1)][axis]
-    turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, -s, s, c
-    return turn
-
-
-def image_in(axcodes: str, turn: np.ndarray | None = None) -> nib.Nifti1Image:
-    """`patient_hu` as an image whose axes run as `axcodes` says, perhaps in a turned patient."""
-    affine = np.diag([*SPACING, 1.0])
-    affine[:3, 3] = (-31.0, 12.5, 400.25)
-    if turn is not None:
-        affine[:3, :3] = turn @ affine[:3, :3]
-    image = nib.Nifti1Image(patient_hu(), affine)
-    start, end = nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(axcodes)
-    return image.as_reoriented(nib.orientations.ornt_transform(start, end))
-
-
-def written(image: Any, path: Path) -> Path:
-    nib.save(image, path)
-    return path
-
-
-def world_points(image: Any, labels: np.ndarray) -> np.ndarray:
-    """RAS mm of the labelled voxels, in a definite order."""
-    index = np.argwhere(labels.reshape(labels.shape[:3]))
-    points = nib.affines.apply_affine(image.affine, index)
-    return points[np.lexsort(points.round(3).T)]
-
-
-def some_mask(volume: Volume) -> np.ndarray:
-    mask = np.zeros(volume.shape, np.uint8, order="F")
-    mask[1:4, 2:9, 3:5] = 1
-    mask[2, 5, 4:8] = 2
-    return mask
-
-
-def assert_lies_on(mask_path: Path, ct_path: Path, mask: np.ndarray, volume: Volume) -> None:
-    """The mask file has the CT file's shape and placement, byte for byte, and marks the same places."""
-    ct, saved = nib.load(ct_path), nib.load(mask_path)
-    assert saved.shape == ct.shape
-    assert saved.get_data_dtype() == np.uint8
-    assert saved.affine.tobytes() == ct.affine.tobytes()
-    for name in ("pixdim", "qform_code", "sform_code", "xyzt_units", "srow_x", "quatern_b", "qoffset_z", "dim"):
-        assert saved.header[name].tobytes() == ct.header[name].tobytes(), name
-    assert (saved.dataobj.slope, saved.dataobj.inter) == (1, 0)
-    labels = np.asarray(saved.dataobj)
-    for value in (1, 2):
-        expected = nib.affines.apply_affine(volume.affine, np.argwhere(mask == value))
-        expected = expected[np.lexsort(expected.round(3).T)]
-        np.testing.assert_allclose(world_points(saved, labels == value), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
@@ -91,6 +43,7 @@ def test_round_trip(tmp_path: Path, axcodes: str, turn: np.ndarray | None, suffi
     assert volume.hu.dtype == np.int16
     assert volume.hu.T.flags.c_contiguous
     assert nib.aff2axcodes(volume.affine) == ("R", "A", "S")
+    assert volume.geometry.file_orientation == axcodes
     np.testing.assert_allclose(volume.spacing_mm, SPACING, rtol=1e-6)
     assert volume.slice_axis == 2
     mask = some_mask(volume)
@@ -123,27 +76,6 @@ def test_any_orientation_is_undone(
     mask = some_mask(volume)
     save_mask(mask, volume, tmp_path / "mask.nii")
     assert_lies_on(tmp_path / "mask.nii", tmp_path / "ct.nii", mask, volume)
-
-
-@pytest.mark.parametrize(("sform", "qform"), [(1, 0), (0, 1), (2, 1), (0, 0), (4, 3)])
-def test_form_codes_stay(tmp_path: Path, sform: int, qform: int) -> None:
-    image = image_in("LPS", rotation(10))
-    image.set_sform(image.affine if sform else None, code=sform)
-    image.set_qform(image.affine if qform else None, code=qform)
-    path = written(image, tmp_path / "ct.nii.gz")
-    header = nib.load(path).header
-    assert (int(header["sform_code"]), int(header["qform_code"])) == (sform, qform)
-    volume = load_volume(path)
-    mask = some_mask(volume)
-    save_mask(mask, volume, tmp_path / "mask.nii.gz")
-    assert_lies_on(tmp_path / "mask.nii.gz", path, mask, volume)
-
-
-def test_qform_is_not_used_when_there_is_an_sform(tmp_path: Path) -> None:
-    image = image_in("RAS")
-    image.set_qform(np.diag([-1.0, -1, 1, 1]) @ image.affine, code=1)
-    image.set_sform(image.affine, code=1)
-    np.testing.assert_array_equal(load_volume(written(image, tmp_path / "ct.nii")).hu, patient_hu())
 
 
 @pytest.mark.parametrize(
@@ -221,67 +153,11 @@ def test_mask_holds_no_text_of_the_patient(tmp_path: Path) -> None:
     assert b"mask" not in (tmp_path / "mask.nii.gz").read_bytes()[:40], "gzip would keep a file name"
 
 
-def test_content_tells_gzip_not_the_name(tmp_path: Path) -> None:
-    plain = written(image_in("RAS"), tmp_path / "ct.nii")
-    packed = tmp_path / "renamed.nii"
-    packed.write_bytes(gzip.compress(plain.read_bytes()))
-    np.testing.assert_array_equal(load_volume(packed).hu, patient_hu())
-
-
-def test_gzip_in_several_members(tmp_path: Path) -> None:
-    content = written(image_in("RAS"), tmp_path / "ct.nii").read_bytes()
-    path = tmp_path / "members.nii.gz"
-    path.write_bytes(b"".join(gzip.compress(content[i : i + 700]) for i in range(0, len(content), 700)))
-    np.testing.assert_array_equal(load_volume(path).hu, patient_hu())
-
-
 def test_same_mask_same_bytes(tmp_path: Path) -> None:
     volume = load_volume(written(image_in("IPL"), tmp_path / "ct.nii.gz"))
     for name in ("a.nii.gz", "b.nii.gz"):
         save_mask(some_mask(volume), volume, tmp_path / name)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("change", "calibrated"),
-    [
-        (lambda hu: hu, True),
-        (lambda hu: np.clip(hu, -125, 275), True),
-        (lambda hu: np.clip(hu, -125, 275) + 125, False),
-        (lambda hu: hu + 1024, False),
-        (lambda hu: (hu + 600) % 256, False),
-    ],
-    ids=["full range", "clipped", "0...400", "no offset", "0...255"],
-)
-def test_calibration_is_noticed(tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], calibrated: bool) -> None:
-    image = nib.Nifti1Image(change(patient_hu()).astype(np.int16), np.eye(4))
-    assert load_volume(written(image, tmp_path / "ct.nii")).calibrated is calibrated
-
-
-@pytest.mark.parametrize(
-    ("zooms", "slice_dim", "axcodes", "expected"),
-    [
-        ((1.0, 1.0, 5.0), None, "RAS", 2),
-        ((0.98, 0.98, 0.5), None, "RAS", 2),
-        ((5.0, 0.8, 0.8), None, "IPL", 2),
-        ((0.8, 3.0, 0.8), None, "RAS", 1),
-        ((1.0, 1.0, 1.0), None, "RAS", 2),
-        ((1.0, 1.0, 1.0), None, "IPL", 2),
-        ((1.0, 1.0, 1.0), 0, "LPS", 0),
-        ((0.81, 0.79, 5.0), None, "RAS", 2),
-        ((0.81, 0.79, 0.85), None, "SPL", 2),
-        ((0.8, 0.8, 5.0), None, "PIR", 0),
-    ],
-)
-def test_slice_axis(
-    tmp_path: Path, zooms: tuple[float, ...], slice_dim: int | None, axcodes: str, expected: int
-) -> None:
-    affine = np.eye(4)
-    for column, (code, zoom) in enumerate(zip(axcodes, zooms, strict=True)):
-        affine[:3, column] = zoom * np.array([(code == up) - (code == down) for up, down in ("RL", "AP", "SI")])
-    image = nib.Nifti1Image(np.full((10, 10, 10), -500, np.int16), affine)
-    image.header.set_dim_info(slice=slice_dim)
-    assert load_volume(written(image, tmp_path / "ct.nii")).slice_axis == expected
 
 
 def test_volume_made_in_memory(tmp_path: Path) -> None:
@@ -324,3 +200,34 @@ def test_real_ct(data_dir: Path, tmp_path: Path) -> None:
     saved = nib.load(tmp_path / "mask.nii.gz")
     assert saved.affine.tobytes() == image.affine.tobytes()
     assert np.array_equal(saved.dataobj.get_unscaled(), kidneys)
+
+
+def test_float_is_rounded(tmp_path: Path) -> None:
+    voxels = np.linspace(-700.4, 700.6, HU.size, dtype=np.float32).reshape(HU.shape)
+    np.testing.assert_array_equal(load_volume(saved(tmp_path / "ct.nii", voxels)).hu, np.rint(voxels))
+
+
+def test_scaled_beyond_int16(tmp_path: Path) -> None:
+    path = with_header(tmp_path / "ct.nii", scl_slope=1e4, scl_inter=0)
+    refused(path, "outside")
+    refused(with_header(tmp_path / "ct.nii", scl_slope=1, scl_inter=np.nan), "intercept")
+
+
+def test_slope_of_zero_or_nan_means_none(tmp_path: Path) -> None:
+    for slope in (0, np.nan):
+        path = with_header(tmp_path / "ct.nii", scl_slope=slope, scl_inter=5)
+        np.testing.assert_array_equal(load_volume(path).hu, HU)
+
+
+def test_memory_that_runs_out_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def empty(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    path = saved(tmp_path / "ct.nii", HU)
+    monkeypatch.setattr("kidneyseg.imaging.nifti.np.empty", empty)
+    refused(path, "memory")
+
+
+def test_labels_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="labels"):
+        load_mask(saved(tmp_path / "mask.nii", HU))

@@ -27,6 +27,12 @@ def test_the_two_with_most_kidney_stay_with_their_tumours() -> None:
     assert (kept.labels == TUMOUR).sum() == 2
 
 
+def test_more_kidneys_of_40_ml_stay() -> None:
+    """Two scans in one file have four kidneys."""
+    _, ids = keep_kidneys(*cloud([(60, 0), (39, 9), (40, 0), (50, 0), (4, 0)]))
+    assert sorted(set(ids.tolist())) == [0, 2, 3]
+
+
 def test_tumour_without_kidney_and_fragments_go() -> None:
     kept, ids = keep_kidneys(*cloud([(20, 1), (4, 0), (0, 40)]))
     assert set(ids.tolist()) == {0}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from PySide6.QtGui import QGuiApplication
 
-from kidneyseg.findings import Findings, Kidney, Tumour
+from kidneyseg.findings import Findings, KidneyFinding, TumourFinding
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -23,7 +23,7 @@ def test_a_click_on_a_tumour_takes_the_crosshair_there(window: WindowFixture):
 def test_a_side_that_the_ct_does_not_show_is_unknown(window: WindowFixture):
     window.open()
     window.segment()
-    findings = Findings((Kidney(None, 150.0, 4.0),), (Tumour(None, 4.0, 20.0),), 150.0, 4.0)
+    findings = Findings((KidneyFinding(None, 150.0, 4.0),), (TumourFinding(None, 4.0, 20.0),), 150.0, 4.0)
     window.case.set_result(replace(window.case.result, findings=findings), "auto")
     table = window.main.findings.table
     assert [table.item(row, 1).text() for row in range(table.rowCount())] == ["Unknown", "Unknown"]

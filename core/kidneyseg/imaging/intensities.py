@@ -1,0 +1,180 @@
+"""Voxel values that are not HU: padding outside the body, and values with a constant added."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from kidneyseg.errors import InputError
+
+AIR_HU = -1024
+NOT_A_NUMBER, OUT_OF_RANGE = 1, 2
+# Darker is air or lung, in fat people too.
+_TISSUE_FROM_HU = -200
+# A CT without any tissue to speak of, or with less than this left of it, holds no body that padding could surround.
+_LEAST_TISSUE = 0.02
+_BODY_CELLS = 128  # along x and y: the body's outline need not be exact
+
+_AIR = -1000
+_USUAL_OFFSETS = (1024, 1000)
+_SAMPLE = 96  # voxels along each axis are plenty for a histogram
+# Air is a narrow peak with this share of all voxels within so many HU, and few voxels are a little brighter.
+_LEAST_AIR, _AIR_HALF_WIDTH = 0.03, 40
+# Of all that is brighter than air at least this share is fat or soft tissue, at most that share bone or contrast.
+_LEAST_SOFT, _MOST_BONE = 0.5, 0.1
+_SOFT_HU, _BONE_HU = (-150, 170), 500
+# Where the highest peak of the body lies: fat or soft tissue.
+_PEAKS_HU = ((-140, -60), (-10, 110))
+
+
+def place_odd(values: NDArray[np.floating], hu: NDArray[np.int16], odd: NDArray[np.uint8]) -> float:
+    """Round values into `hu`, and mark those that int16 cannot hold.
+
+    Args:
+        values: HU of any shape.
+        hu: int16 of that shape, written to; odd voxels become 0.
+        odd: uint8 of that shape, zeros; NOT_A_NUMBER or OUT_OF_RANGE is written where a voxel is one.
+
+    Returns:
+        The smallest value that is not odd; the largest int16 where all are.
+    """
+    range_ = np.iinfo(np.int16)
+    rounded = np.rint(values)
+    odd[(rounded < range_.min) | (rounded > range_.max)] = OUT_OF_RANGE
+    odd[~np.isfinite(rounded)] = NOT_A_NUMBER
+    hu[...] = np.where(odd == 0, rounded, 0)
+    return float(rounded[odd == 0].min(initial=range_.max))
+
+
+def fill_padding(hu: NDArray[np.int16], odd: NDArray[np.uint8], affine: NDArray[np.float64], name: str) -> str:
+    """Make odd voxels outside the body air, in place.
+
+    Args:
+        hu: int16 (X, Y, Z).
+        odd: uint8 (X, Y, Z), marks of `place_odd`.
+        affine: (4, 4), from voxel index to RAS mm, for messages.
+        name: the file's name, for messages.
+
+    Returns:
+        A note for the user.
+
+    Raises:
+        InputError: an odd voxel lies inside the body; the message says where.
+    """
+    first = _first_inside(hu, odd)
+    if first is None:
+        hu[odd != 0] = AIR_HU
+        kinds = [
+            what
+            for kind, what in ((NOT_A_NUMBER, "NaN or infinite"), (OUT_OF_RANGE, "beyond any HU"))
+            if (odd == kind).any()
+        ]
+        return f"Voxels outside the body that are {' or '.join(kinds)} were taken as air."
+    x, y, z = affine[:3, :3] @ first + affine[:3, 3]
+    what = "NaN or infinite" if odd[first] == NOT_A_NUMBER else "outside the -32768 to 32767 of HU"
+    raise InputError(
+        f"{name} has voxels inside the body that are {what}, the first at {x:.0f}, {y:.0f}, {z:.0f} mm "
+        "(right, anterior, superior). Replace them and save it again."
+    )
+
+
+def find_hu_offset(hu: NDArray[np.int16], odd: NDArray[np.uint8] | None = None) -> int:
+    """The number to add to a file's values to get HU, told by the peaks of air, fat and soft tissue.
+
+    Some programs save HU + 1024 without the intercept that undoes it.
+
+    Args:
+        hu: int16 (X, Y, Z), the file's values.
+        odd: uint8 (X, Y, Z), marks of `place_odd`; marked voxels are left out.
+
+    Returns:
+        0 where the values are HU, or where that cannot be told for certain.
+    """
+    step = tuple(slice(None, None, max(1, n // _SAMPLE)) for n in hu.shape)
+    values = hu[step] if odd is None else hu[step][odd[step] == 0]
+    if values.size == 0:
+        return 0
+    low = int(values.min())
+    counts = np.bincount(values.ravel().astype(np.int64) - low)
+    found: list[int] = []
+    for air, padded in _air_peaks(counts):
+        offset = _usual(_AIR - (air + low), padded)
+        if _looks_like_hu(counts, low + offset):
+            found.append(offset)
+    if not found or min(map(abs, found)) <= 2 * _AIR_HALF_WIDTH or max(found) - min(found) > 2 * _AIR_HALF_WIDTH:
+        return 0
+    return found[0]
+
+
+def add_offset(hu: NDArray[np.int16], offset: int) -> None:
+    """Add a number to all voxels (X, Y, Z), in place; what leaves int16 is clipped to it."""
+    range_ = np.iinfo(np.int16)
+    for k in range(hu.shape[2]):
+        hu[:, :, k] = np.clip(hu[:, :, k].astype(np.int32) + offset, range_.min, range_.max)
+
+
+def _first_inside(hu: NDArray[np.int16], odd: NDArray[np.uint8]) -> tuple[int, int, int] | None:
+    """The first odd voxel that tissue encloses in its axial slice; of a CT without tissue, the first odd one."""
+    across = tuple(max(1, n // _BODY_CELLS) for n in hu.shape[:2])
+    steps = tuple(slice(None, None, n) for n in across)
+    tissue = (hu[steps] > _TISSUE_FROM_HU) & (odd[steps] == 0)
+    without_body = tissue.mean() < _LEAST_TISSUE
+    for k in np.flatnonzero(odd.any(axis=(0, 1))):
+        body = np.ones(tissue.shape[:2], np.bool_) if without_body else _body(tissue[:, :, k])
+        for axis, count in enumerate(across):
+            body = body.repeat(count, axis)
+        inside = np.argwhere((odd[:, :, k] != 0) & body[: hu.shape[0], : hu.shape[1]])
+        if len(inside):
+            return int(inside[0, 0]), int(inside[0, 1]), int(k)
+    return None
+
+
+def _body(tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest piece of tissue (X, Y) with what it encloses, without its rim."""
+    pieces, count = ndimage.label(tissue)
+    if count == 0:
+        return tissue
+    largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
+    return np.asarray(ndimage.binary_erosion(ndimage.binary_fill_holes(largest), border_value=1))
+
+
+def _air_peaks(counts: NDArray[np.int64]) -> list[tuple[int, bool]]:
+    """Narrow peaks of a histogram that hold enough voxels to be air: where, and whether they are one value alone."""
+    width = 2 * _AIR_HALF_WIDTH + 1
+    sums = np.convolve(np.pad(counts, 2 * width), np.ones(width), "same")
+    here, brighter = sums[2 * width : -2 * width], sums[3 * width + 20 : len(sums) - width + 20]
+    runs, _ = ndimage.label((here >= _LEAST_AIR * counts.sum()) & (here >= 3 * brighter))
+    beside = np.pad(counts, 1)[:-2] + np.pad(counts, 1)[2:]
+    noise = np.where(counts > 3 * beside, beside // 2, counts)  # without the spike of a value that fills a region
+    smooth = np.convolve(noise, np.ones(9), "same")
+    peaks = []
+    for (run,) in ndimage.find_objects(runs):
+        padded = bool(noise[run].sum() < _LEAST_AIR * counts.sum())
+        peaks.append((int(run.start + (counts if padded else smooth)[run].argmax()), padded))
+    return peaks
+
+
+def _usual(offset: int, padded: bool) -> int:
+    """The offset that programs use, where `offset` is near it; air of one value alone may be a scanner's padding."""
+    sign = int(np.sign(offset))
+    if padded and abs(offset) == -_AIR:
+        return sign * -AIR_HU
+    near = [usual for usual in _USUAL_OFFSETS if abs(abs(offset) - usual) <= 12]
+    return sign * near[0] if near else offset
+
+
+def _looks_like_hu(counts: NDArray[np.int64], lowest: int) -> bool:
+    """Whether a histogram whose first bin is `lowest` HU has a body's fat and soft tissue where they belong."""
+
+    def between(low: int, high: int) -> NDArray[np.int64]:
+        return counts[max(low - lowest, 0) : max(high - lowest, 0)]
+
+    body = between(_AIR + 2 * _AIR_HALF_WIDTH, 1 << 17).sum()
+    if body < 0.1 * counts.sum() or between(*_SOFT_HU).sum() < _LEAST_SOFT * body:
+        return False
+    if between(_BONE_HU, 1 << 17).sum() > _MOST_BONE * body:
+        return False
+    smooth = np.convolve(np.pad(between(-300, 400), 10), np.ones(21), "same")
+    peak = int(smooth.argmax()) - 10 + max(-300, lowest)
+    return any(low <= peak <= high for low, high in _PEAKS_HU)
