@@ -47,7 +47,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
     Raises:
         InputError: when the settings file cannot be read.
-        SettingsError: when a value is out of range, of another method or of a wrong type, or the file holds no settings.
+        SettingsError: when a value is out of range or of another method, or the file holds no settings.
     """
     settings = _read(arguments.settings) if arguments.settings else preset(arguments.preset or "default")
     if arguments.preset not in (None, settings.method):
