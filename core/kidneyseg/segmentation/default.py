@@ -22,11 +22,11 @@ class Default(Method):
 
     name = "default"
 
-    def check(self, networks: Networks) -> None:
+    def check(self, loaded: Networks) -> None:
         """Raise ModelError unless stage 1 sees HU on cells of 1-10 mm, stage 2 HU and level on finer ones."""
-        check_network(networks.stage1, self.name, 1, 2, (1.0, 10.0))
-        check_network(networks.stage2, self.name, 2, 3, (0.5, 5.0))
-        one, two = networks.all
+        check_network(loaded.stage1, self.name, 1, 2, (1.0, 10.0))
+        check_network(loaded.stage2, self.name, 2, 3, (0.5, 5.0))
+        one, two = loaded.all
         if _grid_mm(two) >= _grid_mm(one):
             raise ModelError(
                 f"{two.id} does not fit {one.id}: stage 2 needs finer cells than stage 1's, {one.grid_mm:g} mm"

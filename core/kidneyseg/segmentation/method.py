@@ -65,7 +65,7 @@ class Method(ABC):
     per_class: ClassVar[bool] = False
 
     @abstractmethod
-    def check(self, networks: Networks) -> None:
+    def check(self, loaded: Networks) -> None:
         """Raise ModelError for networks that do not fit the method or each other."""
 
     @abstractmethod

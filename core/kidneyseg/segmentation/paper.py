@@ -14,8 +14,9 @@ from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import sample_bands
+from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.method import Context, Method, Objects, check_network, register, unite
-from kidneyseg.segmentation.networks import Networks, predict
+from kidneyseg.segmentation.networks import Networks
 from kidneyseg.settings import BandSettings, CountClusterSettings, Settings
 
 
@@ -25,10 +26,10 @@ class Paper(Method):
     name = "paper"
     per_class = True
 
-    def check(self, networks: Networks) -> None:
+    def check(self, loaded: Networks) -> None:
         """Raise ModelError unless both stages see HU three times on the paper's grid."""
-        check_network(networks.stage1, self.name, 3, 2, (0.0, 0.0))
-        check_network(networks.stage2, self.name, 3, 3, (0.0, 0.0))
+        check_network(loaded.stage1, self.name, 3, 2, (0.0, 0.0))
+        check_network(loaded.stage2, self.name, 3, 3, (0.0, 0.0))
 
     def sample(self, context: Context) -> list[PointCloud]:
         """The brightest share of all voxels, one cloud per intensity band."""
@@ -68,7 +69,7 @@ def _label_bands(bands: list[PointCloud], model: Model, context: Context) -> lis
         features = hu_features(band.hu, model.network.config["in_channels"])
         cells = paper_cells(band, context.volume)
         progress = context.progress.part(start, end)
-        probability = predict(model, cells, features, context.device, progress, context.note)
+        probability = networks.predict(model, cells, features, context.device, progress, context.note)
         labelled.append(replace(band, labels=probability.argmax(1).astype(np.uint8), probability=probability))
     return labelled
 

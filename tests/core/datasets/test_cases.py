@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from kidneyseg.datasets.cases import error_context, find_cases, prepare, whole_grid
+from kidneyseg.datasets.cases import Layout, error_context, find_cases, prepare, whole_grid
 from kidneyseg.errors import CaseError, InputError
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from volumes import abdomen
@@ -62,3 +62,91 @@ def test_kits_axes_make_the_same_scene(tmp_path: Path) -> None:
     assert np.array_equal(ours.hu, kits.hu)
     assert np.array_equal(ours.labels, kits.labels)
     assert (kits.labels > 0).sum() > 50
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One case in each layout, and images without labels."""
+    for name in (
+        "a_ct",
+        "a_kidney",
+        "a_label13",
+        "unlabelled_ct",
+        "case_00001/imaging",
+        "case_00001/segmentation",
+        "other/imaging",
+        "other/segmentation",
+        "imagesTr/b_0000",
+        "labelsTr/b",
+        "imagesTr/c_0000",
+    ):
+        path = tmp_path / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_all_layouts_are_found(folder: Path) -> None:
+    found = find_cases(folder)
+    assert [case.name for case in found] == ["a", "case_00001", "b"]
+    assert [[path.relative_to(folder).as_posix() for path in case.files] for case in found] == [
+        ["a_ct.nii.gz", "a_kidney.nii.gz", "a_label13.nii.gz"],
+        ["case_00001/imaging.nii.gz", "case_00001/segmentation.nii.gz"],
+        ["imagesTr/b_0000.nii.gz", "labelsTr/b.nii.gz"],
+    ]
+
+
+def test_a_layout_is_one_entry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "kidneyseg.datasets.cases.LAYOUTS", (Layout("{name}/imaging.nii.gz", "{name}/segmentation.nii.gz"),)
+    )
+    assert [case.name for case in find_cases(folder)] == ["case_00001", "other"]
+
+
+def test_an_empty_folder_names_the_layouts(tmp_path: Path) -> None:
+    expected = r"\*_ct.nii.gz with \*_kidney.nii.gz, or case_\*/imaging.nii.gz with case_\*/.*imagesTr/\*_0000"
+    with pytest.raises(InputError, match=expected):
+        find_cases(tmp_path)
+
+
+def test_labels_that_do_not_lie_on_the_ct_are_refused(tmp_path: Path) -> None:
+    volume, _ = abdomen()
+    save_volume(volume, tmp_path / "a_ct.nii.gz")
+    small, other = abdomen((80, 80, 30))
+    save_mask(other, small, tmp_path / "a_kidney.nii.gz")
+    with pytest.raises(InputError, match=r"a_kidney.nii.gz has 80 x 80 x 30 voxels and should have .*; resample it"):
+        whole_grid(find_cases(tmp_path)[0], 4.0, tmp_path / "cache")
+
+
+def test_labels_of_other_organs_and_misplaced_organ_maps_are_refused(tmp_path: Path) -> None:
+    volume, truth = abdomen()
+    save_volume(volume, tmp_path / "a_ct.nii.gz")
+    for name, change in (("liver", 6), ("ignored", 255)):
+        save_mask(np.where(truth == 2, np.uint8(change), truth), volume, tmp_path / "a_kidney.nii.gz")
+        with pytest.raises(InputError, match=f"a_kidney.nii.gz holds the label {change}; .*map it to these"):
+            whole_grid(find_cases(tmp_path)[0], 4.0, tmp_path / name)
+    save_mask(truth, volume, tmp_path / "a_kidney.nii.gz")
+    small, other = abdomen((80, 80, 30))
+    save_mask(other, small, tmp_path / "a_label13.nii.gz")
+    with pytest.raises(InputError, match=r"a_label13.nii.gz has 80 x 80 x 30 voxels"):
+        whole_grid(find_cases(tmp_path)[0], 4.0, tmp_path / "organs")
+
+
+def test_grids_hold_the_kidneys_and_organs_and_are_cached(tmp_path: Path) -> None:
+    volume, truth = abdomen()
+    save_volume(volume, tmp_path / "a_ct.nii.gz")
+    save_mask(np.where(truth == 2, np.uint8(3), truth), volume, tmp_path / "a_kidney.nii.gz")
+    save_mask(np.where(truth > 0, np.uint8(2), np.uint8(0)), volume, tmp_path / "a_label13.nii.gz")
+    case = find_cases(tmp_path)[0]
+    whole = whole_grid(case, 4.0, tmp_path)
+    assert (whole.labels > 0).sum() * 64 == pytest.approx((truth > 0).sum() * 16, rel=0.1)
+    assert whole.labels.max() == 1, "a cyst counts as kidney"
+    assert np.array_equal(whole.organs, 2 * whole.labels)
+    assert whole.body is not None
+    assert whole.body[whole.labels > 0].all()
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = whole_grid(case, 4.0, tmp_path)
+    assert np.array_equal(again.hu, whole.hu)
+    assert again.body is not None
+    assert np.array_equal(again.body, whole.body)
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}

@@ -7,7 +7,6 @@ from kidneyseg.errors import Cancelled
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud, cluster_points
 from kidneyseg.progress import CallbackProgress
-from kidneyseg.settings import ClusterSettings
 
 
 def blobs(rng, count=1500, noise=150):
@@ -28,7 +27,7 @@ def cloud_of(index, step, labels=None):
 def test_exact_on_a_lattice_of_cells_not_much_smaller_than_eps(step, eps, min_samples):
     index = np.floor(blobs(np.random.default_rng(1)) / step).astype(np.int32)
     cloud = cloud_of(index - index.min(axis=0), step)
-    kept, ids = cluster_cloud(cloud, ClusterSettings(eps_mm=eps, min_samples=min_samples))
+    kept, ids = cluster_cloud(cloud, eps, min_samples)
     model = DBSCAN(eps=eps * (1 + 1e-6), min_samples=min_samples).fit(cloud.index * np.array(step))
     truth = model.labels_
     assert np.array_equal(kept.index, cloud.index[truth >= 0])  # noise is exactly the same
@@ -53,7 +52,7 @@ def test_free_points_agree_with_exact_dbscan_up_to_the_pooling(seed):
 def test_large_eps_pools_cells_and_still_separates():
     box = np.argwhere(np.ones((30, 30, 12), bool))
     cloud = cloud_of(np.concatenate([box, box + np.array([90, 0, 0])]), (0.75, 0.75, 3.0))  # 45 mm apart
-    kept, ids = cluster_cloud(cloud, ClusterSettings(eps_mm=15.0, min_samples=None))
+    kept, ids = cluster_cloud(cloud, 15.0, None)
     assert len(kept) == len(cloud)
     assert np.bincount(ids).tolist() == [len(box), len(box)]
 
@@ -62,15 +61,15 @@ def test_chains_of_parts_join_whatever_their_sizes():
     rng = np.random.default_rng(5)
     index = np.unique(rng.integers(0, 60, (4000, 3)), axis=0)
     cloud = cloud_of(index, (1.0,) * 3)
-    kept, ids = cluster_cloud(cloud, ClusterSettings(eps_mm=3.7, min_samples=5))
+    kept, ids = cluster_cloud(cloud, 3.7, 5)
     exact = DBSCAN(eps=3.7 * (1 + 1e-6), min_samples=5).fit(cloud.index).labels_
     assert len(set(ids)) == exact.max() + 1 > 3
     assert len(kept) == (exact >= 0).sum()
 
 
-def test_auto_never_asks_for_more_than_a_ball_holds():
+def test_auto_is_never_more_than_a_ball_holds():
     box = np.argwhere(np.ones((60, 60, 20), bool))  # n / 20 = 7200, a ball of 9 mm holds about 1700 voxels
-    kept, _ = cluster_cloud(cloud_of(np.concatenate([box, box + 100]), (0.75, 0.75, 3.0)), ClusterSettings(9.0, None))
+    kept, _ = cluster_cloud(cloud_of(np.concatenate([box, box + 100]), (0.75, 0.75, 3.0)), 9.0, None)
     assert len(kept) == 2 * len(box)
 
 
@@ -88,7 +87,7 @@ def test_weights_count_as_that_many_points():
 def test_auto_is_a_twentieth_of_the_points():
     big = np.argwhere(np.ones((10, 10, 10), bool))
     small = np.argwhere(np.ones((3, 3, 3), bool)) + 30
-    kept, ids = cluster_cloud(cloud_of(np.concatenate([big, small]), (1.0,) * 3), ClusterSettings(6.0, None))
+    kept, ids = cluster_cloud(cloud_of(np.concatenate([big, small]), (1.0,) * 3), 6.0, None)
     assert len(kept) == 1000  # 27 points are fewer than 1027 / 20
     assert set(ids) == {0}
 
@@ -97,16 +96,15 @@ def test_tumour_and_kidney_are_one_object_unless_per_class():
     index = np.argwhere(np.ones((6, 3, 3), bool))
     labels = np.where(index[:, 0] < 3, KIDNEY, TUMOUR)
     cloud = cloud_of(index, (1.0,) * 3, labels)
-    settings = ClusterSettings(eps_mm=2.0, min_samples=3)
-    _, together = cluster_cloud(cloud, settings)
-    kept, apart = cluster_cloud(cloud, settings, per_class=True)
+    _, together = cluster_cloud(cloud, 2.0, 3)
+    kept, apart = cluster_cloud(cloud, 2.0, 3, per_class=True)
     assert set(together) == {0}
     assert np.array_equal(apart, kept.labels - 1)
 
 
 def test_tissue_is_left_out_and_nothing_gives_nothing():
     cloud = cloud_of([[0, 0, 0], [1, 0, 0]], (1.0,) * 3, [TISSUE, TISSUE])
-    kept, ids = cluster_cloud(cloud, ClusterSettings())
+    kept, ids = cluster_cloud(cloud, 5.0, 33)
     assert len(kept) == len(ids) == 0
     assert cluster_points(np.zeros((0, 3), np.float32), 5.0, None).shape == (0,)
 
@@ -114,7 +112,7 @@ def test_tissue_is_left_out_and_nothing_gives_nothing():
 def test_single_point_and_cells_larger_than_eps():
     assert cluster_points(np.zeros((1, 3), np.float32), 5.0, 1).tolist() == [0]
     cloud = cloud_of([[0, 0, 0], [1, 0, 0]], (4.0,) * 3)
-    assert cluster_cloud(cloud, ClusterSettings(1.0, 1))[1].tolist() == [0, 1]
+    assert cluster_cloud(cloud, 1.0, 1)[1].tolist() == [0, 1]
 
 
 def test_cancel():

@@ -13,7 +13,7 @@ from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
 from kidneyseg.points.resample import lattice_for, resample_labels, voxel_lattice
 from kidneyseg.progress import CallbackProgress
-from kidneyseg.settings import ClusterSettings, FillSettings
+from kidneyseg.settings import FillSettings
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "btcv"
 CELLS = FillSettings(closing_mm=0.0)
@@ -105,14 +105,25 @@ def test_probabilities_smooth_the_border_and_context_moves_it():
 
 
 def test_dropped_points_of_the_context_stay_tissue():
-    volume = volume_of((12, 3, 3))
-    lattice = voxel_lattice(volume.shape, volume.spacing_mm)
-    labels = np.zeros(volume.shape, np.uint8)
-    labels[2:5] = labels[8:11] = KIDNEY
+    volume = volume_of((24, 3, 3), (0.5, 1.0, 1.0))
+    lattice = lattice_for(volume, 1.0)
+    labels = np.zeros(lattice.shape, np.uint8)
+    labels[2:6] = KIDNEY
     everything = with_certainty(cloud_of(labels, lattice))
-    kept = everything.select(everything.index[:, 0] < 6)
-    mask = fill_closing(kept, volume, CELLS, context=everything)
-    assert np.flatnonzero(mask.any(axis=(1, 2))).tolist() == [2, 3, 4]
+    kept = everything.select(everything.index[:, 0] < 5)  # its neighbour is dropped, so nothing is near it
+    assert np.array_equal(fill_closing(kept, volume, CELLS, context=everything), fill_closing(kept, volume, CELLS))
+
+
+def test_a_voxel_is_tumour_where_that_is_likelier_than_kidney():
+    volume = volume_of((4, 3, 3))
+    kidney, tumour = np.array([0.34, 0.36, 0.15, 0.55]), np.array([0.36, 0.34, 0.4, 0.45])
+    index = np.argwhere(np.ones(volume.shape, bool)).astype(np.int32)
+    probability = np.stack([1 - kidney - tumour, kidney, tumour], axis=1)[index[:, 0]].astype(np.float16)
+    cloud = PointCloud(
+        voxel_lattice(volume.shape, (1.0,) * 3), index, np.zeros(len(index), np.int16), None, probability
+    )
+    mask = fill_closing(replace(cloud, labels=np.full(len(index), KIDNEY, np.uint8)), volume, CELLS)
+    assert mask[:, 1, 1].tolist() == [TUMOUR, KIDNEY, TUMOUR, KIDNEY], "by share, not by label, nor from one half on"
 
 
 def test_two_class_probabilities_have_no_tumour():
@@ -227,7 +238,7 @@ def test_true_labels_on_a_lattice_come_back_on_a_real_ct(case):
     volume = volume_of(truth.shape, tuple(float(s) for s in image.header.get_zooms()[:3]))
     lattice = lattice_for(volume, 1.5)
     cloud = cloud_of(resample_labels(truth, volume.spacing_mm, lattice), lattice)
-    kept, ids = cluster_cloud(cloud, ClusterSettings())
+    kept, ids = cluster_cloud(cloud, 5.0, 33)
     assert dice(fill_closing(with_certainty(kept), volume, FillSettings()), truth) > 0.98
     assert dice(fill_closing(kept, volume, FillSettings()), truth) > 0.97
     assert dice(fill_hull(kept, ids, volume), truth) > 0.93  # the renal sinus is inside the hull

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_tumours
@@ -39,7 +40,7 @@ def test_nothing_stays_nothing() -> None:
     assert len(again) == 0
 
 
-def test_specks_of_tumour_become_kidney() -> None:
+def test_small_tumours_become_kidney() -> None:
     fine = Lattice((5.0, 5.0, 5.0), (9, 9, 9))  # 0.125 mL a cell
     index = np.array([[0, 0, 0], [1, 1, 1], [4, 4, 4], [4, 4, 5], [4, 5, 5], [8, 8, 8]], np.int32)
     labels = np.array([TUMOUR, TUMOUR, TUMOUR, TUMOUR, TUMOUR, TISSUE], np.uint8)
@@ -47,7 +48,7 @@ def test_specks_of_tumour_become_kidney() -> None:
     points = PointCloud(fine, index, np.zeros(6, np.int16), labels, probability)
     kept = remove_small_tumours(points)
     assert kept.labels.tolist() == [KIDNEY, KIDNEY, TUMOUR, TUMOUR, TUMOUR, TISSUE], (
-        "two cells are a speck, three are not"
+        "two cells are too small, three are not"
     )
     np.testing.assert_allclose(kept.probability[0], [0.1, 0.9, 0.0], atol=1e-3)
     assert (kept.probability[2:] == probability[2:]).all()
@@ -83,15 +84,24 @@ def solid(*boxes: tuple[int, tuple[int, int], tuple[int, int]]) -> tuple[PointCl
 A_KIDNEY = (KIDNEY, (0, 50), (0, 50))  # 60 mL
 
 
-def test_what_hangs_on_by_a_thread_goes() -> None:
+def test_a_part_on_a_thin_bridge_goes() -> None:
     bowel = (TUMOUR, (60, 100), (0, 40)), (KIDNEY, (90, 100), (0, 20))
     other = (KIDNEY, (110, 150), (0, 40))
-    thread = (KIDNEY, (50, 110), (40, 44))
-    kept, ids = cut_thin_bridges(*solid(A_KIDNEY, *bowel, other, thread))
+    bridge = (KIDNEY, (50, 110), (40, 44))
+    kept, ids = cut_thin_bridges(*solid(A_KIDNEY, *bowel, other, bridge))
     assert len(ids) == len(kept)
     assert (kept.labels == TUMOUR).sum() < 10
     assert (kept.index[:, 0] < 25).sum() == 25 * 25 * 12
     assert (kept.index[:, 0] >= 56).sum() >= 19 * 20 * 12
+
+
+@pytest.mark.parametrize(("width_mm", "stays"), [(4, False), (6, False), (10, True)])
+def test_a_bridge_of_8_mm_holds(width_mm: int, stays: bool) -> None:
+    bowel = (KIDNEY, (90, 120), (0, 20))  # 14 mL: neither a third kidney nor small
+    bridge = (KIDNEY, (50, 90), (0, width_mm))
+    kept, _ = cut_thin_bridges(*solid(A_KIDNEY, bowel, bridge, (KIDNEY, (70, 110), (30, 60))))
+    assert (kept.index[:, 1] >= 15).sum() >= 20 * 15 * 12, "the other kidney"
+    assert ((kept.index[:, 0] >= 46) & (kept.index[:, 1] < 10)).any() == stays
 
 
 def test_what_grows_out_of_a_kidney_stays() -> None:

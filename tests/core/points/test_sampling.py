@@ -3,15 +3,20 @@ import pytest
 
 from kidneyseg.errors import Cancelled
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.points.resample import lattice_for, voxel_lattice
 from kidneyseg.points.sampling import LOWEST_HU, band_bounds, intensity_threshold, sample_bands, sample_body
 from kidneyseg.progress import CallbackProgress
-from kidneyseg.settings import SamplingSettings
+from kidneyseg.settings import BandSettings
 
-BANDS = SamplingSettings(kept_percent=30.0, region="volume", bands=3, grid_mm=None)
+BANDS = BandSettings(kept_percent=30.0, bands=3)
 
 
 def volume_of(hu, spacing=(1.0, 1.0, 1.0)):
     return Volume(np.asfortranarray(hu, np.int16), spacing, np.diag([*spacing, 1.0]))
+
+
+def body_cells(volume, grid_mm, kept_percent):
+    return sample_body(volume, lattice_for(volume, grid_mm), kept_percent)
 
 
 def is_lexicographic(index):
@@ -47,15 +52,14 @@ def body_volume(full_range=False):
 
 
 def test_body_cells_above_the_threshold_in_order_and_the_same_for_full_range():
-    settings = SamplingSettings(kept_percent=40.0, grid_mm=4.0)
-    cloud = sample_body(body_volume(), settings)
+    cloud = body_cells(body_volume(), 4.0, 40.0)
     assert is_lexicographic(cloud.index)
     assert cloud.index.dtype == np.int32
     assert cloud.hu.dtype == np.int16
     assert cloud.hu.min() >= 20  # the fat around is the other 60 %
     inside = (16 * 12 - 4) * 8  # the opening rounds the corners off
     assert 0.4 * inside <= len(cloud) < 0.5 * inside
-    full = sample_body(body_volume(full_range=True), settings)
+    full = body_cells(body_volume(full_range=True), 4.0, 40.0)
     assert np.array_equal(full.index, cloud.index)
     assert np.array_equal(full.hu, cloud.hu)
 
@@ -63,13 +67,13 @@ def test_body_cells_above_the_threshold_in_order_and_the_same_for_full_range():
 def test_body_never_goes_below_the_lowest_hu():
     hu = np.full((32, 32, 8), -110)
     hu[8:24, 8:24] = 40
-    cloud = sample_body(volume_of(hu, (2.0, 2.0, 2.0)), SamplingSettings(kept_percent=100.0, grid_mm=4.0))
+    cloud = body_cells(volume_of(hu, (2.0, 2.0, 2.0)), 4.0, 100.0)
     assert cloud.hu.min() >= LOWEST_HU
     assert len(cloud) == 8 * 8 * 4
 
 
 def test_no_patient_gives_no_points():
-    assert len(sample_body(volume_of(np.full((9, 9, 9), -1000)), SamplingSettings())) == 0
+    assert len(body_cells(volume_of(np.full((9, 9, 9), -1000)), 5.0, 65.0)) == 0
 
 
 def test_bands_partition_the_brightest_voxels_in_equal_shares():
@@ -87,7 +91,7 @@ def test_bands_partition_the_brightest_voxels_in_equal_shares():
 
 def test_everything_above_the_window_is_in_the_brightest_band():
     hu = np.arange(-500, 500).reshape(10, 10, 10)
-    clouds = sample_bands(volume_of(hu), SamplingSettings(60.0, "volume", 2, None))
+    clouds = sample_bands(volume_of(hu), BandSettings(60.0, bands=2))
     assert clouds[0].hu.max() == 275  # 225 voxels beyond it are clipped to it
     assert [len(cloud) for cloud in clouds] == [300, 300]
 
@@ -104,18 +108,11 @@ def test_constant_volume_is_one_band():
     assert [len(cloud) for cloud in sample_bands(volume_of(np.full((3, 4, 5), 7)), BANDS)] == [60, 0, 0]
 
 
-def test_bands_inside_the_body_only():
+def test_voxels_can_be_the_cells():
     volume = body_volume()
-    clouds = sample_bands(volume, SamplingSettings(20.0, "body", 2, None))
-    assert sum(len(cloud) for cloud in clouds) == pytest.approx(0.2 * 32 * 24 * 16, rel=0.05)
-
-
-def test_bands_on_a_grid():
-    settings = SamplingSettings(40.0, "body", 2, 4.0)
-    clouds = sample_bands(body_volume(), settings)
-    whole = sample_body(body_volume(), settings)
-    together = np.concatenate([cloud.index for cloud in clouds])
-    assert np.array_equal(together[np.lexsort(together.T[::-1])], whole.index)
+    cloud = sample_body(volume, voxel_lattice(volume.shape, volume.spacing_mm), 20.0)
+    assert len(cloud) == pytest.approx(0.2 * 32 * 24 * 16, rel=0.05)
+    assert np.array_equal(cloud.hu, volume.hu[tuple(cloud.index.T)])
 
 
 def test_cancel():
@@ -126,6 +123,6 @@ def test_cancel():
 
 def test_cells_about_as_large_as_the_bodys_find_it_themselves():
     volume = body_volume()
-    by_themselves = sample_body(volume, SamplingSettings(kept_percent=100.0, grid_mm=5.0))
-    looked_up = sample_body(volume, SamplingSettings(kept_percent=100.0, grid_mm=2.0))
+    by_themselves = body_cells(volume, 5.0, 100.0)
+    looked_up = body_cells(volume, 2.0, 100.0)
     assert len(by_themselves) * 125 == pytest.approx(len(looked_up) * 8, rel=0.25)

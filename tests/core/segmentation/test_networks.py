@@ -1,4 +1,4 @@
-"""What happens when memory runs out, and which engine runs a network."""
+"""What happens when memory runs out, and which backend runs a network."""
 
 from __future__ import annotations
 
@@ -14,74 +14,23 @@ import torch
 import fake_sparseconvnet
 from kidneyseg.errors import ResourceError
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.features import hu_features
 from kidneyseg.progress import Progress
-from kidneyseg.segmentation import networks, stage1
+from kidneyseg.segmentation import networks
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.backends import SparseConvNetUNet
 
 CUDA = torch.device("cuda")
 
 
-def model(engine: str = "auto") -> Model:
+def model(backend: str = "auto") -> Model:
     torch.manual_seed(0)
-    return Model(SparseUNet(1, 2, [4, 6]).eval(), "net", "net-1", engine=engine)
+    return Model(SparseUNet(1, 2, [4, 6]).eval(), "net", "net-1", backend=backend)
 
 
 def points(count: int = 50) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     return rng.integers(0, 9, (count, 3)), hu_features(rng.integers(-100, 200, count), 1)
-
-
-def test_stage1_finds_the_same_in_a_mirror_image() -> None:
-    rng = np.random.default_rng(1)
-    there = np.argwhere(rng.random((20, 12, 9)) < 0.5).astype(np.int32)
-    hu = rng.integers(-100, 200, len(there)).astype(np.int16)
-    lattice = Lattice((5.0, 5.0, 5.0), (20, 12, 9))
-    found = stage1.find_kidneys(PointCloud(lattice, there, hu), model(), torch.device("cpu"), Progress())
-    mirrored = there * (-1, 1, 1) + (19, 0, 0)
-    order = np.lexsort(mirrored.T[::-1])
-    cloud = PointCloud(lattice, mirrored[order].astype(np.int32), hu[order])
-    other = stage1.find_kidneys(cloud, model(), torch.device("cpu"), Progress())
-    assert found.probability is not None
-    assert other.probability is not None
-    np.testing.assert_allclose(found.probability[order], other.probability, atol=2e-3)
-    assert np.ptp(found.probability[:, 1]) > 0.1, "as the network says, not all alike"
-
-
-class Behind(SparseUNet):
-    """Calls kidney what is bright and lies in the back half."""
-
-    def __init__(self) -> None:
-        super().__init__(1, 2, [4, 4])
-        self.passes = 0
-
-    def forward(self, coords: Any, features: Any, spatial_size: Any = None, *, report: Any = None) -> torch.Tensor:
-        self.passes += 1
-        kidney = (features[:, 0] > 0.2) & (coords[:, 1] < 20)
-        return 9.0 * torch.stack([~kidney, kidney], dim=1).float()
-
-
-@pytest.mark.parametrize(
-    ("front_ml", "back_ml", "passes", "found_ml"),
-    [(0, 300, 2, 300), (300, 0, 4, 300), (300, 100, 4, 300), (120, 100, 4, 100), (30, 0, 4, 0), (0, 0, 4, 0)],
-)
-def test_a_patient_may_lie_prone(front_ml: int, back_ml: int, passes: int, found_ml: int) -> None:
-    hu = np.full((40, 40, 20), 40, np.int16)
-    for ml, y in ((front_ml, slice(30, 38)), (back_ml, slice(2, 10))):
-        wide = ml * 8 // (8 * 10)
-        hu[4 : 4 + wide, y, 5:15] = 180
-    index = np.argwhere(hu > 0).astype(np.int32)
-    cloud = PointCloud(Lattice((5.0, 5.0, 5.0), (40, 40, 20)), index, hu[tuple(index.T)])
-    network, notes = Behind(), list[str]()
-    made = Model(network.eval(), "net", "net-1")
-    found = stage1.find_kidneys(cloud, made, torch.device("cpu"), Progress(), notes.append)
-    assert found.labels is not None
-    assert found.labels.sum() * 0.125 == pytest.approx(found_ml, abs=1)
-    assert (hu[tuple(index[found.labels == 1].T)] == 180).all()
-    assert network.passes == passes
-    assert ["prone" in note for note in notes] == [True] * (front_ml == 300)
 
 
 class Allocation:
@@ -92,14 +41,14 @@ class SmallGpu:
     """Runs out of memory a number of times; a pass that is on the GPU and fits runs on the CPU instead."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
-        self.failures, self.asked, self.held = failures, [], weakref.WeakSet[Allocation]()
+        self.failures, self.devices, self.held = failures, [], weakref.WeakSet[Allocation]()
         self.held_when_freed: list[int] = []
         self._run = networks._run
         monkeypatch.setattr(networks, "_run", self.run)
         monkeypatch.setattr(torch.cuda, "empty_cache", lambda: self.held_when_freed.append(len(self.held)))
 
     def run(self, network: Any, coords: Any, features: Any, device: torch.device, progress: Progress) -> Any:
-        self.asked.append(device.type)
+        self.devices.append(device.type)
         if device.type == "cuda":
             features_on_gpu = Allocation()
             self.held.add(features_on_gpu)
@@ -124,7 +73,7 @@ def test_a_gpu_without_memory_is_freed_and_then_left(
     gpu, notes = SmallGpu(monkeypatch, failures), []
     found = networks.predict(model(), *points(), CUDA, Progress(), notes.append)
     assert np.array_equal(found, expected)
-    assert gpu.asked == asked
+    assert gpu.devices == asked
     assert gpu.held_when_freed == [0] * failures, "the failed pass still held its memory"
     assert len(notes) == len(said)
     assert all(words in note for words, note in zip(said, notes, strict=True))
@@ -138,7 +87,7 @@ def test_a_gpu_without_memory_is_freed_and_then_left(
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),  # on Windows
     ],
 )
-def test_a_computer_without_memory_says_the_mend(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_computer_without_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 

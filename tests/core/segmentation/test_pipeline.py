@@ -13,12 +13,16 @@ import torch
 
 from kidneyseg.errors import Cancelled, ModelError, OutputError, ResourceError
 from kidneyseg.imaging.nifti import load_mask, save_volume
+from kidneyseg.models import save_model
 from kidneyseg.points.cloud import TUMOUR
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.segmentation import networks
+from kidneyseg.segmentation.default import Default
 from kidneyseg.segmentation.export import export
+from kidneyseg.segmentation.method import Context
 from kidneyseg.segmentation.pipeline import STAGES, Pipeline
 from kidneyseg.settings import Settings, preset
+from kidneyseg.sparse import SparseUNet
 from tiny_networks import tiny_models
 from volumes import abdomen
 
@@ -49,10 +53,14 @@ def dice(a: Any, b: Any) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
-@pytest.mark.parametrize("method", ["closing", "hull"])
-def test_balls_are_found_where_they_are(models: Path, calls: list[int], method: str) -> None:
+def computed(timings: dict[str, float]) -> list[str]:
+    return [stage for stage in STAGES if timings[stage] > 0]
+
+
+@pytest.mark.parametrize("algorithm", ["closing", "hull"])
+def test_balls_are_found_where_they_are(models: Path, calls: list[int], algorithm: str) -> None:
     volume, truth = abdomen()
-    result = Pipeline(volume, models_dir=models).run(preset("default").with_(fill={"method": method}))
+    result = Pipeline(volume, models_dir=models).run(preset("default").with_(fill={"algorithm": algorithm}))
     assert dice(result.mask > 0, truth > 0) > 0.93
     assert dice(result.mask == TUMOUR, truth == TUMOUR) > 0.85
     assert [kidney.side for kidney in result.findings.kidneys] == ["right", "left"]
@@ -74,10 +82,10 @@ def test_paper_runs_band_by_band(models: Path, calls: list[int]) -> None:
     ("change", "again"),
     [
         ({}, 0),
-        ({"fill": {"method": "hull"}}, 2),
+        ({"fill": {"algorithm": "hull"}}, 2),
         ({"fill": {"closing_mm": 4.0}}, 2),
         ({"clusters": {"eps_mm": 7.0}}, 3),
-        ({"refine": {"margin_mm": 8.0}}, 4),
+        ({"stage2": {"margin_mm": 8.0}}, 4),
         ({"sampling": {"kept_percent": 60.0}}, 6),
     ],
 )
@@ -88,12 +96,12 @@ def test_a_change_runs_only_what_depends_on_it(
     first = pipeline.run(preset("default"))
     networks = len(calls)
     changed = preset("default").with_(**change)
-    assert sum(not kept for kept in pipeline.is_cached(changed).values()) == again
     second = pipeline.run(changed)
-    assert sum(seconds > 0 for seconds in second.timings.values()) == again
+    assert computed(second.timings) == list(STAGES[6 - again :])
+    assert second.settings == changed
     if again <= 3:
-        assert len(calls) == networks  # the networks were not asked again
-        assert second.refined is first.refined
+        assert len(calls) == networks, "a network ran again"
+        assert second.stage2 is first.stage2
     fresh = Pipeline(abdomen()[0], models_dir=models).run(changed)
     assert np.array_equal(second.mask, fresh.mask)
 
@@ -119,12 +127,10 @@ def test_cancel_keeps_what_was_finished(models: Path, calls: list[int]) -> None:
 
     with pytest.raises(Cancelled):
         pipeline.run(preset("default"), CallbackProgress(on_update, lambda: stop))
-    kept = pipeline.is_cached(preset("default"))
-    assert [stage for stage in STAGES if kept[stage]] == ["sample", "stage 1"]
     stop = False
-    networks = len(calls)
-    assert pipeline.run(preset("default")).mask.any()
-    assert len(calls) > networks
+    result = pipeline.run(preset("default"))
+    assert result.mask.any()
+    assert computed(result.timings) == list(STAGES[2:])
 
 
 def test_no_kidneys_is_a_result_not_an_error(models: Path, calls: list[int]) -> None:
@@ -168,7 +174,6 @@ def test_a_network_is_cancelled_between_its_layers(models: Path, kernels: torch.
     pipeline = Pipeline(abdomen()[0], device=kernels.type, models_dir=models)
     with pytest.raises(Cancelled):
         pipeline.run(preset("default"), CallbackProgress(on_update, lambda: reports >= 6))
-    assert not pipeline.is_cached(preset("default"))["stage 1"]
     assert pipeline.run(preset("default")).timings["stage 1"] > 0
 
 
@@ -179,7 +184,68 @@ def test_missing_networks_and_devices_say_the_mend(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="choose auto, cpu or cuda"):
         Pipeline(volume, device="abacus")
     with pytest.raises(ResourceError, match="choose auto or sparseconvnet"):
-        Pipeline(volume, engine="abacus")
+        Pipeline(volume, backend="abacus")
+
+
+def test_methods_are_never_mixed(models: Path, calls: list[int]) -> None:
+    pipeline = Pipeline(abdomen()[0], models_dir=models)
+    results = [pipeline.run(preset(name)) for name in ("default", "paper", "default")]
+    for result in results:
+        name = result.settings.method
+        assert all(model.startswith(name) for model in result.model_ids)
+        assert computed(result.timings) == list(STAGES), "of the other method nothing can be kept"
+        fresh = Pipeline(abdomen()[0], models_dir=models).run(preset(name))
+        assert np.array_equal(result.mask, fresh.mask)
+
+
+def test_the_notes_of_a_stage_stay_with_its_result(
+    models: Path, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Default.stage1
+
+    def noting(self: Default, context: Context, samples: Any) -> Any:
+        context.note("read as lying prone")
+        context.note("read as lying prone")
+        return real(self, context, samples)
+
+    monkeypatch.setattr(Default, "stage1", noting)
+    pipeline = Pipeline(abdomen()[0], models_dir=models)
+    for settings in (preset("default"), preset("default").with_(clusters={"eps_mm": 7.0})):
+        assert pipeline.run(settings).notes.count("read as lying prone") == 1
+    assert "read as lying prone" not in pipeline.run(preset("paper")).notes
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "says"),
+    [
+        ("default-stage1", (1, 2, None), "default: its file does not say on what grid it was trained"),
+        ("default-stage1", (1, 2, 25.0), "cells of 25 mm, not 1 to 10 mm"),
+        ("default-stage1", (3, 2, 5.0), "3 input channels, not 1"),
+        ("default-stage2", (1, 3, 2.0), "1 input channels, not 2"),
+        ("default-stage2", (2, 2, 2.0), "2 classes apart, not 3"),
+        ("default-stage2", (2, 3, 5.0), "finer cells than stage 1's, 5 mm"),
+        ("paper-stage1", (3, 2, 5.0), "paper: it was trained on cells of 5 mm"),
+        ("paper-stage2", (2, 3, None), "2 input channels, not 3"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(
+    models: Path, name: str, layout: tuple[int, int, float | None], says: str
+) -> None:
+    channels, classes, grid_mm = layout
+    info = {} if grid_mm is None else {"grid_mm": grid_mm}
+    save_model(SparseUNet(channels, classes, [4, 4]), models / f"{name}.safetensors", info)
+    pipeline = Pipeline(abdomen()[0], models_dir=models)
+    for _ in range(2):
+        with pytest.raises(ModelError, match=rf"^{name}-[0-9a-f]{{8}} does not fit.*{says}"):
+            pipeline.run(preset(name.partition("-")[0]))
+
+
+def test_stage1_and_stage2_run_on_their_networks_grids(models: Path, calls: list[int]) -> None:
+    save_model(SparseUNet(1, 2, [4, 4]), models / "default-stage1.safetensors", {"grid_mm": 4})
+    save_model(SparseUNet(2, 3, [4, 4]), models / "default-stage2.safetensors", {"grid_mm": 2.5})
+    result = Pipeline(abdomen()[0], models_dir=models).run(preset("default"))
+    assert (result.sampled.lattice.step_mm, result.stage2.lattice.step_mm) == ((4.0,) * 3, (2.5,) * 3)
+    assert result.mask.any()
 
 
 def test_export_writes_mask_and_sidecar(models: Path, calls: list[int], tmp_path: Path) -> None:

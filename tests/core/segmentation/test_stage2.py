@@ -1,7 +1,8 @@
-"""Stage 2 follows a tumour beyond the surroundings of stage 1's find."""
+"""Stage 2 of the method `default`: what it sees, and how it follows a tumour beyond the detections' surroundings."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,12 @@ import torch
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
-from kidneyseg.points.region import cells_beyond_margin, regions_around
+from kidneyseg.points.resample import lattice_for
 from kidneyseg.progress import CallbackProgress, Progress
-from kidneyseg.segmentation.stage2 import separate_tumour
-from kidneyseg.settings import RefineSettings
+from kidneyseg.segmentation.stage2 import region_points, separate_tumour
 from kidneyseg.sparse import SparseUNet
 
-SETTINGS = RefineSettings(grid_mm=2.0, margin_mm=10.0)
+MARGIN_MM = 10.0
 COARSE = Lattice((5.0, 5.0, 5.0), (36, 12, 12))
 
 
@@ -37,7 +37,7 @@ class ByHU(SparseUNet):
 
 
 def body(end: int) -> tuple[Volume, PointCloud]:
-    """A kidney at x < 30 mm, found by stage 1, with a tumour of 20 x 20 mm across that reaches from it to `end` mm."""
+    """A kidney at x < 30 mm, detected by stage 1, with a tumour of 20 x 20 mm across from it to `end` mm."""
     hu = np.full((90, 30, 30), 20, np.int16, order="F")
     hu[15 : end // 2, 10:20, 10:20] = 110
     hu[5:15, 8:22, 8:22] = 190
@@ -48,11 +48,11 @@ def body(end: int) -> tuple[Volume, PointCloud]:
     return Volume(hu, (2.0, 2.0, 2.0), np.diag([2.0, 2.0, 2.0, 1.0])), cloud
 
 
-def refined(end: int, progress: Progress | None = None) -> tuple[np.ndarray, int]:
-    volume, find = body(end)
+def labelled(end: int, progress: Progress | None = None) -> tuple[np.ndarray, int]:
+    volume, detections = body(end)
     network = ByHU().eval()
-    model = Model(network, "net", "net-1")
-    cloud = separate_tumour(find, volume, SETTINGS, -40, model, torch.device("cpu"), progress or Progress())
+    model = Model(network, "net", "net-1", {"grid_mm": 2.0})
+    cloud = separate_tumour(detections, volume, MARGIN_MM, model, torch.device("cpu"), progress or Progress())
     mask = np.zeros(volume.shape, np.uint8)
     mask[tuple(cloud.index.T)] = cloud.labels
     assert len(np.unique(cloud.index, axis=0)) == len(cloud)
@@ -61,7 +61,7 @@ def refined(end: int, progress: Progress | None = None) -> tuple[np.ndarray, int
 
 @pytest.mark.parametrize(("end", "passes"), [(36, 2), (60, 8), (76, 10)])
 def test_a_tumour_is_followed_as_far_as_it_goes(end: int, passes: int) -> None:
-    mask, made = refined(end)
+    mask, made = labelled(end)
     truth = body(end)[0].hu == 110
     assert (mask[truth] == TUMOUR).mean() > 0.95
     assert made == passes
@@ -69,7 +69,7 @@ def test_a_tumour_is_followed_as_far_as_it_goes(end: int, passes: int) -> None:
 
 
 def test_no_end_of_growth_is_waited_for() -> None:
-    mask, made = refined(170)
+    mask, made = labelled(170)
     assert made == 12
     reached = np.flatnonzero((mask == TUMOUR).any(axis=(1, 2))).max() * 2
     assert 75 < reached < 100
@@ -77,18 +77,24 @@ def test_no_end_of_growth_is_waited_for() -> None:
 
 def test_progress_only_goes_forward() -> None:
     shares: list[float] = []
-    refined(78, CallbackProgress(lambda _, share: shares.append(share)))
+    labelled(78, CallbackProgress(lambda _, share: shares.append(share)))
     assert shares == sorted(shares)
     assert shares[-1] <= 1
 
 
-def test_little_at_the_border_is_not_followed() -> None:
-    _, find = body(60)
-    (region,) = regions_around(find, body(60)[0], 2.0, 10.0)
-    assert region.inside.any()
-    cells = np.argwhere(np.ones((5, 5, 2), bool)) + np.array([19, 12, 12])
-    at_border = find.lattice.step_mm[0] * 6 + 9.0
-    some = (cells - cells[0]) * 2.0 + (at_border, 25.0, 25.0)
-    assert len(cells_beyond_margin(find, some, 0.008, 10.0)) == 0
-    assert len(cells_beyond_margin(find, np.repeat(some, 4, axis=0), 0.008, 10.0)) > 0
-    assert len(cells_beyond_margin(find, some[:0], 0.008, 10.0)) == 0
+def test_it_sees_all_cells_within_the_margin_that_are_bright_enough() -> None:
+    volume, detections = body(30)
+    volume.hu[:, 12, 12] = -1000
+    points = region_points(detections, volume, lattice_for(volume, 2.0), MARGIN_MM)
+    row = points.index[(points.index[:, 1] == 15) & (points.index[:, 2] == 15), 0]
+    assert (row.min(), row.max()) == (0, 19), "from the volume's edge to 40 mm, 10 from the detections' surface"
+    assert not ((points.index[:, 1] == 12) & (points.index[:, 2] == 12)).any()
+
+
+def test_without_detections_nothing_is_labelled() -> None:
+    volume, detections = body(30)
+    nothing = replace(detections, labels=np.zeros(len(detections), np.uint8))
+    model = Model(ByHU().eval(), "net", "net-1", {"grid_mm": 2.0})
+    cloud = separate_tumour(nothing, volume, MARGIN_MM, model, torch.device("cpu"), Progress())
+    assert cloud.probability is not None
+    assert (len(cloud), cloud.probability.shape, cloud.lattice.step_mm) == (0, (0, 3), (2.0, 2.0, 2.0))

@@ -1,44 +1,67 @@
-"""The scanner's look: noise that is alike over some mm, air that stays air."""
+"""The registry of augmentations: one function and one registration make a name that recipes know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import pytest
 
-from kidneyseg.imaging.volume import HU_WINDOW
-from kidneyseg.training.augmentation import Tone, scanner, streaky_noise
-
-
-def alike(noise: NDArray[np.float32], axis: int, mm: float, cell_mm: float = 2.0) -> float:
-    """How far noise correlates with itself so many mm along an axis."""
-    moved = np.roll(noise, round(mm / cell_mm), axis)
-    return float(np.corrcoef(noise.ravel(), moved.ravel())[0, 1])
+from kidneyseg.training.augmentation import REGISTRY, Augmentation, augmentation, augmented
+from kidneyseg.training.intensity import Scan, simulate_scanner
+from kidneyseg.training.recipe import load_recipe
 
 
-def test_streaky_noise_has_sd_1_and_reaches_farthest_from_side_to_side() -> None:
-    drawn = [streaky_noise((40, 40, 40), 2.0, np.random.default_rng(seed)) for seed in range(24)]
+@pytest.fixture
+def brighten() -> Iterator[str]:
+    """An augmentation of a user's own."""
 
-    assert all(abs(float(noise.std()) - 1.0) < 1e-3 for noise in drawn)
-    reach = [np.mean([alike(noise, axis, 4.0) for noise in drawn]) for axis in range(3)]
-    assert reach[0] > reach[2] > reach[1] > 0.1
+    @augmentation("intensity", "brighten", applies=lambda scan: scan.cell_mm < 5)
+    def _brighten(scan: Scan, rng: np.random.Generator, *, by_hu: tuple[float, float] = (5.0, 10.0)) -> Scan:
+        return replace(scan, hu=scan.hu + np.float32(rng.uniform(*by_hu)))
+
+    yield "brighten"
+    del REGISTRY["intensity"]["brighten"]
 
 
-def test_streaks_reach_as_many_mm_on_coarser_cells() -> None:
-    fine, coarse = (
-        np.mean([alike(streaky_noise((40, 40, 40), mm, np.random.default_rng(n)), 0, 4.0, mm) for n in range(24)])
-        for mm in (2.0, 4.0)
+def test_a_registered_function_is_known_to_recipes(brighten: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        f'extends = "default"\n[intensity.{brighten}]\nprobability = 1.0\nby_hu = [20.0, 20.0]\n'
     )
+    recipe = load_recipe(tmp_path / "mine.toml").stage("stage1")
+    own = [one for one in recipe.intensity if one.name == brighten]  # type: ignore[attr-defined]
+    assert own == [Augmentation("intensity", brighten, 1.0, {"by_hu": (20.0, 20.0)})]
+    scan = simulate_scanner(Scan(np.zeros((2, 2, 2), np.float32), 2.0), own, np.random.default_rng(0))
+    assert (scan.hu == 20).all()
 
-    assert abs(fine - coarse) < 0.15
+
+def test_what_does_not_apply_or_happen_changes_nothing(brighten: str) -> None:
+    scan, rng = Scan(np.zeros((2, 2, 2), np.float32), 2.0), np.random.default_rng(0)
+    assert Augmentation("intensity", brighten, 0.0)(scan, rng) is scan
+    coarse = replace(scan, cell_mm=6.0)
+    state = rng.bit_generator.state
+    assert Augmentation("intensity", brighten, 1.0)(coarse, rng) is coarse
+    assert rng.bit_generator.state == state, "what does not apply draws nothing"
+    happened = [Augmentation("intensity", brighten, 0.3)(scan, rng) is not scan for _ in range(400)]
+    assert 0.24 < np.mean(happened) < 0.36
 
 
-def test_scanner_leaves_air_at_the_windows_bottom_and_shows_even_tissue_with_fine_noise_and_with_lumps() -> None:
-    hu = np.full((32, 32, 32), 130.0, np.float32)
-    hu[:4] = HU_WINDOW[0]
-    plain = Tone(1.0, 0.0, 1.0)
-    shown = [scanner(hu, 2.0, np.random.default_rng(seed), plain) for seed in range(40)]
+def test_augmentations_are_applied_in_order(brighten: str) -> None:
+    @augmentation("intensity", "double")
+    def _double(scan: Scan, rng: np.random.Generator) -> Scan:
+        return replace(scan, hu=scan.hu * 2)
 
-    assert all((grey[:3] == HU_WINDOW[0]).all() for grey in shown)
-    # Of noise that differs from cell to cell, means of 2 x 2 x 2 cells keep .35 of the SD.
-    noisy = [grey[8:] for grey in shown if grey[8:].std() > 0.5]
-    kept = [tissue.reshape(12, 2, 16, 2, 16, 2).mean((1, 3, 5)).std() / tissue.std() for tissue in noisy]
-    assert min(kept) < 0.4
-    assert max(kept) > 0.6
+    first = Augmentation("intensity", brighten, 1.0, {"by_hu": (10.0, 10.0)})
+    second = Augmentation("intensity", "double", 1.0)
+    scan = Scan(np.ones((1, 1, 1), np.float32), 2.0)
+    assert augmented(scan, (first, second), np.random.default_rng(0)).hu.item() == 22
+    assert augmented(scan, (second, first), np.random.default_rng(0)).hu.item() == 12
+    del REGISTRY["intensity"]["double"]
+
+
+def test_parameters_are_the_keyword_only_ones_of_both_functions() -> None:
+    fat = REGISTRY["anatomy"]["fat"].parameters
+    assert {"around_mm", "depth_mm", "around_probability", "fat_hu"} <= fat.keys()
+    assert not fat.keys() & {"subject", "rng", "parameters", "hu", "labels", "regions"}

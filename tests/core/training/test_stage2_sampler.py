@@ -1,181 +1,157 @@
-"""Stage 2 learns from what stage 1 finds, cut as inference cuts it."""
+"""Samples of stage 2: regions around stage 1's detections, cut as inference cuts them."""
 
 from __future__ import annotations
 
+import gc
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 
-from kidneyseg.datasets.cases import CaseFiles, find_cases, whole_grid
-from kidneyseg.imaging.nifti import save_mask, save_volume
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.datasets.cases import LabelledGrid, whole_grid
+from kidneyseg.errors import CaseError
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.region import regions_around
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.sampling import LOWEST_HU
-from kidneyseg.settings import SamplingSettings, Stage2Settings
-from kidneyseg.sparse import SparseUNet
-from kidneyseg.synthesis.insertion import LesionLibrary
-from kidneyseg.training.detections import Crop, crops, crops_of, stage1_finds
+from kidneyseg.synthesis.lesion_library import LesionLibrary
+from kidneyseg.synthesis.subject import Subject
+from kidneyseg.training.batches import Sample
+from kidneyseg.training.detections import Crop, crops, crops_of
 from kidneyseg.training.stage2_sampler import KIDNEY_OR_TUMOUR, Stage2Sampler, plain_stage2, with_lesions
+from training_cases import DETECTOR, NO_DETECTOR, save_case, stage2_recipe, with_false_detection
 from volumes import abdomen
 
-SAMPLING = SamplingSettings(kept_percent=50.0)
+COARSE = stage2_recipe(grid_mm=4.0)
+LIBRARY = LesionLibrary.procedural(12)
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> CaseFiles:
-    """One CT: two bright balls in a box, one of them with a brighter one inside."""
-    where = tmp_path_factory.mktemp("data")
-    volume, truth = abdomen()
-    save_volume(volume, where / "a_ct.nii.gz")
-    save_mask(truth, volume, where / "a_kidney.nii.gz")
-    return find_cases(where)[0]
+def made() -> list[Crop]:
+    """Two kidneys without tumour labels and a false detection, on cells of 4 mm."""
+    return crops_of(*with_false_detection(tumour=False), COARSE, DETECTOR, count=2)
 
 
-class ByBrightness(SparseUNet):
-    """Calls kidney whatever is brighter than `above` HU."""
-
-    def __init__(self, above: float) -> None:
-        super().__init__(1, 2, [4, 4])
-        self.above = (above - 75.0) / 200.0
-
-    def forward(self, coords: torch.Tensor, features: torch.Tensor, spatial_size: int | None = None) -> torch.Tensor:
-        return torch.cat([torch.full_like(features, self.above), features], dim=1)
-
-
-def test_stage1_finds_lie_on_the_case(case: CaseFiles, tmp_path: Path) -> None:
-    scene = whole_grid(case, 4.0, tmp_path)
-    plain = list(stage1_finds(scene, ByBrightness(100.0), SAMPLING, 0, np.random.default_rng(0)))
-    assert len(plain) == 1
-    assert (plain[0] == (scene.hu > 100)).all()
-    changed = list(stage1_finds(scene, ByBrightness(100.0), SAMPLING, 4, np.random.default_rng(0)))
-    assert len(changed) == 4
-    assert all((find & (scene.labels > 0)).sum() > 0.9 * find.sum() for find in changed)
-    assert len({find.tobytes() for find in changed}) > 1
-
-
-@pytest.fixture
-def with_false_find() -> tuple[Volume, NDArray[np.uint8]]:
-    """Two kidneys and, far away, something as bright that is none."""
-    volume, _ = abdomen((200, 80, 30))
-    truth = np.zeros(volume.shape, np.uint8, order="F")
-    truth[volume.hu == 150] = 1
-    truth[volume.hu == 250] = 2
-    volume.hu[180:188, 20:60, 5:25] = 150
-    return volume, truth
-
-
-def test_close_ups_show_kidneys_and_false_finds(with_false_find: tuple[Volume, NDArray[np.uint8]]) -> None:
-    volume, truth = with_false_find
-    made = crops_of(volume, truth, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=0, coarse_mm=4.0)
-    true = [one for one in made if one.scene.labels.any()]
-    false = [one for one in made if not one.scene.labels.any()]
-    assert len(true) == 2
-    assert any((one.scene.hu > 100).any() for one in false)
-    there = resample_hu(volume, lattice_for(volume, 2.0))
-    for one in made:
-        box = tuple(slice(a, a + n) for a, n in zip(one.corner, one.scene.hu.shape, strict=True))
-        assert (there[box] == one.scene.hu).all()
-
-
-def test_close_ups_are_cached_by_network(case: CaseFiles, tmp_path: Path) -> None:
-    first = crops(case, 2.0, SAMPLING, ByBrightness(100.0), tmp_path, count=2, coarse_mm=4.0)
-    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    again = crops(case, 2.0, SAMPLING, None, tmp_path, count=2, coarse_mm=4.0)
-    assert again[0].finds == []
-    assert len(list(tmp_path.iterdir())) == len(files) + 1
-    torch.manual_seed(0)
-    finder = ByBrightness(100.0)
-    one = crops(case, 2.0, SAMPLING, finder, tmp_path, count=2, coarse_mm=4.0)
-    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    two = crops(case, 2.0, SAMPLING, finder, tmp_path, count=2, coarse_mm=4.0)
-    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert all((a.scene.hu == b.scene.hu).all() for a, b in zip(one, two, strict=True))
-    assert len(one[0].finds) == len(first[0].finds) == 2
-
-
-def test_a_plain_sample_is_what_inference_cuts(case: CaseFiles, tmp_path: Path) -> None:
-    volume, _ = abdomen()
-    finder = ByBrightness(100.0)
-    made = [
-        one for one in crops(case, 2.0, SAMPLING, finder, tmp_path, count=0, coarse_mm=4.0) if one.scene.labels.any()
-    ]
+def test_a_plain_sample_is_what_inference_cuts(tmp_path: Path) -> None:
+    case, (volume, _) = save_case(tmp_path), abdomen()
+    kidneys = [crop for crop in crops(case, stage2_recipe(), DETECTOR, tmp_path, count=0) if crop.grid.labels.any()]
     whole = whole_grid(case, 4.0, tmp_path)
-    index = np.argwhere(made[0].finds[0])
+    index = np.argwhere(kidneys[0].detections[0])
     labels = np.full(len(index), KIDNEY, np.uint8)
-    find = PointCloud(lattice_for(volume, 4.0), index.astype(np.int32), whole.hu[tuple(index.T)], labels)
+    detection = PointCloud(lattice_for(volume, 4.0), index.astype(np.int32), whole.hu[tuple(index.T)], labels)
     expected, shown = {}, {}
-    for region in regions_around(find, volume, 2.0, 10.0):
+    for region in regions_around(detection, volume, 2.0, 10.0):
         hu = resample_hu(volume, region.lattice)
         kept = region.inside & (hu >= LOWEST_HU)
         origin = np.rint(np.array(region.lattice.origin_mm) / 2.0).astype(int)
-        features = stage2_features(hu[kept], kidney_level(hu[kept], region.found[kept]), 2)
+        features = stage2_features(hu[kept], kidney_level(hu[kept], region.detected[kept]), 2)
         expected |= dict(zip(map(tuple, np.argwhere(kept) + origin), features, strict=True))
-    for one in made:
-        # The tumour is added to the find, which holds it here anyway.
-        sample = plain_stage2(one, Stage2Settings(margin_mm=10.0))
+    for crop in kidneys:
+        # The tumour is added to the detection, which holds it here anyway.
+        sample = plain_stage2(crop, 10.0)
         assert sample is not None
-        shown |= dict(zip(map(tuple, sample.cells + one.corner), sample.features, strict=True))
+        shown |= dict(zip(map(tuple, sample.cells + crop.corner), sample.features, strict=True))
     assert len(shown.keys() ^ expected.keys()) < 0.02 * len(expected)
     assert all(np.allclose(shown[cell], expected[cell], atol=1e-3) for cell in shown.keys() & expected.keys())
 
 
-def test_every_draw_is_one_find_with_its_labels(with_false_find: tuple[Volume, NDArray[np.uint8]]) -> None:
-    made = crops_of(*with_false_find, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=3, coarse_mm=4.0)
-    sampler = Stage2Sampler(made, Stage2Settings(), LesionLibrary.procedural(count=5))
-    seen = [sampler.draw(np.random.default_rng(seed)) for seed in range(12)]
-    assert all(len(sample.cells) >= 500 for sample in seen)
+def test_every_sample_is_one_detection_with_its_labels(made: list[Crop]) -> None:
+    sampler = Stage2Sampler(made, COARSE, 10.0, LIBRARY)
+    seen = [sampler.draw(np.random.default_rng(seed)) for seed in range(24)]
+    assert all(len(sample.cells) * 4.0**3 >= 4000 for sample in seen)
     kidney = [bool((sample.labels > 0).any()) for sample in seen]
-    assert any(kidney)
-    assert not all(kidney)
-    assert max(int(sample.labels.max()) for sample in seen) == 2
+    assert 0.5 < np.mean(kidney) < 1.0
+    assert max(int(sample.labels.max()) for sample in seen) == TUMOUR
+    assert all((np.abs(sample.features).max(0) <= [1.0, 2.0]).all() for sample in seen)
+    again = sampler.draw(np.random.default_rng(3))
+    assert np.array_equal(again.features, seen[3].features)
 
 
-def test_kidneys_with_unlabelled_lesions_may_be_tumour(with_false_find: tuple[Volume, NDArray[np.uint8]]) -> None:
-    volume, truth = with_false_find
-    made = crops_of(
-        volume, np.minimum(truth, 1), None, None, 2.0, SAMPLING, ByBrightness(100.0), count=1, coarse_mm=4.0
-    )
-    sampler = Stage2Sampler(made, Stage2Settings(), LesionLibrary.procedural(count=20), frozenset({made[0].scene.case}))
+def test_kidneys_with_unlabelled_lesions_may_be_tumour(made: list[Crop]) -> None:
+    sampler = Stage2Sampler(made, COARSE, 10.0, LIBRARY, frozenset({made[0].grid.case}))
     seen = np.unique(np.concatenate([sampler.draw(np.random.default_rng(seed)).labels for seed in range(24)]))
     assert seen.tolist() == [0, TUMOUR, KIDNEY_OR_TUMOUR], "what was inserted is a tumour for certain"
 
 
-def test_changes_are_shared_by_steps_and_replaced_as_they_pass(
-    with_false_find: tuple[Volume, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+def test_only_kidneys_without_tumour_labels_get_lesions(made: list[Crop], monkeypatch: pytest.MonkeyPatch) -> None:
+    given: set[tuple[str, bool, bool]] = set()
+    of = Subject.of
+
+    def noting(anatomy: object, lesions: LesionLibrary | None = None) -> Subject:
+        grid = anatomy.grid  # type: ignore[attr-defined]
+        given.add((grid.case, bool(grid.labels.any()), lesions is not None))
+        return of(anatomy, lesions)  # type: ignore[arg-type]
+
+    own = [
+        replace(crop, grid=replace(crop.grid, case="own"))
+        for crop in crops_of(*with_false_detection(tumour=True), COARSE, DETECTOR, count=1)
+    ]
+    monkeypatch.setattr(Subject, "of", noting)
+    sampler = Stage2Sampler([*made, *own], COARSE, 10.0, LIBRARY)
+    for seed in range(30):
+        sampler.draw(np.random.default_rng(seed))
+    assert given == {("", True, True), ("", False, False), ("own", True, False), ("own", False, False)}
+
+
+def test_variants_are_shared_by_steps_and_replaced_as_they_pass(
+    made: list[Crop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = crops_of(*with_false_find, None, None, 2.0, SAMPLING, ByBrightness(100.0), count=1, coarse_mm=4.0)
-    seen: list[tuple[int, ...]] = []
+    numbers: list[int] = []
 
-    def changed(one: Crop, _lesions: LesionLibrary | None, *number: int) -> tuple[NDArray, NDArray]:
-        seen.append(number)
-        return one.scene.hu, one.scene.labels
+    def noting(_: Stage2Sampler, _crop: Crop, number: int, _rng: np.random.Generator) -> Sample:
+        numbers.append(number)
+        return Sample(np.zeros((1, 3), np.int64), np.zeros((1, 2), np.float32), np.zeros(1, np.uint8))
 
-    monkeypatch.setattr("kidneyseg.training.stage2_sampler._changed", changed)
+    monkeypatch.setattr(Stage2Sampler, "_augmented", noting)
 
-    def at(step: int, seed: int = 0) -> set[tuple[int, ...]]:
-        seen.clear()
-        sampler = Stage2Sampler(made, Stage2Settings(), seed=seed)
+    def at(step: int) -> set[int]:
+        numbers.clear()
         for chance in range(60):
-            sampler.draw(np.random.default_rng(chance), step)
-        return set(seen)
+            Stage2Sampler(made, COARSE, 10.0).draw(np.random.default_rng(chance), step)
+        return set(numbers)
 
-    assert at(0) == at(10)
-    assert 0 < len(at(0) - at(100)) < len(at(0))
+    assert at(0) == at(39) == set(range(12))
+    assert at(40) == set(range(1, 13)), "one is replaced after 160 samples, 40 steps of 4"
     assert not at(0) & at(1000)
-    assert not at(0) & at(0, seed=1), "a run that goes on with another seed sees other patients"
 
 
-def test_lesions_are_inserted_once(case: CaseFiles, tmp_path: Path) -> None:
-    one = next(
-        one for one in crops(case, 2.0, SAMPLING, None, tmp_path, coarse_mm=4.0) if (one.scene.labels == 1).any()
-    )
-    changed = with_lesions(one, LesionLibrary.procedural(count=5), np.random.default_rng(1))
-    assert isinstance(changed, Crop)
-    assert (changed.scene.labels == 2).sum() > (one.scene.labels == 2).sum()
-    assert plain_stage2(changed, Stage2Settings()) is not None
+def test_a_variant_is_the_same_for_its_number_and_seed(made: list[Crop]) -> None:
+    one, again, other = (Stage2Sampler(made, COARSE, 10.0, LIBRARY, seed=seed) for seed in (0, 0, 1))
+    first, repeated = one.variant(made[0], 3), again.variant(made[0], 3)
+    assert all(np.array_equal(a, b) for a, b in zip(first, repeated, strict=True))
+    assert not np.array_equal(first[0], one.variant(made[0], 4)[0])
+    assert not np.array_equal(first[0], other.variant(made[0], 3)[0]), "another seed sees other anatomies"
+
+
+def test_variants_are_bounded_and_freed_with_the_sampler(made: list[Crop]) -> None:
+    sampler = Stage2Sampler(made, replace(COARSE, max_variants=2), 10.0)
+    made_of = [weakref.ref(sampler.variant(made[0], number)[0]) for number in range(4)]
+    gc.collect()
+    assert [one() is not None for one in made_of] == [False, False, True, True]
+    crop = replace(made[0])
+    kept = weakref.ref(crop)
+    sampler.variant(crop, 0)
+    del sampler, crop
+    gc.collect()
+    assert not any(one() is not None for one in made_of)
+    assert kept() is None
+
+
+def test_a_case_of_air_is_an_error_of_that_case() -> None:
+    shape = (30, 30, 30)
+    grid = LabelledGrid(np.full(shape, -125, np.int16), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), 4.0)
+    kidney = np.zeros(shape, bool)
+    crop = Crop(replace(grid, case="air"), np.zeros(3, np.int64), kidney, [], 4.0)
+    with pytest.raises(CaseError, match="air: 50 samples in a row show too little tissue"):
+        Stage2Sampler([crop], COARSE, 10.0).draw(np.random.default_rng(0))
+
+
+def test_lesions_are_inserted_once_for_validation(tmp_path: Path) -> None:
+    made = crops(save_case(tmp_path), stage2_recipe(), NO_DETECTOR, tmp_path)
+    crop = next(crop for crop in made if (crop.grid.labels == KIDNEY).any())
+    changed = with_lesions(crop, LesionLibrary.procedural(count=5), np.random.default_rng(1))
+    assert (changed.grid.labels == TUMOUR).sum() > (crop.grid.labels == TUMOUR).sum()
+    assert plain_stage2(changed, 10.0) is not None

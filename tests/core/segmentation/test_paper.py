@@ -1,0 +1,60 @@
+"""The published method."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.models import Model
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, PointCloud
+from kidneyseg.points.resample import voxel_lattice
+from kidneyseg.progress import Progress
+from kidneyseg.segmentation.default import Default
+from kidneyseg.segmentation.method import Context
+from kidneyseg.segmentation.networks import Networks
+from kidneyseg.segmentation.paper import Paper
+from kidneyseg.settings import Settings, preset
+from kidneyseg.sparse import SparseUNet
+
+VOLUME = Volume(np.zeros((40, 20, 20), np.int16), (2.0,) * 3, np.eye(4))
+
+
+def context(settings: Settings) -> Context:
+    model = Model(SparseUNet(3, 3, [4, 4]).eval(), "net", "net-1", {"grid_mm": 2.0})
+    return Context(VOLUME, settings, Networks(model, model), torch.device("cpu"), Progress())
+
+
+def tumour_on_kidney() -> PointCloud:
+    labels = np.zeros(VOLUME.shape, np.uint8)
+    labels[2:20, 2:18, 2:18] = KIDNEY
+    labels[20:28, 2:18, 2:18] = TUMOUR
+    index = np.argwhere(np.ones(VOLUME.shape, bool)).astype(np.int32)
+    lattice = voxel_lattice(VOLUME.shape, VOLUME.spacing_mm)
+    probability = np.eye(3, dtype=np.float16)[labels.reshape(-1)]
+    return PointCloud(lattice, index, np.zeros(len(index), np.int16), labels.reshape(-1), probability)
+
+
+def test_classes_are_clustered_separately_and_in_default_together() -> None:
+    settings = preset("paper").with_(clusters={"min_samples": 20, "eps_mm": 5.0})
+    objects, ids = Paper().cluster(context(settings), tumour_on_kidney())
+    assert len(objects) == (np.asarray(tumour_on_kidney().labels) != TISSUE).sum()
+    assert np.array_equal(ids, np.asarray(objects.labels) - 1)
+    _, together = Default().cluster(context(preset("default")), tumour_on_kidney())
+    assert set(together.tolist()) == {0}
+
+
+def test_all_clusters_stay_where_default_keeps_kidneys_only() -> None:
+    cloud = tumour_on_kidney()
+    alone = cloud.select(np.asarray(cloud.labels) != KIDNEY)
+    settings = preset("paper").with_(clusters={"min_samples": 20, "eps_mm": 5.0})
+    assert len(Paper().cluster(context(settings), alone)[0]) == 8 * 16 * 16
+    assert len(Default().cluster(context(preset("default")), alone)[0]) == 0
+
+
+def test_stage2_sees_what_stage1_called_kidney() -> None:
+    cloud = tumour_on_kidney()
+    points = Paper().stage2_points(cloud, VOLUME, preset("paper"), cloud.lattice)
+    assert np.array_equal(points.index, cloud.index[np.asarray(cloud.labels) == KIDNEY])
+    labelled = Paper().stage2(context(preset("paper")), [cloud])
+    assert np.array_equal(labelled.index, points.index)

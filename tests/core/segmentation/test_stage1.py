@@ -1,0 +1,86 @@
+"""Stage 1 of the method `default`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kidneyseg.models import Model
+from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
+from kidneyseg.progress import Progress
+from kidneyseg.segmentation.stage1 import detect_kidneys, remove_small_detections
+from kidneyseg.sparse import SparseUNet
+
+CPU = torch.device("cpu")
+
+
+def test_a_mirror_image_gives_the_same() -> None:
+    rng = np.random.default_rng(1)
+    there = np.argwhere(rng.random((20, 12, 9)) < 0.5).astype(np.int32)
+    hu = rng.integers(-100, 200, len(there)).astype(np.int16)
+    lattice = Lattice((5.0, 5.0, 5.0), (20, 12, 9))
+    torch.manual_seed(0)
+    model = Model(SparseUNet(1, 2, [4, 6]).eval(), "net", "net-1")
+    found = detect_kidneys(PointCloud(lattice, there, hu), model, CPU, Progress())
+    mirrored = there * (-1, 1, 1) + (19, 0, 0)
+    order = np.lexsort(mirrored.T[::-1])
+    cloud = PointCloud(lattice, mirrored[order].astype(np.int32), hu[order])
+    other = detect_kidneys(cloud, model, CPU, Progress())
+    assert found.probability is not None
+    assert other.probability is not None
+    np.testing.assert_allclose(found.probability[order], other.probability, atol=2e-3)
+    assert np.ptp(found.probability[:, 1]) > 0.1, "as the network says, not all alike"
+
+
+class Behind(SparseUNet):
+    """Calls kidney what is bright and lies in the back half."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2, [4, 4])
+        self.passes = 0
+
+    def forward(self, coords: Any, features: Any, spatial_size: Any = None, *, report: Any = None) -> torch.Tensor:
+        self.passes += 1
+        kidney = (features[:, 0] > 0.2) & (coords[:, 1] < 20)
+        return 9.0 * torch.stack([~kidney, kidney], dim=1).float()
+
+
+@pytest.mark.parametrize(
+    ("front_ml", "back_ml", "passes", "found_ml"),
+    [(0, 300, 2, 300), (300, 0, 4, 300), (300, 100, 4, 300), (120, 100, 4, 100), (30, 0, 4, 0), (0, 0, 4, 0)],
+)
+def test_a_patient_may_lie_prone(front_ml: int, back_ml: int, passes: int, found_ml: int) -> None:
+    hu = np.full((40, 40, 20), 40, np.int16)
+    for ml, y in ((front_ml, slice(30, 38)), (back_ml, slice(2, 10))):
+        wide = ml * 8 // (8 * 10)
+        hu[4 : 4 + wide, y, 5:15] = 180
+    index = np.argwhere(hu > 0).astype(np.int32)
+    cloud = PointCloud(Lattice((5.0, 5.0, 5.0), (40, 40, 20)), index, hu[tuple(index.T)])
+    network, notes = Behind(), list[str]()
+    found = detect_kidneys(cloud, Model(network.eval(), "net", "net-1"), CPU, Progress(), notes.append)
+    assert found.labels is not None
+    assert found.labels.sum() * 0.125 == pytest.approx(found_ml, abs=1)
+    assert (hu[tuple(index[found.labels == 1].T)] == 180).all()
+    assert network.passes == passes
+    assert ["prone" in note for note in notes] == [True] * (front_ml == 300)
+
+
+def test_small_detections_become_tissue() -> None:
+    hu = np.full((40, 20, 20), 40, np.int16)
+    hu[2:4, 2:4, 2:5] = 180  # 12 cells of 0.125 mL: 1.5 mL
+    hu[10:11, 2:13, 2] = 180  # 11 cells
+    hu[20:30, 2:10, 2:10] = 180
+    index = np.argwhere(hu > 0).astype(np.int32)
+    cloud = PointCloud(Lattice((5.0, 5.0, 5.0), hu.shape), index, hu[tuple(index.T)])
+    found = detect_kidneys(cloud, Model(Behind().eval(), "net", "net-1"), CPU, Progress())
+    assert set(index[found.labels == KIDNEY, 0]) == {2, 3, *range(20, 30)}
+
+
+def test_detections_that_touch_by_a_corner_are_one() -> None:
+    detected = np.zeros((4, 4, 4), bool)
+    detected[:2, :2, :2] = detected[2:, 2:, 2:] = True
+    assert np.array_equal(remove_small_detections(detected, 0.1), detected), "1.6 mL"
+    assert not remove_small_detections(detected, 0.09).any()

@@ -1,0 +1,125 @@
+"""Recipes: the bundled ones, recipes of a user's own, and what is wrong with a file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from kidneyseg.errors import SettingsError
+from kidneyseg.training.recipe import load_recipe
+from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, WholeCTRecipe
+
+
+def written(folder: Path, text: str, name: str = "mine.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_default_recipe_trains_three_networks() -> None:
+    recipe = load_recipe("default")
+    assert (recipe.name, recipe.method) == ("default", "default")
+    assert [type(stage) for stage in recipe.stages.values()] == [WholeCTRecipe, DetectionRecipe, DetectionRecipe]
+    assert list(recipe.stages) == ["stage1", "coarse", "stage2"], "in the order of training"
+    whole, coarse, fine = recipe.stages.values()
+    assert (whole.steps, coarse.steps, fine.steps) == (6000, 14000, 4000)
+    assert (whole.batch, coarse.batch, fine.batch) == (2, 1, 4)
+    assert (coarse.dice_smooth, fine.dice_smooth) == (12.5, 100.0)
+    assert whole.intensity == coarse.intensity == fine.intensity  # type: ignore[attr-defined]
+    assert coarse.anatomy == fine.anatomy  # type: ignore[attr-defined]
+    assert (coarse.view.probability, coarse.view.edge_mm) == (0.0, 66.0)  # type: ignore[attr-defined]
+    assert coarse.planes == fine.planes, "stage 2 starts from the coarse network's weights"
+
+
+def test_the_default_recipe_names_the_augmentations_that_the_bundled_networks_had() -> None:
+    probabilities = {
+        name: {one.name: one.probability for one in stage.anatomy + stage.intensity}  # type: ignore[attr-defined]
+        for name, stage in load_recipe("default").stages.items()
+    }
+    scanner = {"gain_offset": 1.0, "blur": 0.3, "noise": 0.6, "correlated_noise": 0.5}
+    assert probabilities["stage1"] == {"contrast_phase": 0.8, "fat": 0.3, "lesions": 0.5, **scanner}
+    stage2 = {
+        "corticomedullary_contrast": 0.6,
+        "contrast_phase": 0.6,
+        "fat": 0.3,
+        "pseudotumours": 0.5,
+        "lesions": 0.75,
+    }
+    assert probabilities["coarse"] == probabilities["stage2"] == {**stage2, **scanner}
+
+
+def test_the_papers_recipes_differ_in_class_weights_only() -> None:
+    few_steps, published = load_recipe("paper"), load_recipe("paper_published")
+    assert few_steps.method == published.method == "paper"
+    weights = {"stage1": ((1.0, 20.0), (1.0, 1000.0)), "stage2": ((1.0, 1.0, 10.0), (1.0, 1.0, 100.0))}
+    for name, expected in weights.items():
+        one, other = few_steps.stage(name), published.stage(name)
+        assert isinstance(one, BandRecipe)
+        assert (one.class_weights, other.class_weights) == expected
+        assert asdict(one) | {"class_weights": 0} == asdict(other) | {"class_weights": 0}
+
+
+def test_a_recipe_of_ones_own_sets_what_differs(tmp_path: Path) -> None:
+    text = """
+    extends = "default"
+    [stage2]
+    steps = 10
+    [stage2.anatomy.fat]
+    probability = 0.9
+    [intensity.noise]
+    sd_hu = [1, 2]
+    """
+    mine, theirs = load_recipe(written(tmp_path, text)), load_recipe("default")
+    assert mine.name == "mine"
+    assert mine.stage("stage1").steps == 6000
+    assert (mine.stage("stage2").steps, mine.stage("coarse").steps) == (10, 14000)
+    for name in ("coarse", "stage2"):  # the coarse stage extends stage 2
+        before, after = theirs.stage(name).anatomy, mine.stage(name).anatomy  # type: ignore[attr-defined]
+        assert [one.name for one in before] == [one.name for one in after]
+        changed = {one.name: (one.probability, two.probability) for one, two in zip(before, after, strict=True)}
+        assert changed.pop("fat") == (0.3, 0.9)
+        assert all(one == two for one, two in changed.values())
+    noise = next(one for one in mine.stage("stage1").intensity if one.name == "noise")  # type: ignore[attr-defined]
+    assert (noise.probability, noise.parameters) == (0.6, {"sd_hu": (1.0, 2.0)})
+
+
+def test_recipes_extend_recipes_beside_them(tmp_path: Path) -> None:
+    written(tmp_path, 'extends = "paper"\nsteps = 7\n', "base.toml")
+    assert load_recipe(written(tmp_path, 'extends = "base.toml"\nbatch = 3\n')).stage("stage1").steps == 7
+    with pytest.raises(SettingsError, match="extends itself by way of mine"):
+        load_recipe(written(tmp_path, 'extends = "mine.toml"\n'))
+
+
+def test_a_stage_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match="the recipe paper has no stage coarse; it has stage1, stage2"):
+        load_recipe("paper").stage("coarse")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = = 1", "is not valid TOML: .*line 1"),
+        ("steps = 1", "lacks method; set it"),
+        ('extends = "nowhere.toml"', "cannot be read .*; give a TOML file or one of default, paper, paper_published"),
+        ("extends = 3", "extends must be the name of a recipe, not 3"),
+        ('extends = "default"\nbanana = 1', "stage1 has no key banana; it has channels, planes,"),
+        ('extends = "default"\n[stage1]\nsampler = "x"', "stage1.sampler must be one of whole_ct, detections, bands"),
+        ('extends = "default"\n[coarse]\nextends = "x"', "coarse.extends must be another stage"),
+        ('extends = "default"\n[stage1]\nema_decay = 1.0', "stage1 needs .* an ema_decay below 1"),
+        ('extends = "default"\n[stage1]\nclass_weights = [1.0]', "two class_weights or more"),
+        ('method = "default"\n[stage1]\nsampler = "bands"', "stage1 lacks channels; set it, or extend a recipe"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"the recipe mine.toml: .*{message}"):
+        load_recipe(written(tmp_path, text))
+
+
+def test_a_recipe_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"defualt: cannot be read .*default, paper"):
+        load_recipe("defualt")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        load_recipe(tmp_path / "binary.toml")
