@@ -142,11 +142,13 @@ def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
 
 
 def prepare(
-    cases: Sequence[CaseFiles], make: Callable[[CaseFiles], T], tell: Callable[[int, int], None] = lambda done, of: None
+    cases: Sequence[CaseFiles],
+    make: Callable[[CaseFiles], T],
+    report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, T]:
     """`make(case)` of every case, by its name. A case that cannot be used is left out, and a warning names it.
 
-    `tell` is called with how many cases are done, of how many.
+    `report` is called with how many cases are done, of how many.
 
     Raises:
         InputError: when none of the cases can be used.
@@ -158,7 +160,7 @@ def prepare(
                 made[case.name] = make(case)
         except CaseError as error:
             log.warning("%s; the case is left out", error)
-        tell(done, len(cases))
+        report(done, len(cases))
     if cases and not made:
         raise InputError(f"none of the {len(cases)} cases can be used; the warnings above say what is wrong with each")
     return made

@@ -32,8 +32,3 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
         library = LesionLibrary.from_kits(masks, hu_csv)
         write_if_possible(file, library.save)
     return library
-
-
-def library_key(library: LesionLibrary) -> str:
-    """A hash of all shapes and HU rows."""
-    return library.key

@@ -195,9 +195,9 @@ class LesionLibrary:
             raise InputError(f"The lesion library holds no {kind}: build it from label maps that have one.")
         if about_ml is not None:
             return _of_about(pool, about_ml, rng), about_ml
-        chance = rng.random() if self.resized else 0.5
-        large_cyst = kind == "cyst" and chance > 1 - large_cyst_share
-        if chance < small_share or large_cyst:
+        draw = rng.random() if self.resized else 0.5  # which is neither small nor large
+        large_cyst = kind == "cyst" and draw > 1 - large_cyst_share
+        if draw < small_share or large_cyst:
             smallest = small_mm[0] if kind == "tumour" else small_mm[1]
             diameter = rng.uniform(*large_cyst_mm) if large_cyst else rng.uniform(smallest, small_mm[2])
             ml = float(np.pi / 6000.0 * diameter**3)

@@ -1,1 +1,1 @@
-"""Networks from labelled CTs: data, augmentation, inserted lesions, recipes and the training loop."""
+"""Training of the networks on labelled CTs: recipes, samplers, the training loop, and runs of all stages."""

@@ -83,7 +83,7 @@ class Augmentation:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, subject: S, rng: np.random.Generator) -> S:
-        """The subject, augmented where it applies and chance says so."""
+        """The subject, augmented with the probability, where it applies."""
         registered = REGISTRY[self.kind][self.name]
         if not registered.applies(subject) or (self.probability < 1 and rng.random() >= self.probability):
             return subject

@@ -46,7 +46,7 @@ class Data:
         cache: folder for prepared cases.
         phantoms: number of synthetic CTs to train on besides.
         lesions_unlabelled: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour.
-        tell: called with how many cases are prepared, of how many.
+        report: called with how many cases are prepared, of how many.
     """
 
     training: Sequence[CaseFiles]
@@ -56,7 +56,7 @@ class Data:
     cache: Path
     phantoms: int = 0
     lesions_unlabelled: frozenset[str] = frozenset()
-    tell: Callable[[int, int], None] = lambda done, of: None
+    report: Callable[[int, int], None] = lambda done, of: None
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,9 @@ def _plan(how: StageRecipe, seed: int) -> TrainingPlan:
 def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:
     kept_percent = settings.sampling.kept_percent
     make = partial(whole_grid, cell_mm=how.grid_mm, cache=data.cache)
-    prepared = prepare(data.training, make, data.tell)
+    prepared = prepare(data.training, make, data.report)
     phantoms = [whole_grid_of(volume, labels, None, how.grid_mm) for volume, labels in _phantoms(data.phantoms)]
-    held_out = prepare(data.validation, make, data.tell).values()
+    held_out = prepare(data.validation, make, data.report).values()
     return _Drawn(
         Stage1Sampler([*prepared.values(), *phantoms], how, kept_percent, data.lesions),
         [plain_stage1(grid, kept_percent) for grid in held_out],
@@ -152,7 +152,7 @@ def _detections(how: DetectionRecipe, detector: Detector, settings: Settings, da
         raise SettingsError(f"the method {settings.method} has no stage 2 around detections; take its own recipe")
     margin_mm = settings.stage2.margin_mm
     make = partial(crops, recipe=how, detector=detector, cache=data.cache)
-    prepared = prepare(data.training, make, data.tell)
+    prepared = prepare(data.training, make, data.report)
     drawn = [crop for several in prepared.values() for crop in several]
     for volume, labels in _phantoms(data.phantoms):
         drawn += crops_of(volume, labels, None, how, detector)
@@ -165,7 +165,7 @@ def _detections(how: DetectionRecipe, detector: Detector, settings: Settings, da
 
 def _plain_samples(make: Callable[[CaseFiles], list[Crop]], margin_mm: float, data: Data, seed: int) -> list[Sample]:
     """The validation CTs' kidneys as inference shows them, and those without tumour labels once more with lesions."""
-    held_out = prepare(data.validation, make, data.tell).values()
+    held_out = prepare(data.validation, make, data.report).values()
     shown = [crop for several in held_out for crop in several if crop.shows_kidney]
     if data.held_out_lesions is not None:
         rng, own = np.random.default_rng([seed, 2]), cases_with_tumours(shown)
@@ -178,8 +178,8 @@ def _bands(how: BandRecipe, settings: Settings, data: Data, seed: int) -> _Drawn
     if not isinstance(settings.sampling, BandSettings):
         raise SettingsError(f"the method {settings.method} has no intensity bands; take its own recipe")
     make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=seed)
-    prepared = prepare(data.training, partial(make, lesions=data.lesions), data.tell)
-    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.tell)
+    prepared = prepare(data.training, partial(make, lesions=data.lesions), data.report)
+    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.report)
     return _Drawn(
         BandSampler([clouds for variants in prepared.values() for clouds in variants], how),
         [plain_band(clouds, how) for variants in held_out.values() for clouds in variants],

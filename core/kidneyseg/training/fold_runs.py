@@ -39,7 +39,8 @@ def train_final(
     """Train the networks on all cases, as the folds' are, into `spec.output`/final; see `runs.train`."""
     cases = find_labelled(spec)
     with open_session(spec, scored=False, progress=progress, say=say) as session:
-        return _train(spec.output / "final", cases, (), session)
+        paths = _train(spec.output / "final", cases, (), session)
+        return paths if session.ranks.first else []
 
 
 def _train(folder: Path, training: Sequence[CaseFiles], held_out: Sequence[CaseFiles], session: Session) -> list[Path]:

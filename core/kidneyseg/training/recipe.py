@@ -52,7 +52,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             name another one, whose values it then replaces.
 
     Raises:
-        SettingsError: naming the file, the key and the mend.
+        SettingsError: naming the file, the key and what to do about it.
     """
     path = _path_of(name_or_path, Path())
     try:

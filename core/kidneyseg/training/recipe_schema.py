@@ -1,4 +1,4 @@
-"""Tables of a recipe's TOML file checked and made into dataclasses. Every error names the key and the mend."""
+"""Tables of a recipe's TOML file checked and made into dataclasses. Every error names the key."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def train(
     A stopped run continues when it is called again with an equal specification.
 
     Returns:
-        The networks' files.
+        The networks' files; none on the other ranks of a distributed training.
 
     Raises:
         InputError: when no case can be used, or a named one is missing.
@@ -52,11 +52,8 @@ def train(
         Cancelled: when `progress` was cancelled, or on Ctrl-C or SIGTERM during the training; a checkpoint was written.
     """
     cases = find_labelled(spec)
-    wanted = set(spec.validate)
-    if not wanted and spec.method in _PUBLISHED_SPLIT and is_kits19(case.name for case in cases):
-        wanted = {_PUBLISHED_SPLIT[spec.method]}
-        say("these are KiTS19's cases: the fixed 40 of them are for validation (--validate kits19)")
-    training, validation = split_off(cases, wanted)
+    published = not spec.validate and spec.method in _PUBLISHED_SPLIT and is_kits19(case.name for case in cases)
+    training, validation = split_off(cases, [_PUBLISHED_SPLIT[spec.method]] if published else spec.validate)
     stages = [one for one in spec.stages if stage in (None, one)]
     if not stages:
         raise SettingsError(
@@ -65,10 +62,13 @@ def train(
         )
     keep = spec.keep if validation else "last"
     with open_session(spec, scored=bool(validation), progress=progress, say=say) as session:
-        return [
+        if published:
+            session.say("these are KiTS19's cases: the fixed 40 of them are for validation (--validate kits19)")
+        paths = [
             train_stage(one, spec.output, training, validation, session, keep=keep, start_from=spec.start_from)
             for one in stages
         ]
+        return paths if session.ranks.first else []
 
 
 def find_labelled(spec: TrainingSpec) -> list[CaseFiles]:

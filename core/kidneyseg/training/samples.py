@@ -12,6 +12,8 @@ from kidneyseg.points.features import hu_features, stage2_features
 from kidneyseg.training.batches import Sample
 
 MIN_POINTS = 100
+# CTs or crops whose anatomy a sampler keeps in memory.
+MAX_ANATOMIES = 128
 
 
 def as_sample(

@@ -18,12 +18,9 @@ from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
 from kidneyseg.training.batches import Sample
 from kidneyseg.training.intensity import Scan, simulate_scanner
-from kidneyseg.training.samples import MIN_POINTS, as_sample, first_usable
+from kidneyseg.training.samples import MAX_ANATOMIES, MIN_POINTS, as_sample, first_usable
 from kidneyseg.training.spatial import warp
 from kidneyseg.training.stage_recipes import WholeCTRecipe
-
-# CTs whose anatomy a sampler keeps in memory.
-MAX_ANATOMIES = 128
 
 
 @dataclass(frozen=True, eq=False)

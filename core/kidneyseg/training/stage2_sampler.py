@@ -24,9 +24,8 @@ from kidneyseg.training.batches import Sample
 from kidneyseg.training.detection_regions import FAR_MM, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.detections import Crop
 from kidneyseg.training.intensity import Scan, simulate_scanner
-from kidneyseg.training.samples import as_sample, first_usable
+from kidneyseg.training.samples import MAX_ANATOMIES, as_sample, first_usable
 from kidneyseg.training.spatial import sample_linear, sampling_grid, warp_into
-from kidneyseg.training.stage1_sampler import MAX_ANATOMIES
 from kidneyseg.training.stage_recipes import DetectionErrors, DetectionRecipe
 
 # A label that the loss takes for either: kidney in cases whose real lesions are labelled kidney.

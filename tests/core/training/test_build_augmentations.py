@@ -101,23 +101,25 @@ def test_stage_2_uses_its_recipe(made: list[Crop], monkeypatch: pytest.MonkeyPat
     shown = [replace(crop, detections=CountingList(crop.detections)) for crop in made]
     found: list[np.ndarray] = []
     margins: list[float] = []
-    boxes: list[float] = []
+    sizes: list[np.ndarray] = []
     matrices: list[np.ndarray] = []
-    field, grid_of, affine = stage2_sampler.margin_field, stage2_sampler.sampling_grid, Affine.draw
+    field, view, affine = stage2_sampler.margin_field, Stage2Sampler._view, Affine.draw
+    recipe = replace(STAGE2, view=replace(STAGE2.view, edge_mm=40.0))
 
     def noting_margin(detection: np.ndarray, cell_mm: float, margin_mm: float) -> np.ndarray:
         found.append(detection.copy())
         margins.append(margin_mm)
         return field(detection, cell_mm, margin_mm)
 
-    def noting_grid(box: tuple[slice, ...], *more: Any) -> Any:
-        boxes.append(max(side.stop for side in box))
-        return grid_of(box, *more)
+    def noting_view(*given: Any) -> Any:
+        middle, size = view(*given)
+        sizes.append(size)
+        return middle, size
 
     monkeypatch.setattr(stage2_sampler, "margin_field", noting_margin)
-    monkeypatch.setattr(stage2_sampler, "sampling_grid", noting_grid)
+    monkeypatch.setattr(Stage2Sampler, "_view", noting_view)
     monkeypatch.setattr(Affine, "draw", lambda *given: matrices.append(affine(*given)) or matrices[-1])
-    sampler = Stage2Sampler(shown, STAGE2, 10.0, LIBRARY)
+    sampler = Stage2Sampler(shown, recipe, 10.0, LIBRARY)
     seen = [sampler.draw(np.random.default_rng(seed), step=20 * seed) for seed in range(SAMPLES)]
     spies.check(STAGE2.anatomy + STAGE2.intensity)
     drawn = len(margins)
@@ -127,6 +129,7 @@ def test_stage_2_uses_its_recipe(made: list[Crop], monkeypatch: pytest.MonkeyPat
     assert 7.0 <= min(margins) < 7.5
     assert 13.5 < max(margins) <= 14.0
     assert len(matrices) >= SAMPLES
+    assert about(sum((size <= 10).all() for size in sizes), len(sizes), STAGE2.view.probability)
     assert about(sum(sample.labels.any() for sample in seen), SAMPLES, STAGE2.kidney_probability)
     tumour = sum((sample.labels == TUMOUR).any() for sample in seen)
     assert 0.25 * SAMPLES < tumour < 0.75 * SAMPLES
@@ -191,3 +194,73 @@ def test_what_an_augmentation_changes_reaches_the_sample(name: str, made: list[C
     ):
         pairs = [[one.draw(np.random.default_rng(seed)) for one in (with_one, without)] for seed in range(6)]
         assert any(not np.array_equal(a.features, b.features) for a, b in pairs)
+
+
+def changes_of(recipe: Any, **values: Any) -> list[tuple[str, Any]]:
+    """The recipe with each of the values in turn; "view.edge_mm" is written view__edge_mm."""
+    result = []
+    for name, value in values.items():
+        group, _, field = name.partition("__")
+        result.append(
+            (name, replace(recipe, **{group: replace(getattr(recipe, group), **{field: value}) if field else value}))
+        )
+    return result
+
+
+def test_every_number_of_the_recipe_changes_samples() -> None:
+    quiet = replace(STAGE2, anatomy=(), intensity=(), samples_per_variant=160)
+    shown = crops_of(*with_false_detection(tumour=True), STAGE2, DETECTOR, count=1)
+
+    def drawn2(recipe: Any) -> list[bytes]:
+        sampler = Stage2Sampler(shown, recipe, 10.0)
+        return [sampler.draw(np.random.default_rng(seed), 7).features.tobytes() for seed in range(12)]
+
+    def drawn1(recipe: Any) -> list[bytes]:
+        sampler = Stage1Sampler([grid], recipe, 65.0)
+        return [sampler.draw(np.random.default_rng(seed)).features.tobytes() for seed in range(4)]
+
+    grid, plain1 = whole_ct(), stage1_recipe(anatomy=(), intensity=only(STAGE2.intensity, "noise"))
+    for plain, drawn, changes in (
+        (
+            quiet,
+            drawn2,
+            changes_of(
+                quiet,
+                kidney_probability=0.1,
+                kidney_hu_sd=1.0,
+                min_hu_jitter=5.0,
+                min_sample_ml=300.0,
+                affine__rotation_deg=(1.0, 1.0, 1.0),
+                affine__scale=(0.9, 1.0),
+                affine__stretch=0.01,
+                affine__flip_probability=1.0,
+                view__probability=1.0,
+                view__edge_mm=50.0,
+                view__tumour_probability=0.0,
+                view__jitter_mm=4.0,
+                view__away_jitter_mm=4.0,
+                detection_errors__missing_probability=1.0,
+                detection_errors__missing_radius_mm=(18.0, 20.0),
+                detection_errors__max_spills=1,
+                detection_errors__spill_radius_mm=(6.0, 7.0),
+                detection_errors__kidney_part_probability=0.0,
+                detection_errors__margin_jitter_mm=(4.0, 5.0),
+                detection_errors__margin_wave_mm=(3.0, 4.0),
+                detection_errors__margin_wave_length_mm=20.0,
+            ),
+        ),
+        (
+            plain1,
+            drawn1,
+            changes_of(
+                plain1,
+                kept_percent_jitter=1.0,
+                field_of_view__min_share=0.9,
+                field_of_view__max_cells=5000.0,
+                affine__scale=(0.9, 1.0),
+            ),
+        ),
+    ):
+        before = drawn(plain)
+        for name, changed in changes:
+            assert drawn(changed) != before, name

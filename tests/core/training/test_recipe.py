@@ -33,6 +33,23 @@ def test_the_default_recipe_trains_three_networks() -> None:
     assert coarse.planes == fine.planes, "stage 2 starts from the coarse network's weights"
 
 
+def test_the_default_recipe_names_the_augmentations_that_the_bundled_networks_had() -> None:
+    probabilities = {
+        name: {one.name: one.probability for one in stage.anatomy + stage.intensity}  # type: ignore[attr-defined]
+        for name, stage in load_recipe("default").stages.items()
+    }
+    scanner = {"gain_offset": 1.0, "blur": 0.3, "noise": 0.6, "correlated_noise": 0.5}
+    assert probabilities["stage1"] == {"contrast_phase": 0.8, "fat": 0.3, "lesions": 0.5, **scanner}
+    stage2 = {
+        "corticomedullary_contrast": 0.6,
+        "contrast_phase": 0.6,
+        "fat": 0.3,
+        "pseudotumours": 0.5,
+        "lesions": 0.75,
+    }
+    assert probabilities["coarse"] == probabilities["stage2"] == {**stage2, **scanner}
+
+
 def test_the_papers_recipes_differ_in_class_weights_only() -> None:
     few_steps, published = load_recipe("paper"), load_recipe("paper_published")
     assert few_steps.method == published.method == "paper"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from kidneyseg.models import Stage, load_model, model_name, save_model
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.training import runs
+from kidneyseg.training import runs, session
 from kidneyseg.training.build import Data
+from kidneyseg.training.distributed import Ranks
 from kidneyseg.training.plan import RunOptions
 from kidneyseg.training.recipe import Recipe
 from kidneyseg.training.runs import TrainingSpec, train
@@ -166,6 +169,24 @@ def test_what_is_not_there_is_named(spec: TrainingSpec, toy: Toy, caplog: pytest
     with caplog.at_level(logging.INFO):
         train(spec, Stage.STAGE1)  # preparing the cases leaves an unreadable one out
     assert "default-stage1: 3 training cases, 0 validation cases, 2 steps" in caplog.text
+
+
+def test_the_other_processes_say_nothing(spec: TrainingSpec, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under torchrun each of them runs the same command."""
+    train(spec, Stage.STAGE1)
+
+    @contextmanager
+    def joined(_: torch.device) -> Iterator[Ranks]:
+        yield SecondRank(1, 2)
+
+    class SecondRank(Ranks):
+        def from_first(self, value: Any) -> Any:
+            return None if value is None else True  # the first rank says that the stage is finished
+
+    monkeypatch.setattr(session, "joined", joined)
+    said: list[str] = []
+    assert train(spec, Stage.STAGE1, say=said.append) == []
+    assert not said
 
 
 def test_the_result_is_the_last_network_without_validation(spec: TrainingSpec, toy: Toy) -> None:
