@@ -45,6 +45,11 @@ class Lattice:
         cells: NDArray[np.floating] = np.floor((position_mm - self.origin_mm[axis]) / self.step_mm[axis])
         return cells.astype(np.intp)
 
+    def cells_around(self, other: Lattice, axis: int) -> NDArray[np.intp]:
+        """Cell index along `axis` of the centre of each of `other`'s cells; may fall outside 0...shape[axis]-1."""
+        centres = (np.arange(other.shape[axis]) + 0.5) * other.step_mm[axis] + other.origin_mm[axis]
+        return self.cells_of(centres, axis)
+
 
 @dataclass(frozen=True, eq=False)
 class PointCloud:

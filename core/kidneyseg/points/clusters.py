@@ -1,9 +1,9 @@
 """DBSCAN in mm on a grid: drops outliers and separates the objects, in bounded time and memory.
 
-Ordinary DBSCAN lists the neighbours of every point, which takes gigabytes for a cloud of 200,000. Points here lie on a
-lattice, so neighbours can be counted by running sums over an occupancy grid instead. The grid is the lattice itself as
-long as eps spans at most about a dozen cells; the result is then exact. Beyond that, neighbouring cells are pooled (and
-weigh as many points as they hold), so that a distance is off by up to one pooled cell, eps / 6 at most per axis.
+scikit-learn lists the neighbours of every point, which takes gigabytes here (docs/method.md). Points lie on a lattice,
+so running sums over an occupancy grid count neighbours. While eps spans at most about a dozen cells the grid is the
+lattice itself and the result is exact. Beyond that, neighbouring cells are pooled and weighted by the points they hold,
+so that a distance is off by up to one pooled cell, eps / 6 at most per axis.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kidneyseg.progress import Progress
 # eps spans at least this many grid cells before cells are pooled.
 _CELLS_PER_EPS = 6
 
-# Beyond this many cells of the box around all points, they are pooled further (4 bytes each, twice over).
+# With more cells than this in the box around all points, they are pooled further (8 bytes per cell).
 _MOST_CELLS = 12_000_000
 
 _EPS_SLACK = 1 + 1e-6  # a neighbour at exactly eps counts, whatever the rounding
@@ -35,14 +35,15 @@ def cluster_points(
     weights: NDArray[np.floating] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.int32]:
-    """DBSCAN of points anywhere in space, pooled into cells of eps / 6.
+    """DBSCAN of points that need not lie on a lattice, pooled into cells of eps / 6.
 
     Args:
         points_mm: (N, 3).
         eps_mm: neighbourhood radius.
         min_samples: neighbours within eps, itself included, that make a core point; None is auto: a twentieth of all
             samples, but at most half of what the median point has within eps.
-        weights: (N,) how many samples each point stands for; None is one each.
+        weights: (N,) samples that each point counts as; None is one each.
+        progress: checked along the way.
 
     Returns:
         int32 (N,): clusters 0, 1, ... in order of their first point, -1 for noise. A point within eps of several
@@ -123,8 +124,8 @@ def _cluster_cells(
 def _auto_min_samples(samples: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
     """A twentieth of the samples, but no more than half of what a typical point has around it.
 
-    The published n / 20 goes with a ball of 20 voxels in every direction. In mm, thick slices leave fewer voxels in
-    the ball, and n / 20 could be more than it ever holds: everything would be noise.
+    The published n / 20 belongs to a ball of 20 voxels in every direction. In mm, thick slices leave fewer voxels in
+    the ball, and n / 20 could be more than any ball holds: everything would be noise.
     """
     return max(1.0, min(float(samples.sum()) / 20, float(np.median(counts)) / 2))
 
@@ -146,7 +147,7 @@ class _Grid:
         self, index: NDArray[np.int64], weights: NDArray[np.floating] | None, step: NDArray[np.float64], eps_mm: float
     ) -> None:
         self.step, self.eps_mm = step, eps_mm * _EPS_SLACK
-        # At least one cell, for neighbours, and one more in front, to read a running sum just before the first one.
+        # At least one cell for neighbours, and one more in front to read the running sum just before the first cell.
         margin = np.maximum(np.floor(self.eps_mm / step).astype(np.int64), 1) + 1
         x, y, z = (int(n) for n in index.max(axis=0) + 1 + 2 * margin)
         self.shape = (x, y, z)
@@ -184,7 +185,7 @@ class _Grid:
         own: NDArray[np.int64] = parts[self.cells[core]].astype(np.int64) - 1
         if count == 1:
             return own
-        # Only cells at the rim of a part can be the closest to another one.
+        # Only cells at the rim of a part can be the closest to another part.
         inner = ndimage.binary_erosion(dense, touching).reshape(-1)[self.cells[core]]
         joined = self._joined(parts, count, self.cells[core][~inner], progress)
         return np.asarray(joined[own], np.int64)
@@ -195,8 +196,8 @@ class _Grid:
         """New component of each of the parts 1 ... count, after joining those with rim cells within eps."""
         largest = int(np.bincount(parts)[1:].argmax())
         joined = np.arange(count)
-        # Nearest columns first: most parts join early, and what has joined the largest need not look on, because
-        # whatever else is to join it looks itself.
+        # Nearest columns first: most parts join early, and cells that have joined the largest part can be skipped,
+        # because every other part that reaches it checks this itself.
         for dx, dy, reach in sorted(self._columns(), key=lambda run: run[0] ** 2 + run[1] ** 2):
             rim = rim[joined[parts[rim] - 1] != joined[largest]]
             own = joined[parts[rim] - 1]

@@ -1,4 +1,4 @@
-"""What the networks are shown of a point's HU; training and inference both come here."""
+"""The networks' input features of a point, made from its HU; used in training and inference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from kidneyseg.imaging.volume import HU_WINDOW
 
 _LEVEL_PERCENT = 75
-# Distance from the level that counts as 1.
+# An offset from the level of this many HU is 1 in the feature.
 _LEVEL_HU = np.float32(80.0)
 
 
@@ -19,23 +19,23 @@ def hu_features(hu: NDArray[np.integer] | NDArray[np.floating], channels: int) -
     return np.repeat(grey[:, None], channels, axis=1)
 
 
-def kidney_level(hu: NDArray[np.integer] | NDArray[np.floating], found: NDArray[np.bool_]) -> float:
-    """The HU of a find's kidney tissue: a percentile above the middle, which a tumour of half a kidney does not set.
+def kidney_level(hu: NDArray[np.integer] | NDArray[np.floating], detected: NDArray[np.bool_]) -> float:
+    """The HU of the kidney tissue in a region: the 75th percentile, since tumour can fill half of the detections.
 
     Args:
-        hu: of the points or cells of one find, of any shape.
-        found: as `hu`, which of them lie in stage 1's find itself; where none does, all count. Of no point at all: 0.
+        hu: of the region's points or cells, of any shape.
+        detected: as `hu`, which of them lie in stage 1's detections; where none does, all count. 0 without any point.
     """
     if hu.size == 0:
         return 0.0
-    return float(np.percentile(hu[found] if found.any() else hu, _LEVEL_PERCENT))
+    return float(np.percentile(hu[detected] if detected.any() else hu, _LEVEL_PERCENT))
 
 
 def stage2_features(hu: NDArray[np.integer] | NDArray[np.floating], level: float, channels: int) -> NDArray[np.float32]:
-    """What a stage 2 is shown of points of HU (N,): float32 (N, channels).
+    """Stage 2's features of points with HU (N,): float32 (N, channels).
 
-    With two channels these are HU as `hu_features` scales them, and how far they are from the kidney's level: a tumour
-    is darker than its kidney in nearly any phase, while its HU may be those of another patient's kidney.
+    With two channels these are the HU as `hu_features` scales them, and their offset from the kidney's level: a tumour
+    is darker than its kidney in nearly every contrast phase, while its HU may be those of another patient's kidney.
     """
     if channels != 2:
         return hu_features(hu, channels)

@@ -1,4 +1,4 @@
-"""A labelled cloud becomes a mask on the volume's voxels, by closing its cells or by convex hulls per slice."""
+"""From a labelled cloud to a mask on the volume's voxels, by closing its cells or by convex hulls per slice."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from kidneyseg.points.resample import Box, upsampled_slices, voxel_lattice
 from kidneyseg.progress import Progress
 from kidneyseg.settings import FillSettings
 
-# A gap inside a slice smaller than this is a gap in the points; a larger one may be the fat of the renal sinus.
+# A smaller hole in a slice is a gap between points; a larger one may be the fat of the renal sinus.
 HOLE_MM2 = 20.0
 
-# A cell that is no kept point may pull the border of its neighbours, but never become foreground by itself.
+# A cell without a kept point may shift the border of its neighbours, but never become foreground by itself.
 _MOST_BESIDE = 0.49
 
 
@@ -45,7 +45,7 @@ def fill_closing(
         volume: the CT that the cloud was sampled from.
         settings: `closing_mm` is the radius of the ball that gaps are closed with; 0 closes none.
         context: the cloud, with probabilities and on the same lattice, that `cloud` was selected from. Its tissue
-            points place the border more finely between cells; points that `cloud` has lost stay tissue.
+            points place the border more finely between cells; points that `cloud` no longer has stay tissue.
         progress: checked between steps.
 
     Returns:
@@ -97,9 +97,8 @@ def fill_hull(
     through = volume.slice_axis
     a, b = (axis for axis in range(3) if axis != through)
     slices = np.moveaxis(mask, through, 2)  # a view: (a, b, slice)
-    lattice, spacing = cloud.lattice, volume.spacing_mm
-    centres = (np.arange(volume.shape[through]) + 0.5) * spacing[through]
-    layers = lattice.cells_of(centres, through)
+    lattice = cloud.lattice
+    layers = lattice.cells_around(voxel_lattice(volume.shape, volume.spacing_mm), through)
     for label in (KIDNEY, TUMOUR):
         rows = np.flatnonzero(cloud.labels == label)
         # Sorted by layer, then object, each hull's points are one run of rows.
@@ -198,7 +197,7 @@ def _probability_fields(cloud: PointCloud, context: PointCloud | None, crop: Lat
     """Probability of kidney or tumour, and of tumour, on the crop: float16 (2, *crop.shape), 0 where no point is."""
     fields = np.zeros((2, *crop.shape), np.float16)
     if context is not None and context.labels is not None:
-        # Of the context only tissue: kidney and tumour points that the cloud has lost stay 0.
+        # Only tissue of the context: kidney and tumour points that the cloud no longer has stay 0.
         _scatter_probability(context.select(context.labels == TISSUE), crop, _MOST_BESIDE, fields)
     _scatter_probability(cloud, crop, 1.0, fields)
     return fields
@@ -226,11 +225,7 @@ def _scatter(cloud: PointCloud, crop: Lattice, values: NDArray[Any], out: NDArra
 
 def _looked_up(cells: NDArray[np.uint8], crop: Lattice, target: Lattice) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """(k, uint8 (X, Y)): the label of the cell that each voxel centre lies in, TISSUE outside the crop."""
-    picks = []
-    for axis in range(3):
-        centre = target.origin_mm[axis] + (np.arange(target.shape[axis]) + 0.5) * target.step_mm[axis]
-        picks.append(crop.cells_of(centre, axis) + 1)
     framed = np.pad(cells, 1)
-    x, y, z = (np.clip(pick, 0, n + 1) for pick, n in zip(picks, crop.shape, strict=True))
+    x, y, z = ((crop.cells_around(target, axis) + 1).clip(0, crop.shape[axis] + 1) for axis in range(3))
     for k, layer in enumerate(z):
         yield k, framed[:, :, layer][np.ix_(x, y)]

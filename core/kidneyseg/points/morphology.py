@@ -14,7 +14,7 @@ from kidneyseg.progress import Progress
 def close_gaps(
     mask: NDArray[np.bool_], radius_mm: float, spacing_mm: Sequence[float], *, progress: Progress | None = None
 ) -> NDArray[np.bool_]:
-    """Morphological closing with a ball of `radius_mm`; space beyond the array is empty, yet erodes nothing.
+    """Morphological closing with a ball of `radius_mm`; space beyond the array is empty but does not erode the mask.
 
     Args:
         mask: bool (X, Y, Z).
@@ -28,7 +28,7 @@ def close_gaps(
     runs, reach = _ball_runs(radius_mm, spacing_mm)
     if max(reach) == 0 or not mask.any():
         return np.asfortranarray(mask)
-    # A frame as wide as the ball is all that shifting the flat array needs to never wrap around into the next row.
+    # With a frame as wide as the ball, shifts of the flat array never wrap around into the next row.
     framed = np.zeros(tuple(n + 2 * r for n, r in zip(mask.shape, reach, strict=True)), np.bool_, order="F")
     inner = tuple(slice(r, r + n) for n, r in zip(mask.shape, reach, strict=True))
     framed[inner] = mask
@@ -42,7 +42,7 @@ def close_gaps(
 def fill_small_holes(
     mask: NDArray[np.bool_], spacing_mm: Sequence[float], slice_axis: int, most_mm2: float
 ) -> NDArray[np.bool_]:
-    """`mask` with those holes filled that a slice encloses wholly and that measure at most `most_mm2` in it."""
+    """`mask` with the holes filled that are closed within a slice and measure at most `most_mm2` there."""
     in_plane = [axis for axis in range(3) if axis != slice_axis]
     plane = ndimage.generate_binary_structure(3, 1)
     plane[tuple([0, 2] if axis == slice_axis else 1 for axis in range(3))] = False

@@ -133,10 +133,7 @@ def _looked_up(
     detected: NDArray[np.bool_], low: NDArray[np.integer], coarse: Lattice, fine: Lattice
 ) -> NDArray[np.bool_]:
     """Which fine cells have their centre in a detected cell; `detected` begins at the coarse cell `low`."""
-    picks = []
-    for axis in range(3):
-        centre = (np.arange(fine.shape[axis]) + 0.5) * fine.step_mm[axis] + fine.origin_mm[axis]
-        picks.append((coarse.cells_of(centre, axis) - low[axis]).clip(0, detected.shape[axis] - 1))
+    picks = [(coarse.cells_around(fine, i) - low[i]).clip(0, detected.shape[i] - 1) for i in range(3)]
     return np.asarray(detected[np.ix_(*picks)])
 
 

@@ -127,10 +127,7 @@ def band_bounds(hu: NDArray[np.int16], settings: BandSettings) -> list[tuple[int
 
 def _looked_up(body: NDArray[np.bool_], coarse: Lattice, lattice: Lattice) -> NDArray[np.bool_]:
     """Which cells of `lattice` have their centre in a body cell: bool (lattice.shape), x fastest in memory."""
-    picks = []
-    for axis in range(3):
-        centre = (np.arange(lattice.shape[axis]) + 0.5) * lattice.step_mm[axis]
-        picks.append(coarse.cells_of(centre, axis).clip(0, coarse.shape[axis] - 1))
+    picks = [coarse.cells_around(lattice, axis).clip(0, coarse.shape[axis] - 1) for axis in range(3)]
     inside = np.empty(lattice.shape, np.bool_, order="F")
     for k, layer in enumerate(picks[2]):
         inside[:, :, k] = body[:, :, layer][np.ix_(picks[0], picks[1])]

@@ -1,4 +1,4 @@
-"""What the networks are shown of a point's HU."""
+"""The networks' input features."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ def test_hu_are_clipped_and_scaled_to_one() -> None:
     assert hu_features(np.array([-1000, -125, 75, 275, 3000]), 3).tolist() == [[v] * 3 for v in (-1, -1, 0, 1, 1)]
 
 
-def test_the_level_is_that_of_the_find_not_of_what_lies_around() -> None:
+def test_the_level_is_that_of_the_detections_not_of_what_lies_around() -> None:
     hu = np.array([50] * 60 + [150] * 40)
     assert kidney_level(hu, hu == 150) == 150
-    assert kidney_level(hu, np.zeros(100, bool)) == 150, "without a find, all points count"
+    assert kidney_level(hu, np.zeros(100, bool)) == 150, "without detections, all points count"
 
 
-def test_a_tumour_of_half_the_find_does_not_set_the_level() -> None:
+def test_a_tumour_of_half_the_detections_does_not_set_the_level() -> None:
     hu = np.array([70] * 55 + [180] * 45)
     assert kidney_level(hu, np.ones(100, bool)) == 180
 
 
-def test_stage2_sees_the_distance_from_the_level_in_any_phase() -> None:
+def test_stage2_features_hold_the_offset_from_the_level_in_any_phase() -> None:
     early, late = stage2_features(np.array([180, 100]), 180.0, 2), stage2_features(np.array([120, 40]), 120.0, 2)
     assert early[:, 1].tolist() == late[:, 1].tolist() == [0.0, -1.0]
     assert early[:, 0].tolist() != late[:, 0].tolist()
