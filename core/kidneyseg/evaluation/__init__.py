@@ -15,10 +15,10 @@ from kidneyseg.evaluation.error_budget import (
 )
 from kidneyseg.evaluation.error_budget_report import budget_as_dict, budget_as_markdown, write_budget
 from kidneyseg.evaluation.lesions import LesionScore, score_lesions
-from kidneyseg.evaluation.masks import Pair, find_labels, pair_up, read_labels, score_pairs
-from kidneyseg.evaluation.report import as_dict, as_markdown, grouped, write_report
+from kidneyseg.evaluation.masks import find_labels, pair_up, score_pairs
+from kidneyseg.evaluation.report import as_dict, as_markdown, write_report
 from kidneyseg.evaluation.scores import AS_IS, INSERTED, LESIONS_UNLABELLED, CaseScore, Failure, Outcome, score_case
-from kidneyseg.evaluation.summary import SizeClassDetection, Statistic, Summary, summarise
+from kidneyseg.evaluation.summary import Summary, summarise
 from kidneyseg.evaluation.variants import CaseVariant, Variants, case_variants
 
 __all__ = [
@@ -33,10 +33,7 @@ __all__ = [
     "Failure",
     "LesionScore",
     "Outcome",
-    "Pair",
     "SegmentationSpec",
-    "SizeClassDetection",
-    "Statistic",
     "Summary",
     "Variants",
     "as_dict",
@@ -46,10 +43,8 @@ __all__ = [
     "case_variants",
     "error_budget_of",
     "find_labels",
-    "grouped",
     "measure_error_budget",
     "pair_up",
-    "read_labels",
     "score_case",
     "score_lesions",
     "score_pairs",

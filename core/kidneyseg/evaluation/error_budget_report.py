@@ -12,7 +12,7 @@ import numpy as np
 
 from kidneyseg import __version__
 from kidneyseg.evaluation.error_budget import CLASSES, ERROR_SOURCES, CaseBudget, ClassBudget
-from kidneyseg.evaluation.report import Rows, as_csv, table, write_text
+from kidneyseg.evaluation.report import Rows, as_csv, grouped, table, write_text
 from kidneyseg.evaluation.scores import Failure
 from kidneyseg.metrics import point_iou
 
@@ -40,7 +40,7 @@ Outcomes = Sequence[CaseBudget | Failure]
 
 def budget_as_markdown(outcomes: Outcomes) -> str:
     """For each group and class a table of the points and one of the remaining Dice."""
-    groups = _grouped(outcomes)
+    groups = grouped(outcomes)
     blocks = []
     for group, cases in groups.items():
         if len(groups) > 1:
@@ -89,14 +89,6 @@ def write_budget(
         "error_budget.csv": as_csv(rows),
     }
     return [write_text(folder / name, text) for name, text in contents.items()]
-
-
-def _grouped(outcomes: Outcomes) -> dict[str, list[CaseBudget]]:
-    groups: dict[str, list[CaseBudget]] = {}
-    for one in outcomes:
-        if isinstance(one, CaseBudget):
-            groups.setdefault(one.group, []).append(one)
-    return groups
 
 
 def _point_rows(own: list[tuple[str, ClassBudget]]) -> Rows:

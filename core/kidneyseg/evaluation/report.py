@@ -7,13 +7,16 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kidneyseg import __version__
 from kidneyseg.evaluation.lesions import DETECTION_SHARE, LEAST_LESION_ML
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
 from kidneyseg.evaluation.summary import Summary, summarise
 from kidneyseg.files import atomic_write, make_folder
+
+if TYPE_CHECKING:
+    from kidneyseg.evaluation.error_budget import CaseBudget
 
 RULES = (
     "Dice and surface Dice (KiTS23's tolerances) on the CT's own voxels. Kidney: with tumours and cysts, as in KiTS19 "
@@ -38,13 +41,14 @@ _COLUMNS = (
 )
 
 Rows = list[list[str]]
+_Grouped = TypeVar("_Grouped", CaseScore, "CaseBudget")
 
 
-def grouped(outcomes: Iterable[Outcome]) -> dict[str, list[CaseScore]]:
-    """The scores by group, in the order in which the groups first occur, without failures."""
-    groups: dict[str, list[CaseScore]] = {}
+def grouped(outcomes: Iterable[_Grouped | Failure]) -> dict[str, list[_Grouped]]:
+    """The outcomes by group, in the order in which the groups first occur, without failures."""
+    groups: dict[str, list[_Grouped]] = {}
     for outcome in outcomes:
-        if isinstance(outcome, CaseScore):
+        if not isinstance(outcome, Failure):
             groups.setdefault(outcome.group, []).append(outcome)
     return groups
 

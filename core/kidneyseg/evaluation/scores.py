@@ -98,16 +98,12 @@ class CaseScore:
     def from_dict(values: Mapping[str, Any]) -> CaseScore:
         """The inverse of `to_dict`, also by way of JSON. Raises TypeError or KeyError for anything else."""
         points = values["points"]
-        return CaseScore(
-            **{
-                **values,
-                "kidney_ml": tuple(values["kidney_ml"]),
-                "tumour_ml": tuple(values["tumour_ml"]),
-                "lesions": tuple(LesionScore(one["ml"], one["overlap"]) for one in values["lesions"]),
-                "false_positives_ml": tuple(values["false_positives_ml"]),
-                "points": None if points is None else tuple(tuple(row) for row in points),
-            }
-        )
+        tuples: dict[str, Any] = {
+            **{name: tuple(values[name]) for name in ("kidney_ml", "tumour_ml", "false_positives_ml")},
+            "lesions": tuple(LesionScore(one["ml"], one["overlap"]) for one in values["lesions"]),
+            "points": None if points is None else tuple(tuple(row) for row in points),
+        }
+        return CaseScore(**{**values, **tuples})
 
 
 @dataclass(frozen=True)

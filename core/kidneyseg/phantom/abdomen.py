@@ -66,11 +66,6 @@ def make_phantom(
     hu = np.clip(np.rint(canvas.hu), -1024, 3071).astype(np.int16).T
     affine = np.diag([*spacing_mm, 1.0])
     affine[:3, 3] = [-(n - 1) / 2 * step for n, step in zip(shape, spacing_mm, strict=True)]
-    volume = Volume(
-        hu=hu,
-        spacing_mm=spacing_mm,
-        affine=affine,
-        name=f"phantom-{seed}",
-        geometry=plain_geometry(shape, affine),
-    )
+    geometry = plain_geometry(shape, affine)
+    volume = Volume(hu=hu, spacing_mm=spacing_mm, affine=affine, name=f"phantom-{seed}", geometry=geometry)
     return volume, canvas.labels.T

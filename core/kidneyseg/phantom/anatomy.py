@@ -33,29 +33,17 @@ FAT = -104.0
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What differs between patients; all lengths in mm.
+    """What differs between patients; lengths in mm."""
 
-    Attributes:
-        hu: median HU by name of the tissue, as in TISSUE_HU.
-        half_width: half the body's extent along x.
-        half_depth: half the body's extent along y.
-        fat: thickness of the subcutaneous fat.
-        visceral_fat: amount of fat around the organs, 0 ... 1.
-        lean: scale of skeleton and muscles, 1 for the average.
-        oral_contrast: probability that a loop of small bowel holds oral contrast agent.
-        vertebra: distance between the middles of neighbouring vertebrae.
-        dome: z of the top of the diaphragm.
-    """
-
-    hu: dict[str, float]
-    half_width: float
-    half_depth: float
-    fat: float
-    visceral_fat: float
-    lean: float
-    oral_contrast: float
-    vertebra: float
-    dome: float
+    hu: dict[str, float]  # median of each tissue of TISSUE_HU
+    half_width: float  # of the body, along x
+    half_depth: float  # of the body, along y
+    fat: float  # thickness of the subcutaneous fat
+    visceral_fat: float  # amount of fat around the organs, 0 ... 1
+    lean: float  # scale of skeleton, muscles and organs, 1 on average
+    oral_contrast: float  # probability that a loop of small bowel holds oral contrast agent
+    vertebra: float  # distance between the middles of neighbouring vertebrae
+    dome: float  # z of the top of the diaphragm
 
     @property
     def middle_y(self) -> float:

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[Any]  # float32 (Z, Y, X); Any, as NumPy's types forget the precision in most operations
+Array = NDArray[Any]  # float32 (Z, Y, X); Any, as most NumPy operations lose the precision in their types
 Box = tuple[slice, slice, slice]
 Point = tuple[float, float, float]
-_WARP_MM = 3.0  # how far the straight lines of the shapes are bent
-_EDGE_MM = 1.2  # a shape's border fades over this much, as partial volumes do
+_WARP_MM = 3.0  # SD of the warp of the coordinates
+_EDGE_MM = 1.2  # width of a border, as partial volumes make it
 
 
 class Canvas:
-    """HU and labels on a grid, with (Z, Y, X) arrays inside so that their transpose is (X, Y, Z) Fortran-ordered.
+    """HU and labels on a grid, as (Z, Y, X) arrays whose transpose is (X, Y, Z) in Fortran order.
 
     Attributes:
         hu: float32 (Z, Y, X).
         labels: uint8 (Z, Y, X).
-        x, y, z: float32 (Z, Y, X) patient coordinates in mm, gently warped so that no shape looks drawn with a ruler.
+        x, y, z: float32 (Z, Y, X) patient coordinates in mm, gently warped so that no shape is perfectly regular.
             x grows to the patient's right, y to the front, z upward.
     """
 
@@ -46,7 +46,7 @@ class Canvas:
         return self._axes[axis].astype(np.float32).reshape(shape)
 
     def box(self, low: Sequence[float], high: Sequence[float]) -> Box:
-        """Slices (z, y, x) of the voxels between two corners in mm, with room for the warp. May be empty."""
+        """Slices (z, y, x) of the voxels between two corners in mm, with a margin for the warp. May be empty."""
         pad = 3 * _WARP_MM + 2
         first = [int(np.searchsorted(axis, low[i] - pad)) for i, axis in enumerate(self._axes)]
         last = [int(np.searchsorted(axis, high[i] + pad)) for i, axis in enumerate(self._axes)]
@@ -70,7 +70,7 @@ class Canvas:
         return out
 
     def tubes(self, scale_mm: float, radius_mm: float, box: Box | None = None) -> Array:
-        """Distance in mm (roughly) to a tangle of random vessels about `scale_mm` apart, minus their radius."""
+        """Approximate signed distance in mm to random vessels about `scale_mm` apart."""
         near = hypotenuse(self.field(scale_mm, box), self.field(scale_mm, box))
         return near * (0.6 * scale_mm) - np.float32(radius_mm)
 
@@ -86,7 +86,7 @@ class Canvas:
         target[touched] = old + cover * (new - old)
 
     def ellipsoid(self, box: Box, centre: Point, radii: Point, axes: ArrayLike | None = None) -> Array:
-        """Signed distance in mm (roughly) to an ellipsoid whose local axes are the rows of `axes`."""
+        """Approximate signed distance in mm to an ellipsoid whose local axes are the rows of `axes`."""
         local = self.local(box, centre, axes)
         scaled = sum((p / np.float32(r)) ** 2 for p, r in zip(local, radii, strict=True))
         s = np.sqrt(np.maximum(scaled, 1e-6))
@@ -104,7 +104,7 @@ class Canvas:
         return u, v, w
 
     def chain(self, points: Sequence[Point], radii: Sequence[float]) -> list[tuple[Box, Array]]:
-        """A tube through `points` as (box, signed distance) per segment, its radius running from point to point."""
+        """A tube through `points` as (box, signed distance) per segment; `radii` are interpolated in between."""
         found = []
         for a, b, r, s in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
             reach = max(r, s)
@@ -119,23 +119,23 @@ class Canvas:
         return found
 
     def tube(self, points: Sequence[Point], radii: Sequence[float], value: float) -> None:
-        """Paint a vessel."""
+        """Paint a tube of constant HU."""
         for box, distance in self.chain(points, radii):
             self.paint(distance, value, box)
 
     def blur(self, sigma_mm: Point) -> None:
-        """Blur the HU as a scanner's point spread does."""
+        """Blur the HU with the scanner's point spread function, a Gaussian."""
         self.hu = blurred(self.hu, [sigma / step for sigma, step in zip(sigma_mm, self._spacing, strict=True)])
 
     def add_noise(self, sd_hu: float, sigma_mm: Point) -> None:
-        """Add noise of the given SD whose grain is that of the scanner's filter."""
+        """Add correlated Gaussian noise of the given SD."""
         noise = self._rng.standard_normal(self.hu.shape, np.float32)
         noise = blurred(noise, [sigma / step for sigma, step in zip(sigma_mm, self._spacing, strict=True)])
         self.hu += noise * np.float32(sd_hu / max(float(noise[::2, ::3, ::3].std()), 1e-6))
 
 
 def hypotenuse(a: Array, b: Array) -> Array:
-    """As np.hypot, whose care about overflow makes it ten times slower."""
+    """np.hypot without its overflow handling, which makes it ten times slower."""
     return np.asarray(np.sqrt(a * a + b * b))
 
 

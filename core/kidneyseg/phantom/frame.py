@@ -1,7 +1,7 @@
-"""The phantom's frame: table, skin, fat, muscles, bones and chest.
+"""The phantom's table, skin, fat, muscles, bones and chest.
 
 Coordinates are mm from the middle of the second lumbar vertebra: x to the patient's right, y to the front, z up.
-Every shape is a signed distance in mm (roughly), negative inside; painting goes from the outside in.
+Every shape is an approximate signed distance in mm, negative inside. Later shapes are painted over earlier ones.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import numpy as np
 from kidneyseg.phantom.anatomy import FAT, Anatomy
 from kidneyseg.phantom.canvas import Array, Canvas, hypotenuse
 
-_EVERYWHERE = (slice(None), slice(None), slice(None))
-
 
 def paint_wall(canvas: Canvas, anatomy: Anatomy) -> Array:
-    """Paint table, skin, fat and abdominal wall. Returns the distance to the wall's inside, negative in the cavity."""
+    """Paint table, skin, fat and abdominal wall. Returns the signed distance to the cavity, negative inside it."""
     _paint_table(canvas, anatomy)
     x, z = np.abs(canvas.x), canvas.z
     hips = 1 + 0.10 * np.clip((-60 - z) / 80, 0, 1) ** 2
@@ -41,7 +39,7 @@ def paint_wall(canvas: Canvas, anatomy: Anatomy) -> Array:
 
 
 def _superellipse(canvas: Canvas, middle_y: float, width: Array, depth: Array) -> Array:
-    """Distance to an upright cylinder, a rounded rectangle more than an ellipse, whose half axes may vary with z."""
+    """Signed distance to an upright cylinder between ellipse and rectangle, whose half axes may vary with z."""
     y = canvas.y - np.float32(middle_y)
     across, along = (canvas.x / width) ** 2, (y / depth) ** 2
     # A blend of the norms with exponents 2 and 4: square roots are cheap, other powers are not.
@@ -50,7 +48,7 @@ def _superellipse(canvas: Canvas, middle_y: float, width: Array, depth: Array) -
 
 
 def _part_muscles(canvas: Canvas, muscle: Array, wall: Array, flank: Array, front: Array) -> None:
-    """Three flat muscles in the flank with a little fat between them; in front one pair, parted in the midline."""
+    """Separate three flat muscles in the flank by thin fat, and the pair in front at the midline."""
     for part in (0.36, 0.68):
         fat = np.abs(muscle + wall * part) - 1.1 * np.minimum(flank * 2, 1) + 0.4 + 0.3 * canvas.field(25)
         canvas.paint(fat, -60.0)
@@ -141,7 +139,7 @@ def paint_ribs(canvas: Canvas, anatomy: Anatomy, inside: Array) -> None:
 
 
 def paint_hips(canvas: Canvas, anatomy: Anatomy, inside: Array) -> None:
-    """The wings of the hip bone, from the crest at about the fourth lumbar vertebra down, between their muscles."""
+    """The wings of the hip bone and their muscles, from about the fourth lumbar vertebra down."""
     box = canvas.box((-1e4, -110, -1e4), (1e4, 90, -80))
     if not canvas.hu[box].size:
         return

@@ -14,14 +14,14 @@ from kidneyseg.phantom.canvas import Array, Box, Canvas, Point, hypotenuse
 
 @dataclass(frozen=True, eq=False)
 class KidneyShape:
-    """One kidney's place and size; its local axes u, v, w are the rows of `axes`: up, to the hilum, across.
+    """Position and size of a kidney; its local axes u, v, w are the rows of `axes`: up, to the hilum, across.
 
     Attributes:
         side: +1 right, -1 left.
-        centre: mm in the patient.
+        centre: patient coordinates in mm.
         radii: half lengths along u, v, w in mm.
         axes: (3, 3), unit rows.
-        gap_mm: perirenal fat around it.
+        gap_mm: thickness of the perirenal fat.
     """
 
     side: int
@@ -31,12 +31,12 @@ class KidneyShape:
     gap_mm: float
 
     def at(self, u: float, v: float, w: float) -> Point:
-        """A local point in patient mm."""
+        """Patient coordinates in mm of a local point."""
         x, y, z = np.asarray(self.centre) + np.array([u, v, w]) @ self.axes
         return float(x), float(y), float(z)
 
     def bend(self, u: ArrayLike) -> Array:
-        """How far the bean's middle line lies towards the hilum at u: most at the poles."""
+        """Offset of the kidney's curved axis towards the hilum at u, in mm; largest at the poles."""
         long, wide, _ = self.radii
         return 0.16 * np.square(u) / long - 0.12 * wide
 
@@ -67,7 +67,7 @@ def draw_kidney(rng: np.random.Generator, anatomy: Anatomy, side: int) -> Kidney
 def paint_kidney(
     canvas: Canvas, anatomy: Anatomy, kidney: KidneyShape, rng: np.random.Generator, inside: Array
 ) -> None:
-    """Paint and label one kidney in a bed of fat, with its vessels and perhaps a cyst."""
+    """Paint and label one kidney with its fat and vessels, and a cyst in some."""
     box = canvas.around(kidney.centre, kidney.radii[0] + kidney.gap_mm + 8)
     _paint_fat(canvas, kidney, box, inside[box])
     u, v, w = canvas.local(box, kidney.centre, kidney.axes)
@@ -90,7 +90,7 @@ def paint_kidney(
 
 
 def _paint_fat(canvas: Canvas, kidney: KidneyShape, box: Box, inside: Array) -> None:
-    """Clear a bed of perirenal fat, with a fine fascia around it and a few strands in it."""
+    """Paint perirenal fat with strands, and the renal fascia around it."""
     u, v, w = (r + kidney.gap_mm * share for r, share in zip(kidney.radii, (1.0, 0.7, 0.8), strict=True))
     bed = canvas.ellipsoid(box, kidney.at(0, -2, 0), (u, v, w), kidney.axes) + 3 * canvas.field(22, box)
     soft = canvas.hu[box] < 260  # bone stays
@@ -107,7 +107,7 @@ def _norm(u: Array, v: Array, w: Array) -> Array:
 
 
 def _muscles_behind(canvas: Canvas, box: Box) -> Array:
-    """Distance to the muscles behind the kidneys, which end where the lowest ribs begin."""
+    """Distance to the muscles behind the kidneys, which end at the lowest ribs."""
     return -27 - 18 * np.clip((canvas.z[box] - 20) / 30, 0, 1) - canvas.y[box]
 
 
@@ -138,7 +138,7 @@ def _paint_sinus(canvas: Canvas, anatomy: Anatomy, kidney: KidneyShape, box: Box
 
 
 def _surface_point(kidney: KidneyShape, rng: np.random.Generator, depth: float) -> Point:
-    """A point `depth` (1 on the surface, less inside) out from the kidney's middle, away from the hilum."""
+    """A random point away from the hilum; `depth` is 0 in the kidney's middle and 1 on its surface."""
     while True:
         d = rng.normal(size=3)
         d /= np.linalg.norm(d)
@@ -160,7 +160,7 @@ def _paint_cyst(canvas: Canvas, kidney: KidneyShape, rng: np.random.Generator) -
 def paint_tumour(
     canvas: Canvas, anatomy: Anatomy, kidney: KidneyShape, rng: np.random.Generator, inside: Array
 ) -> None:
-    """A solid mass that grows partly out of the kidney: uneven, soft-edged, the bigger ones dead in the middle."""
+    """Paint and label a solid mass that partly bulges out of the kidney; larger ones have a necrotic core."""
     radius = float(rng.uniform(12, 26))
     centre = _surface_point(kidney, rng, rng.uniform(0.75, 0.98))
     box = canvas.around(centre, radius + 10)

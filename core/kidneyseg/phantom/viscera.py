@@ -55,7 +55,7 @@ def _paint_hollow(
     wall: float = 2.5,
     solid: bool = False,
 ) -> None:
-    """A piece of gut: wall, content (mottled with gas if `solid`), and free gas in the front `gas` (0...1) of it."""
+    """A piece of gut: wall, content (with gas bubbles if `solid`), and free gas in the front share `gas` (0...1)."""
     parts = [(box, distance + 1.6 * canvas.field(11, box)) for box, distance in canvas.chain(points, radii)]
     for box, distance in parts:
         canvas.paint(distance, anatomy.hu["bowel"], box)
@@ -113,7 +113,7 @@ def _paint_liver(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator, ins
 
 
 def paint_vessels(canvas: Canvas, anatomy: Anatomy) -> None:
-    """Aorta, vena cava and their big branches; the portal vein. Kidney vessels come with the kidneys."""
+    """Aorta, vena cava and their large branches, and the portal vein; `paint_kidney` paints the renal vessels."""
     artery, vein, portal = anatomy.hu["artery"], anatomy.hu["vein"], anatomy.hu["portal"]
     fork: Point = (-4, 30, -78)
     calibre = 9.5 * anatomy.lean

@@ -5,22 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kidneyseg.imaging.volume import Volume
 from kidneyseg.phantom.abdomen import make_phantom
 from kidneyseg.phantom.anatomy import PHASES
-
-# Coarse, so that the tests are quick: the anatomy is in mm and stays.
-SHAPE, SPACING = (96, 96, 48), (4.0, 4.0, 6.0)
-Case = tuple[Volume, np.ndarray]
+from phantoms import SHAPE, SPACING, coarse_phantom
 
 
-@pytest.fixture(scope="module")
-def case() -> Case:
-    return make_phantom(3, SHAPE, SPACING)
-
-
-def test_shape_types_and_geometry(case: Case) -> None:
-    volume, labels = case
+def test_shape_types_and_geometry() -> None:
+    volume, labels = coarse_phantom(3)
     assert volume.shape == labels.shape == SHAPE
     assert (volume.hu.dtype, labels.dtype) == (np.int16, np.uint8)
     assert volume.hu.flags.f_contiguous
@@ -32,18 +23,18 @@ def test_shape_types_and_geometry(case: Case) -> None:
     np.testing.assert_allclose(centre, [0, 0, 0, 1])
 
 
-def test_same_seed_same_voxels(case: Case) -> None:
+def test_same_seed_same_voxels() -> None:
     volume, labels = make_phantom(3, SHAPE, SPACING)
-    np.testing.assert_array_equal(volume.hu, case[0].hu)
-    np.testing.assert_array_equal(labels, case[1])
-    other, _ = make_phantom(4, SHAPE, SPACING)
-    assert (np.abs(other.hu - case[0].hu) > 100).mean() > 0.1
+    again, labels_again = coarse_phantom(3)
+    np.testing.assert_array_equal(volume.hu, again.hu)
+    np.testing.assert_array_equal(labels, labels_again)
+    assert (np.abs(coarse_phantom(1)[0].hu - volume.hu) > 100).mean() > 0.1
 
 
 def test_phases_differ_in_hu_on_the_same_anatomy() -> None:
     kidney, contrast, anatomy = {}, {}, {}
     for phase in PHASES:
-        volume, labels = make_phantom(5, SHAPE, SPACING, phase=phase)
+        volume, labels = coarse_phantom(1, phase)
         kidney[phase] = float(np.median(volume.hu[labels == 1]))
         contrast[phase] = kidney[phase] - float(np.median(volume.hu[labels == 2]))
         anatomy[phase] = labels

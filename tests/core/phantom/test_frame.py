@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from kidneyseg.phantom.abdomen import make_phantom
-
-SHAPE, SPACING = (96, 96, 48), (4.0, 4.0, 6.0)
+from phantoms import SHAPE, coarse_phantom
 
 
 @pytest.fixture(scope="module")
 def hu() -> np.ndarray:
-    return make_phantom(3, SHAPE, SPACING)[0].hu
+    return coarse_phantom(3)[0].hu
 
 
 def test_the_body_is_supine_in_air(hu: np.ndarray) -> None:

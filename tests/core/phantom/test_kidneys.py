@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from kidneyseg.phantom.abdomen import make_phantom
-
-# Coarse, so that the tests are quick: the anatomy is in mm and stays.
-SHAPE, SPACING = (96, 96, 48), (4.0, 4.0, 6.0)
+from phantoms import SHAPE, SPACING, coarse_phantom
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_kidneys_are_where_kidneys_are(seed: int) -> None:
     """Size and tilt as on 14 real CTs: 80 to 260 ml, the upper poles nearer to spine and back."""
-    volume, labels = make_phantom(seed, SHAPE, SPACING, tumours=0)
+    volume, labels = coarse_phantom(seed, tumours=0)
     middle = SHAPE[0] // 2
     for side in (1, -1):
         kidney = labels.copy()
@@ -33,7 +30,7 @@ def test_kidneys_are_where_kidneys_are(seed: int) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_tumours_grow_from_kidneys(count: int) -> None:
-    _, labels = make_phantom(6, SHAPE, SPACING, tumours=count)
+    _, labels = coarse_phantom(2, tumours=count)
     parts, found = ndimage.label(labels == 2, np.ones((3, 3, 3)))
     assert found == count
     for number in range(1, count + 1):
