@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from kidneyseg.arrays import bounding_box
 from kidneyseg.findings.diameter import longest_diameter_mm
-from kidneyseg.findings.sides import find_midline
+from kidneyseg.findings.sides import Midline, find_midline
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 
@@ -126,9 +126,10 @@ def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -
     x_mm = (np.arange(part.shape[0]) + box[0].start + 0.5) * volume.spacing_mm[0]
     sizes = profiles.sum(axis=1)
     centres = profiles @ x_mm / sizes
-    midline = find_midline(mask, volume, box, sizes * ml, centres)
-    middle = -np.inf if midline.mm is None else midline.mm
-    unknown = midline.unknown if oriented else ORIENTATION_WRONG
+    midline = Midline(None, ORIENTATION_WRONG)
+    if oriented:
+        midline = find_midline(mask, volume, box, sizes * ml, centres)
+    middle, unknown = -np.inf if midline.mm is None else midline.mm, midline.unknown
     joined = _joined_across(_profiles(np.where(part == KIDNEY, pieces, 0), count), x_mm, middle)
     # Side of a voxel: that of its piece, or its own where the piece is split.
     is_right = np.concatenate([[False], centres > middle])[pieces]

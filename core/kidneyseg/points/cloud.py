@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 
 TISSUE, KIDNEY, TUMOUR = 0, 1, 2
 
+Orientation = tuple[int, int, int]
+"""The axes (1, 2, 3) that the networks take for x, y, z; negative where they see one reversed."""
+
+AS_STORED: Orientation = (1, 2, 3)
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -49,6 +54,7 @@ class PointCloud:
         hu: int16 (N,), mean HU of the cell.
         labels: uint8 (N,) of TISSUE, KIDNEY, TUMOUR, or None before a network has seen the cloud.
         probability: float16 (N, classes) network output after softmax, or None.
+        orientation: how the networks see the cells, not AS_STORED where the file's orientation seems wrong.
     """
 
     lattice: Lattice
@@ -56,6 +62,7 @@ class PointCloud:
     hu: NDArray[np.int16]
     labels: NDArray[np.uint8] | None = None
     probability: NDArray[np.float16] | None = None
+    orientation: Orientation = AS_STORED
 
     def __len__(self) -> int:
         return len(self.index)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.findings import Findings, measure
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, PointCloud
+from kidneyseg.points.cloud import AS_STORED, KIDNEY, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
 from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_tumours
@@ -106,7 +106,10 @@ class Pipeline:
         refined = run.stage("stage 2", partial(self._refine, found))
         objects, ids = run.stage("clusters", partial(self._cluster, refined))
         mask = run.stage("fill", partial(self._fill, objects, ids, refined))
-        findings = run.stage("findings", lambda *_: measure(mask, self.volume))
+        findings = run.stage(
+            "findings",
+            lambda *_: measure(mask, self.volume, oriented=all(cloud.orientation == AS_STORED for cloud in found)),
+        )
         run.progress.update("findings", 1.0)
         return Result(
             mask=mask,

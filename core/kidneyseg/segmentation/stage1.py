@@ -11,20 +11,16 @@ from scipy import ndimage
 
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import KIDNEY, TISSUE, PointCloud
+from kidneyseg.points.cloud import AS_STORED, KIDNEY, TISSUE, Orientation, PointCloud
 from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.networks import Note
+from kidneyseg.segmentation.orientation import best_orientation, turned
 
 # A find smaller than this is no kidney (a child's has some 20 mL) and not worth stage 2's time.
 _SMALLEST_FIND_ML = 1.5
-
-# Less find than this makes stage 1 look again as if the patient lay prone. With fold networks 14 CTs and as many made
-# to look like ones without contrast agent give 202 mL or more as they are and 0 to 144 mL turned, at most .44 as much.
-_ENOUGH_KIDNEY_ML, _LEAST_KIDNEY_ML, _FAR_MORE = 220.0, 40.0, 1.5
-_PRONE = "Far more kidney was found in this CT turned over; it was read as one of a patient lying prone."
 
 
 def find_kidneys(
@@ -33,18 +29,12 @@ def find_kidneys(
     """Stage 1 on lattice cells: the cloud with labels TISSUE or KIDNEY and their probabilities (N, 2).
 
     Probabilities are the mean of the CT's and of its mirror image's, left and right exchanged. Separate finds under
-    1.5 mL are put back to tissue. Where little is found the patient may lie prone, as in no CT that was learnt from:
-    if far more is found in the CT turned by half about the long axis, that is taken.
+    1.5 mL are put back to tissue. Where little is found, other orientations are tried; see `best_orientation`.
     """
-    supine = _found(cloud, model, device, progress.part(0.0, 0.9), note, (1, 1, 1))
-    little = _kidney_ml(supine)
-    if len(cloud) == 0 or little >= _ENOUGH_KIDNEY_ML:
-        return supine
-    prone = _found(cloud, model, device, progress.part(0.9, 1.0), note, (-1, -1, 1))
-    if _kidney_ml(prone) < max(_LEAST_KIDNEY_ML, _FAR_MORE * little):
-        return supine
-    note(_PRONE)
-    return prone
+    stored = _found(cloud, model, device, progress.part(0.0, 0.9), note, AS_STORED)
+    return best_orientation(
+        stored, lambda other, share: _found(cloud, model, device, share, note, other), progress.part(0.9, 1.0), note
+    )
 
 
 def _found(
@@ -53,20 +43,14 @@ def _found(
     device: torch.device,
     progress: Progress,
     note: Note,
-    turn: tuple[int, int, int],
+    orientation: Orientation,
 ) -> PointCloud:
-    """Stage 1 on the cloud with axes reversed where `turn` is -1."""
+    """Stage 1 on the cloud as seen in another orientation."""
     features = hu_features(cloud.hu, model.network.config["in_channels"])
-    probability = networks.predict_mirrored(
-        model, cloud.index * np.array(turn, np.int32), features, device, progress, note
-    )
+    probability = networks.predict_mirrored(model, turned(cloud.index, orientation), features, device, progress, note)
     labels = probability.argmax(1).astype(np.uint8)
     _drop_small(cloud, labels)
-    return replace(cloud, labels=labels, probability=probability)
-
-
-def _kidney_ml(cloud: PointCloud) -> float:
-    return float((np.asarray(cloud.labels) == KIDNEY).sum() * np.prod(cloud.lattice.step_mm)) / 1000.0
+    return replace(cloud, labels=labels, probability=probability, orientation=orientation)
 
 
 def label_band(

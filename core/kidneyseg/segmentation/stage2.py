@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import TUMOUR, PointCloud
+from kidneyseg.points.cloud import TUMOUR, Orientation, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.region import Region, cells_beyond_margin, grown, regions_around
 from kidneyseg.points.resample import lattice_for, resample_hu
@@ -19,6 +19,7 @@ from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.networks import Note
+from kidneyseg.segmentation.orientation import turned
 from kidneyseg.settings import RefineSettings
 
 # A tumour that reaches beyond what stage 2 was shown is followed so many times.
@@ -55,7 +56,7 @@ def separate_tumour(
         raise ValueError("stage 2 on stage 1's own points is `label_band`")
     whole = lattice_for(volume, grid)
     cell_ml = grid**3 / 1000.0
-    look = _Look(volume, lowest_hu, model, device, note)
+    look = _Look(volume, lowest_hu, model, device, note, find.orientation)
     seen: dict[Hashable, _Part] = {}
     for turn in range(1 + _MOST_GROWTH):
         regions = regions_around(find, volume, grid, settings.margin_mm)
@@ -95,6 +96,7 @@ class _Look:
     model: Model
     device: torch.device
     note: Note
+    orientation: Orientation
 
     def at(self, region: Region, progress: Progress) -> _Part:
         """The cells of the whole fine lattice that the network is shown, their HU and probabilities."""
@@ -103,6 +105,7 @@ class _Look:
         cells, shown = np.argwhere(kept).astype(np.int32), hu[kept]
         level = kidney_level(shown, region.found[kept])
         features = stage2_features(shown, level, self.model.network.config["in_channels"])
-        probability = networks.predict_mirrored(self.model, cells, features, self.device, progress, self.note)
+        shown_cells = turned(cells, self.orientation)
+        probability = networks.predict_mirrored(self.model, shown_cells, features, self.device, progress, self.note)
         origin = np.rint(np.asarray(region.lattice.origin_mm) / region.lattice.step_mm).astype(np.int32)
         return cells + origin, shown, probability

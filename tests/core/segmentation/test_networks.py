@@ -50,40 +50,6 @@ def test_stage1_finds_the_same_in_a_mirror_image() -> None:
     assert np.ptp(found.probability[:, 1]) > 0.1, "as the network says, not all alike"
 
 
-class Behind(SparseUNet):
-    """Calls kidney what is bright and lies in the back half."""
-
-    def __init__(self) -> None:
-        super().__init__(1, 2, [4, 4])
-        self.passes = 0
-
-    def forward(self, coords: Any, features: Any, spatial_size: Any = None, *, report: Any = None) -> torch.Tensor:
-        self.passes += 1
-        kidney = (features[:, 0] > 0.2) & (coords[:, 1] < 20)
-        return 9.0 * torch.stack([~kidney, kidney], dim=1).float()
-
-
-@pytest.mark.parametrize(
-    ("front_ml", "back_ml", "passes", "found_ml"),
-    [(0, 300, 2, 300), (300, 0, 4, 300), (300, 100, 4, 300), (120, 100, 4, 100), (30, 0, 4, 0), (0, 0, 4, 0)],
-)
-def test_a_patient_may_lie_prone(front_ml: int, back_ml: int, passes: int, found_ml: int) -> None:
-    hu = np.full((40, 40, 20), 40, np.int16)
-    for ml, y in ((front_ml, slice(30, 38)), (back_ml, slice(2, 10))):
-        wide = ml * 8 // (8 * 10)
-        hu[4 : 4 + wide, y, 5:15] = 180
-    index = np.argwhere(hu > 0).astype(np.int32)
-    cloud = PointCloud(Lattice((5.0, 5.0, 5.0), (40, 40, 20)), index, hu[tuple(index.T)])
-    network, notes = Behind(), list[str]()
-    made = Model(network.eval(), "net", "net-1")
-    found = stage1.find_kidneys(cloud, made, torch.device("cpu"), Progress(), notes.append)
-    assert found.labels is not None
-    assert found.labels.sum() * 0.125 == pytest.approx(found_ml, abs=1)
-    assert (hu[tuple(index[found.labels == 1].T)] == 180).all()
-    assert network.passes == passes
-    assert ["prone" in note for note in notes] == [True] * (front_ml == 300)
-
-
 class Allocation:
     """Stands for what a pass holds on the GPU."""
 
