@@ -13,7 +13,7 @@ class Prompts:
     def open_file(self, parent: QWidget, folder: str) -> Path | None:
         """Which CT to open."""
         chosen, _ = QFileDialog.getOpenFileName(
-            parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz);;All files (*)"
+            parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz *.hdr *.img *.hdr.gz *.img.gz);;All files (*)"
         )
         return Path(chosen) if chosen else None
 

@@ -73,6 +73,8 @@ def test_the_highlight_goes_when_the_file_is_taken_away(bench: Bench):
     ("names", "words"),
     [
         (["a.nii.gz", "b.nii.gz"], "one CT"),
+        (["a.hdr", "b.img"], "one CT"),
+        (["a.img", "a.img.gz"], "one CT"),
         (["report.pdf"], "report.pdf is not a NIfTI file"),
         (["scan.dcm"], "scan.dcm is not a NIfTI file"),
     ],
@@ -82,6 +84,15 @@ def test_a_drop_that_does_not_fit_is_answered_in_one_sentence(bench: Bench, name
     let_go(bench, mime_of(*(bench.file(name) for name in names)))
     assert words in bench.said()
     assert bench.case.volume.name == "first"
+
+
+@pytest.mark.parametrize(
+    "names", [["scan.hdr"], ["scan.img.gz"], ["scan.img", "scan.hdr"], ["scan.HDR", "scan.img.gz"]]
+)
+def test_a_pair_is_dropped_alone_or_together(bench: Bench, names: list[str]):
+    let_go(bench, mime_of(*(bench.file(name) for name in names)))
+    bench.idle()
+    assert bench.case.volume.path.name == names[0]
 
 
 def test_a_dropped_folder_and_dropped_text_are_answered(bench: Bench):

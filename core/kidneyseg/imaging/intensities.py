@@ -136,7 +136,8 @@ def _body(tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if count == 0:
         return tissue
     largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-    return np.asarray(ndimage.binary_erosion(ndimage.binary_fill_holes(largest), border_value=1))
+    # A rim cell stands for voxels on both sides of the body's outline, or of padding that cuts the body.
+    return np.asarray(ndimage.binary_erosion(ndimage.binary_fill_holes(largest), np.ones((3, 3))))
 
 
 def _air_peaks(counts: NDArray[np.int64]) -> list[tuple[int, bool]]:
