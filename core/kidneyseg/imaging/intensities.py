@@ -80,7 +80,7 @@ def fill_padding(hu: NDArray[np.int16], odd: NDArray[np.uint8], affine: NDArray[
 
 
 def find_hu_offset(hu: NDArray[np.int16], odd: NDArray[np.uint8] | None = None) -> int:
-    """The number to add to a file's values to get HU, told by the peaks of air, fat and soft tissue.
+    """The number to add to a file's values to get HU, found from the peaks of air, fat and soft tissue.
 
     Some programs save HU + 1024 without the intercept that undoes it.
 
@@ -137,7 +137,7 @@ def _body(tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return tissue
     largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
     # A rim cell stands for voxels on both sides of the body's outline, or of padding that cuts the body.
-    return np.asarray(ndimage.binary_erosion(ndimage.binary_fill_holes(largest), np.ones((3, 3))))
+    return np.asarray(ndimage.binary_erosion(ndimage.binary_fill_holes(largest), np.ones((3, 3), np.bool_)))
 
 
 def _air_peaks(counts: NDArray[np.int64]) -> list[tuple[int, bool]]:

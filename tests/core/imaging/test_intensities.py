@@ -109,7 +109,7 @@ def test_an_offset_is_recognised_corrected_and_told(tmp_path: Path, added: int, 
     assert volume.hu_offset == pytest.approx(-added, abs=2)
     expected = np.maximum(hu, -1024) if dtype is np.uint16 else hu
     np.testing.assert_allclose(volume.hu, expected, atol=2)
-    assert f"HU {-volume.hu_offset:+d}" in volume.notes[0]
+    assert f"HU {'+' if added > 0 else '-'} {abs(volume.hu_offset)};" in volume.notes[0]
     assert volume.calibrated
     undone = load_volume(path, hu_offset=0)
     assert (undone.hu_offset, undone.notes, undone.calibrated) == (0, (), added < 900)
