@@ -12,7 +12,7 @@ from kidneyseg.files import atomic_write
 from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 
-SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
 
 
 def judge_drop(mime: QMimeData) -> tuple[Path | None, str]:
@@ -20,7 +20,7 @@ def judge_drop(mime: QMimeData) -> tuple[Path | None, str]:
     paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
     if not paths:
         return None, "Only files can be dropped here: one CT as .nii or .nii.gz."
-    if len(paths) > 1:
+    if len(paths) > 1 and not _are_pair(paths):
         return None, f"{len(paths)} files were dropped; drop one CT (.nii or .nii.gz) at a time."
     path = paths[0]
     if path.is_dir():
@@ -28,6 +28,12 @@ def judge_drop(mime: QMimeData) -> tuple[Path | None, str]:
     if not path.name.lower().endswith(SUFFIXES):
         return None, f"{path.name} is not a NIfTI file; drop a CT as .nii or .nii.gz."
     return path, ""
+
+
+def _are_pair(paths: list[Path]) -> bool:
+    """Whether these are the header and the image of one .hdr/.img pair."""
+    names = [Path(path.name.lower().removesuffix(".gz")) for path in paths]
+    return len({name.stem for name in names}) == 1 and sorted(name.suffix for name in names) == [".hdr", ".img"]
 
 
 def proposed_mask(case: Case) -> Path:

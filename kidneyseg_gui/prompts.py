@@ -12,7 +12,9 @@ class Prompts:
 
     def open_file(self, parent: QWidget, folder: Path) -> Path | None:
         """Which CT to open."""
-        return _open(parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz);;All files (*)")
+        return _open(
+            parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz *.hdr *.img *.hdr.gz *.img.gz);;All files (*)"
+        )
 
     def open_settings(self, parent: QWidget, folder: Path) -> Path | None:
         """Which settings file, or sidecar of a mask, to load."""

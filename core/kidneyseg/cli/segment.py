@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     imported = time.perf_counter()
     ct: Path = arguments.ct
     mask = arguments.output or ct.with_name(case_name(ct) + "_mask.nii.gz")
-    with InputStream(header_path(ct)):  # a CT that is missing is the first thing to hear of
+    with InputStream(header_path(ct)):  # a missing CT is reported first
         check_export(mask, ct, overwrite=not arguments.no_overwrite)
     bar = BarProgress()
     try:
@@ -93,7 +93,7 @@ def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) 
     for note in result.notes:
         print(note)
     for kidney in result.findings.kidneys:
-        print(f"{kidney.side or 'one'} kidney: {kidney.ml:.0f} mL, tumour on it: {kidney.tumour_ml:.1f} mL")
+        print(f"{kidney.side or 'a'} kidney: {kidney.ml:.0f} mL, tumour on it: {kidney.tumour_ml:.1f} mL")
     for tumour in result.findings.tumours:
         print(
             f"tumour on the {tumour.side or 'kidney'}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm"

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from kidneyseg.arrays import bounding_box
 from kidneyseg.findings.diameter import longest_diameter_mm
-from kidneyseg.findings.sides import find_midline
+from kidneyseg.findings.sides import Midline, find_midline
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 
@@ -126,9 +126,8 @@ def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -
     x_mm = (np.arange(part.shape[0]) + box[0].start + 0.5) * volume.spacing_mm[0]
     sizes = profiles.sum(axis=1)
     centres = profiles @ x_mm / sizes
-    midline = find_midline(mask, volume, box, sizes * ml, centres)
-    middle = -np.inf if midline.mm is None else midline.mm
-    unknown = midline.unknown if oriented else ORIENTATION_WRONG
+    midline = find_midline(mask, volume, box, sizes * ml, centres) if oriented else Midline(None, ORIENTATION_WRONG)
+    middle, unknown = -np.inf if midline.mm is None else midline.mm, midline.unknown
     joined = _joined_across(_profiles(np.where(part == KIDNEY, pieces, 0), count), x_mm, middle)
     # Side of a voxel: that of its piece, or its own where the piece is split.
     is_right = np.concatenate([[False], centres > middle])[pieces]
@@ -141,13 +140,9 @@ def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -
         owners = [(bool(centres[i] > middle), pieces == i + 1) for i in large]
     else:
         owners = [(True, is_right), (False, ~is_right)]
-    kidneys = []
-    for right, own in owners:
-        tissue, tumour = (float(np.count_nonzero(own & (part == label)) * ml) for label in (KIDNEY, TUMOUR))
-        if tissue + tumour >= LEAST_KIDNEY_ML:
-            kidneys.append(KidneyFinding(_side(right, unknown), tissue, tumour))
+    kidneys = (_kidney(part, own, ml, _side(right, unknown)) for right, own in owners)
     return Findings(
-        kidneys=tuple(kidneys),
+        kidneys=tuple(kidney for kidney in kidneys if kidney.ml + kidney.tumour_ml >= LEAST_KIDNEY_ML),
         tumours=_tumours(part == TUMOUR, is_right, volume, unknown),
         kidney_ml=float(np.count_nonzero(part == KIDNEY) * ml),
         tumour_ml=float(np.count_nonzero(part == TUMOUR) * ml),
@@ -155,6 +150,12 @@ def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -
         kidney_sized=kidney_sized,
         side_unknown=unknown,
     )
+
+
+def _kidney(part: NDArray[np.uint8], own: NDArray[np.bool_], ml: float, side: Side | None) -> KidneyFinding:
+    """What of the labels `part` (X, Y, Z) is this kidney's `own`."""
+    tissue, tumour = (float(np.count_nonzero(own & (part == label)) * ml) for label in (KIDNEY, TUMOUR))
+    return KidneyFinding(side, tissue, tumour)
 
 
 def _side(right: bool, unknown: str) -> Side | None:

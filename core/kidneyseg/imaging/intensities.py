@@ -80,7 +80,7 @@ def fill_padding(hu: NDArray[np.int16], odd: NDArray[np.uint8], affine: NDArray[
 
 
 def find_hu_offset(hu: NDArray[np.int16], odd: NDArray[np.uint8] | None = None) -> int:
-    """The number to add to a file's values to get HU, told by the peaks of air, fat and soft tissue.
+    """The number to add to a file's values to get HU, found from the peaks of air, fat and soft tissue.
 
     Some programs save HU + 1024 without the intercept that undoes it.
 
@@ -136,7 +136,8 @@ def _body(tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if count == 0:
         return tissue
     largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-    return np.asarray(ndimage.binary_erosion(ndimage.binary_fill_holes(largest), border_value=1))
+    # A rim cell stands for voxels on both sides of the body's outline, or of padding that cuts the body.
+    return np.asarray(ndimage.binary_erosion(ndimage.binary_fill_holes(largest), np.ones((3, 3), np.bool_)))
 
 
 def _air_peaks(counts: NDArray[np.int64]) -> list[tuple[int, bool]]:

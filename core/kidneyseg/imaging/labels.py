@@ -1,4 +1,4 @@
-"""What a label map must be to be used with a CT: on the CT's voxels, and with labels that are known."""
+"""Checks that a label map can be used with a CT: same voxels, known labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_VOXELS_APART = 0.5
 
 
 def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
-    """Raise InputError, naming the mend, unless file `name` has the shape of `other` and its place, to half a voxel."""
+    """Raise InputError unless the file `name` has the shape of `other` and lies in its place, to half a voxel."""
     if one.shape != other.shape:
         raise InputError(
             f"{name} has {_times(one.shape)} voxels and should have {_times(other.shape)}; "
@@ -36,7 +36,7 @@ def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geomet
 
 
 def require_known(labels: NDArray[np.uint8], name: str) -> None:
-    """Raise InputError, naming the mend, when the file `name` holds other labels than 0, 1 kidney, 2 tumour, 3 cyst."""
+    """Raise InputError when the file `name` holds labels other than 0, 1 kidney, 2 tumour, 3 cyst."""
     largest = int(labels.max(initial=0))
     if largest > CYST:
         raise InputError(f"{name} holds the label {largest}; known are 0, 1 kidney, 2 tumour, 3 cyst: map it to these")

@@ -35,7 +35,7 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
 
     Args:
         path: the file.
-        hu_offset: what to add to the file's values; None recognises values that are HU + 1024, say, by themselves.
+        hu_offset: what to add to the file's values; None finds it out (see `find_hu_offset`).
 
     Raises:
         InputError: the file is missing, unreadable, no NIfTI, damaged or cut off, not one 3-D grid of numbers, has
@@ -52,7 +52,8 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
     if hu_offset:
         add_offset(hu, hu_offset)
     if hu_offset and recognised:
-        notes += (f"The file's values are HU {-hu_offset:+d}, told by air and soft tissue; this was corrected.",)
+        added = f"{'+' if hu_offset < 0 else '-'} {abs(hu_offset)}"
+        notes += (f"By air and soft tissue the file's values are HU {added}; this was corrected.",)
     if odd is not None:
         notes += (fill_padding(hu, odd, geometry.affine, source.name),)
     return Volume(

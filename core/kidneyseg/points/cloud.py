@@ -11,6 +11,11 @@ from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
 
 __all__ = ["KIDNEY", "TISSUE", "TUMOUR", "Lattice", "PointCloud"]
 
+Orientation = tuple[int, int, int]
+"""The axes (1, 2, 3) that the networks take for x, y, z; negative where they see one reversed."""
+
+AS_STORED: Orientation = (1, 2, 3)
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -61,6 +66,7 @@ class PointCloud:
         hu: int16 (N,), mean HU of the cell.
         labels: uint8 (N,) of TISSUE, KIDNEY, TUMOUR, or None before a network has seen the cloud.
         probability: float16 (N, classes) network output after softmax, or None.
+        orientation: how the networks see the cells, not AS_STORED where the file's orientation seems wrong.
     """
 
     lattice: Lattice
@@ -68,6 +74,7 @@ class PointCloud:
     hu: NDArray[np.int16]
     labels: NDArray[np.uint8] | None = None
     probability: NDArray[np.float16] | None = None
+    orientation: Orientation = AS_STORED
 
     def __len__(self) -> int:
         return len(self.index)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.findings import Findings, measure
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import PointCloud
+from kidneyseg.points.cloud import AS_STORED, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.method import Context, Method, method, unite
 from kidneyseg.segmentation.networks import Networks, load_networks, pick_device
@@ -107,7 +107,8 @@ class Pipeline:
         memory.release()  # of the networks, which are done
         objects = run.stage("clusters", lambda context: by.cluster(context, stage2))
         mask = run.stage("fill", lambda context: by.fill(context, objects, stage2))
-        findings = run.stage("findings", lambda _: measure(mask, self.volume))
+        oriented = all(cloud.orientation == AS_STORED for cloud in detections)
+        findings = run.stage("findings", lambda _: measure(mask, self.volume, oriented=oriented))
         run.progress.update("findings", 1.0)
         return Result(
             mask=mask,

@@ -20,6 +20,7 @@ from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.method import unite
 from kidneyseg.segmentation.networks import Note
+from kidneyseg.segmentation.orientation import turned
 
 # How many times a tumour is followed beyond the region that stage 2 has seen.
 _MOST_GROWTH = 5
@@ -55,12 +56,13 @@ def separate_tumour(
     grid = model.grid_mm
     if grid is None:
         raise ValueError(f"{model.id} has no grid")
-    whole, lowest_hu = lattice_for(volume, grid), _lowest_hu(detections)
+    whole, lowest_hu, orientation = lattice_for(volume, grid), _lowest_hu(detections), detections.orientation
 
     def label(region: Region, progress: Progress) -> PointCloud:
         points, detected = _points(region, volume, whole, lowest_hu, progress)
         features = stage2_features(points.hu, kidney_level(points.hu, detected), model.network.config["in_channels"])
-        probability = networks.predict_mirrored(model, points.index, features, device, progress, note)
+        cells = turned(points.index, orientation)
+        probability = networks.predict_mirrored(model, cells, features, device, progress, note)
         return replace(points, labels=probability.argmax(1).astype(np.uint8), probability=probability)
 
     labelled: dict[Hashable, PointCloud] = {}

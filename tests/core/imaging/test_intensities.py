@@ -60,6 +60,14 @@ def test_padding_outside_the_body_is_air(tmp_path: Path, padding: float, where: 
     np.testing.assert_array_equal(load_mask(tmp_path / "mask.nii.gz")[0], volume.hu > 300)
 
 
+def test_a_scanner_circle_may_cut_the_body(tmp_path: Path) -> None:
+    x, y, _ = np.ogrid[:512, :512, :8]
+    voxels = np.full((512, 512, 8), 40, np.float32)
+    voxels[np.broadcast_to(np.hypot(x - 256, y - 256) > 256, voxels.shape)] = np.nan
+    volume = load_volume(saved(tmp_path / "ct.nii", voxels))
+    np.testing.assert_array_equal(volume.hu == AIR_HU, np.isnan(voxels))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 40000.0, -33000.0, 1e30])
 def test_odd_voxels_inside_the_body_are_refused_with_their_place(tmp_path: Path, bad: float) -> None:
     voxels = body_hu().astype(np.float32)
@@ -101,7 +109,7 @@ def test_an_offset_is_recognised_corrected_and_told(tmp_path: Path, added: int, 
     assert volume.hu_offset == pytest.approx(-added, abs=2)
     expected = np.maximum(hu, -1024) if dtype is np.uint16 else hu
     np.testing.assert_allclose(volume.hu, expected, atol=2)
-    assert f"HU {-volume.hu_offset:+d}" in volume.notes[0]
+    assert f"HU {'+' if added > 0 else '-'} {abs(volume.hu_offset)};" in volume.notes[0]
     assert volume.calibrated
     undone = load_volume(path, hu_offset=0)
     assert (undone.hu_offset, undone.notes, undone.calibrated) == (0, (), added < 900)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from kidneyseg.models import Model
@@ -46,26 +45,6 @@ class Behind(SparseUNet):
         self.passes += 1
         kidney = (features[:, 0] > 0.2) & (coords[:, 1] < 20)
         return 9.0 * torch.stack([~kidney, kidney], dim=1).float()
-
-
-@pytest.mark.parametrize(
-    ("front_ml", "back_ml", "passes", "found_ml"),
-    [(0, 300, 2, 300), (300, 0, 4, 300), (300, 100, 4, 300), (120, 100, 4, 100), (30, 0, 4, 0), (0, 0, 4, 0)],
-)
-def test_a_patient_may_lie_prone(front_ml: int, back_ml: int, passes: int, found_ml: int) -> None:
-    hu = np.full((40, 40, 20), 40, np.int16)
-    for ml, y in ((front_ml, slice(30, 38)), (back_ml, slice(2, 10))):
-        wide = ml * 8 // (8 * 10)
-        hu[4 : 4 + wide, y, 5:15] = 180
-    index = np.argwhere(hu > 0).astype(np.int32)
-    cloud = PointCloud(Lattice((5.0, 5.0, 5.0), (40, 40, 20)), index, hu[tuple(index.T)])
-    network, notes = Behind(), list[str]()
-    found = detect_kidneys(cloud, Model(network.eval(), "net", "net-1"), CPU, Progress(), notes.append)
-    assert found.labels is not None
-    assert found.labels.sum() * 0.125 == pytest.approx(found_ml, abs=1)
-    assert (hu[tuple(index[found.labels == 1].T)] == 180).all()
-    assert network.passes == passes
-    assert ["prone" in note for note in notes] == [True] * (front_ml == 300)
 
 
 def test_small_detections_become_tissue() -> None:
