@@ -12,7 +12,7 @@ import torch
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
-from kidneyseg.points.resample import lattice_for
+from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.segmentation.stage2 import region_points, separate_tumour
 from kidneyseg.sparse import SparseUNet
@@ -85,10 +85,21 @@ def test_progress_only_goes_forward() -> None:
 def test_it_sees_all_cells_within_the_margin_that_are_bright_enough() -> None:
     volume, detections = body(30)
     volume.hu[:, 12, 12] = -1000
+    detections = replace(detections, hu=np.zeros(len(detections), np.int16))
     points = region_points(detections, volume, lattice_for(volume, 2.0), MARGIN_MM)
     row = points.index[(points.index[:, 1] == 15) & (points.index[:, 2] == 15), 0]
     assert (row.min(), row.max()) == (0, 19), "from the volume's edge to 40 mm, 10 from the detections' surface"
     assert not ((points.index[:, 1] == 12) & (points.index[:, 2] == 12)).any()
+
+
+def test_cells_far_darker_than_all_of_stage1_are_left_out() -> None:
+    volume, detections = body(30)
+    lattice = lattice_for(volume, 2.0)
+    darkest = int(resample_hu(volume, lattice).min())
+    for stage1_hu, all_seen in ((darkest + 100, True), (darkest + 101, False)):
+        stage1 = replace(detections, hu=np.full(len(detections), stage1_hu, np.int16))
+        seen = region_points(stage1, volume, lattice, MARGIN_MM)
+        assert (int(seen.hu.min()) == darkest) == all_seen
 
 
 def test_without_detections_nothing_is_labelled() -> None:
