@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.imaging.volume import HU_WINDOW, Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import TUMOUR, Lattice, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
@@ -23,6 +23,8 @@ from kidneyseg.segmentation.networks import Note
 
 # How many times a tumour is followed beyond the region that stage 2 has seen.
 _MOST_GROWTH = 5
+# Cells are left out that are darker than stage 1's darkest point by more than this.
+_BELOW_STAGE1_HU = 100
 
 
 def separate_tumour(
@@ -41,7 +43,7 @@ def separate_tumour(
     surroundings are labelled again.
 
     Args:
-        detections: stage 1's labelled cloud.
+        detections: stage 1's labelled cloud, tissue points included.
         volume: the CT.
         margin_mm: distance from the surface of the detected cells up to which cells are labelled.
         model: stage 2's network, with a grid.
@@ -52,10 +54,10 @@ def separate_tumour(
     grid = model.grid_mm
     if grid is None:
         raise ValueError(f"{model.id} has no grid")
-    whole = lattice_for(volume, grid)
+    whole, lowest_hu = lattice_for(volume, grid), _lowest_hu(detections)
 
     def label(region: Region, progress: Progress) -> PointCloud:
-        points, detected = _points(region, volume, whole, progress)
+        points, detected = _points(region, volume, whole, lowest_hu, progress)
         features = stage2_features(points.hu, kidney_level(points.hu, detected), model.network.config["in_channels"])
         probability = networks.predict_mirrored(model, points.index, features, device, progress, note)
         return replace(points, labels=probability.argmax(1).astype(np.uint8), probability=probability)
@@ -84,15 +86,22 @@ def separate_tumour(
 
 def region_points(detections: PointCloud, volume: Volume, whole: Lattice, margin_mm: float) -> PointCloud:
     """The points, unlabelled, that `separate_tumour` labels first; `whole` is the lattice of its fine cells."""
+    lowest_hu = _lowest_hu(detections)
     regions = regions_around(detections, volume, whole.step_mm[0], margin_mm)
     empty = PointCloud(whole, np.zeros((0, 3), np.int32), np.zeros(0, np.int16))
-    return unite([empty, *(_points(region, volume, whole, Progress())[0] for region in regions)])
+    return unite([empty, *(_points(region, volume, whole, lowest_hu, Progress())[0] for region in regions)])
 
 
-def _points(region: Region, volume: Volume, whole: Lattice, progress: Progress) -> tuple[PointCloud, NDArray[np.bool_]]:
+def _lowest_hu(detections: PointCloud) -> int:
+    return max(int(detections.hu.min(initial=HU_WINDOW[1])) - _BELOW_STAGE1_HU, LOWEST_HU)
+
+
+def _points(
+    region: Region, volume: Volume, whole: Lattice, lowest_hu: int, progress: Progress
+) -> tuple[PointCloud, NDArray[np.bool_]]:
     """The region's cells that are bright enough, and which of them lie in the detections."""
     hu = resample_hu(volume, region.lattice, progress=progress)
-    kept = region.inside & (hu >= LOWEST_HU)
+    kept = region.inside & (hu >= lowest_hu)
     origin = np.rint(np.asarray(region.lattice.origin_mm) / region.lattice.step_mm).astype(np.int32)
     return PointCloud(whole, np.argwhere(kept).astype(np.int32) + origin, hu[kept]), region.detected[kept]
 

@@ -11,7 +11,7 @@ import torch
 
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.segmentation.stage2 import region_points, separate_tumour
@@ -42,9 +42,9 @@ def body(end: int) -> tuple[Volume, PointCloud]:
     hu[15 : end // 2, 10:20, 10:20] = 110
     hu[5:15, 8:22, 8:22] = 190
     found = np.argwhere(np.ones((4, 6, 6), bool)) + np.array([2, 3, 3])
-    cloud = PointCloud(
-        COARSE, found.astype(np.int32), np.full(len(found), 190, np.int16), np.ones(len(found), np.uint8)
-    )
+    index = np.concatenate([[[0, 0, 0]], found]).astype(np.int32)  # a point of tissue besides
+    labels = np.array([TISSUE] + [KIDNEY] * len(found), np.uint8)
+    cloud = PointCloud(COARSE, index, np.where(labels == KIDNEY, 190, 20).astype(np.int16), labels)
     return Volume(hu, (2.0, 2.0, 2.0), np.diag([2.0, 2.0, 2.0, 1.0])), cloud
 
 
@@ -85,10 +85,13 @@ def test_progress_only_goes_forward() -> None:
 def test_it_sees_all_cells_within_the_margin_that_are_bright_enough() -> None:
     volume, detections = body(30)
     volume.hu[:, 12, 12] = -1000
+    volume.hu[:, 15, 12], volume.hu[:, 12, 15] = -79, -81  # the darkest point of stage 1 has 20 HU
     points = region_points(detections, volume, lattice_for(volume, 2.0), MARGIN_MM)
     row = points.index[(points.index[:, 1] == 15) & (points.index[:, 2] == 15), 0]
     assert (row.min(), row.max()) == (0, 19), "from the volume's edge to 40 mm, 10 from the detections' surface"
-    assert not ((points.index[:, 1] == 12) & (points.index[:, 2] == 12)).any()
+    columns = {tuple(column) for column in points.index[:, 1:]}
+    assert (15, 12) in columns
+    assert columns.isdisjoint({(12, 12), (12, 15)})
 
 
 def test_without_detections_nothing_is_labelled() -> None:
