@@ -14,8 +14,8 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.affines import read_placement
 from kidneyseg.imaging.headers import Header, is_pair, voxel_offset
-from kidneyseg.imaging.placement import read_placement
 from kidneyseg.imaging.streams import InputStream
 
 MIN_SLICES = 8

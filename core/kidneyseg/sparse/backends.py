@@ -1,7 +1,7 @@
 """Which library runs a network: this package, or SparseConvNet if it is installed.
 
-The tests run the adapter to SparseConvNet on a stand-in with the same interface. docs/engine.md reports a run with the
-real package.
+The tests run the adapter to SparseConvNet on a stand-in with the same interface. A run with the real package is in
+docs/explanation/sparse-convolutions.md.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kidneyseg.errors import SettingsError
-from kidneyseg.training import anatomy, intensity  # noqa: F401 - they register their augmentations
+from kidneyseg.training import anatomy_augmentations, intensity  # noqa: F401 - they register their augmentations
 from kidneyseg.training.recipe_schema import Table, from_table, merged
 from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, StageRecipe, WholeCTRecipe
 
