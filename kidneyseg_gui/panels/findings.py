@@ -40,7 +40,7 @@ class FindingsPanel(Section):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         self.table.horizontalHeader().setHighlightSections(False)
-        for column, width in enumerate((66, 76, 78)):
+        for column, width in enumerate((72, 84, 72)):
             self.table.setColumnWidth(column, width)
         self.table.horizontalHeader().setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         self.table.itemClicked.connect(self._on_click)
