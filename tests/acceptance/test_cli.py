@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -142,6 +143,17 @@ def test_a_report_that_cannot_be_printed_leaves_the_mask(
     assert "standard output" in done.stderr
     assert load_mask(mask)[0].shape == load_volume(case / "ct.nii.gz").shape
     assert json.loads((tmp_path / "m.json").read_text())["device"] in ("cpu", "cuda")
+
+
+def test_what_was_unusual_in_the_file_is_printed_and_kept(case: Path, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image.from_filename(case / "ct.nii.gz")
+    voxels = np.asarray(image.dataobj, np.float32)
+    voxels[:4] = np.nan
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), tmp_path / "ct.nii")
+    done = kidneyseg("segment", tmp_path / "ct.nii", "--models", case / "models")
+    assert done.returncode == 0, done.stderr
+    assert "taken as air" in done.stdout
+    assert "taken as air" in json.loads((tmp_path / "ct_mask.json").read_text())["notes"][0]
 
 
 def test_the_offset_of_hu_can_be_given(case: Path, tmp_path: Path) -> None:

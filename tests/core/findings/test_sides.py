@@ -64,6 +64,12 @@ def test_contrast_in_the_aorta_or_the_kidney_does_not_move_the_spine() -> None:
     assert sides(kidneys(SPINE - 14), volume) == (["left"], "")
 
 
+def test_contrast_in_the_bowel_is_no_spine() -> None:
+    volume = body()
+    volume.hu[30:60, 75:105] = 400
+    assert sides(kidneys(LEFT), volume) == (["left"], "")
+
+
 @pytest.mark.parametrize("x", [slice(SPINE, None), slice(SPINE - 8, None), slice(SPINE - 35, None), slice(90, 175)])
 def test_half_a_body_has_no_sides(x: slice) -> None:
     assert sides(*cut(body(), kidneys(RIGHT), x)) == ([None], CUT)

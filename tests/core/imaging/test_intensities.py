@@ -117,6 +117,21 @@ def test_an_offset_is_recognised_corrected_and_told(tmp_path: Path, added: int, 
     assert load_volume(path, hu_offset=-7).hu_offset == -7
 
 
+def test_air_of_the_one_value_0_is_minus_1024_hu() -> None:
+    hu = body_hu()
+    hu[hu < -500] = -1024
+    assert find_hu_offset(hu + np.int16(1024)) == -1024
+
+
+def test_padding_darker_than_air_is_not_taken_for_air() -> None:
+    """It would make air soft tissue; there is more of it here than of the body."""
+    hu = np.full((120, 120, 20), -1000, np.int16)
+    hu += np.random.default_rng(2).normal(0, 10, hu.shape).astype(np.int16)
+    hu[28:92, 32:88] = body_hu()
+    hu[:20] = hu[-20:] = -2000
+    assert find_hu_offset(hu + np.int16(1024)) == -1024
+
+
 def test_padding_and_an_offset_together(tmp_path: Path) -> None:
     voxels = np.maximum(body_hu().astype(np.int32) + 1024, 0).astype(np.uint16)
     voxels[CIRCLE] = 63536  # -2000 as a uint16
