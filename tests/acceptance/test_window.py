@@ -93,7 +93,7 @@ def test_segment_change_the_fill_and_export(phantom: Path, tmp_path: Path):
     assert {"made_up_mask.nii.gz", "made_up_mask.json"} <= set(seen["exported"])
     mask, _geometry = load_mask(tmp_path / "made_up_mask.nii.gz")
     assert mask.shape == load_volume(phantom).shape
-    assert json.loads((tmp_path / "made_up_mask.json").read_text())["settings"]["fill"]["method"] == "hull"
+    assert json.loads((tmp_path / "made_up_mask.json").read_text())["settings"]["fill"]["algorithm"] == "hull"
 
 
 @pytest.mark.skipif(
