@@ -78,9 +78,17 @@ def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: torch.device)
     check_equal(ours, values_at(grid, x.level.coords), [features, weight])
 
 
-def test_join_concatenates(kernels: torch.device) -> None:
-    left, right = (torch.randn(20, width, device=kernels, requires_grad=True) for width in (3, 5))
-    check_equal(functional.join(left, right), torch.cat([left, right], dim=1), [left, right])
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("rows", [0, 3, 300_000])  # the last uses a pooled buffer
+def test_join_equals_torch_s_cat(rows: int) -> None:
+    parts = [torch.randn(rows, channels, requires_grad=True) for channels in (16, 5)]
+    joined, expected = functional.join(*parts), torch.cat(parts, dim=1)
+    assert torch.equal(joined, expected)
+    weight = torch.randn(rows, 21)
+    ours = torch.autograd.grad(joined, parts, weight)
+    assert all(grad.is_contiguous() for grad in ours)
+    for mine, theirs in zip(ours, torch.autograd.grad(expected, parts, weight), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def unique_rows(coords: torch.Tensor) -> torch.Tensor:
