@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread each for the workers and the programs that they start: more would compete for the same cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

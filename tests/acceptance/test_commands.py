@@ -186,7 +186,9 @@ def test_check_passes(machine: Machine) -> None:
     done = machine.start("check", "--fast", "-k", "nifti")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "3 passed in 0.10s"
-    assert machine.calls("pytest --ig") == ["python -m pytest --ignore=tests/acceptance -k nifti"]
+    (call,) = machine.calls("-m pytest")
+    assert call.startswith("python -m pytest -n auto ")
+    assert call.endswith(" --ignore=tests/acceptance -k nifti")
 
 
 def test_a_failed_check_lets_the_others_run(machine: Machine) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -18,29 +17,16 @@ from volumes import abdomen
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A KiTS folder of two cases with tumours, `models` beside it, and `masks` that hold one of the cases' labels."""
+    """A KiTS folder of two cases with tumours and `models` beside it."""
     folder = tmp_path_factory.mktemp("data")
     volume, truth = abdomen()
     for name in ("case_00000", "case_00001"):
         (folder / "kits" / name).mkdir(parents=True)
         save_volume(volume, folder / "kits" / name / "imaging.nii.gz")
         save_mask(truth, volume, folder / "kits" / name / "segmentation.nii.gz")
-    (folder / "masks").mkdir()
-    save_mask(truth, volume, folder / "masks" / "case_00000.nii.gz")
     (folder / "models").mkdir()
     tiny_models(folder / "models")
     return folder
-
-
-def test_existing_masks(data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "report"
-    done = kidneyseg("evaluate", data / "masks", data / "kits", "--cts", data / "kits", "-o", out)
-    assert done.returncode == 1, done.stderr  # one label map has no mask
-    assert "**case_00001**: no mask in" in done.stdout
-    assert "| case_00000 |       1.000 |" in done.stdout
-    assert "| 3 classes |  1.000 |  1.000 |  1.000 |" in done.stdout
-    rows = list(csv.DictReader((out / "cases.csv").read_text().splitlines()))
-    assert [row["tumour surface Dice"] for row in rows] == ["", "1.0"]
 
 
 def test_labelled_cts_with_and_without_insertion(data: Path, tmp_path: Path, device: str) -> None:

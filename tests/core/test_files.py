@@ -82,7 +82,8 @@ def test_a_file_removed_before_it_is_locked_is_made_again(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("name", "overwrite", "message"),
     [
-        ("nowhere/mask.nii", True, "no folder"),
+        ("nowhere/mask.nii", True, "no folder .*Create it"),
+        ("there.nii/mask.nii", True, "no folder"),
         ("folder", True, "is a folder"),
         ("there.nii", False, "exists already"),
     ],

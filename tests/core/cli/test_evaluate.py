@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Iterator
@@ -59,6 +60,21 @@ def test_point_iou_comes_from_the_cts_beside_the_labels(data: Path, capsys: pyte
     assert "| 3 classes |  1.000 |  1.000 |  1.000 |" in told.out
     assert "--cts" not in told.err
     assert "no files were written; -o DIR" in told.err
+
+
+def test_a_missing_mask_is_named_and_the_other_cases_are_scored(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks, out = tmp_path / "masks", tmp_path / "report"
+    masks.mkdir()
+    shutil.copy(data / "masks" / "case_00000.nii.gz", masks)
+    assert main(["evaluate", str(masks), str(data / "kits"), "--cts", str(data / "kits"), "-o", str(out)]) == 1
+    told = capsys.readouterr().out
+    assert "**case_00001**: no mask in" in told
+    assert "| case_00000 |       1.000 |" in told
+    assert "| 3 classes |  1.000 |  1.000 |  1.000 |" in told
+    rows = list(csv.DictReader((out / "cases.csv").read_text().splitlines()))
+    assert [row["tumour surface Dice"] for row in rows] == ["", "1.0"]
 
 
 def test_only_the_named_cases_are_scored(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

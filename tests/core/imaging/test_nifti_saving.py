@@ -35,16 +35,6 @@ def not_written(volume: Volume, path: Path, *words: str) -> None:
     assert before == (sorted(path.parent.iterdir()) if path.parent.is_dir() else None)
 
 
-def test_missing_folder(volume: Volume, tmp_path: Path) -> None:
-    not_written(volume, tmp_path / "nowhere" / "mask.nii.gz", "no folder", "Create it")
-    not_written(volume, tmp_path / "ct.nii.gz" / "mask.nii.gz", "no folder")
-
-
-def test_folder_as_target(volume: Volume, tmp_path: Path) -> None:
-    (tmp_path / "mask.nii.gz").mkdir()
-    not_written(volume, tmp_path / "mask.nii.gz", "is a folder")
-
-
 def test_wrong_suffix(volume: Volume, tmp_path: Path) -> None:
     not_written(volume, tmp_path / "mask.png", "mask.png", ".nii.gz")
 

@@ -17,7 +17,7 @@ from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.resample import voxel_lattice
 from kidneyseg.segmentation.export import check_export, export, sidecar
 from kidneyseg.segmentation.pipeline import Result
-from kidneyseg.settings import preset
+from kidneyseg.settings import Settings, preset
 from volumes import abdomen
 
 
@@ -38,11 +38,15 @@ def result_for(volume: Volume, **more: Any) -> Result:
 
 def test_mask_and_sidecar_are_written_and_replace_their_own(ct: Volume, tmp_path: Path) -> None:
     for _ in range(2):
-        beside = export(result_for(ct), ct, tmp_path / "mask.nii.gz")
+        result = result_for(ct)
+        beside = export(result, ct, tmp_path / "mask.nii.gz")
         assert beside == tmp_path / "mask.json"
         np.testing.assert_array_equal(load_mask(tmp_path / "mask.nii.gz")[0], abdomen()[1])
         values = json.loads(beside.read_text())
         assert values["notes"] == ["A note."]
+        assert Settings.from_dict(values["settings"]) == result.settings
+        assert values["models"] == ["net"]
+        assert values["findings"] == json.loads(json.dumps(result.findings.to_dict()))
         assert values["input"]["hu_offset"] == 0
         assert "Jane" not in beside.read_text()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from kidneyseg.errors import Cancelled, ModelError, OutputError, ResourceError
-from kidneyseg.imaging.nifti import load_mask, save_volume
+from kidneyseg.errors import Cancelled, ModelError, ResourceError
 from kidneyseg.models import save_model
 from kidneyseg.points.cloud import TUMOUR
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.default import Default
-from kidneyseg.segmentation.export import export
 from kidneyseg.segmentation.method import Context
 from kidneyseg.segmentation.pipeline import STAGES, Pipeline
-from kidneyseg.settings import Settings, preset
+from kidneyseg.settings import preset
 from kidneyseg.sparse import SparseUNet
 from tiny_networks import tiny_models
 from volumes import abdomen
@@ -246,19 +243,3 @@ def test_stage1_and_stage2_run_on_their_networks_grids(models: Path, calls: list
     result = Pipeline(abdomen()[0], models_dir=models).run(preset("default"))
     assert (result.sampled.lattice.step_mm, result.stage2.lattice.step_mm) == ((4.0,) * 3, (2.5,) * 3)
     assert result.mask.any()
-
-
-def test_export_writes_mask_and_sidecar(models: Path, calls: list[int], tmp_path: Path) -> None:
-    volume, _ = abdomen()
-    save_volume(volume, tmp_path / "ct.nii.gz")
-    result = Pipeline(volume, models_dir=models).run(preset("default"))
-    beside = export(result, volume, tmp_path / "out.nii.gz")
-    assert np.array_equal(load_mask(tmp_path / "out.nii.gz")[0], result.mask)
-    told = json.loads(beside.read_text())
-    assert beside.name == "out.json"
-    assert Settings.from_dict(told["settings"]) == result.settings
-    assert told["models"] == list(result.model_ids)
-    assert told["findings"] == json.loads(json.dumps(result.findings.to_dict()))
-    assert "box" not in beside.read_text()  # a case's name may be a patient's
-    with pytest.raises(OutputError):
-        export(result, volume, tmp_path / "out.nii.gz", overwrite=False)

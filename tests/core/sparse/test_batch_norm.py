@@ -1,4 +1,4 @@
-"""The native BatchNorm with its leaky ReLU against torch's in float64, and `join` against torch's `cat`."""
+"""The native BatchNorm with its leaky ReLU against torch's in float64."""
 
 import pytest
 import torch
@@ -54,15 +54,3 @@ def test_results_repeat_at_any_number_of_threads(threads):
         for _ in range(20):
             again = results(x, grad, torch.float32, training=True, leak=0.1)
             assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-
-
-@pytest.mark.parametrize("rows", [0, 3, 300_000])  # the last uses a pooled buffer
-def test_join_equals_torch_s_cat(rows):
-    parts = [torch.randn(rows, channels, requires_grad=True) for channels in (16, 5)]
-    joined, expected = functional.join(*parts), torch.cat(parts, dim=1)
-    assert torch.equal(joined, expected)
-    weight = torch.randn(rows, 21)
-    ours = torch.autograd.grad(joined, parts, weight)
-    assert all(grad.is_contiguous() for grad in ours)
-    for mine, theirs in zip(ours, torch.autograd.grad(expected, parts, weight), strict=True):
-        assert torch.equal(mine, theirs)

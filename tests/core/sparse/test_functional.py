@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as dense
 
-from kidneyseg.sparse import SparseUNet, native
-from kidneyseg.sparse.layers import InputLayer, SparseTensor, StridedConv, SubmanifoldConv, TransposedConv
+from kidneyseg.sparse import SparseUNet, functional, native
+from kidneyseg.sparse.layers import InputLayer
 
 SIZE = 12
 
@@ -31,44 +31,64 @@ def values_at(grid: torch.Tensor, coords: torch.Tensor) -> torch.Tensor:
     return grid.permute(0, 2, 3, 4, 1)[b, x, y, z]
 
 
+def random_weight(offsets: int, device: torch.device) -> torch.Tensor:
+    return torch.randn(offsets, 5, 7, device=device).div(offsets).requires_grad_()
+
+
 def conv3d_weight(weight: torch.Tensor, size: int) -> torch.Tensor:
-    """(K, 1, in, out), first coordinate slowest -> torch's (out, in, X, Y, Z)."""
-    return weight[:, 0].permute(2, 1, 0).unflatten(2, (size, size, size))
+    """(K, in, out), first coordinate slowest -> torch's (out, in, X, Y, Z)."""
+    return weight.permute(2, 1, 0).unflatten(2, (size, size, size))
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_submanifold_is_masked_conv3d(kernels: torch.device, size: int) -> None:
     coords = random_sites(kernels)
     features = torch.randn(len(coords), 5, device=kernels, requires_grad=True)
-    layer = SubmanifoldConv(5, 7, size).to(kernels)
+    weight = random_weight(size**3, kernels)
     x, _ = InputLayer()(coords, features)
     expected = values_at(
-        dense.conv3d(scatter(coords, features), conv3d_weight(layer.weight, size), padding=size // 2), coords
+        dense.conv3d(scatter(coords, features), conv3d_weight(weight, size), padding=size // 2), coords
     )
-    check_equal(layer(x).features, expected, [features, layer.weight])
+    ours = functional.submanifold_conv(x.features, weight, x.level.neighbours(size))
+    check_equal(ours, expected, [features, weight])
 
 
 def test_strided_is_conv3d_at_stride_2(kernels: torch.device) -> None:
     coords = random_sites(kernels, fill=0.05)
     features = torch.randn(len(coords), 5, device=kernels, requires_grad=True)
-    layer = StridedConv(5, 7).to(kernels)
+    weight = random_weight(8, kernels)
     x, _ = InputLayer()(coords, features)
-    y = layer(x)
-    assert torch.equal(y.level.coords, unique_rows(torch.cat([coords[:, :3] // 2, coords[:, 3:]], dim=1)))
-    grid = dense.conv3d(scatter(coords, features), conv3d_weight(layer.weight, 2), stride=2)
-    check_equal(y.features, values_at(grid, y.level.coords), [features, layer.weight])
+    down = x.level.down()
+    assert torch.equal(down.coarse.coords, unique_rows(torch.cat([coords[:, :3] // 2, coords[:, 3:]], dim=1)))
+    grid = dense.conv3d(scatter(coords, features), conv3d_weight(weight, 2), stride=2)
+    ours = functional.strided_conv(x.features, weight, down)
+    check_equal(ours, values_at(grid, down.coarse.coords), [features, weight])
 
 
 def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: torch.device) -> None:
     coords = random_sites(kernels, fill=0.05)
     x, _ = InputLayer()(coords, torch.zeros(len(coords), 1, device=kernels))
-    coarse = x.level.down().coarse
-    features = torch.randn(len(coarse), 5, device=kernels, requires_grad=True)
-    layer = TransposedConv(5, 7).to(kernels)
-    weight = layer.weight[:, 0].permute(1, 2, 0).unflatten(2, (2, 2, 2))
-    grid = dense.conv_transpose3d(scatter(coarse.coords, features, SIZE // 2), weight, stride=2)
-    y = layer(SparseTensor(features, coarse), x.level)
-    check_equal(y.features, values_at(grid, x.level.coords), [features, layer.weight])
+    down = x.level.down()
+    features = torch.randn(len(down.coarse), 5, device=kernels, requires_grad=True)
+    weight = random_weight(8, kernels)
+    grid = dense.conv_transpose3d(
+        scatter(down.coarse.coords, features, SIZE // 2), weight.permute(1, 2, 0).unflatten(2, (2, 2, 2)), stride=2
+    )
+    ours = functional.transposed_conv(features, weight, down)
+    check_equal(ours, values_at(grid, x.level.coords), [features, weight])
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("rows", [0, 3, 300_000])  # the last uses a pooled buffer
+def test_join_equals_torch_s_cat(rows: int) -> None:
+    parts = [torch.randn(rows, channels, requires_grad=True) for channels in (16, 5)]
+    joined, expected = functional.join(*parts), torch.cat(parts, dim=1)
+    assert torch.equal(joined, expected)
+    weight = torch.randn(rows, 21)
+    ours = torch.autograd.grad(joined, parts, weight)
+    assert all(grad.is_contiguous() for grad in ours)
+    for mine, theirs in zip(ours, torch.autograd.grad(expected, parts, weight), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def unique_rows(coords: torch.Tensor) -> torch.Tensor:

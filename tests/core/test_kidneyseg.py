@@ -12,9 +12,9 @@ import kidneyseg
 
 _MEASURE_IMPORT = """
 import sys, time
-started = time.perf_counter()
+started = time.process_time()
 import kidneyseg
-print(time.perf_counter() - started)
+print(time.process_time() - started)
 dir(kidneyseg), kidneyseg.__version__
 print([name for name in ("torch", "numpy", "nibabel", "scipy") if name in sys.modules])
 """
