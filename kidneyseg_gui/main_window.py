@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QSettings, Qt, QTimer
-from PySide6.QtGui import (
-    QCloseEvent,
-    QDragEnterEvent,
-    QDragLeaveEvent,
-    QDragMoveEvent,
-    QDropEvent,
-    QResizeEvent,
-)
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QWidget
 
 from kidneyseg_gui.actions import Actions
@@ -107,7 +100,7 @@ class MainWindow(QMainWindow):
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
         self.controller.notified.connect(self._notify)
         self.case.volume_changed.connect(self._on_volume)
-        self.case.result_changed.connect(self._show_warnings)
+        self.case.result_changed.connect(lambda: self._show_warnings("result"))
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
 
     def _place(self) -> None:
@@ -122,14 +115,14 @@ class MainWindow(QMainWindow):
         else:
             self.notices.clear_event()
 
-    def _show_warnings(self) -> None:
-        for subject, texts in self.controller.warnings().items():
-            self.notices.show_warnings(subject, texts)
+    def _show_warnings(self, subject: str) -> None:
+        self.notices.show_warnings(subject, self.controller.warnings()[subject])
 
     def _on_volume(self) -> None:
         volume = self.case.volume
         if volume is None:
             return
+        self._show_warnings("volume")
         self.setWindowTitle(f"{volume.name}[*] — KidneySeg")
         size = " × ".join(str(n) for n in volume.shape)
         spacing = " × ".join(f"{step:.2f}" for step in volume.spacing_mm)

@@ -6,13 +6,7 @@ from itertools import zip_longest
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from kidneyseg_gui.case import Case, Voxel
 from kidneyseg_gui.panels.section import Section
@@ -40,9 +34,10 @@ class FindingsPanel(Section):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         self.table.horizontalHeader().setHighlightSections(False)
-        for column, width in enumerate((66, 76, 78)):
-            self.table.setColumnWidth(column, width)
-        self.table.horizontalHeader().setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
+        for column in range(len(_COLUMNS)):
+            self.table.horizontalHeaderItem(column).setTextAlignment(_alignment(column))
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.table.itemClicked.connect(self._on_click)
         self.empty = hint()
         self.body.addWidget(self.table)
@@ -75,8 +70,7 @@ class FindingsPanel(Section):
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 item.setData(Qt.ItemDataRole.UserRole, centre)
-                if column >= 2:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                item.setTextAlignment(_alignment(column))
                 if centre is not None:
                     item.setToolTip("Click to go there")
                 self.table.setItem(number, column, item)
@@ -93,6 +87,12 @@ class FindingsPanel(Section):
         centre = item.data(Qt.ItemDataRole.UserRole)
         if centre is not None:
             self._case.set_crosshair(centre)
+
+
+def _alignment(column: int) -> Qt.AlignmentFlag:
+    """Words to the left, numbers to the right."""
+    side = Qt.AlignmentFlag.AlignLeft if column < 2 else Qt.AlignmentFlag.AlignRight
+    return side | Qt.AlignmentFlag.AlignVCenter
 
 
 def _side(side: str | None) -> str:

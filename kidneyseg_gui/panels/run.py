@@ -13,7 +13,7 @@ from kidneyseg_gui.worker import JobKind
 _CANCELLABLE = (JobKind.OPEN, JobKind.SEGMENT)
 _IDLE = {
     (False, False): "Open a CT to begin.",
-    (True, False): "Finds kidneys and tumours. The window stays usable meanwhile.",
+    (True, False): "Finds kidneys and tumours.",
     (True, True): "The result is up to date.",
 }
 
@@ -97,7 +97,7 @@ class RunPanel(QFrame):
             self.bar.setValue(0)
             self.left.setText("")
             idle = _IDLE[self._case.volume is not None, self._case.result is not None]
-            self.stage.setText("A setting that the networks depend on has changed." if stale else idle)
+            self.stage.setText("The result is from before a change of settings." if stale else idle)
 
 
 def duration(seconds: float) -> str:

@@ -120,7 +120,8 @@ class FakePipeline:
         findings = Findings(kidneys, tumours, sum(ml), tumour_ml)
         timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
         objects = stage2.select(labels > 0)
-        return FakeResult(mask, sampled, stage2, objects, findings, timings, self.notes, settings)
+        notes = (*self.volume.notes, *self.notes)
+        return FakeResult(mask, sampled, stage2, objects, findings, timings, notes, settings)
 
 
 class FakeServices:
