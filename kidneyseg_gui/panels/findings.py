@@ -25,7 +25,6 @@ class FindingsPanel(Section):
         self.copy.clicked.connect(self.copy_table)
         self.heading.addWidget(self.copy)
         self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels(_COLUMNS)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(26)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -34,8 +33,10 @@ class FindingsPanel(Section):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         self.table.horizontalHeader().setHighlightSections(False)
-        for column in range(len(_COLUMNS)):
-            self.table.horizontalHeaderItem(column).setTextAlignment(_alignment(column))
+        for column, title in enumerate(_COLUMNS):
+            item = QTableWidgetItem(title)
+            item.setTextAlignment(_alignment(column))
+            self.table.setHorizontalHeaderItem(column, item)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.table.itemClicked.connect(self._on_click)
