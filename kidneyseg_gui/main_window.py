@@ -104,7 +104,7 @@ class MainWindow(QMainWindow):
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
 
     def _place(self) -> None:
-        geometry = self.options.value("geometry")
+        geometry = self.options.store.value("geometry")
         if geometry is None or not self.restoreGeometry(geometry):
             available = self.screen().availableGeometry()
             self.resize(min(1440, round(available.width() * 0.92)), min(930, round(available.height() * 0.9)))
@@ -172,7 +172,7 @@ class MainWindow(QMainWindow):
         if not self.controller.may_close():
             event.ignore()
             return
-        self.options.set_value("geometry", self.saveGeometry())
+        self.options.store.setValue("geometry", self.saveGeometry())
         self.options.save(self.case)
         self.hide()
         self.jobs.shutdown()

@@ -74,24 +74,20 @@ class RunPanel(QFrame):
     def _refresh(self) -> None:
         running = self._busy in _CANCELLABLE
         stale = self._case.needs_network
+        enabled = running or (self._case.volume is not None and self._busy != JobKind.EXPORT)
         if running:
-            text, state = "Cancel", "cancel"
-        elif stale:
-            text, state = "Segment again", "again"
+            text, state, picture, tip = "Cancel", "cancel", "stop", "Stop the work (Esc)"
         else:
-            text, state = "Segment", "again" if self._case.result is None else "done"
+            text = "Segment again" if stale else "Segment"
+            state = "again" if stale or self._case.result is None else "done"
+            picture = "play" if state == "again" and enabled else "play-light"
+            tip = "Find kidneys and tumours on this CT (Ctrl+Return or F5)"
         self.button.setText(text)
-        self.button.setEnabled(running or (self._case.volume is not None and self._busy != JobKind.EXPORT))
-        self.button.setToolTip(
-            "Stop the work (Esc)" if running else "Find kidneys and tumours on this CT (Ctrl+Return or F5)"
-        )
-        self.button.setIcon(
-            icon("stop" if running else "play" if state == "again" and self.button.isEnabled() else "play-light")
-        )
-        if self.button.property("state") != state:
-            self.button.setProperty("state", state)
-            self.button.style().unpolish(self.button)
-            self.button.style().polish(self.button)
+        self.button.setEnabled(enabled)
+        self.button.setToolTip(tip)
+        self.button.setIcon(icon(picture))
+        self.button.setProperty("state", state)
+        self.button.style().polish(self.button)
         if not self._busy:
             self.bar.setMaximum(1000)
             self.bar.setValue(0)

@@ -7,7 +7,6 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QEnterEvent,
-    QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -31,6 +30,8 @@ _STEP_KEYS = {
     Qt.Key.Key_Left: -1,
     Qt.Key.Key_PageUp: 10,
     Qt.Key.Key_PageDown: -10,
+    Qt.Key.Key_Home: -1_000_000,
+    Qt.Key.Key_End: 1_000_000,
 }
 
 
@@ -57,10 +58,9 @@ class SliceView(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(f"{plane.name} slice view")
         case.volume_changed.connect(self.reset_camera)
-        for signal in (case.crosshair_changed, case.window_changed, case.overlay_changed):
+        pictured = (case.crosshair_changed, case.window_changed, case.overlay_changed, case.result_changed)
+        for signal in (*pictured, case.display_changed):
             signal.connect(self.update)
-        case.display_changed.connect(self.update)
-        case.result_changed.connect(self.update)
 
     @property
     def slice_index(self) -> int:
@@ -102,10 +102,7 @@ class SliceView(QWidget):
         volume = self._case.volume
         if volume is None:
             return None
-        back, invertible = self.transform().inverted()
-        if not invertible:
-            return None
-        at = back.map(position)
+        at = self.transform().inverted()[0].map(position)
         voxel = list(self._case.crosshair)
         voxel[self.plane.column], voxel[self.plane.row] = int(np.floor(at.x())), int(np.floor(at.y()))
         if all(0 <= v < n for v, n in zip(voxel, volume.shape, strict=True)):
@@ -126,7 +123,7 @@ class SliceView(QWidget):
             self._annotations.draw_invitation(painter, self.rect())
             return
         to_widget = self.transform()
-        image: QImage = self._picture.image()
+        image = self._picture.image()
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setTransform(to_widget)
         painter.drawImage(QRectF(0, 0, image.width(), image.height()), image)
@@ -211,10 +208,6 @@ class SliceView(QWidget):
         """Step through the slices, hide or show the mask."""
         if event.key() in _STEP_KEYS:
             self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
-        elif event.key() == Qt.Key.Key_Home:
-            self._case.step(self.plane.normal, -1_000_000)
-        elif event.key() == Qt.Key.Key_End:
-            self._case.step(self.plane.normal, 1_000_000)
         elif event.key() == Qt.Key.Key_Space:
             self._case.toggle_overlay()
         else:
@@ -241,7 +234,5 @@ class SliceView(QWidget):
 
 
 def _one_button(buttons: Qt.MouseButton) -> Qt.MouseButton:
-    for button in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton):
-        if buttons & button:
-            return button
-    return Qt.MouseButton.NoButton
+    order = (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton)
+    return next((button for button in order if buttons & button), Qt.MouseButton.NoButton)

@@ -178,7 +178,7 @@ class FakeCloud:
     def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
         self.crosshair = at_mm
 
-    def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
+    def set_box(self, size_mm: tuple[float, float, float]) -> None:
         self.box = size_mm
 
     def reset_camera(self) -> None:

@@ -25,8 +25,10 @@ def test_the_canvas_is_chosen_in_a_thread(window: WindowFixture, monkeypatch: py
 def test_without_a_canvas_the_loader_says_so(window: WindowFixture, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(canvases, "choose", fail)
     loader = _CloudLoader()
-    with window.qtbot.waitSignal(loader.failed, timeout=20000):
+    loader.loaded.connect(lambda choice: _build_cloud(window.main, choice))
+    with window.qtbot.waitSignal(loader.loaded, timeout=20000):
         loader.start()
+    assert window.main.quad.cloud._notice.text() == application._NO_3D
 
 
 def test_a_canvas_that_cannot_be_built_leaves_a_notice(window: WindowFixture, monkeypatch: pytest.MonkeyPatch):
