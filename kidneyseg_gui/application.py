@@ -84,7 +84,7 @@ def _build_cloud(window: MainWindow, choice: Choice | None) -> None:
 
     try:
         canvas = canvases.make(choice, window.quad.cloud)
-        window.set_cloud_backend(PyVistaCloud(canvas, software=choice.software))
+        window.quad.cloud.set_backend(PyVistaCloud(canvas, software=choice.software))
     except Exception:
         log.exception("the 3-D view cannot be built")
         window.quad.cloud.fail(_NO_3D)

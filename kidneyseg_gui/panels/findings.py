@@ -13,6 +13,7 @@ from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.widgets import hint, tool_button
 
 _COLUMNS = ("", "Side", "Volume", "Longest")
+_Row = tuple[tuple[str, str, str, str], Voxel | None]  # texts, and where a click goes
 
 
 class FindingsPanel(Section):
@@ -51,14 +52,12 @@ class FindingsPanel(Section):
         """Copy the table to the clipboard as tab-separated text."""
         QGuiApplication.clipboard().setText("\n".join("\t".join(row[0]) for row in self._rows()))
 
-    def _rows(self) -> list[tuple[tuple[str, str, str, str], Voxel | None]]:
+    def _rows(self) -> list[_Row]:
         result = self._case.result
         if result is None:
             return []
-        rows: list[tuple[tuple[str, str, str, str], Voxel | None]] = [
-            (("Kidney", _side(kidney.side), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys
-        ]
-        scene, tumours = self._case.scene, result.findings.tumours
+        kidneys, tumours, scene = result.findings.kidneys, result.findings.tumours, self._case.scene
+        rows: list[_Row] = [(("Kidney", _side(kidney.side), _ml(kidney.ml), ""), None) for kidney in kidneys]
         middles = scene.tumours[: len(tumours)] if scene is not None and scene.result is result else ()
         for tumour, middle in zip_longest(tumours, middles):
             rows.append((("Tumour", _side(tumour.side), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm"), middle))
@@ -80,9 +79,8 @@ class FindingsPanel(Section):
         self.table.setVisible(bool(rows))
         self.copy.setEnabled(bool(rows))
         self.empty.setVisible(not rows)
-        self.empty.setText(
-            "Nothing segmented yet." if self._case.result is None else "No kidneys were found on this CT."
-        )
+        done = self._case.result is not None
+        self.empty.setText("No kidneys were found on this CT." if done else "Nothing segmented yet.")
 
     def _on_click(self, item: QTableWidgetItem) -> None:
         centre = item.data(Qt.ItemDataRole.UserRole)

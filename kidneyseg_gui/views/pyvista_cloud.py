@@ -66,21 +66,15 @@ class PyVistaCloud:
     def _add_compass(self) -> vtkRenderer:
         """A cube in the corner with the patient's directions on its faces."""
         cube = vtkAnnotatedCubeActor()
-        for set_text, text in zip(
-            (cube.SetXPlusFaceText, cube.SetXMinusFaceText, cube.SetYPlusFaceText,
-             cube.SetYMinusFaceText, cube.SetZPlusFaceText, cube.SetZMinusFaceText),
-            "RLAPSI", strict=True,
-        ):  # fmt: skip
-            set_text(text)
+        for face, text in zip(("XPlus", "XMinus", "YPlus", "YMinus", "ZPlus", "ZMinus"), "RLAPSI", strict=True):
+            getattr(cube, f"Set{face}FaceText")(text)
+            getattr(cube, f"Get{face}FaceProperty")().SetColor(0.92, 0.94, 0.97)
         cube.SetXFaceTextRotation(0)
         cube.SetYFaceTextRotation(0)
         cube.SetZFaceTextRotation(90)
         cube.SetFaceTextScale(0.6)
         cube.GetCubeProperty().SetColor(0.27, 0.33, 0.40)
         cube.SetTextEdgesVisibility(False)
-        for face in (cube.GetXPlusFaceProperty, cube.GetXMinusFaceProperty, cube.GetYPlusFaceProperty,
-                     cube.GetYMinusFaceProperty, cube.GetZPlusFaceProperty, cube.GetZMinusFaceProperty):  # fmt: skip
-            face().SetColor(0.92, 0.94, 0.97)
         corner = vtkRenderer()
         corner.InteractiveOff()
         corner.AddActor(cube)

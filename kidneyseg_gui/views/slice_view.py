@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from PySide6 import QtGui
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import (
-    QColor,
-    QEnterEvent,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QResizeEvent,
-    QTransform,
-    QWheelEvent,
-)
+from PySide6.QtGui import QColor, QPainter, QTransform
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
 
 from kidneyseg_gui.case import Case
@@ -115,7 +106,7 @@ class SliceView(QWidget):
 
     # Painting
 
-    def paintEvent(self, _event: QPaintEvent) -> None:
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
         """Draw the slice, its outlines and its annotations."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(0, 0, 0))
@@ -136,12 +127,12 @@ class SliceView(QWidget):
 
     # Mouse and keys
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         """Begin a click or a drag."""
         self._pressed = self._last = event.position()
         self._dragging = Qt.MouseButton.NoButton
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+    def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
         """Drag, and show what is under the mouse."""
         position = event.position()
         self._pointer = position
@@ -167,14 +158,14 @@ class SliceView(QWidget):
             speed = max(width, 50.0) / 300.0  # a narrow window changes slowly, a wide one quickly
             self._case.set_window(round(width + moved.x() * speed), round(level + moved.y() * speed))
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+    def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
         """Move the crosshair after a left click without a drag."""
         clicked = self._pressed is not None and self._dragging == Qt.MouseButton.NoButton
         if clicked and event.button() == Qt.MouseButton.LeftButton:
             self._point_crosshair(event.position())
         self._pressed, self._dragging = None, Qt.MouseButton.NoButton
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+    def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
         """Fill the window with this view, and back."""
         if event.button() == Qt.MouseButton.LeftButton:
             self.maximise_requested.emit()
@@ -191,7 +182,7 @@ class SliceView(QWidget):
         self._pan += offset - offset * (zoom / self._zoom)
         self._zoom = zoom
 
-    def wheelEvent(self, event: QWheelEvent) -> None:
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         """Step through the slices; zoom with Ctrl."""
         turned = event.angleDelta().y() / 120.0
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
@@ -204,7 +195,7 @@ class SliceView(QWidget):
         if steps:
             self._case.step(self.plane.normal, steps)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         """Step through the slices, hide or show the mask."""
         if event.key() in _STEP_KEYS:
             self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
@@ -213,7 +204,7 @@ class SliceView(QWidget):
         else:
             super().keyPressEvent(event)
 
-    def enterEvent(self, event: QEnterEvent) -> None:
+    def enterEvent(self, event: QtGui.QEnterEvent) -> None:
         """Take the keyboard focus."""
         # The view under the mouse gets the keys, unless the user is typing into a field.
         if not isinstance(QApplication.focusWidget(), QAbstractSpinBox | QLineEdit):
@@ -226,7 +217,7 @@ class SliceView(QWidget):
         self.update()
         super().leaveEvent(event)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """Keep the same place in the middle."""
         if event.oldSize().width() > 0:  # the zoom is relative to the view's size, and so is the pan
             self._pan *= event.size().width() / event.oldSize().width()

@@ -19,7 +19,7 @@ def test_an_event_replaces_the_one_before_and_stands_above_the_warnings(notices:
     notices.show_event(ERROR, "not saved")
     notices.show_event(DONE, "saved")
     assert notices.texts() == ["saved", "odd header"]
-    notices.clear_event()
+    notices.show_event(DONE, "")
     assert notices.texts() == ["odd header"]
 
 

@@ -17,7 +17,7 @@ AREA = QRect(0, 0, 400, 300)
 def texts_of(case: Case, plane: Plane, monkeypatch: pytest.MonkeyPatch, **more: object) -> list[str]:
     """What is written into a view of 400 × 300 pixels."""
     written: list[str] = []
-    monkeypatch.setattr(Annotations, "_write", lambda _self, _painter, text, *_at: written.append(text))
+    monkeypatch.setattr(Annotations, "_write", lambda _self, _painter, text, *_at, **_more: written.append(text))
     image = QImage(AREA.size(), QImage.Format.Format_RGB32)
     painter = QPainter(image)
     values = {"cross": QPointF(50, 50), "pixels_per_mm": 2.0, "pointed": None, **more}
