@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtGui import QDesktopServices, QIcon
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QLayout, QWidget
 
 from kidneyseg import __version__
@@ -101,6 +101,7 @@ def _show(parent: QWidget, title: str, content: QLayout) -> None:
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle(title)
     buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    buttons.button(QDialogButtonBox.StandardButton.Close).setIcon(QIcon())  # the style's own is black on black
     buttons.rejected.connect(dialog.reject)
     whole = column(dialog, spacing=14, margins=(22, 18, 22, 16))
     whole.addLayout(content)

@@ -121,7 +121,9 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
     origin = (np.array([piece.start for piece in box]) - pad) * spacing + _SURFACE_MM / 2
     grid = pyvista.ImageData(dimensions=field.shape, origin=origin, spacing=(_SURFACE_MM,) * 3)
     grid.point_data["field"] = field.ravel(order="F")
-    surface: pyvista.PolyData = grid.contour([0.5], scalars="field", method="flying_edges", compute_scalars=False)
+    surface: pyvista.PolyData = grid.contour(
+        [0.5], scalars="field", method="flying_edges", compute_normals=True, compute_scalars=False
+    )
     return surface if surface.n_points else None
 
 
