@@ -40,15 +40,9 @@ class Actions:
         self._make_view(reset_views)
         self._make_help()
         self._make_tool_bar()
-        for signal in (
-            case.volume_changed,
-            case.result_changed,
-            case.display_changed,
-            case.overlay_changed,
-            case.window_changed,
-        ):
+        drawn = (case.display_changed, case.overlay_changed, case.window_changed)
+        for signal in (case.volume_changed, case.result_changed, *drawn, jobs.busy_changed):
             signal.connect(self._refresh)
-        jobs.busy_changed.connect(self._refresh)
         self._refresh()
 
     def _action(
@@ -57,12 +51,16 @@ class Actions:
         do: Callable[[], object],
         *keys: str | QKeySequence.StandardKey,
         picture: str = "",
+        short: str = "",
         tip: str = "",
     ) -> QAction:
+        """An action; `short` is its text in the tool bar."""
         action = QAction(text, self._window)
         if picture:
             action.setIcon(icon(picture))
             action.setIconVisibleInMenu(False)  # menus show check marks in that place
+        if short:
+            action.setIconText(short)
         action.setShortcuts([QKeySequence(key) for key in keys])
         if keys or tip:
             shown = f" ({action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)})" if keys else ""
@@ -73,11 +71,8 @@ class Actions:
     def _make_file(self, controller: Controller, options: Options) -> None:
         menu = self._window.menuBar().addMenu("&File")
         self.open = self._action("&Open…", controller.ask_open, "Ctrl+O", picture="open", tip="Open a CT")
-        self.open.setIconText("Open")
-        self.export = self._action(
-            "&Export mask…", controller.ask_export, "Ctrl+S", picture="export", tip="Save the mask as NIfTI"
-        )
-        self.export.setIconText("Export mask")
+        tip = "Save the mask as NIfTI"
+        self.export = self._action("&Export mask…", controller.ask_export, "Ctrl+S", picture="export", tip=tip)
         menu.addAction(self.open)
         self._recent: QMenu = menu.addMenu("Open &recent")
         self._recent.aboutToShow.connect(lambda: self._fill_recent(controller, options))
@@ -131,8 +126,7 @@ class Actions:
             self.windows[width, level] = self._checkable(text, partial(case.set_window, width, level), str(number))
         self._group(presets, self.windows.values())
         menu.addSeparator()
-        self.overlay = self._checkable("Show &mask", case.toggle_overlay, "O", picture="overlay")
-        self.overlay.setIconText("Mask")
+        self.overlay = self._checkable("Show &mask", case.toggle_overlay, "O", picture="overlay", short="Mask")
         self.style = self._action("&Filled, outlined or both", self._next_style, "F")
         self.crosshair = self._checkable(
             "Cross&hair", lambda: case.set_display(crosshair=not case.display.crosshair), "X", picture="crosshair"
@@ -148,12 +142,12 @@ class Actions:
         }
         self._group(menu, self.conventions.values())
         menu.addSeparator()
-        self.reset = self._action("R&eset views", reset_views, "R", picture="reset", tip="Fit everything into its view")
-        self.reset.setIconText("Reset")
+        tip = "Fit everything into its view"
+        self.reset = self._action("R&eset views", reset_views, "R", picture="reset", short="Reset", tip=tip)
         menu.addAction(self.reset)
 
-    def _checkable(self, text: str, do: Callable[[], object], *keys: str, picture: str = "") -> QAction:
-        action = self._action(text, do, *keys, picture=picture)
+    def _checkable(self, text: str, do: Callable[[], object], *keys: str, **more: str) -> QAction:
+        action = self._action(text, do, *keys, **more)
         action.setCheckable(True)
         action.triggered.connect(lambda _checked=False: self._refresh())  # a click on the checked one leaves it checked
         return action

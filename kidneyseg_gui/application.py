@@ -27,10 +27,9 @@ _NO_3D = "The 3-D view is not available here.\nEverything else works without it.
 
 
 class _CloudLoader(QObject):
-    """Imports PyVista in a thread and signals which canvas to build."""
+    """Imports PyVista in a thread and signals which canvas to build, None where there is no 3-D."""
 
     loaded = Signal(object)
-    failed = Signal(str)
 
     def start(self) -> None:
         """Begin importing."""
@@ -41,12 +40,10 @@ class _CloudLoader(QObject):
             import kidneyseg_gui.views.pyvista_cloud  # noqa: F401
             from kidneyseg_gui.views.canvases import choose
 
-            choice = choose()
-        except Exception as error:
+            self.loaded.emit(choose())
+        except Exception:
             log.exception("the 3-D view cannot be loaded")
-            self.failed.emit(str(error))
-        else:
-            self.loaded.emit(choice)
+            self.loaded.emit(None)
 
 
 def run(ct: Path | None) -> int:
@@ -65,7 +62,6 @@ def run(ct: Path | None) -> int:
     window.show()
     loader = _CloudLoader()
     loader.loaded.connect(lambda choice: _build_cloud(window, choice))
-    loader.failed.connect(lambda _reason: window.quad.cloud.fail(_NO_3D))
 
     def after_first_paint() -> None:
         log.info("KidneySeg %s, first paint after %.2f s", __version__, time.monotonic() - began)
@@ -79,13 +75,16 @@ def run(ct: Path | None) -> int:
     return status
 
 
-def _build_cloud(window: MainWindow, choice: Choice) -> None:
+def _build_cloud(window: MainWindow, choice: Choice | None) -> None:
+    if choice is None:
+        window.quad.cloud.fail(_NO_3D)
+        return
     from kidneyseg_gui.views import canvases
     from kidneyseg_gui.views.pyvista_cloud import PyVistaCloud
 
     try:
         canvas = canvases.make(choice, window.quad.cloud)
-        window.set_cloud_backend(PyVistaCloud(canvas, software=choice.software))
+        window.quad.cloud.set_backend(PyVistaCloud(canvas, software=choice.software))
     except Exception:
         log.exception("the 3-D view cannot be built")
         window.quad.cloud.fail(_NO_3D)
@@ -101,8 +100,7 @@ def _answer_interrupts(window: MainWindow) -> QTimer:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    pulse = QTimer()
-    pulse.setInterval(200)
+    pulse = QTimer(interval=200)
     pulse.timeout.connect(lambda: None)
     pulse.start()
     return pulse

@@ -102,11 +102,9 @@ class Case(QObject):
         self.volume = volume
         self.result, self.scene, self.dirty, self.device_of_result = None, None, False, ""
         self.crosshair = _middle(volume)
-        self.volume_changed.emit()
-        self.result_changed.emit()
-        self.scene_changed.emit()
-        self.crosshair_changed.emit()
-        self.dirty_changed.emit()
+        changed = (self.volume_changed, self.result_changed, self.scene_changed)
+        for signal in (*changed, self.crosshair_changed, self.dirty_changed):
+            signal.emit()
 
     def set_result(self, result: Result, device: str) -> None:
         """Show a segmentation of the open volume; `device` is the choice it was made with."""

@@ -11,6 +11,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
 from kidneyseg.errors import KidneySegError
+from kidneyseg.imaging.volume import UNCALIBRATED, Volume
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.files import proposed_mask, read_settings, write_settings
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
@@ -21,13 +22,11 @@ from kidneyseg_gui.widgets import single_shot
 from kidneyseg_gui.worker import JobKind, JobRunner
 
 if TYPE_CHECKING:
-    from kidneyseg.imaging.volume import Volume
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.scene import Scene
 
 log = logging.getLogger(__name__)
 _DEBOUNCE_MS = 300
-_UNCALIBRATED = "This image is not calibrated in HU; kidneys and tumours may be missed or misplaced."
 
 
 class Controller(QObject):
@@ -186,7 +185,8 @@ class Controller(QObject):
     def warnings(self) -> dict[str, tuple[str, ...]]:
         """What the user should know of the open CT ("volume") and of its result ("result")."""
         volume, result = self._case.volume, self._case.result
-        of_volume = (_UNCALIBRATED,) if volume is not None and not volume.calibrated else ()
+        of_volume = () if volume is None else volume.notes
+        if volume is not None and not volume.calibrated:
+            of_volume = (UNCALIBRATED, *of_volume)
         notes = () if result is None else result.notes
-        # The volume's warning need not be repeated by the result.
-        return {"volume": of_volume, "result": tuple(n for n in notes if "calibrat" not in n or not of_volume)}
+        return {"volume": of_volume, "result": tuple(note for note in notes if note not in of_volume)}

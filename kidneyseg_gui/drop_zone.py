@@ -14,7 +14,6 @@ class DropZone(QWidget):
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
-        self._window = window
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._text, self._good = "", True
         self.hide()
@@ -22,7 +21,7 @@ class DropZone(QWidget):
     def offer(self, text: str, *, good: bool) -> None:
         """Cover the window with this sentence; `good` tells whether the drop would be accepted."""
         self._text, self._good = text, good
-        self.setGeometry(self._window.rect())
+        self.setGeometry(self.window().rect())
         self.raise_()
         self.show()
         self.update()
@@ -42,6 +41,5 @@ class DropZone(QWidget):
         font.setBold(True)
         painter.setFont(font)
         painter.setPen(QColor("#eef2f6"))
-        painter.drawText(
-            frame.adjusted(40, 40, -40, -40), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._text
-        )
+        placed = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+        painter.drawText(frame.adjusted(40, 40, -40, -40), placed, self._text)

@@ -52,7 +52,6 @@ def proposed_mask(case: Case) -> Path:
 
 def write_settings(settings: Settings, path: Path) -> None:
     """Write a settings file, which `kidneyseg segment --settings` reads, too. Raises OutputError if it cannot."""
-
     with atomic_write(path) as file:
         file.write(f"{settings.to_json()}\n".encode())
 

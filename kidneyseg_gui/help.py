@@ -3,99 +3,80 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, QUrl
-from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QWidget
+from PySide6.QtGui import QDesktopServices, QIcon
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QLayout, QWidget
 
 from kidneyseg import __version__
 from kidneyseg_gui.logs import log_folder
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
-from kidneyseg_gui.widgets import column, grid, named
+from kidneyseg_gui.widgets import column, grid, named, row
 
-_SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    (
-        "Mouse over a slice",
-        (
-            ("Click", "Move the crosshair there"),
-            ("Left drag", "Window (sideways) and level (up, down)"),
-            ("Shift + left drag", "Drag the crosshair"),
-            ("Middle drag", "Pan"),
-            ("Right drag, Ctrl + wheel", "Zoom"),
-            ("Wheel", "Slices"),
-            ("Double-click", "Fill the window with this view, and back"),
-        ),
-    ),
-    (
-        "Keys over a slice",
-        (
-            ("Arrow keys", "One slice"),
-            ("Page Up, Page Down", "Ten slices"),
-            ("Home, End", "First, last slice"),
-            ("Space", "Hide or show the mask"),
-        ),
-    ),
-    (
-        "Window and level",
-        tuple((str(n), f"{name} {width} / {level}") for n, (name, width, level) in enumerate(WINDOW_PRESETS, start=1)),
-    ),
-    (
-        "Everywhere",
-        (
-            ("Ctrl + O", "Open a CT (or drop one on the window)"),
-            ("Ctrl + Return, F5", "Segment"),
-            ("Esc", "Cancel"),
-            ("Ctrl + S", "Export the mask"),
-            ("Ctrl + Shift + O, S", "Load, save settings"),
-            ("O", "Hide or show the mask"),
-            ("F", "Filled, outlined or both"),
-            ("X", "Crosshair"),
-            ("R", "Reset the views"),
-            ("Alt + 1 … 5", "Four views, axial, coronal, sagittal, 3D"),
-            ("F1, ?", "This list"),
-        ),
-    ),
+# Two columns of blocks: title to keys to what they do.
+_SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
+    {
+        "Mouse over a slice": {
+            "Click": "Move the crosshair there",
+            "Left drag": "Window (sideways) and level (up, down)",
+            "Shift + left drag": "Drag the crosshair",
+            "Middle drag": "Pan",
+            "Right drag, Ctrl + wheel": "Zoom",
+            "Wheel": "Slices",
+            "Double-click": "Fill the window with this view, and back",
+        },
+        "Keys over a slice": {
+            "Arrow keys": "One slice",
+            "Page Up, Page Down": "Ten slices",
+            "Home, End": "First, last slice",
+            "Space": "Hide or show the mask",
+        },
+    },
+    {
+        "Everywhere": {
+            "Ctrl + O": "Open a CT (or drop one on the window)",
+            "Ctrl + Return, F5": "Segment",
+            "Esc": "Cancel",
+            "Ctrl + S": "Export the mask",
+            "Ctrl + Shift + O, S": "Load, save settings",
+            "O": "Hide or show the mask",
+            "F": "Filled, outlined or both",
+            "X": "Crosshair",
+            "R": "Reset the views",
+            "Alt + 1 … 5": "Four views, axial, coronal, sagittal, 3D",
+            "F1, ?": "This list",
+        },
+        "Window and level": {
+            str(n): f"{name} {width} / {level}" for n, (name, width, level) in enumerate(WINDOW_PRESETS, start=1)
+        },
+    },
 )
-
-_COLUMNS = (("Mouse over a slice", "Keys over a slice"), ("Everywhere", "Window and level"))
 
 
 def show_shortcuts(parent: QWidget) -> None:
     """Open the list of shortcuts."""
-    dialog = QDialog(parent)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setWindowTitle("Shortcuts")
     columns = grid(spacing=(36, 18))
-    for number, titles in enumerate(_COLUMNS):
+    for number, titles in enumerate(_SHORTCUTS):
         blocks = column(spacing=18)
-        for title in titles:
-            blocks.addWidget(_block(title, dict(_SHORTCUTS)[title]))
+        for title, rows in titles.items():
+            blocks.addWidget(_block(title, rows))
         blocks.addStretch(1)
         columns.addLayout(blocks, 0, number)
-    whole = column(dialog, spacing=12, margins=(22, 18, 22, 16))
-    whole.addLayout(columns)
-    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-    buttons.rejected.connect(dialog.reject)
-    whole.addWidget(buttons)
-    dialog.open()
+    _show(parent, "Shortcuts", columns)
 
 
-def _block(title: str, rows: tuple[tuple[str, str], ...]) -> QWidget:
+def _block(title: str, rows: dict[str, str]) -> QWidget:
     block = QWidget()
     table = grid(block, spacing=(16, 5))
     table.setColumnStretch(1, 1)
     table.addWidget(named(QLabel(title), "sectionTitle"), 0, 0, 1, 2)
-    for number, (keys, what) in enumerate(rows, start=1):
+    for number, (keys, what) in enumerate(rows.items(), start=1):
         table.addWidget(named(QLabel(keys), "keys"), number, 0, Qt.AlignmentFlag.AlignLeft)
         table.addWidget(QLabel(what), number, 1)
-    table.setRowStretch(len(rows) + 1, 1)
     return block
 
 
 def show_about(parent: QWidget) -> None:
     """Open the about box."""
-    dialog = QDialog(parent)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setWindowTitle("About KidneySeg")
     picture = QLabel(pixmap=icon("kidneyseg").pixmap(QSize(72, 72)), alignment=Qt.AlignmentFlag.AlignTop)
     words = QLabel(
         f"<h3>KidneySeg {__version__}</h3>"
@@ -108,12 +89,23 @@ def show_about(parent: QWidget) -> None:
         textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse,
     )
     words.setMinimumWidth(420)
-    whole = grid(dialog, spacing=(20, 14), margins=(22, 20, 22, 16))
-    whole.addWidget(picture, 0, 0)
-    whole.addWidget(words, 0, 1)
+    line = row(spacing=20)
+    line.addWidget(picture)
+    line.addWidget(words)
+    _show(parent, "About KidneySeg", line)
+
+
+def _show(parent: QWidget, title: str, content: QLayout) -> None:
+    """Open a dialog with a Close button under its content."""
+    dialog = QDialog(parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setWindowTitle(title)
     buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    buttons.button(QDialogButtonBox.StandardButton.Close).setIcon(QIcon())  # the style's own is black on black
     buttons.rejected.connect(dialog.reject)
-    whole.addWidget(buttons, 1, 0, 1, 2)
+    whole = column(dialog, spacing=14, margins=(22, 18, 22, 16))
+    whole.addLayout(content)
+    whole.addWidget(buttons)
     dialog.open()
 
 

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from PySide6.QtCore import QSettings, Qt, QTimer
-from PySide6.QtGui import (
-    QCloseEvent,
-    QDragEnterEvent,
-    QDragLeaveEvent,
-    QDragMoveEvent,
-    QDropEvent,
-    QResizeEvent,
-)
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QWidget
 
 from kidneyseg_gui.actions import Actions
@@ -29,7 +20,6 @@ from kidneyseg_gui.panels.parameters import ParametersPanel
 from kidneyseg_gui.panels.run import RunPanel
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.services import Services
-from kidneyseg_gui.views.cloud_view import CloudBackend
 from kidneyseg_gui.views.quad import Quad
 from kidneyseg_gui.widgets import column, named, row
 from kidneyseg_gui.worker import JobRunner
@@ -105,40 +95,30 @@ class MainWindow(QMainWindow):
         self.jobs.progressed.connect(self.run_panel.show_progress)
         self.jobs.busy_changed.connect(lambda: self.run_panel.show_busy(self.jobs.busy))
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
-        self.controller.notified.connect(self._notify)
+        self.controller.notified.connect(self.notices.show_event)
         self.case.volume_changed.connect(self._on_volume)
-        self.case.result_changed.connect(self._show_warnings)
+        self.case.result_changed.connect(lambda: self._show_warnings("result"))
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
 
     def _place(self) -> None:
-        geometry = self.options.value("geometry")
+        geometry = self.options.store.value("geometry")
         if geometry is None or not self.restoreGeometry(geometry):
             available = self.screen().availableGeometry()
             self.resize(min(1440, round(available.width() * 0.92)), min(930, round(available.height() * 0.9)))
 
-    def _notify(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None) -> None:
-        if text:
-            self.notices.show_event(kind, text, action)
-        else:
-            self.notices.clear_event()
-
-    def _show_warnings(self) -> None:
-        for subject, texts in self.controller.warnings().items():
-            self.notices.show_warnings(subject, texts)
+    def _show_warnings(self, subject: str) -> None:
+        self.notices.show_warnings(subject, self.controller.warnings()[subject])
 
     def _on_volume(self) -> None:
         volume = self.case.volume
         if volume is None:
             return
+        self._show_warnings("volume")
         self.setWindowTitle(f"{volume.name}[*] — KidneySeg")
         size = " × ".join(str(n) for n in volume.shape)
         spacing = " × ".join(f"{step:.2f}" for step in volume.spacing_mm)
         where = f"   {volume.path}" if volume.path is not None else ""
         self._file.setText(f"{size} voxels   {spacing} mm{where}")
-
-    def set_cloud_backend(self, backend: CloudBackend) -> None:
-        """Show the 3-D view, once it is loaded."""
-        self.quad.cloud.set_backend(backend)
 
     # Drag and drop
 
@@ -169,17 +149,12 @@ class MainWindow(QMainWindow):
         else:  # after the drop: a dialog inside it would block the file manager
             QTimer.singleShot(0, lambda: self.controller.open(path))
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Resize the drop zone with the window."""
-        super().resizeEvent(event)
-        self._drop_zone.setGeometry(self.rect())
-
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask if work would be lost; save the options; wait for the working thread."""
         if not self.controller.may_close():
             event.ignore()
             return
-        self.options.set_value("geometry", self.saveGeometry())
+        self.options.store.setValue("geometry", self.saveGeometry())
         self.options.save(self.case)
         self.hide()
         self.jobs.shutdown()

@@ -23,7 +23,7 @@ class Options:
     """Reads and writes a QSettings store. Values that do not fit this version are ignored."""
 
     def __init__(self, store: QSettings) -> None:
-        self._store = store
+        self.store = store
 
     def restore(self, case: Case) -> None:
         """Set the case to what the last run saved."""
@@ -35,7 +35,7 @@ class Options:
             "device": lambda v: case.set_device(v if v in ("auto", "cpu", "cuda") else "auto"),
         }
         for key, apply in setters.items():
-            text = self._store.value(f"case/{key}")
+            text = self.store.value(f"case/{key}")
             if not isinstance(text, str):
                 continue
             try:
@@ -52,34 +52,26 @@ class Options:
             ("settings", {"preset": case.settings.method, "changes": _changes(case.settings)}),
             ("device", case.device),
         ):
-            self._store.setValue(f"case/{key}", json.dumps(value))
-        self._store.sync()
+            self.store.setValue(f"case/{key}", json.dumps(value))
+        self.store.sync()
 
     @property
     def recent(self) -> list[Path]:
         """The files that were opened last, newest first."""
         try:
-            return [Path(text) for text in json.loads(str(self._store.value("recent", "[]")))]
+            return [Path(text) for text in json.loads(str(self.store.value("recent", "[]")))]
         except (ValueError, TypeError):
             return []
 
     def remember(self, path: Path) -> None:
         """Put a file on top of the recent files."""
         paths = [path, *(other for other in self.recent if other != path)][:_MOST_RECENT]
-        self._store.setValue("recent", json.dumps([str(p) for p in paths]))
+        self.store.setValue("recent", json.dumps([str(p) for p in paths]))
 
     def forget(self, path: Path | None = None) -> None:
         """Remove one file, or all, from the recent files."""
         paths = [] if path is None else [other for other in self.recent if other != path]
-        self._store.setValue("recent", json.dumps([str(p) for p in paths]))
-
-    def value(self, key: str) -> Any:
-        """A saved value of the window itself, such as its geometry."""
-        return self._store.value(key)
-
-    def set_value(self, key: str, value: Any) -> None:
-        """Save a value of the window itself."""
-        self._store.setValue(key, value)
+        self.store.setValue("recent", json.dumps([str(p) for p in paths]))
 
 
 def _changes(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -107,18 +107,23 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
     box = bounding_box(inside)
     if box is None:
         return None
-    from kidneyseg_gui.meshes import surface_data
+    import pyvista
 
     spacing = np.array(spacing_mm)
     # Padded before smoothing, so that the surface is closed at the edge of the scan, too.
     pad = np.ceil(_PAD_MM / spacing).astype(int)
     field = np.pad(inside[box], [(n, n) for n in pad]).astype(np.float32)
-    for axis in np.argsort(spacing):  # finest first: the field shrinks early
-        field = _resample(field, int(axis), _SURFACE_MM / spacing[axis])
+    step = _SURFACE_MM / spacing
+    cells = np.ceil(field.shape / step).astype(int)
+    field = ndimage.affine_transform(field, step, step / 2 - 0.5, tuple(cells), order=1, mode="nearest")
     # The blur spans a slice of the CT; otherwise thick slices would show as steps.
     field = ndimage.gaussian_filter(field, np.maximum(1.0, 0.6 * spacing / _SURFACE_MM))
-    origin = [(piece.start - n) * step + _SURFACE_MM / 2 for piece, n, step in zip(box, pad, spacing, strict=True)]
-    surface = surface_data(field, 0.5, tuple(origin), (_SURFACE_MM,) * 3)
+    origin = (np.array([piece.start for piece in box]) - pad) * spacing + _SURFACE_MM / 2
+    grid = pyvista.ImageData(dimensions=field.shape, origin=origin, spacing=(_SURFACE_MM,) * 3)
+    grid.point_data["field"] = field.ravel(order="F")
+    surface: pyvista.PolyData = grid.contour(
+        [0.5], scalars="field", method="flying_edges", compute_normals=True, compute_scalars=False
+    )
     return surface if surface.n_points else None
 
 
@@ -132,14 +137,3 @@ def _middles(inside: NDArray[np.bool_]) -> tuple[Voxel, ...]:
     order = np.argsort(-sizes, kind="stable") + 1
     found = np.array(ndimage.center_of_mass(parts > 0, parts, order[:_MOST_TUMOURS])) + [piece.start for piece in box]
     return tuple((round(x), round(y), round(z)) for x, y, z in found)
-
-
-def _resample(field: NDArray[np.float32], axis: int, step: float) -> NDArray[np.float32]:
-    """Linear interpolation along one axis onto cells that are `step` old cells wide, from the same corner."""
-    count = field.shape[axis]
-    at = np.clip((np.arange(int(np.ceil(count / step))) + 0.5) * step - 0.5, 0, count - 1)
-    below = np.minimum(at.astype(np.intp), max(count - 2, 0))
-    weight = (at - below).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-    low, high = np.take(field, below, axis), np.take(field, np.minimum(below + 1, count - 1), axis)
-    between: NDArray[np.float32] = low + (high - low) * weight
-    return between

@@ -12,6 +12,8 @@ from kidneyseg_gui.theme import icon
 
 _Widget = TypeVar("_Widget", bound=QWidget)
 _Layout = TypeVar("_Layout", bound=QBoxLayout)
+_Margins = tuple[int, int, int, int]
+_NONE: _Margins = (0, 0, 0, 0)
 
 
 def named(widget: _Widget, name: str) -> _Widget:
@@ -39,23 +41,17 @@ def tool_button(picture: str = "", tip: str = "", *, pixels: int | None = None) 
     return button
 
 
-def row(
-    parent: QWidget | None = None, *, spacing: int, margins: tuple[int, int, int, int] = (0, 0, 0, 0)
-) -> QHBoxLayout:
+def row(parent: QWidget | None = None, *, spacing: int, margins: _Margins = _NONE) -> QHBoxLayout:
     """A horizontal layout; `parent` is the widget that it fills."""
     return _spaced(QHBoxLayout() if parent is None else QHBoxLayout(parent), spacing, margins)
 
 
-def column(
-    parent: QWidget | None = None, *, spacing: int, margins: tuple[int, int, int, int] = (0, 0, 0, 0)
-) -> QVBoxLayout:
+def column(parent: QWidget | None = None, *, spacing: int, margins: _Margins = _NONE) -> QVBoxLayout:
     """A vertical layout; `parent` is the widget that it fills."""
     return _spaced(QVBoxLayout() if parent is None else QVBoxLayout(parent), spacing, margins)
 
 
-def grid(
-    parent: QWidget | None = None, *, spacing: tuple[int, int], margins: tuple[int, int, int, int] = (0, 0, 0, 0)
-) -> QGridLayout:
+def grid(parent: QWidget | None = None, *, spacing: tuple[int, int], margins: _Margins = _NONE) -> QGridLayout:
     """A grid with (horizontal, vertical) spacing; `parent` is the widget that it fills."""
     layout = QGridLayout() if parent is None else QGridLayout(parent)
     layout.setHorizontalSpacing(spacing[0])
@@ -66,14 +62,12 @@ def grid(
 
 def single_shot(parent: QObject, milliseconds: int, slot: Callable[[], object]) -> QTimer:
     """A timer that calls `slot` once after each start."""
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
+    timer = QTimer(parent, singleShot=True, interval=milliseconds)
     timer.timeout.connect(slot)
     return timer
 
 
-def _spaced(layout: _Layout, spacing: int, margins: tuple[int, int, int, int]) -> _Layout:
+def _spaced(layout: _Layout, spacing: int, margins: _Margins) -> _Layout:
     layout.setSpacing(spacing)
     layout.setContentsMargins(*margins)
     return layout

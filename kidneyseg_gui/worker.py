@@ -32,7 +32,7 @@ _REPORT_EVERY_S = 0.05
 
 
 class JobKind(StrEnum):
-    """What a job does. The last two run in the background: without progress, and not counted as work in hand."""
+    """What a job does."""
 
     OPEN = "open"
     SEGMENT = "segment"
@@ -41,10 +41,9 @@ class JobKind(StrEnum):
     SCENE = "scene"
     WARM_UP = "warm up"
 
-    @property
-    def in_background(self) -> bool:
-        """Whether the user did not start it."""
-        return self in (JobKind.SCENE, JobKind.WARM_UP)
+
+# These run without progress, and do not count as work in hand.
+_BACKGROUND = (JobKind.SCENE, JobKind.WARM_UP)
 
 
 @dataclass(eq=False)
@@ -208,7 +207,7 @@ class JobRunner(QObject):
         self._thread.wait()
 
     def _submit(self, job: _Job) -> None:
-        if job.kind.in_background:
+        if job.kind in _BACKGROUND:
             self._background.append(job)
         else:
             if self._current is not None:

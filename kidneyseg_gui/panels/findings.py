@@ -6,19 +6,14 @@ from itertools import zip_longest
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from kidneyseg_gui.case import Case, Voxel
 from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.widgets import hint, tool_button
 
 _COLUMNS = ("", "Side", "Volume", "Longest")
+_Row = tuple[tuple[str, str, str, str], Voxel | None]  # texts, and where a click goes
 
 
 class FindingsPanel(Section):
@@ -31,7 +26,6 @@ class FindingsPanel(Section):
         self.copy.clicked.connect(self.copy_table)
         self.heading.addWidget(self.copy)
         self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels(_COLUMNS)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(26)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -40,9 +34,12 @@ class FindingsPanel(Section):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         self.table.horizontalHeader().setHighlightSections(False)
-        for column, width in enumerate((72, 84, 72)):
-            self.table.setColumnWidth(column, width)
-        self.table.horizontalHeader().setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
+        for column, title in enumerate(_COLUMNS):
+            item = QTableWidgetItem(title)
+            item.setTextAlignment(_alignment(column))
+            self.table.setHorizontalHeaderItem(column, item)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.table.itemClicked.connect(self._on_click)
         self.empty = hint()
         self.body.addWidget(self.table)
@@ -55,14 +52,12 @@ class FindingsPanel(Section):
         """Copy the table to the clipboard as tab-separated text."""
         QGuiApplication.clipboard().setText("\n".join("\t".join(row[0]) for row in self._rows()))
 
-    def _rows(self) -> list[tuple[tuple[str, str, str, str], Voxel | None]]:
+    def _rows(self) -> list[_Row]:
         result = self._case.result
         if result is None:
             return []
-        rows: list[tuple[tuple[str, str, str, str], Voxel | None]] = [
-            (("Kidney", _side(kidney.side), _ml(kidney.ml), ""), None) for kidney in result.findings.kidneys
-        ]
-        scene, tumours = self._case.scene, result.findings.tumours
+        kidneys, tumours, scene = result.findings.kidneys, result.findings.tumours, self._case.scene
+        rows: list[_Row] = [(("Kidney", _side(kidney.side), _ml(kidney.ml), ""), None) for kidney in kidneys]
         middles = scene.tumours[: len(tumours)] if scene is not None and scene.result is result else ()
         for tumour, middle in zip_longest(tumours, middles):
             rows.append((("Tumour", _side(tumour.side), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm"), middle))
@@ -75,8 +70,7 @@ class FindingsPanel(Section):
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 item.setData(Qt.ItemDataRole.UserRole, centre)
-                if column >= 2:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                item.setTextAlignment(_alignment(column))
                 if centre is not None:
                     item.setToolTip("Click to go there")
                 self.table.setItem(number, column, item)
@@ -85,14 +79,19 @@ class FindingsPanel(Section):
         self.table.setVisible(bool(rows))
         self.copy.setEnabled(bool(rows))
         self.empty.setVisible(not rows)
-        self.empty.setText(
-            "Nothing segmented yet." if self._case.result is None else "No kidneys were found on this CT."
-        )
+        done = self._case.result is not None
+        self.empty.setText("No kidneys were found on this CT." if done else "Nothing segmented yet.")
 
     def _on_click(self, item: QTableWidgetItem) -> None:
         centre = item.data(Qt.ItemDataRole.UserRole)
         if centre is not None:
             self._case.set_crosshair(centre)
+
+
+def _alignment(column: int) -> Qt.AlignmentFlag:
+    """Words to the left, numbers to the right."""
+    side = Qt.AlignmentFlag.AlignLeft if column < 2 else Qt.AlignmentFlag.AlignRight
+    return side | Qt.AlignmentFlag.AlignVCenter
 
 
 def _side(side: str | None) -> str:

@@ -12,12 +12,14 @@ from kidneyseg_gui.widgets import column, named, row, tool_button
 
 INFO, WARNING, ERROR, DONE = "info", "warning", "error", "done"
 _ICONS = {INFO: "info", WARNING: "warning", ERROR: "warning", DONE: "done"}
+# A button's text and what it does.
+Action = tuple[str, Callable[[], object]]
 
 
 class _Notice(QFrame):
-    def __init__(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None) -> None:
+    def __init__(self, subject: str, kind: str, text: str, action: Action | None = None) -> None:
         super().__init__()
-        self.kind, self.text = kind, text
+        self.subject, self.text = subject, text
         self.setObjectName("notice")
         self.setProperty("kind", kind)
         picture = QLabel(pixmap=icon(_ICONS[kind]).pixmap(QSize(16, 16)))
@@ -41,24 +43,18 @@ class Notices(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layout = column(self, spacing=3)
-        self._event: _Notice | None = None
-        self._warnings: dict[str, list[_Notice]] = {}
 
-    def show_event(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None = None) -> None:
-        """Show what just happened, in place of the event before. `action` is a button's text and what it does."""
-        self.clear_event()
-        self._event = self._add(kind, text, action, at=0)
-
-    def clear_event(self) -> None:
-        """Take the last event away."""
-        self._drop(self._event)
-        self._event = None
+    def show_event(self, kind: str, text: str, action: Action | None = None) -> None:
+        """Show what just happened in place of the event before; an empty text only takes that away."""
+        self._remove("event")
+        if text:
+            self._layout.insertWidget(0, _Notice("event", kind, text, action))
 
     def show_warnings(self, subject: str, texts: tuple[str, ...]) -> None:
         """Show the warnings of a subject ("volume", "result"), in place of its earlier ones."""
-        for notice in self._warnings.pop(subject, []):
-            self._drop(notice)
-        self._warnings[subject] = [self._add(WARNING, text, None, at=-1) for text in texts]
+        self._remove(subject)
+        for text in texts:
+            self._layout.addWidget(_Notice(subject, WARNING, text))
 
     def texts(self) -> list[str]:
         """The sentences, from top to bottom."""
@@ -66,17 +62,9 @@ class Notices(QWidget):
         widgets = [item.widget() for item in items if item is not None]
         return [widget.text for widget in widgets if isinstance(widget, _Notice)]
 
-    def _add(self, kind: str, text: str, action: tuple[str, Callable[[], object]] | None, at: int) -> _Notice:
-        notice = _Notice(kind, text, action)
-        self._layout.insertWidget(at, notice)
-        return notice
-
-    def _drop(self, notice: _Notice | None) -> None:
-        if notice is None:
-            return
-        try:
-            self._layout.removeWidget(notice)
-            notice.hide()
-            notice.deleteLater()
-        except RuntimeError:  # the user has dismissed it already
-            pass
+    def _remove(self, subject: str) -> None:
+        for notice in self.findChildren(_Notice):
+            if notice.subject == subject:
+                self._layout.removeWidget(notice)
+                notice.hide()
+                notice.deleteLater()

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QLabel,
-    QSlider,
-    QSpinBox,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSlider, QSpinBox, QWidget
 
 from kidneyseg.settings import PRESET_NAMES, ClusterSettings, CountClusterSettings, min_samples_of, preset
 from kidneyseg_gui.case import Case
@@ -69,9 +62,7 @@ class ParametersPanel(Section):
         self._show()
 
     def _make_fields(self) -> None:
-        self.preset = QComboBox()
-        for name in PRESET_NAMES:
-            self.preset.addItem(PRESET_TEXTS.get(name, (name, ""))[0], name)
+        self.preset = _choice([(name, PRESET_TEXTS.get(name, (name, ""))[0]) for name in PRESET_NAMES])
         self.about = hint()
         self.kept_slider = QSlider(Qt.Orientation.Horizontal)
         self.kept_slider.setRange(1, 100)
@@ -82,13 +73,9 @@ class ParametersPanel(Section):
         self.samples = _number(QSpinBox(), 1, 1_000_000)
         self.samples.setValue(100)
         self.auto = QCheckBox("Auto")
-        self.fill = QComboBox()
-        for value, text in _FILLS:
-            self.fill.addItem(text, value)
+        self.fill = _choice(_FILLS)
         self.closing = _millimetres(0, 20)
-        self.device = QComboBox()
-        for value, text in _DEVICES:
-            self.device.addItem(text, value)
+        self.device = _choice(_DEVICES)
 
     def _lay_out(self) -> None:
         table = grid(spacing=(10, 7))
@@ -126,13 +113,12 @@ class ParametersPanel(Section):
         self.eps.valueChanged.connect(lambda value: self._change(clusters={"eps_mm": value}))
         self.share.valueChanged.connect(lambda value: self._change(clusters={"core_share": value / 100}))
         self.samples.valueChanged.connect(lambda value: self._change(clusters={"min_samples": value}))
-        self.auto.toggled.connect(self._on_auto)
+        self.auto.toggled.connect(
+            lambda auto: self._change(clusters={"min_samples": None if auto else self.samples.value()})
+        )
         self.fill.activated.connect(lambda: self._change(fill={"algorithm": self.fill.currentData()}))
         self.closing.valueChanged.connect(lambda value: self._change(fill={"closing_mm": value}))
         self.device.activated.connect(lambda: self._case.set_device(self.device.currentData()))
-
-    def _on_auto(self, auto: bool) -> None:
-        self._change(clusters={"min_samples": None if auto else self.samples.value()})
 
     def _change(self, **groups: dict[str, object]) -> None:
         self._case.set_settings(self._case.settings.with_(**groups))
@@ -167,6 +153,13 @@ class ParametersPanel(Section):
         else:
             self.share.setValue(round(clusters.core_share * 100))
             self.share_points.setText(f"{needed} points")
+
+
+def _choice(items: Iterable[tuple[str, str]]) -> QComboBox:
+    field = QComboBox()
+    for value, text in items:
+        field.addItem(text, value)
+    return field
 
 
 def _number(field: _Spin, lowest: float, highest: float, suffix: str = "") -> _Spin:

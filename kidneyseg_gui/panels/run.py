@@ -13,7 +13,7 @@ from kidneyseg_gui.worker import JobKind
 _CANCELLABLE = (JobKind.OPEN, JobKind.SEGMENT)
 _IDLE = {
     (False, False): "Open a CT to begin.",
-    (True, False): "Finds kidneys and tumours. The window stays usable meanwhile.",
+    (True, False): "Finds kidneys and tumours.",
     (True, True): "The result is up to date.",
 }
 
@@ -74,30 +74,26 @@ class RunPanel(QFrame):
     def _refresh(self) -> None:
         running = self._busy in _CANCELLABLE
         stale = self._case.needs_network
+        enabled = running or (self._case.volume is not None and self._busy != JobKind.EXPORT)
         if running:
-            text, state = "Cancel", "cancel"
-        elif stale:
-            text, state = "Segment again", "again"
+            text, state, picture, tip = "Cancel", "cancel", "stop", "Stop the work (Esc)"
         else:
-            text, state = "Segment", "again" if self._case.result is None else "done"
+            text = "Segment again" if stale else "Segment"
+            state = "again" if stale or self._case.result is None else "done"
+            picture = "play" if state == "again" and enabled else "play-light"
+            tip = "Find kidneys and tumours on this CT (Ctrl+Return or F5)"
         self.button.setText(text)
-        self.button.setEnabled(running or (self._case.volume is not None and self._busy != JobKind.EXPORT))
-        self.button.setToolTip(
-            "Stop the work (Esc)" if running else "Find kidneys and tumours on this CT (Ctrl+Return or F5)"
-        )
-        self.button.setIcon(
-            icon("stop" if running else "play" if state == "again" and self.button.isEnabled() else "play-light")
-        )
-        if self.button.property("state") != state:
-            self.button.setProperty("state", state)
-            self.button.style().unpolish(self.button)
-            self.button.style().polish(self.button)
+        self.button.setEnabled(enabled)
+        self.button.setToolTip(tip)
+        self.button.setIcon(icon(picture))
+        self.button.setProperty("state", state)
+        self.button.style().polish(self.button)
         if not self._busy:
             self.bar.setMaximum(1000)
             self.bar.setValue(0)
             self.left.setText("")
             idle = _IDLE[self._case.volume is not None, self._case.result is not None]
-            self.stage.setText("A setting that the networks depend on has changed." if stale else idle)
+            self.stage.setText("The result is from before a change of settings." if stale else idle)
 
 
 def duration(seconds: float) -> str:

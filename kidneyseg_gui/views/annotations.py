@@ -66,10 +66,10 @@ class Annotations:
         left, right, top, bottom = self._plane.letters(self._case.display.radiological)
         middle_x, middle_y = area.width() / 2, area.height() / 2
         height = QFontMetricsF(self._letters).ascent()
-        self._write(painter, left, QPointF(_MARGIN, middle_y + height / 2), Qt.AlignmentFlag.AlignLeft)
-        self._write(painter, right, QPointF(area.width() - _MARGIN, middle_y + height / 2), Qt.AlignmentFlag.AlignRight)
-        self._write(painter, top, QPointF(middle_x, _MARGIN + height), Qt.AlignmentFlag.AlignHCenter)
-        self._write(painter, bottom, QPointF(middle_x, area.height() - _MARGIN), Qt.AlignmentFlag.AlignHCenter)
+        self._write(painter, left, _MARGIN, middle_y + height / 2)
+        self._write(painter, right, area.width() - _MARGIN, middle_y + height / 2, before=1.0)
+        self._write(painter, top, middle_x, _MARGIN + height, before=0.5)
+        self._write(painter, bottom, middle_x, area.height() - _MARGIN, before=0.5)
 
     def _draw_scale(self, painter: QPainter, area: QRect, pixels_per_mm: float) -> None:
         wanted = area.width() * 0.22 / pixels_per_mm
@@ -83,38 +83,29 @@ class Annotations:
             for x in (left, right):
                 painter.drawLine(QPointF(x, bottom - 4), QPointF(x, bottom))
         text = f"{length / 10:g} cm" if length >= 10 else f"{length:g} mm"
-        self._write(painter, text, QPointF((left + right) / 2, bottom - 7), Qt.AlignmentFlag.AlignHCenter)
+        self._write(painter, text, (left + right) / 2, bottom - 7, before=0.5)
 
     def _draw_texts(self, painter: QPainter, area: QRect, pointed: Voxel | None) -> None:
         width, level = self._case.window
-        window = f"W {width:.0f}  L {level:.0f}"
-        self._write(
-            painter, window, QPointF(area.width() - _MARGIN, area.height() - _MARGIN), Qt.AlignmentFlag.AlignRight
-        )
+        bottom = area.height() - _MARGIN
+        self._write(painter, f"W {width:.0f}  L {level:.0f}", area.width() - _MARGIN, bottom, before=1.0)
         volume = self._case.volume
         if pointed is None or volume is None:
             return
         value = int(volume.hu[pointed])
         unit = "HU" if volume.calibrated else "(uncalibrated)"
         line = QFontMetricsF(self._font).height()
-        bottom = area.height() - _MARGIN
         lines = [f"{value} {unit}", "voxel " + " ".join(str(v) for v in pointed), position_text(volume.affine, pointed)]
         for number, text in enumerate(lines[::-1] if area.width() > 240 else lines[:1]):
-            self._write(painter, text, QPointF(_MARGIN, bottom - number * line), Qt.AlignmentFlag.AlignLeft)
+            self._write(painter, text, _MARGIN, bottom - number * line)
 
-    def _write(self, painter: QPainter, text: str, at: QPointF, align: Qt.AlignmentFlag) -> None:
+    def _write(self, painter: QPainter, text: str, x: float, y: float, before: float = 0.0) -> None:
+        """Write with a shadow, the bottom at `y`; the share `before` of the text lies to the left of `x`."""
         width = QFontMetricsF(painter.font()).horizontalAdvance(text)
-        shift = {
-            Qt.AlignmentFlag.AlignLeft: 0.0,
-            Qt.AlignmentFlag.AlignRight: width,
-            Qt.AlignmentFlag.AlignHCenter: width / 2,
-        }
-        x, y = at.x() - shift[align], at.y()
-        painter.setPen(_SHADOW)
-        for dx, dy in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
-            painter.drawText(QRectF(x + dx, y + dy - 40, width + 4, 40), Qt.AlignmentFlag.AlignBottom, text)
-        painter.setPen(_TEXT)
-        painter.drawText(QRectF(x, y - 40, width + 4, 40), Qt.AlignmentFlag.AlignBottom, text)
+        for dx, dy, colour in ((1, 1, _SHADOW), (-1, 1, _SHADOW), (1, -1, _SHADOW), (-1, -1, _SHADOW), (0, 0, _TEXT)):
+            painter.setPen(colour)
+            place = QRectF(x - before * width + dx, y + dy - 40, width + 4, 40)
+            painter.drawText(place, Qt.AlignmentFlag.AlignBottom, text)
 
 
 def position_text(affine: np.ndarray, voxel: Voxel) -> str:

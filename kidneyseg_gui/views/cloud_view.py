@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
 
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.points.cloud import TISSUE
 from kidneyseg_gui.case import Case, Colour
 from kidneyseg_gui.views.pane import Pane
 from kidneyseg_gui.widgets import named, single_shot, tool_button
@@ -39,8 +39,8 @@ class CloudBackend(Protocol):
     def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
         """Move the crosshair; None hides it."""
 
-    def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
-        """Draw the volume's box and look at it from the front; None hides it."""
+    def set_box(self, size_mm: tuple[float, float, float]) -> None:
+        """Draw the volume's box and look at it from the front."""
 
     def reset_camera(self) -> None:
         """Look at everything from the front."""
@@ -126,22 +126,16 @@ class CloudPane(Pane):
         self._draw_crosshair()
 
     def _draw(self) -> None:
+        scene, overlay = self._case.scene, self._case.overlay
         for name, button in self.buttons.items():
-            scene = self._case.scene
-            button.setEnabled(
-                scene is not None and bool(scene.surfaces if name == "surface" else scene.clouds.get(name))
-            )
+            shows = {} if scene is None else scene.surfaces if name == "surface" else scene.clouds.get(name, {})
+            button.setEnabled(bool(shows))
         if self._backend is None:
             return
         colours: dict[int, Colour] = {TISSUE: TISSUE_COLOUR}
-        if self._case.overlay.shown:
-            colours |= {
-                label: self._case.overlay.style(label).colour for label in (KIDNEY, TUMOUR) if self._visible(label)
-            }
-        self._backend.show_scene(self._case.scene, self._case.display.cloud, colours)
-
-    def _visible(self, label: int) -> bool:
-        return self._case.overlay.style(label).visible
+        if overlay.shown:
+            colours |= {label: style.colour for label, style in overlay.labels if style.visible}
+        self._backend.show_scene(scene, self._case.display.cloud, colours)
 
     def _draw_box(self) -> None:
         volume = self._case.volume

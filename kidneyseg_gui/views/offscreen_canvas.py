@@ -28,11 +28,7 @@ from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
 from kidneyseg_gui.widgets import single_shot
 
 _SETTLED_MS = 250
-_PRESS = {
-    Qt.MouseButton.LeftButton: ("LeftButtonPressEvent", "LeftButtonReleaseEvent"),
-    Qt.MouseButton.MiddleButton: ("MiddleButtonPressEvent", "MiddleButtonReleaseEvent"),
-    Qt.MouseButton.RightButton: ("RightButtonPressEvent", "RightButtonReleaseEvent"),
-}
+_BUTTONS = (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton)
 
 
 class OffscreenCanvas(QWidget):
@@ -95,8 +91,8 @@ class OffscreenCanvas(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Begin to turn, pan or zoom."""
-        if event.button() in _PRESS:
-            self._send(_PRESS[event.button()][0], event.position(), event.modifiers())
+        if event.button() in _BUTTONS:
+            self._send(f"{event.button().name}PressEvent", event.position(), event.modifiers())
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Turn, pan or zoom."""
@@ -106,18 +102,16 @@ class OffscreenCanvas(QWidget):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Come to rest."""
-        if event.button() in _PRESS:
-            self._send(_PRESS[event.button()][1], event.position(), event.modifiers())
+        if event.button() in _BUTTONS:
+            self._send(f"{event.button().name}ReleaseEvent", event.position(), event.modifiers())
             self._set_moving(False)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Zoom."""
         self._set_moving(True)
         self._settled.start()
-        forward = event.angleDelta().y() > 0
-        self._send(
-            "MouseWheelForwardEvent" if forward else "MouseWheelBackwardEvent", event.position(), event.modifiers()
-        )
+        way = "Forward" if event.angleDelta().y() > 0 else "Backward"
+        self._send(f"MouseWheel{way}Event", event.position(), event.modifiers())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Render at the new size."""

@@ -71,18 +71,15 @@ class SlicePane(Pane):
     def _on_volume(self) -> None:
         volume = self._case.volume
         count = 1 if volume is None else volume.shape[self._plane.normal]
-        self.slider.blockSignals(True)
+        self.slider.blockSignals(True)  # a value out of range changes, which must not move the crosshair
         self.slider.setRange(0, count - 1)
-        self.slider.setPageStep(10)
-        self.slider.setEnabled(volume is not None)
         self.slider.blockSignals(False)
+        self.slider.setEnabled(volume is not None)
         self._on_crosshair()
 
     def _on_crosshair(self) -> None:
         index = self._case.crosshair[self._plane.normal]
-        self.slider.blockSignals(True)
         self.slider.setValue(index)
-        self.slider.blockSignals(False)
         self._number.setText(f"{index + 1} / {self.slider.maximum() + 1}")
 
     def _on_slider(self, value: int) -> None:

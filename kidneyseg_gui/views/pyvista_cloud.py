@@ -11,7 +11,6 @@ from vtkmodules.vtkRenderingCore import vtkRenderer
 
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Colour
-from kidneyseg_gui.meshes import RGB, points_data
 from kidneyseg_gui.scene import Dots, Scene
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
 from kidneyseg_gui.views.canvases import Canvas
@@ -67,21 +66,15 @@ class PyVistaCloud:
     def _add_compass(self) -> vtkRenderer:
         """A cube in the corner with the patient's directions on its faces."""
         cube = vtkAnnotatedCubeActor()
-        for set_text, text in zip(
-            (cube.SetXPlusFaceText, cube.SetXMinusFaceText, cube.SetYPlusFaceText,
-             cube.SetYMinusFaceText, cube.SetZPlusFaceText, cube.SetZMinusFaceText),
-            "RLAPSI", strict=True,
-        ):  # fmt: skip
-            set_text(text)
+        for face, text in zip(("XPlus", "XMinus", "YPlus", "YMinus", "ZPlus", "ZMinus"), "RLAPSI", strict=True):
+            getattr(cube, f"Set{face}FaceText")(text)
+            getattr(cube, f"Get{face}FaceProperty")().SetColor(0.92, 0.94, 0.97)
         cube.SetXFaceTextRotation(0)
         cube.SetYFaceTextRotation(0)
         cube.SetZFaceTextRotation(90)
         cube.SetFaceTextScale(0.6)
         cube.GetCubeProperty().SetColor(0.27, 0.33, 0.40)
         cube.SetTextEdgesVisibility(False)
-        for face in (cube.GetXPlusFaceProperty, cube.GetXMinusFaceProperty, cube.GetYPlusFaceProperty,
-                     cube.GetYMinusFaceProperty, cube.GetZPlusFaceProperty, cube.GetZMinusFaceProperty):  # fmt: skip
-            face().SetColor(0.92, 0.94, 0.97)
         corner = vtkRenderer()
         corner.InteractiveOff()
         corner.AddActor(cube)
@@ -107,13 +100,11 @@ class PyVistaCloud:
 
     # CloudBackend
 
-    def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
+    def set_box(self, size_mm: tuple[float, float, float]) -> None:
         """Draw the volume's box and look at it from the front."""
-        self._size = size_mm
-        self._box.visibility = size_mm is not None
-        if size_mm is not None:
-            self._box.scale = size_mm
-            self.reset_camera()
+        self._size = self._box.scale = size_mm
+        self._box.visibility = True
+        self.reset_camera()
 
     def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
         """Draw `shown` of the scene in these colours."""
@@ -161,9 +152,11 @@ class PyVistaCloud:
 
     def _add_dots(self, dots: Dots, label: int, colour: Colour, *, veiled: bool) -> pyvista.Actor:
         shade = _DARKEST + (1 - _DARKEST) * dots.brightness[:, None]
+        points = pyvista.PolyData(dots.points)
+        points.point_data["colour"] = (shade * np.array(colour, np.float32)).astype(np.uint8)
         actor: pyvista.Actor = self._plotter.add_mesh(
-            points_data(dots.points, (shade * np.array(colour, np.float32)).astype(np.uint8)),
-            scalars=RGB,
+            points,
+            scalars="colour",
             rgb=True,
             point_size=_POINT_SIZE[label],
             opacity=_VEIL if label == KIDNEY and veiled else _OPACITY[label],

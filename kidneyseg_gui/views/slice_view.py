@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from PySide6 import QtGui
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import (
-    QColor,
-    QEnterEvent,
-    QImage,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QResizeEvent,
-    QTransform,
-    QWheelEvent,
-)
+from PySide6.QtGui import QColor, QPainter, QTransform
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
 
 from kidneyseg_gui.case import Case
@@ -31,6 +21,8 @@ _STEP_KEYS = {
     Qt.Key.Key_Left: -1,
     Qt.Key.Key_PageUp: 10,
     Qt.Key.Key_PageDown: -10,
+    Qt.Key.Key_Home: -1_000_000,
+    Qt.Key.Key_End: 1_000_000,
 }
 
 
@@ -57,10 +49,9 @@ class SliceView(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(f"{plane.name} slice view")
         case.volume_changed.connect(self.reset_camera)
-        for signal in (case.crosshair_changed, case.window_changed, case.overlay_changed):
+        pictured = (case.crosshair_changed, case.window_changed, case.overlay_changed, case.result_changed)
+        for signal in (*pictured, case.display_changed):
             signal.connect(self.update)
-        case.display_changed.connect(self.update)
-        case.result_changed.connect(self.update)
 
     @property
     def slice_index(self) -> int:
@@ -102,10 +93,7 @@ class SliceView(QWidget):
         volume = self._case.volume
         if volume is None:
             return None
-        back, invertible = self.transform().inverted()
-        if not invertible:
-            return None
-        at = back.map(position)
+        at = self.transform().inverted()[0].map(position)
         voxel = list(self._case.crosshair)
         voxel[self.plane.column], voxel[self.plane.row] = int(np.floor(at.x())), int(np.floor(at.y()))
         if all(0 <= v < n for v, n in zip(voxel, volume.shape, strict=True)):
@@ -118,7 +106,7 @@ class SliceView(QWidget):
 
     # Painting
 
-    def paintEvent(self, _event: QPaintEvent) -> None:
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
         """Draw the slice, its outlines and its annotations."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(0, 0, 0))
@@ -126,7 +114,7 @@ class SliceView(QWidget):
             self._annotations.draw_invitation(painter, self.rect())
             return
         to_widget = self.transform()
-        image: QImage = self._picture.image()
+        image = self._picture.image()
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setTransform(to_widget)
         painter.drawImage(QRectF(0, 0, image.width(), image.height()), image)
@@ -139,12 +127,12 @@ class SliceView(QWidget):
 
     # Mouse and keys
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         """Begin a click or a drag."""
         self._pressed = self._last = event.position()
         self._dragging = Qt.MouseButton.NoButton
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+    def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
         """Drag, and show what is under the mouse."""
         position = event.position()
         self._pointer = position
@@ -170,14 +158,14 @@ class SliceView(QWidget):
             speed = max(width, 50.0) / 300.0  # a narrow window changes slowly, a wide one quickly
             self._case.set_window(round(width + moved.x() * speed), round(level + moved.y() * speed))
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+    def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
         """Move the crosshair after a left click without a drag."""
         clicked = self._pressed is not None and self._dragging == Qt.MouseButton.NoButton
         if clicked and event.button() == Qt.MouseButton.LeftButton:
             self._point_crosshair(event.position())
         self._pressed, self._dragging = None, Qt.MouseButton.NoButton
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+    def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
         """Fill the window with this view, and back."""
         if event.button() == Qt.MouseButton.LeftButton:
             self.maximise_requested.emit()
@@ -194,7 +182,7 @@ class SliceView(QWidget):
         self._pan += offset - offset * (zoom / self._zoom)
         self._zoom = zoom
 
-    def wheelEvent(self, event: QWheelEvent) -> None:
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         """Step through the slices; zoom with Ctrl."""
         turned = event.angleDelta().y() / 120.0
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
@@ -207,20 +195,16 @@ class SliceView(QWidget):
         if steps:
             self._case.step(self.plane.normal, steps)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         """Step through the slices, hide or show the mask."""
         if event.key() in _STEP_KEYS:
             self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
-        elif event.key() == Qt.Key.Key_Home:
-            self._case.step(self.plane.normal, -1_000_000)
-        elif event.key() == Qt.Key.Key_End:
-            self._case.step(self.plane.normal, 1_000_000)
         elif event.key() == Qt.Key.Key_Space:
             self._case.toggle_overlay()
         else:
             super().keyPressEvent(event)
 
-    def enterEvent(self, event: QEnterEvent) -> None:
+    def enterEvent(self, event: QtGui.QEnterEvent) -> None:
         """Take the keyboard focus."""
         # The view under the mouse gets the keys, unless the user is typing into a field.
         if not isinstance(QApplication.focusWidget(), QAbstractSpinBox | QLineEdit):
@@ -233,7 +217,7 @@ class SliceView(QWidget):
         self.update()
         super().leaveEvent(event)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """Keep the same place in the middle."""
         if event.oldSize().width() > 0:  # the zoom is relative to the view's size, and so is the pan
             self._pan *= event.size().width() / event.oldSize().width()
@@ -241,7 +225,5 @@ class SliceView(QWidget):
 
 
 def _one_button(buttons: Qt.MouseButton) -> Qt.MouseButton:
-    for button in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton):
-        if buttons & button:
-            return button
-    return Qt.MouseButton.NoButton
+    order = (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton)
+    return next((button for button in order if buttons & button), Qt.MouseButton.NoButton)

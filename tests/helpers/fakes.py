@@ -120,7 +120,8 @@ class FakePipeline:
         findings = Findings(kidneys, tumours, sum(ml), tumour_ml)
         timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
         objects = stage2.select(labels > 0)
-        return FakeResult(mask, sampled, stage2, objects, findings, timings, self.notes, settings)
+        notes = (*self.volume.notes, *self.notes)
+        return FakeResult(mask, sampled, stage2, objects, findings, timings, notes, settings)
 
 
 class FakeServices:
@@ -177,7 +178,7 @@ class FakeCloud:
     def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
         self.crosshair = at_mm
 
-    def set_box(self, size_mm: tuple[float, float, float] | None) -> None:
+    def set_box(self, size_mm: tuple[float, float, float]) -> None:
         self.box = size_mm
 
     def reset_camera(self) -> None:

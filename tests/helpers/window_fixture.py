@@ -46,7 +46,7 @@ class WindowFixture:
         self.store = QSettings(str(folder / "options.ini"), QSettings.Format.IniFormat)
         self.main = MainWindow(fake.services(), self.store, self.answers)
         self.cloud = FakeCloud()
-        self.main.set_cloud_backend(self.cloud)
+        self.main.quad.cloud.set_backend(self.cloud)
         self.main.resize(1280, 800)
         self.main.show()
         qtbot.waitExposed(self.main)

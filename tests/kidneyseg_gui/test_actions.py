@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
 
 from window_fixture import WindowFixture
 
@@ -19,10 +18,3 @@ def test_keys_set_window_overlay_and_layout(window: WindowFixture):
     ):
         window.qtbot.keyClick(window.main.quad.slices[0].slices, key)
         assert check()
-
-
-def test_shortcuts_and_about_open(window: WindowFixture):
-    window.main.actions_.help.trigger()
-    dialog = window.main.findChildren(QApplication.activeModalWidget().__class__)[0]
-    assert "Shortcuts" in dialog.windowTitle()
-    dialog.close()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from PySide6.QtWidgets import QToolButton
+
 from fakes import make_volume
 from window_fixture import WindowFixture
 
@@ -38,9 +40,33 @@ def test_a_missing_recent_file_says_so_and_is_forgotten(window: WindowFixture):
 def test_an_uncalibrated_image_opens_with_a_warning(window: WindowFixture):
     window.fake.volumes["grey.nii"] = make_volume(calibrated=False)
     window.open("grey.nii")
-    assert "not calibrated in HU" in window.notices()
+    assert "does not seem to be in HU" in window.notices()
     window.open("case.nii")
-    assert "calibrated" not in window.notices()
+    assert "in HU" not in window.notices()
+
+
+def test_notes_on_the_file_are_shown_once_from_its_opening_on(make_window: MakeWindow):
+    window = make_window(notes=("No kidneys were found on this CT.",))
+    note = "case.nii states no orientation; left and right are unknown."
+    window.fake.volumes["odd.nii"] = make_volume(notes=(note,))
+    window.open("odd.nii")
+    assert window.main.notices.texts() == [note]
+    window.segment()
+    assert window.main.notices.texts() == [note, "No kidneys were found on this CT."]
+    window.case.mark_saved()
+    window.open("plain.nii")
+    assert window.main.notices.texts() == []
+
+
+def test_a_note_on_the_file_that_was_dismissed_stays_away(window: WindowFixture):
+    window.fake.volumes["odd.nii"] = make_volume(notes=("The header is odd.",))
+    window.open("odd.nii")
+    window.main.notices.findChildren(QToolButton)[0].click()
+    window.segment()
+    window.qtbot.waitUntil(lambda: window.notices() == "", timeout=1000)
+    window.case.mark_saved()
+    window.open("odd.nii")
+    assert window.notices() == "The header is odd."
 
 
 def test_an_unexpected_error_is_one_sentence(make_window: MakeWindow):

@@ -9,7 +9,6 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLabel
 
-from kidneyseg_gui.files import judge_drop
 from kidneyseg_gui.main_window import DISCLAIMER
 from window_fixture import WindowFixture
 
@@ -71,14 +70,6 @@ def test_a_drop_that_does_not_fit_is_answered_in_one_sentence(window: WindowFixt
     let_go(window, mime_of(*(window.file(name) for name in names)))
     assert words in window.notices()
     assert window.case.volume.name == "first"
-
-
-@pytest.mark.parametrize(
-    "names", [["scan.hdr"], ["scan.img.gz"], ["scan.img", "scan.hdr"], ["scan.HDR", "scan.img.gz"]]
-)
-def test_a_pair_is_dropped_alone_or_together(window: WindowFixture, names: list[str]):
-    paths = [window.file(name) for name in names]
-    assert judge_drop(mime_of(*paths)) == (paths[0], "")
 
 
 def test_a_dropped_folder_and_dropped_text_are_answered(window: WindowFixture):

@@ -32,3 +32,9 @@ def test_surfaces_lie_where_the_mask_lies(window: WindowFixture):
     for axis, step in enumerate(window.case.volume.spacing_mm):
         assert low_high[2 * axis] == pytest.approx(filled[axis].min() * step, abs=2.5)
         assert low_high[2 * axis + 1] == pytest.approx((filled[axis].max() + 1) * step, abs=2.5)
+
+
+def test_surfaces_have_normals_and_so_look_smooth(window: WindowFixture):
+    window.open()
+    window.segment()
+    assert all("Normals" in surface.point_data for surface in window.case.scene.surfaces.values())

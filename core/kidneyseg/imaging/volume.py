@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 # What the networks see and what kidneys, tumours and cysts need: everything outside is clipped to it.
 HU_WINDOW = (-125, 275)
+# The note on a volume that is not `calibrated`.
+UNCALIBRATED = "The image does not seem to be in HU; expect a poor segmentation."
 
 ContrastPhase = Literal["noncontrast", "arterial", "portal", "nephrographic", "excretory"]
 """When a CT is taken after the contrast agent is injected, in order of time."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.findings import Findings, measure
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.imaging.volume import UNCALIBRATED, Volume
 from kidneyseg.points.cloud import AS_STORED, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.method import Context, Method, method, unite
@@ -136,7 +136,7 @@ class Pipeline:
         notes = list(dict.fromkeys(note for stage in STAGES for note in self._kept[stage].notes))
         notes[:0] = self.volume.notes
         if not self.volume.calibrated:
-            notes.insert(0, "The image does not seem to be in HU; expect a poor segmentation.")
+            notes.insert(0, UNCALIBRATED)
         if not any(len(cloud) for cloud in samples):
             notes.append("There was nothing to sample: the image shows no patient.")
         return (*notes, *findings.sentences())

@@ -36,3 +36,14 @@ def test_the_findings_can_be_copied(window: WindowFixture):
     lines = QGuiApplication.clipboard().text().splitlines()
     assert len(lines) == 3
     assert lines[0].split("\t")[:2] == ["Kidney", "Right"]
+
+
+def test_no_text_of_the_table_is_cut_off(window: WindowFixture):
+    window.open()
+    window.segment()
+    findings = Findings((KidneyFinding(None, 1150.0, 4.0),), (TumourFinding(None, 1004.0, 120.0),), 1150.0, 1004.0)
+    window.case.set_result(replace(window.case.result, findings=findings), "auto")
+    window.qtbot.wait(50)
+    table = window.main.findings.table
+    columns = range(table.columnCount())
+    assert [c for c in columns if table.columnWidth(c) < table.sizeHintForColumn(c)] == []

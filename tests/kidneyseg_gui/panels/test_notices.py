@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from PySide6.QtWidgets import QPushButton, QToolButton
+from pytestqt.qtbot import QtBot
+
+from kidneyseg_gui.panels.notices import DONE, ERROR, Notices
+
+
+@pytest.fixture
+def notices(qtbot: QtBot) -> Notices:
+    made = Notices()
+    qtbot.addWidget(made)
+    return made
+
+
+def test_an_event_replaces_the_one_before_and_stands_above_the_warnings(notices: Notices):
+    notices.show_warnings("volume", ("odd header",))
+    notices.show_event(ERROR, "not saved")
+    notices.show_event(DONE, "saved")
+    assert notices.texts() == ["saved", "odd header"]
+    notices.show_event(DONE, "")
+    assert notices.texts() == ["odd header"]
+
+
+def test_warnings_replace_those_of_their_subject_only(notices: Notices):
+    notices.show_warnings("volume", ("a", "b"))
+    notices.show_warnings("result", ("c",))
+    notices.show_warnings("volume", ("d",))
+    assert sorted(notices.texts()) == ["c", "d"]
+    notices.show_warnings("result", ())
+    assert notices.texts() == ["d"]
+
+
+def test_a_notice_that_the_user_dismissed_can_be_replaced(notices: Notices, qtbot: QtBot):
+    notices.show_event(ERROR, "first")
+    notices.findChild(QToolButton).click()
+    qtbot.waitUntil(lambda: notices.texts() == [], timeout=1000)
+    notices.show_event(ERROR, "second")
+    assert notices.texts() == ["second"]
+
+
+def test_the_button_of_a_notice_acts(notices: Notices):
+    calls: list[int] = []
+    notices.show_event(DONE, "saved", ("Show in folder", lambda: calls.append(1)))
+    notices.findChild(QPushButton).click()
+    assert calls == [1]

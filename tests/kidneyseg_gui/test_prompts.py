@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from pytestqt.qtbot import QtBot
+
+from kidneyseg_gui.files import SUFFIXES
+from kidneyseg_gui.prompts import Prompts
+
+
+@pytest.fixture
+def parent(qtbot: QtBot) -> QWidget:
+    widget = QWidget()
+    qtbot.addWidget(widget)
+    return widget
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [("a/m", "a/m.nii.gz"), ("a/m.nii", "a/m.nii"), ("a/m.nii.gz", "a/m.nii.gz"), ("a/m.1", "a/m.1.nii.gz")],
+)
+def test_a_masks_name_gets_a_suffix_where_it_has_none(
+    parent: QWidget, monkeypatch: pytest.MonkeyPatch, chosen: str, expected: str
+):
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (chosen, ""))
+    assert Prompts().save_mask(parent, Path("x")) == Path(expected)
+
+
+def test_a_file_question_that_is_cancelled_is_answered_with_none(parent: QWidget, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: ("", ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: ("", ""))
+    prompts = Prompts()
+    assert prompts.save_settings(parent, Path("x")) is None
+    assert prompts.open_settings(parent, Path("x")) is None
+    assert prompts.open_file(parent, Path("x")) is None
+
+
+def test_the_files_that_can_be_dropped_can_be_chosen(parent: QWidget, monkeypatch: pytest.MonkeyPatch):
+    filters: list[str] = []
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *args: (filters.append(args[3]), ("", ""))[1])
+    Prompts().open_file(parent, Path("x"))
+    assert set(filters[0].partition("(")[2].partition(")")[0].split()) == {f"*{suffix}" for suffix in SUFFIXES}
+
+
+@pytest.mark.parametrize(("click", "answer"), [("Close", True), ("Stay", False), (None, False)])
+def test_the_careful_answer_is_the_default(
+    parent: QWidget, monkeypatch: pytest.MonkeyPatch, click: str | None, answer: bool
+):
+    def answer_it(box: QMessageBox) -> None:
+        buttons = {button.text(): button for button in box.buttons()}
+        (box.defaultButton() if click is None else buttons[click]).click()
+
+    monkeypatch.setattr(QMessageBox, "exec", answer_it)
+    assert Prompts().confirm(parent, "Close?", "Work is lost.", "Close", "Stay") is answer
