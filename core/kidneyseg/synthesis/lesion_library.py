@@ -62,11 +62,7 @@ class LesionLibrary:
 
     @classmethod
     def from_kits(
-        cls,
-        masks_dir: Path | str,
-        hu_csv: Path | str | None = None,
-        *,
-        cases: _Cases | None = None,
+        cls, masks_dir: Path | str, hu_csv: Path | str | None = None, *, cases: _Cases | None = None
     ) -> LesionLibrary:
         """Cut all lesions out of label maps: about 0.4 s per case, so build a library once and save it.
 

@@ -147,10 +147,7 @@ def matching_noise(
 
 
 def _residual(
-    grey: NDArray[np.float32],
-    spacing: NDArray[np.float64],
-    *,
-    tissue_hu: tuple[float, float] = (-25.0, 240.0),
+    grey: NDArray[np.float32], spacing: NDArray[np.float64], *, tissue_hu: tuple[float, float] = (-25.0, 240.0)
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """A patch less its smooth part, and where that is noise: in homogeneous soft tissue.
 

@@ -77,11 +77,7 @@ def change_gain_offset(
 
 @augmentation("intensity", "blur")
 def blur(
-    scan: Scan,
-    rng: np.random.Generator,
-    *,
-    slice_mm: Range = (0.0, 5.0),
-    in_plane_sd_mm: Range = (0.0, 1.2),
+    scan: Scan, rng: np.random.Generator, *, slice_mm: Range = (0.0, 5.0), in_plane_sd_mm: Range = (0.0, 1.2)
 ) -> Scan:
     """Thicker slices and a softer reconstruction kernel.
 

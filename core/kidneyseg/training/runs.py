@@ -211,11 +211,7 @@ def _trained_before(stage: Stage, folder: Path, session: Session, otherwise: str
 
 
 def _identity(
-    stage: Stage,
-    keep: str,
-    training: Sequence[CaseFiles],
-    validation: Sequence[CaseFiles],
-    session: Session,
+    stage: Stage, keep: str, training: Sequence[CaseFiles], validation: Sequence[CaseFiles], session: Session
 ) -> dict[str, Any]:
     """All that a stage's result depends on except code, device and threads; files by their content."""
     spec = session.spec

@@ -66,17 +66,11 @@ def test_values_get_the_types_of_their_fields() -> None:
         ({"inner": {"probability": float("nan"), "radius_mm": [1, 2]}}, "must be a number, not nan"),
         ({"inner": {"probability": 1, "radius_mm": [2, 1]}}, "x.inner.radius_mm must be a range, lowest first"),
         ({"inner": {"probability": 1}}, "x.inner lacks radius_mm; set it"),
-        (
-            {"inner": {"probability": 1, "radius_mm": [1, 2], "y": 1}},
-            "x.inner has no key y; it has probability",
-        ),
+        ({"inner": {"probability": 1, "radius_mm": [1, 2], "y": 1}}, "x.inner has no key y; it has probability"),
         ({"anatomy": {"fatt": {"probability": 1}}}, "x.anatomy has no augmentation fatt; there are .*fat"),
         ({"anatomy": {"fat": {}}}, "x.anatomy.fat lacks probability; set it to 0 to switch"),
         ({"anatomy": {"fat": 1}}, "x.anatomy.fat must be a table"),
-        (
-            {"anatomy": {"fat": {"probability": 1, "y": 1}}},
-            "x.anatomy.fat has no key y; it has .*around_mm",
-        ),
+        ({"anatomy": {"fat": {"probability": 1, "y": 1}}}, "x.anatomy.fat has no key y; it has .*around_mm"),
         (
             {"anatomy": {"lesions": {"probability": 1, "tumour_odds": [0.5, 0.4]}}},
             "x.anatomy.lesions.tumour_odds must be probabilities that add up to 1",
