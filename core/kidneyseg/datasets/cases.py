@@ -29,18 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one labelled CT.
+    """The files of one labelled CT."""
 
-    Attributes:
-        name: the case's name, unique within its folder.
-        image: the CT.
-        labels: 0 tissue, 1 kidney, 2 tumour, 3 cyst (counted as kidney); a map without 2 has no tumour labels.
-        organs: the map of 13 organs, from which contrast phases are simulated; None where there is none.
-    """
-
-    name: str
-    image: Path
-    labels: Path
+    name: str  #: the case's name, unique within its folder
+    image: Path  #: the CT
+    labels: Path  #: 0 tissue, 1 kidney, 2 tumour, 3 cyst (counted as kidney); a map without 2 has no tumour labels
+    #: the map of 13 organs, from which contrast phases are simulated; None where there is none
     organs: Path | None = None
 
     @property
@@ -63,19 +57,12 @@ def error_context(case: str) -> Iterator[None]:
 
 
 class Layout(NamedTuple):
-    """Where a folder keeps a case, relative to it; "{name}" stands for the case's name.
+    """Where a folder keeps a case, relative to it; "{name}" stands for the case's name."""
 
-    Attributes:
-        image: the CT.
-        labels: its label map.
-        organs: its organ map; "" where the layout has none.
-        names: glob pattern of the names.
-    """
-
-    image: str
-    labels: str
-    organs: str = ""
-    names: str = "*"
+    image: str  #: the CT
+    labels: str  #: its label map
+    organs: str = ""  #: its organ map; "" where the layout has none
+    names: str = "*"  #: glob pattern of the names
 
     def cases(self, folder: Path) -> Iterator[CaseFiles]:
         """The labelled CTs of this layout in a folder."""
@@ -110,23 +97,15 @@ def find_cases(folder: Path) -> list[CaseFiles]:
 
 @dataclass(frozen=True, eq=False)
 class LabelledGrid:
-    """A labelled CT, or a part of it, on cubic cells.
+    """A labelled CT, or a part of it, on cubic cells."""
 
-    Attributes:
-        hu: int16 (X, Y, Z), clipped to HU_WINDOW.
-        labels: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR.
-        organs: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map.
-        cell_mm: edge of a cell.
-        body: bool (X, Y, Z), the patient without air and table; None where it was not computed.
-        case: the case's name, for messages.
-    """
-
-    hu: NDArray[np.int16]
-    labels: NDArray[np.uint8]
-    organs: NDArray[np.uint8]
-    cell_mm: float
+    hu: NDArray[np.int16]  #: int16 (X, Y, Z), clipped to HU_WINDOW
+    labels: NDArray[np.uint8]  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
+    organs: NDArray[np.uint8]  #: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map
+    cell_mm: float  #: edge of a cell
+    #: bool (X, Y, Z), the patient without air and table; None where it was not computed
     body: NDArray[np.bool_] | None = None
-    case: str = ""
+    case: str = ""  #: the case's name, for messages
 
 
 def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:

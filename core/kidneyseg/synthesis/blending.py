@@ -26,19 +26,12 @@ def to_int16_hu(hu: NDArray[np.floating]) -> NDArray[np.int16]:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """The part of a CT that a lesion changes.
+    """The part of a CT that a lesion changes."""
 
-    Attributes:
-        box: where it lies in the CT.
-        spacing: (3,) voxel edge lengths in mm.
-        share: float32, how much of each voxel the lesion fills, 0...1.
-        barrier: float32, 1 where the lesion must not grow and displaces nothing, 0 where it may.
-    """
-
-    box: Box
-    spacing: NDArray[np.float64]
-    share: NDArray[np.float32]
-    barrier: NDArray[np.float32]
+    box: Box  #: where it lies in the CT
+    spacing: NDArray[np.float64]  #: (3,) voxel edge lengths in mm
+    share: NDArray[np.float32]  #: float32, how much of each voxel the lesion fills, 0...1
+    barrier: NDArray[np.float32]  #: float32, 1 where the lesion must not grow and displaces nothing, 0 where it may
 
     @property
     def radius_mm(self) -> float:

@@ -13,19 +13,14 @@ from kidneyseg.synthesis.organs import AORTA, CAVA, KIDNEYS, box_with_margin, fi
 
 @dataclass(frozen=True, eq=False)
 class FatRegions:
-    """Where one CT's kidneys could have more fat.
+    """Where one CT's kidneys could have more fat."""
 
-    Attributes:
-        around: int64, flat indices (C order) of voxels near a kidney that are neither kidney, large vessel nor bone.
-        around_mm: float32, distance of each from the kidneys with their sinus filled.
-        kidney: int64, flat indices of the kidneys' voxels.
-        depth_mm: float32, depth of each below the outer surface. Towards the hilum the depth of the kidney's inside
-            is carried on, so that fat spreads from the sinus to the hilum.
-    """
-
+    #: int64, flat indices (C order) of voxels near a kidney that are neither kidney, large vessel nor bone
     around: NDArray[np.int64]
-    around_mm: NDArray[np.float32]
-    kidney: NDArray[np.int64]
+    around_mm: NDArray[np.float32]  #: float32, distance of each from the kidneys with their sinus filled
+    kidney: NDArray[np.int64]  #: int64, flat indices of the kidneys' voxels
+    #: float32, depth of each below the outer surface. Towards the hilum the depth of the kidney's inside is carried on,
+    #: so that fat spreads from the sinus to the hilum.
     depth_mm: NDArray[np.float32]
 
     @classmethod

@@ -23,21 +23,13 @@ __all__ = ["Insertion", "LesionLibrary", "insert_lesion", "insert_lesions", "ins
 
 @dataclass(frozen=True, eq=False)
 class Insertion:
-    """What was inserted where.
+    """What was inserted where."""
 
-    Attributes:
-        kind: "tumour" or "cyst".
-        ml: volume of its voxels in millilitres.
-        centre: (3,) voxel index of its centre of mass.
-        hu: the median HU it was given.
-        case: number of the case its shape came from, -1 for a procedural one.
-    """
-
-    kind: Kind
-    ml: float
-    centre: NDArray[np.float64]
-    hu: float
-    case: int
+    kind: Kind  #: "tumour" or "cyst"
+    ml: float  #: volume of its voxels in millilitres
+    centre: NDArray[np.float64]  #: (3,) voxel index of its centre of mass
+    hu: float  #: the median HU it was given
+    case: int  #: number of the case its shape came from, -1 for a procedural one
 
 
 def insert_lesion(

@@ -39,18 +39,13 @@ def is_held_out(case: int) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class LesionLibrary:
-    """Lesion shapes and the HU statistics that go with them.
+    """Lesion shapes and the HU statistics that go with them."""
 
-    Attributes:
-        lesions: the shapes.
-        contrast: float32 (cases, 4): case number, median HU of its kidney and of its tumour, SD of the tumour's HU.
-            Without rows a formula replaces measured contrasts.
-        resized: whether some lesions are drawn at other sizes than they had, for training; see `draw`.
-    """
-
-    lesions: tuple[LesionShape, ...]
+    lesions: tuple[LesionShape, ...]  #: the shapes
+    #: float32 (cases, 4): case number, median HU of its kidney and of its tumour, SD of the tumour's HU. Without rows a
+    #: formula replaces measured contrasts.
     contrast: NDArray[np.float32] = field(default_factory=lambda: _EMPTY, repr=False)
-    resized: bool = True
+    resized: bool = True  #: whether some lesions are drawn at other sizes than they had, for training; see `draw`
 
     def __len__(self) -> int:
         return len(self.lesions)

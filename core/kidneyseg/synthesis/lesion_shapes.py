@@ -26,25 +26,17 @@ def ball_radius_mm(ml: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class LesionShape:
-    """One lesion's shape and how it sat on its kidney. Axes are right, anterior, superior, in mm.
+    """One lesion's shape and how it sat on its kidney. Axes are right, anterior, superior, in mm."""
 
-    Attributes:
-        kind: "tumour" or "cyst".
-        case: number of the case it was cut from; -1 for a procedural shape.
-        mask: bool (A, B, C), isotropic, with a margin of at least two empty voxels.
-        voxel_mm: edge length of the mask's voxels.
-        outward: (3,) unit vector, normal of the kidney's surface at the lesion, pointing out of the kidney.
-        inside: fraction of the lesion within the convex hull of its kidney (1 = endophytic, 0 = exophytic).
-        along: where the lesion sits on the kidney's long axis, -1 lower pole ... 1 upper pole.
-    """
-
-    kind: Kind
-    case: int
+    kind: Kind  #: "tumour" or "cyst"
+    case: int  #: number of the case it was cut from; -1 for a procedural shape
+    #: bool (A, B, C), isotropic, with a margin of at least two empty voxels
     mask: NDArray[np.bool_] = field(repr=False)
-    voxel_mm: float
+    voxel_mm: float  #: edge length of the mask's voxels
+    #: (3,) unit vector, normal of the kidney's surface at the lesion, pointing out of the kidney
     outward: NDArray[np.float64]
-    inside: float
-    along: float
+    inside: float  #: fraction of the lesion within the convex hull of its kidney (1 = endophytic, 0 = exophytic)
+    along: float  #: where the lesion sits on the kidney's long axis, -1 lower pole ... 1 upper pole.
 
     @cached_property
     def ml(self) -> float:
@@ -54,19 +46,12 @@ class LesionShape:
 
 @dataclass(frozen=True, eq=False)
 class KidneyHull:
-    """The convex hull of one kidney, in mm, with its long axis.
+    """The convex hull of one kidney, in mm, with its long axis."""
 
-    Attributes:
-        equations: (F, 4) float32, unit normal and offset of each facet: negative inside.
-        centre: (3,) mean of the kidney's voxels.
-        axis: (3,) unit vector along the kidney, pointing up.
-        half_length: half of the kidney's extent along `axis`.
-    """
-
-    equations: NDArray[np.float32]
-    centre: NDArray[np.float64]
-    axis: NDArray[np.float64]
-    half_length: float
+    equations: NDArray[np.float32]  #: (F, 4) float32, unit normal and offset of each facet: negative inside
+    centre: NDArray[np.float64]  #: (3,) mean of the kidney's voxels
+    axis: NDArray[np.float64]  #: (3,) unit vector along the kidney, pointing up
+    half_length: float  #: half of the kidney's extent along `axis`
 
     @classmethod
     def of(cls, points_mm: NDArray[np.floating]) -> KidneyHull:

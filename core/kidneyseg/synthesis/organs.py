@@ -20,45 +20,29 @@ UNENHANCED_HU = 60.0
 
 @dataclass(frozen=True, eq=False)
 class Organ:
-    """Voxels of one organ and a little around it; arrays of equal length.
+    """Voxels of one organ and a little around it; arrays of equal length."""
 
-    Attributes:
-        index: int64, flat indices (C order) into the volume.
-        weight: float32, 0...1: 1 in the organ's mask, fading out within some 3 mm.
-        edge: float32, 1 at the organ's surface, 0 from some 4 mm below it. Dark voxels near the surface are fat by
-            partial volume; deep inside they are cysts or urine.
-        fine: float32, HU smoothed with an SD of 1 mm.
-        smooth: float32, HU smoothed with an SD of 2.2 mm: free of noise.
-        median: the organ's median HU.
-    """
-
-    index: NDArray[np.int64]
-    weight: NDArray[np.float32]
+    index: NDArray[np.int64]  #: int64, flat indices (C order) into the volume
+    weight: NDArray[np.float32]  #: float32, 0...1: 1 in the organ's mask, fading out within some 3 mm
+    #: float32, 1 at the organ's surface, 0 from some 4 mm below it. Dark voxels near the surface are fat by partial
+    #: volume; deep inside they are cysts or urine.
     edge: NDArray[np.float32]
-    fine: NDArray[np.float32]
-    smooth: NDArray[np.float32]
-    median: float
+    fine: NDArray[np.float32]  #: float32, HU smoothed with an SD of 1 mm
+    smooth: NDArray[np.float32]  #: float32, HU smoothed with an SD of 2.2 mm: free of noise
+    median: float  #: the organ's median HU
 
 
 @dataclass(frozen=True, eq=False)
 class OrganWeights:
-    """The organs of one CT on one grid. Building takes about a second for a 1.5 mm crop.
+    """The organs of one CT on one grid. Building takes about a second for a 1.5 mm crop."""
 
-    Attributes:
-        shape: of the grid.
-        spacing: (3,) voxel edge lengths in mm.
-        organs: by BTCV number; both kidneys under 2, both adrenals under 12.
-        cortex_depth: float32, depth in mm below the kidneys' outer surface (sinus filled), at the kidneys' voxels.
-        pelvis: flat indices and weights of the collecting system.
-        soft: flat indices of unlabelled soft tissue: no organ, bone or fat.
-    """
-
-    shape: tuple[int, ...]
-    spacing: NDArray[np.float64]
-    organs: dict[int, Organ]
+    shape: tuple[int, ...]  #: of the grid
+    spacing: NDArray[np.float64]  #: (3,) voxel edge lengths in mm
+    organs: dict[int, Organ]  #: by BTCV number; both kidneys under 2, both adrenals under 12
+    #: float32, depth in mm below the kidneys' outer surface (sinus filled), at the kidneys' voxels
     cortex_depth: NDArray[np.float32]
-    pelvis: tuple[NDArray[np.int64], NDArray[np.float32]]
-    soft: NDArray[np.int64]
+    pelvis: tuple[NDArray[np.int64], NDArray[np.float32]]  #: flat indices and weights of the collecting system
+    soft: NDArray[np.int64]  #: flat indices of unlabelled soft tissue: no organ, bone or fat
 
     @classmethod
     def build(

@@ -25,45 +25,28 @@ class Placement:
     """How lesion coordinates become the host's: host_mm = centre_mm + scale * rotation @ (lesion_mm - its centre).
 
     Host mm are voxel index times spacing, from the centre of the array's first voxel.
-
-    Attributes:
-        centre_mm: (3,) where the lesion's centre comes to lie.
-        rotation: (3, 3), possibly with a reflection.
-        scale: enlargement of the shape.
-        radius_mm: radius of the ball of the lesion's volume.
-        blocked: fraction of the lesion that lies in tissue it must not replace.
     """
 
-    centre_mm: NDArray[np.float64]
-    rotation: NDArray[np.float64]
-    scale: float
-    radius_mm: float
-    blocked: float
+    centre_mm: NDArray[np.float64]  #: (3,) where the lesion's centre comes to lie
+    rotation: NDArray[np.float64]  #: (3, 3), possibly with a reflection
+    scale: float  #: enlargement of the shape
+    radius_mm: float  #: radius of the ball of the lesion's volume
+    blocked: float  #: fraction of the lesion that lies in tissue it must not replace
 
 
 @dataclass(frozen=True, eq=False)
 class Host:
-    """One kidney of a CT with its surroundings, on a coarse grid.
+    """One kidney of a CT with its surroundings, on a coarse grid."""
 
-    Attributes:
-        hull: the kidney's hull, in host mm.
-        kidney: bool, the kidney on the coarse grid.
-        barrier: float32, 1 where a lesion must not grow (bone, organs, bowel, muscle, gas), 0 in kidney and fat.
-        start: voxel index of the coarse grid's first voxel.
-        step: edge of a coarse cell in voxels along each axis.
-        step_mm: the same in mm.
-        volume_ml: the kidney's volume.
-        median_hu: the kidney's median HU.
-    """
-
-    hull: KidneyHull
-    kidney: NDArray[np.bool_]
+    hull: KidneyHull  #: the kidney's hull, in host mm
+    kidney: NDArray[np.bool_]  #: bool, the kidney on the coarse grid
+    #: float32, 1 where a lesion must not grow (bone, organs, bowel, muscle, gas), 0 in kidney and fat
     barrier: NDArray[np.float32]
-    start: NDArray[np.int64]
-    step: NDArray[np.int64]
-    step_mm: NDArray[np.float64]
-    volume_ml: float
-    median_hu: float
+    start: NDArray[np.int64]  #: voxel index of the coarse grid's first voxel
+    step: NDArray[np.int64]  #: edge of a coarse cell in voxels along each axis
+    step_mm: NDArray[np.float64]  #: the same in mm
+    volume_ml: float  #: the kidney's volume
+    median_hu: float  #: the kidney's median HU
 
     def in_phase(self, hu: NDArray[np.int16]) -> Host:
         """This kidney in another contrast phase of the CT that it was found in: only its HU differ."""

@@ -52,21 +52,13 @@ class GridAnatomy:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A labelled CT while augmentations change it: each makes a changed copy.
+    """A labelled CT while augmentations change it: each makes a changed copy."""
 
-    Attributes:
-        hu: int16 (X, Y, Z).
-        labels: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR.
-        anatomy: of the unchanged CT.
-        weights: soft masks of the organs as `hu` shows them; None without an organ map.
-        lesions: shapes that may be inserted; None where none may.
-    """
-
-    hu: NDArray[np.int16]
-    labels: NDArray[np.uint8]
-    anatomy: GridAnatomy
-    weights: OrganWeights | None
-    lesions: LesionLibrary | None
+    hu: NDArray[np.int16]  #: int16 (X, Y, Z)
+    labels: NDArray[np.uint8]  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
+    anatomy: GridAnatomy  #: of the unchanged CT
+    weights: OrganWeights | None  #: soft masks of the organs as `hu` shows them; None without an organ map
+    lesions: LesionLibrary | None  #: shapes that may be inserted; None where none may
 
     @classmethod
     def of(cls, anatomy: GridAnatomy, lesions: LesionLibrary | None = None) -> Subject:

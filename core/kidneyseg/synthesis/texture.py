@@ -10,15 +10,10 @@ from scipy import fft, ndimage
 
 
 class TumourHU(NamedTuple):
-    """The HU a tumour is given.
+    """The HU a tumour is given."""
 
-    Attributes:
-        median: over the whole lesion.
-        sd: over the whole lesion, noise and partial volume at its rim included.
-    """
-
-    median: float
-    sd: float
+    median: float  #: over the whole lesion
+    sd: float  #: over the whole lesion, noise and partial volume at its rim included
 
 
 def gaussian_random_field(

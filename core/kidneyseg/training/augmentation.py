@@ -68,19 +68,12 @@ def augmentation(
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One augmentation of a recipe.
+    """One augmentation of a recipe."""
 
-    Attributes:
-        kind: of the registry.
-        name: in the registry.
-        probability: that a sample is given it; with 1 nothing is drawn for it.
-        parameters: keyword arguments other than the defaults.
-    """
-
-    kind: Kind
-    name: str
-    probability: float
-    parameters: dict[str, Any] = field(default_factory=dict)
+    kind: Kind  #: of the registry
+    name: str  #: in the registry
+    probability: float  #: that a sample is given it; with 1 nothing is drawn for it
+    parameters: dict[str, Any] = field(default_factory=dict)  #: keyword arguments other than the defaults
 
     def __call__(self, subject: S, rng: np.random.Generator) -> S:
         """The subject, augmented with the probability, where it applies."""

@@ -54,15 +54,10 @@ def band_cases(
 
 @dataclass(frozen=True, eq=False)
 class BandSampler:
-    """A random box of a random band of a random case.
+    """A random box of a random band of a random case."""
 
-    Attributes:
-        cases: from `band_cases`.
-        recipe: of the stage. With two classes tumour counts as kidney.
-    """
-
-    cases: Sequence[BandClouds]
-    recipe: BandRecipe
+    cases: Sequence[BandClouds]  #: from `band_cases`
+    recipe: BandRecipe  #: of the stage. With two classes tumour counts as kidney.
 
     def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented box of points. Raises CaseError when the case cannot be made into one."""

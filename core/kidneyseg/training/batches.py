@@ -25,19 +25,12 @@ _ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Sample:
-    """One input of the network.
+    """One input of the network."""
 
-    Attributes:
-        cells: int64 (N, 3), >= 0.
-        features: float32 (N, C).
-        labels: uint8 (N,).
-        case: the name of the case it is from, for messages.
-    """
-
-    cells: NDArray[np.int64]
-    features: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    case: str = ""
+    cells: NDArray[np.int64]  #: int64 (N, 3), >= 0
+    features: NDArray[np.float32]  #: float32 (N, C)
+    labels: NDArray[np.uint8]  #: uint8 (N,)
+    case: str = ""  #: the name of the case it is from, for messages
 
     def of(self, case: str) -> Sample:
         """The same sample with the name of its case, unless it has one."""
@@ -53,19 +46,12 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples as the network takes them.
+    """Samples as the network takes them."""
 
-    Attributes:
-        cells: int64 (N, 4), the sample's index last.
-        features: float32 (N, C).
-        labels: int64 (N,).
-        samples: the samples it consists of.
-    """
-
-    cells: Tensor
-    features: Tensor
-    labels: Tensor
-    samples: tuple[Sample, ...]
+    cells: Tensor  #: int64 (N, 4), the sample's index last
+    features: Tensor  #: float32 (N, C)
+    labels: Tensor  #: int64 (N,)
+    samples: tuple[Sample, ...]  #: the samples it consists of
 
     @staticmethod
     def of(samples: Sequence[Sample]) -> Batch:
@@ -87,18 +73,12 @@ class Loader:
 
     It uses threads, not processes: drawing spends its time in numpy, scipy and torch, which let other threads run;
     the data need no copies, and a killed run leaves no workers behind.
-
-    Attributes:
-        sampler: draws one sample.
-        seed: of all random numbers.
-        shard: the positions of each batch that are drawn here: all of them, or one rank's share.
-        workers: threads that draw ahead; 0 draws each batch on demand.
     """
 
-    sampler: Sampler
-    seed: int
-    shard: Sequence[int]
-    workers: int = 0
+    sampler: Sampler  #: draws one sample
+    seed: int  #: of all random numbers
+    shard: Sequence[int]  #: the positions of each batch that are drawn here: all of them, or one rank's share
+    workers: int = 0  #: threads that draw ahead; 0 draws each batch on demand
 
     def batches(self, purpose: int, numbers: Iterable[int]) -> Generator[Batch]:
         """One batch per number, seeded by (seed, purpose, number) and each sample's position in the batch."""

@@ -36,27 +36,18 @@ _CLASSES = ("kidney", "tumour")
 
 @dataclass(frozen=True)
 class Data:
-    """What to train on.
+    """What to train on."""
 
-    Attributes:
-        training: labelled CTs to train on.
-        validation: labelled CTs to score on, kept out of training.
-        lesions: shapes to insert into those cases of `training` that have no tumour labels; None inserts none.
-        held_out_lesions: shapes to insert, once each, into such cases of `validation`.
-        cache: folder for prepared cases.
-        phantoms: number of synthetic CTs to train on besides.
-        lesions_unlabelled: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour.
-        report: called with how many cases are prepared, of how many.
-    """
-
-    training: Sequence[CaseFiles]
-    validation: Sequence[CaseFiles]
+    training: Sequence[CaseFiles]  #: labelled CTs to train on
+    validation: Sequence[CaseFiles]  #: labelled CTs to score on, kept out of training
+    #: shapes to insert into those cases of `training` that have no tumour labels; None inserts none
     lesions: LesionLibrary | None
-    held_out_lesions: LesionLibrary | None
-    cache: Path
-    phantoms: int = 0
+    held_out_lesions: LesionLibrary | None  #: shapes to insert, once each, into such cases of `validation`
+    cache: Path  #: folder for prepared cases
+    phantoms: int = 0  #: number of synthetic CTs to train on besides
+    #: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour
     lesions_unlabelled: frozenset[str] = frozenset()
-    report: Callable[[int, int], None] = lambda done, of: None
+    report: Callable[[int, int], None] = lambda done, of: None  #: called with how many cases are prepared, of how many
 
 
 @dataclass(frozen=True)

@@ -33,21 +33,14 @@ _MIN_KIDNEY_ML = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A box of a case on stage 2's lattice, with stage 1's detections in the whole case.
+    """A box of a case on stage 2's lattice, with stage 1's detections in the whole case."""
 
-    Attributes:
-        grid: the box; its labels are all 0 where it was cut away from the kidneys.
-        corner: int64 (3,), its first cell on the fine lattice over the whole case.
-        kidney: bool (X, Y, Z), the labels of the whole case on stage 1's grid.
-        detections: as `kidney`, what stage 1 detects in augmented versions of the case; may be empty.
-        detection_mm: edge of their cells.
-    """
-
-    grid: LabelledGrid
-    corner: NDArray[np.int64]
-    kidney: NDArray[np.bool_]
+    grid: LabelledGrid  #: the box; its labels are all 0 where it was cut away from the kidneys
+    corner: NDArray[np.int64]  #: int64 (3,), its first cell on the fine lattice over the whole case
+    kidney: NDArray[np.bool_]  #: bool (X, Y, Z), the labels of the whole case on stage 1's grid
+    #: as `kidney`, what stage 1 detects in augmented versions of the case; may be empty
     detections: Sequence[NDArray[np.bool_]]
-    detection_mm: float
+    detection_mm: float  #: edge of their cells
 
     @cached_property
     def shows_kidney(self) -> bool:
@@ -57,17 +50,11 @@ class Crop:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """How stage 1 is run to collect its detections.
+    """How stage 1 is run to collect its detections."""
 
-    Attributes:
-        network: stage 1's, in eval mode; None gives crops without detections.
-        grid_mm: edge of its cells.
-        kept_percent: the share of cells that inference keeps, in percent.
-    """
-
-    network: SparseUNet | None
-    grid_mm: float
-    kept_percent: float
+    network: SparseUNet | None  #: stage 1's, in eval mode; None gives crops without detections
+    grid_mm: float  #: edge of its cells
+    kept_percent: float  #: the share of cells that inference keeps, in percent
 
     @cached_property
     def key(self) -> str:

@@ -17,17 +17,11 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """HU on cubic cells while intensity augmentations change them.
+    """HU on cubic cells while intensity augmentations change them."""
 
-    Attributes:
-        hu: float32 (X, Y, Z) in RAS order.
-        cell_mm: edge of a cell.
-        kidney_hu: the kidney's level, which changes with the contrast; see `points.features.kidney_level`.
-    """
-
-    hu: NDArray[np.float32]
-    cell_mm: float
-    kidney_hu: float = 0.0
+    hu: NDArray[np.float32]  #: float32 (X, Y, Z) in RAS order
+    cell_mm: float  #: edge of a cell
+    kidney_hu: float = 0.0  #: the kidney's level, which changes with the contrast; see `points.features.kidney_level`
 
 
 def simulate_scanner(scan: Scan, augmentations: Sequence[Augmentation], rng: np.random.Generator) -> Scan:

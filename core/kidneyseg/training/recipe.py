@@ -25,17 +25,11 @@ _SAMPLERS: Mapping[str, type[StageRecipe]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the networks of one method are trained.
+    """How the networks of one method are trained."""
 
-    Attributes:
-        name: of the recipe's file, without suffix.
-        method: whose networks it trains.
-        stages: by name, "stage1", "coarse" or "stage2".
-    """
-
-    name: str
-    method: str
-    stages: Mapping[str, StageRecipe]
+    name: str  #: of the recipe's file, without suffix
+    method: str  #: whose networks it trains
+    stages: Mapping[str, StageRecipe]  #: by name, "stage1", "coarse" or "stage2"
 
     def stage(self, name: str) -> StageRecipe:
         """One stage's recipe. Raises SettingsError where there is none."""

@@ -25,25 +25,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Session:
-    """What the stages of a run share.
+    """What the stages of a run share."""
 
-    Attributes:
-        spec: what is trained.
-        device: where the networks are trained.
-        ranks: the processes that train together.
-        lesions: shapes to insert into training cases; None inserts none.
-        held_out_lesions: shapes to insert into cases that are scored.
-        progress: receives reports, on the first rank only.
-        say: receives lines of text, on the first rank only.
-    """
-
-    spec: TrainingSpec
-    device: torch.device
-    ranks: Ranks
-    lesions: LesionLibrary | None
-    held_out_lesions: LesionLibrary | None
-    progress: Progress
-    say: Callable[[str], None]
+    spec: TrainingSpec  #: what is trained
+    device: torch.device  #: where the networks are trained
+    ranks: Ranks  #: the processes that train together
+    lesions: LesionLibrary | None  #: shapes to insert into training cases; None inserts none
+    held_out_lesions: LesionLibrary | None  #: shapes to insert into cases that are scored
+    progress: Progress  #: receives reports, on the first rank only
+    say: Callable[[str], None]  #: receives lines of text, on the first rank only
 
     def options(self, keep: Literal["best", "last"]) -> RunOptions:
         """How each stage is executed."""

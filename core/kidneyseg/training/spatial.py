@@ -11,19 +11,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Affine:
-    """A random affine transform.
+    """A random affine transform."""
 
-    Attributes:
-        rotation_deg: largest rotation about x, y, z, in degrees.
-        scale: range of the overall scale.
-        stretch: largest logarithm of the additional scale of each axis.
-        flip_probability: of a left-right flip.
-    """
-
-    rotation_deg: tuple[float, float, float]
-    scale: tuple[float, float]
-    stretch: float
-    flip_probability: float
+    rotation_deg: tuple[float, float, float]  #: largest rotation about x, y, z, in degrees
+    scale: tuple[float, float]  #: range of the overall scale
+    stretch: float  #: largest logarithm of the additional scale of each axis
+    flip_probability: float  #: of a left-right flip
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """A random (3, 3) matrix from output to input directions."""
@@ -45,17 +38,11 @@ class Affine:
 
 @dataclass(frozen=True)
 class FieldOfView:
-    """A random smaller field of view.
+    """A random smaller field of view."""
 
-    Attributes:
-        probability: of a smaller field of view; with 1 nothing is drawn for it.
-        min_share: smallest share of each axis that is kept.
-        max_cells: a larger box is made smaller still, all its sides alike; inf sets no limit.
-    """
-
-    probability: float
-    min_share: float
-    max_cells: float
+    probability: float  #: of a smaller field of view; with 1 nothing is drawn for it
+    min_share: float  #: smallest share of each axis that is kept
+    max_cells: float  #: a larger box is made smaller still, all its sides alike; inf sets no limit
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
         """A random box of an array of `shape`; the whole array where the field of view is not made smaller."""

@@ -16,52 +16,33 @@ from kidneyseg.training.recipe import Recipe, load_recipe
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSpec:
-    """What is trained, from which data, and how.
+    """What is trained, from which data, and how."""
 
-    Attributes:
-        data: folder of labelled CTs; see `datasets.cases.find_cases` for its layouts.
-        output: folder of the networks, with a folder of checkpoints and logs for each.
-        recipe: "default", "paper", "paper_published", or a TOML file; it names the method whose networks are trained.
-        steps: optimiser steps per stage; None takes the recipe's.
-        batch: samples per step; None takes the recipe's.
-        seed: of all random numbers.
-        lesions: folder of KiTS label maps whose lesion shapes are inserted into cases without tumour labels; None
-            inserts procedural shapes.
-        lesion_hu: CSV of the HU statistics of those cases.
-        insert_lesions: whether lesions are inserted at all.
-        lesions_unlabelled: names of cases with real lesions that are labelled kidney.
-        phantoms: number of synthetic CTs to train on as well.
-        validate: names of the validation cases, a share of them ("20%"), or "kits19", the fixed 40 of KiTS19.
-        keep: the result: the network that validated "best", or the "last" one, which it is without validation.
-        start_from: folder of trained networks to start from.
-        device: "auto", "cpu" or "cuda".
-        precision: of the convolutions; 16 bits are meant for CUDA.
-        threads: CPU threads of the network; None takes all.
-        workers: threads that draw samples ahead; None chooses by device.
-        checkpoint_every: steps between checkpoints.
-        cache: folder of prepared cases; None takes output/cache.
-    """
-
-    data: Path
-    output: Path
+    data: Path  #: folder of labelled CTs; see `datasets.cases.find_cases` for its layouts
+    output: Path  #: folder of the networks, with a folder of checkpoints and logs for each
+    #: "default", "paper", "paper_published", or a TOML file; it names the method whose networks are trained
     recipe: str | Path = "default"
-    steps: int | None = None
-    batch: int | None = None
-    seed: int = 0
+    steps: int | None = None  #: optimiser steps per stage; None takes the recipe's
+    batch: int | None = None  #: samples per step; None takes the recipe's
+    seed: int = 0  #: of all random numbers
+    #: folder of KiTS label maps whose lesion shapes are inserted into cases without tumour labels; None inserts
+    #: procedural shapes
     lesions: Path | None = None
-    lesion_hu: Path | None = None
-    insert_lesions: bool = True
-    lesions_unlabelled: frozenset[str] = frozenset()
-    phantoms: int = 0
+    lesion_hu: Path | None = None  #: CSV of the HU statistics of those cases
+    insert_lesions: bool = True  #: whether lesions are inserted at all
+    lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases with real lesions that are labelled kidney
+    phantoms: int = 0  #: number of synthetic CTs to train on as well
+    #: names of the validation cases, a share of them ("20%"), or "kits19", the fixed 40 of KiTS19
     validate: tuple[str, ...] = ()
+    #: the result: the network that validated "best", or the "last" one, which it is without validation
     keep: Literal["best", "last"] = "best"
-    start_from: Path | None = None
-    device: str = "auto"
-    precision: Precision = "fp32"
-    threads: int | None = None
-    workers: int | None = None
-    checkpoint_every: int = 100
-    cache: Path | None = None
+    start_from: Path | None = None  #: folder of trained networks to start from
+    device: str = "auto"  #: "auto", "cpu" or "cuda"
+    precision: Precision = "fp32"  #: of the convolutions; 16 bits are meant for CUDA
+    threads: int | None = None  #: CPU threads of the network; None takes all
+    workers: int | None = None  #: threads that draw samples ahead; None chooses by device
+    checkpoint_every: int = 100  #: steps between checkpoints
+    cache: Path | None = None  #: folder of prepared cases; None takes output/cache
 
     def __post_init__(self) -> None:
         preset(self.method)  # refuses a recipe that cannot be read, or of an unknown method

@@ -25,19 +25,12 @@ from kidneyseg.training.stage_recipes import WholeCTRecipe
 
 @dataclass(frozen=True, eq=False)
 class Stage1Sampler:
-    """Whole CTs on the coarse grid: tissue or kidney (tumour counts as kidney).
+    """Whole CTs on the coarse grid: tissue or kidney (tumour counts as kidney)."""
 
-    Attributes:
-        grids: whole CTs from `datasets.cases.whole_grid`.
-        recipe: of the stage.
-        kept_percent: the share of cells that inference keeps, in percent.
-        lesions: shapes to insert into cases without tumour labels; None inserts none.
-    """
-
-    grids: Sequence[LabelledGrid]
-    recipe: WholeCTRecipe
-    kept_percent: float
-    lesions: LesionLibrary | None = None
+    grids: Sequence[LabelledGrid]  #: whole CTs from `datasets.cases.whole_grid`
+    recipe: WholeCTRecipe  #: of the stage
+    kept_percent: float  #: the share of cells that inference keeps, in percent
+    lesions: LesionLibrary | None = None  #: shapes to insert into cases without tumour labels; None inserts none
 
     def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented CT as points. Raises CaseError when the case cannot be made into one."""

@@ -36,23 +36,14 @@ _Variant = tuple[NDArray[np.int16], NDArray[np.uint8]]
 
 @dataclass(frozen=True, eq=False)
 class Stage2Sampler:
-    """The cells around one detection on the crops' lattice: tissue, kidney or tumour.
+    """The cells around one detection on the crops' lattice: tissue, kidney or tumour."""
 
-    Attributes:
-        crops: from `detections.crops`.
-        recipe: of the stage.
-        margin_mm: of inference around stage 1's detections.
-        lesions: shapes to insert into cases without tumour labels; None inserts none.
-        lesions_unlabelled: names of cases whose kidneys become KIDNEY_OR_TUMOUR.
-        seed: of the augmented anatomies.
-    """
-
-    crops: Sequence[Crop]
-    recipe: DetectionRecipe
-    margin_mm: float
-    lesions: LesionLibrary | None = None
-    lesions_unlabelled: frozenset[str] = frozenset()
-    seed: int = 0
+    crops: Sequence[Crop]  #: from `detections.crops`
+    recipe: DetectionRecipe  #: of the stage
+    margin_mm: float  #: of inference around stage 1's detections
+    lesions: LesionLibrary | None = None  #: shapes to insert into cases without tumour labels; None inserts none
+    lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases whose kidneys become KIDNEY_OR_TUMOUR
+    seed: int = 0  #: of the augmented anatomies
 
     def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
         """One augmented detection as points. Raises CaseError when the case cannot be made into one."""
