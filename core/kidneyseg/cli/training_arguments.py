@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kidneyseg.settings import PRESET_NAMES
 
 if TYPE_CHECKING:
-    from kidneyseg.training.specification import TrainingSpec
+    from kidneyseg.training.session import TrainingSpec
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def spec_of(arguments: argparse.Namespace, **more: Any) -> TrainingSpec:
     Raises:
         SettingsError: when they contradict each other.
     """
-    from kidneyseg.training.specification import TrainingSpec
+    from kidneyseg.training.session import TrainingSpec
 
     return TrainingSpec(
         data=arguments.data,

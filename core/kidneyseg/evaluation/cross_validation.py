@@ -21,8 +21,7 @@ from kidneyseg.settings import preset
 from kidneyseg.training.fold_runs import fold_folder, train_fold
 from kidneyseg.training.run_folder import BusyError, lock, require_same_run
 from kidneyseg.training.runs import find_labelled
-from kidneyseg.training.session import Session, open_session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.session import Session, TrainingSpec, open_session
 
 log = logging.getLogger(__name__)
 

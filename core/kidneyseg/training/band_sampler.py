@@ -24,8 +24,7 @@ from kidneyseg.points.sampling import sample_bands
 from kidneyseg.settings import BandSettings
 from kidneyseg.synthesis.insertion import insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
-from kidneyseg.training.batches import Sample
-from kidneyseg.training.samples import MIN_POINTS, first_usable
+from kidneyseg.training.batches import MIN_POINTS, Sample, first_usable
 from kidneyseg.training.stage_recipes import BandRecipe
 
 

@@ -1,11 +1,11 @@
-"""Batches of samples, drawn from the step's number alone: the same after a resume, by any worker, on any rank."""
+"""Samples, and batches drawn from the step's number alone: the same after a resume, by any worker, on any rank."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kidneyseg.errors import CaseError, ResourceError
+from kidneyseg.points.features import hu_features, stage2_features
 
 log = logging.getLogger(__name__)
 
 # A sample that cannot be made is drawn again with other random numbers; so many failures in a row are no accident.
 _ATTEMPTS = 8
+MIN_POINTS = 100
+# CTs or crops whose anatomy a sampler keeps in memory.
+MAX_ANATOMIES = 128
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,34 @@ class Sample:
     def of(self, case: str) -> Sample:
         """The same sample with the name of its case, unless it has one."""
         return self if self.case else replace(self, case=case)
+
+
+def as_sample(
+    kept: NDArray[np.bool_], hu: NDArray[np.int16], labels: NDArray[np.uint8], level: float | None = None
+) -> Sample:
+    """The kept cells of a dense lattice (X, Y, Z), in lexicographic order; with the kidney's HU level for stage 2."""
+    grey = hu[kept]
+    features = hu_features(grey, 1) if level is None else stage2_features(grey, level, 2)
+    return Sample(np.argwhere(kept), features, labels[kept])
+
+
+def first_usable(draw: Callable[[], tuple[str, Sample | None]], *, tries: int = 50) -> Sample:
+    """The first sample that shows enough.
+
+    Args:
+        draw: draws a case's name and a sample; None where the sample shows too little.
+        tries: how many draws may show too little.
+
+    Raises:
+        CaseError: naming the last case.
+    """
+    for _ in range(tries):
+        case, sample = draw()
+        if sample is not None:
+            return sample.of(case)
+    raise CaseError(
+        f"{case or 'a case'}: {tries} samples in a row show too little tissue; check this CT and its labels"
+    )
 
 
 class Sampler(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,11 +23,11 @@ from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training.band_sampler import BandSampler, band_cases, plain_band
 from kidneyseg.training.batches import Sample, Sampler
 from kidneyseg.training.detections import Crop, Detector, crops, crops_of
-from kidneyseg.training.plan import RunOptions, TrainingPlan
+from kidneyseg.training.plan import RunOptions
 from kidneyseg.training.recipe import Recipe
 from kidneyseg.training.stage1_sampler import Stage1Sampler, plain_stage1
 from kidneyseg.training.stage2_sampler import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
-from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, StageRecipe, WholeCTRecipe
+from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, WholeCTRecipe
 from kidneyseg.training.trainer import Trainer
 from kidneyseg.training.validation import validator
 
@@ -116,13 +116,7 @@ def trainer(
         assert isinstance(how, WholeCTRecipe)
         drawn = _whole_cts(how, settings, data)
     score = validator(drawn.held_out, _CLASSES[: len(how.class_weights) - 1])
-    return Trainer(network, drawn.sampler, _plan(how, seed), folder, score, options=options, cases=drawn.cases)
-
-
-def _plan(how: StageRecipe, seed: int) -> TrainingPlan:
-    return TrainingPlan(
-        seed=seed, **{field.name: getattr(how, field.name) for field in fields(TrainingPlan) if field.name != "seed"}
-    )
+    return Trainer(network, drawn.sampler, how, folder, score, seed=seed, options=options, cases=drawn.cases)
 
 
 def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:

@@ -11,8 +11,7 @@ from kidneyseg.files import make_folder, write_whole
 from kidneyseg.models import load_model, model_name
 from kidneyseg.progress import Progress
 from kidneyseg.training.runs import find_labelled, refuse_leak, train_stage
-from kidneyseg.training.session import Session, open_session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.session import Session, TrainingSpec, open_session
 
 log = logging.getLogger(__name__)
 

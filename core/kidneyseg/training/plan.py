@@ -11,10 +11,8 @@ import torch
 from kidneyseg.training.distributed import Ranks
 from kidneyseg.training.precision import Precision
 
-Schedule = Literal["cosine", "step"]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
     """The hyperparameters of one training run."""
 
@@ -23,19 +21,16 @@ class TrainingPlan:
     learning_rate: float = 2e-3  #: its peak
     #: "cosine" warms up over 2 % of the steps, then decays to zero along a half cosine; "step" keeps `learning_rate`
     #: for the first half of the steps and a tenth of it for the second
-    schedule: Schedule = "cosine"
+    schedule: Literal["cosine", "step"] = "cosine"
     weight_decay: float = 1e-4  #: of AdamW; 0 makes it Adam
     gradient_clip: float = 5.0  #: the largest norm of all gradients together; larger ones are scaled down to it
     class_weights: tuple[float, ...] = (1.0, 1.0)  #: of the cross-entropy, one per class
-    dice_weight: float = 1.0  #: of the soft Dice loss that is added to the cross-entropy
+    dice_weight: float = 1.0  #: of the soft Dice loss beside the cross-entropy
     dice_smooth: float = 100.0  #: smoothing term of the soft Dice, in points; see `losses`
-    seed: int = 0  #: of all random numbers
-    #: decay per step of the exponential moving average of the weights; 0 takes the weights themselves
-    ema_decay: float = 0.995
-    #: fraction of the steps after which BatchNorm uses fixed statistics, measured over `norm_samples` batches, so that
-    #: the network goes on learning with exactly the norms that inference uses
+    ema_decay: float = 0.995  #: of the exponential moving average of the weights; 0 takes the weights themselves
+    #: share of the steps after which BatchNorm's statistics are fixed: the network then learns with those of inference
     freeze_norms_at: float = 0.5
-    norm_samples: int = 24  #: batches over which norm statistics are measured
+    norm_samples: int = 24  #: batches over which these statistics are measured
     check_every: int = 100  #: steps between validations
 
     @property

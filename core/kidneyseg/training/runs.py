@@ -18,8 +18,7 @@ from kidneyseg.settings import preset
 from kidneyseg.training.build import Data, trainer
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
-from kidneyseg.training.session import Session, open_session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.session import Session, TrainingSpec, open_session
 from kidneyseg.training.stage_recipes import DetectionRecipe, WholeCTRecipe
 from kidneyseg.training.trainer import Trainer
 

@@ -16,9 +16,8 @@ from kidneyseg.points.sampling import kept_inside
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
-from kidneyseg.training.batches import Sample
+from kidneyseg.training.batches import MAX_ANATOMIES, MIN_POINTS, Sample, as_sample, first_usable
 from kidneyseg.training.intensity import Scan, simulate_scanner
-from kidneyseg.training.samples import MAX_ANATOMIES, MIN_POINTS, as_sample, first_usable
 from kidneyseg.training.spatial import warp
 from kidneyseg.training.stage_recipes import WholeCTRecipe
 

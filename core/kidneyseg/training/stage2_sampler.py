@@ -20,11 +20,10 @@ from kidneyseg.synthesis.insertion import insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
-from kidneyseg.training.batches import Sample
+from kidneyseg.training.batches import MAX_ANATOMIES, Sample, as_sample, first_usable
 from kidneyseg.training.detection_regions import FAR_MM, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.detections import Crop
 from kidneyseg.training.intensity import Scan, simulate_scanner
-from kidneyseg.training.samples import MAX_ANATOMIES, as_sample, first_usable
 from kidneyseg.training.spatial import sample_linear, sampling_grid, warp_into
 from kidneyseg.training.stage_recipes import DetectionErrors, DetectionRecipe
 

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kidneyseg.training.augmentation import Augmentation
+from kidneyseg.training.plan import TrainingPlan
 from kidneyseg.training.spatial import Affine, FieldOfView
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageRecipe:
-    """How one network is trained."""
+class StageRecipe(TrainingPlan):
+    """One network and how it is trained."""
 
     channels: int  #: input channels of the network
     planes: tuple[int, ...]  #: channels of each level of the network
-    class_weights: tuple[float, ...]  #: of the cross-entropy, one per class
-    steps: int  #: optimiser steps
-    batch: int  #: samples per step
-    learning_rate: float  #: its peak
-    schedule: Literal["cosine", "step"]  #: "cosine" or "step"; see `TrainingPlan`
-    weight_decay: float  #: of AdamW
-    gradient_clip: float  #: largest norm of all gradients together
-    dice_weight: float  #: of the soft Dice loss beside the cross-entropy
-    dice_smooth: float  #: smoothing term of the soft Dice, in points
-    ema_decay: float  #: of the exponential moving average of the weights
-    freeze_norms_at: float  #: share of the steps after which BatchNorm's statistics are fixed
-    norm_samples: int  #: batches over which they are measured
-    check_every: int  #: steps between validations
 
 
 @dataclass(frozen=True, kw_only=True)
-class WholeCTRecipe(StageRecipe):
-    """Stage 1 of method `default`: samples are fields of view of whole CTs."""
+class GridRecipe(StageRecipe):
+    """A network of method `default`: samples are cells of augmented CTs on a grid."""
 
     grid_mm: float  #: edge of the cells
     anatomy: tuple[Augmentation, ...]  #: augmentations of kind "anatomy"
     intensity: tuple[Augmentation, ...]  #: augmentations of kind "intensity"
     affine: Affine  #: random affine transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeCTRecipe(GridRecipe):
+    """Stage 1: samples are fields of view of whole CTs."""
+
     field_of_view: FieldOfView  #: random field of view
     kept_percent_jitter: float  #: the kept share of the cells varies by as many percentage points
 
@@ -82,14 +75,12 @@ class DetectionErrors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionRecipe(StageRecipe):
-    """Stage 2 of method `default`, and its coarse network: samples are regions around stage 1's detections."""
+class DetectionRecipe(GridRecipe):
+    """Stage 2 and its coarse network: samples are regions around stage 1's detections.
 
-    grid_mm: float  #: edge of the cells
-    #: augmentations of kind "anatomy". They take longer than a step, so steps share their results.
-    anatomy: tuple[Augmentation, ...]
-    intensity: tuple[Augmentation, ...]  #: augmentations of kind "intensity"
-    affine: Affine  #: random affine transform
+    Augmenting an anatomy takes longer than a step, so steps share the results.
+    """
+
     kidney_probability: float  #: of a kidney rather than a false detection
     variants: int  #: augmented anatomies of each crop that steps choose from
     samples_per_variant: int  #: after as many samples one of them is replaced

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kidneyseg.synthesis.insertion import LesionLibrary
-from kidneyseg.synthesis.lesion_cache import kits_library
+from kidneyseg.synthesis.lesion_library import kits_library
 
 
 def test_lesions_are_cut_out_once(

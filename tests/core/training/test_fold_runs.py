@@ -19,8 +19,7 @@ from kidneyseg.sparse import SparseUNet
 from kidneyseg.training import fold_runs
 from kidneyseg.training.distributed import Ranks
 from kidneyseg.training.fold_runs import fold_folder, train_final, train_fold
-from kidneyseg.training.session import Session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.session import Session, TrainingSpec
 
 NAMES = ["a", "b", "c", "d", "e"]
 Call = tuple[Stage, Path, list[str], list[str], str, Path | None]

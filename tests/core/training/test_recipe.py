@@ -104,12 +104,12 @@ def test_a_stage_that_is_not_there_is_named() -> None:
         ("steps = 1", "lacks method; set it"),
         ('extends = "nowhere.toml"', "cannot be read .*; give a TOML file or one of default, paper, paper_published"),
         ("extends = 3", "extends must be the name of a recipe, not 3"),
-        ('extends = "default"\nbanana = 1', "stage1 has no key banana; it has channels, planes,"),
+        ('extends = "default"\nbanana = 1', "stage1 has no key banana; it has steps, batch,"),
         ('extends = "default"\n[stage1]\nsampler = "x"', "stage1.sampler must be one of whole_ct, detections, bands"),
         ('extends = "default"\n[coarse]\nextends = "x"', "coarse.extends must be another stage"),
         ('extends = "default"\n[stage1]\nema_decay = 1.0', "stage1 needs .* an ema_decay below 1"),
         ('extends = "default"\n[stage1]\nclass_weights = [1.0]', "two class_weights or more"),
-        ('method = "default"\n[stage1]\nsampler = "bands"', "stage1 lacks channels; set it, or extend a recipe"),
+        ('method = "default"\n[stage1]\nsampler = "bands"', "stage1 lacks steps; set it, or extend a recipe"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from kidneyseg.errors import SettingsError
 from kidneyseg.training.augmentation import Augmentation
-from kidneyseg.training.recipe_schema import from_table, merged
+from kidneyseg.training.recipe import from_table, merged
 
 
 @dataclass

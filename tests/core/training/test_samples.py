@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import CaseError
-from kidneyseg.training.samples import as_sample, first_usable
+from kidneyseg.training.batches import as_sample, first_usable
 
 
 def test_kept_cells_are_rows_in_lexicographic_order() -> None:

@@ -11,8 +11,7 @@ from kidneyseg.errors import InputError
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.synthesis.insertion import LesionLibrary
 from kidneyseg.training import session as module
-from kidneyseg.training.session import open_session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.session import TrainingSpec, open_session
 
 
 @pytest.fixture(autouse=True)

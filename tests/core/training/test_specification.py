@@ -9,7 +9,7 @@ import pytest
 
 from kidneyseg.errors import SettingsError
 from kidneyseg.models import Stage
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.session import TrainingSpec
 
 PATHS: dict[str, Any] = {"data": Path("data"), "output": Path("out")}
 
