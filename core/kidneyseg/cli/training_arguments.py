@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kidneyseg.settings import PRESET_NAMES
 
@@ -17,9 +18,12 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of labelled CTs")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="for networks and checkpoints")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--preset", choices=PRESET_NAMES, default="default", help="method to train (%(default)s)")
+    which.add_argument(
+        "--preset", dest="recipe", choices=PRESET_NAMES, default="default", help="method to train (%(default)s)"
+    )
     which.add_argument(
         "--recipe",
+        default="default",
         metavar="NAME|FILE",
         help="recipe to train by, instead of that named like the preset: paper_published, or a TOML file",
     )
@@ -31,7 +35,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--lesions", type=Path, metavar="DIR", help="KiTS label maps to take tumour shapes from")
     recipe.add_argument("--lesion-hu", type=Path, metavar="CSV", help="their HU statistics (docs/how-to/training.md)")
     recipe.add_argument(
-        "--no-insertion", action="store_true", help="insert no tumours into cases without tumour labels"
+        "--no-insertion",
+        dest="insert_lesions",
+        action="store_false",
+        help="insert no tumours into cases without tumour labels",
     )
     recipe.add_argument(
         "--lesions-unlabelled",
@@ -55,35 +62,17 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     execution.add_argument("--cache", type=Path, metavar="DIR", help="folder of prepared cases (OUTPUT/cache)")
 
 
-def spec_of(arguments: argparse.Namespace, **more: Any) -> TrainingSpec:
-    """The specification that the arguments ask for, with `more` of its fields.
+def spec_of(arguments: argparse.Namespace) -> TrainingSpec:
+    """The specification that the arguments ask for; the field of each has the argument's name.
 
     Raises:
         SettingsError: when they contradict each other.
     """
     from kidneyseg.training.session import TrainingSpec
 
-    return TrainingSpec(
-        data=arguments.data,
-        output=arguments.output,
-        recipe=arguments.recipe or arguments.preset,
-        steps=arguments.steps,
-        batch=arguments.batch,
-        seed=arguments.seed,
-        lesions=arguments.lesions,
-        lesion_hu=arguments.lesion_hu,
-        insert_lesions=not arguments.no_insertion,
-        lesions_unlabelled=frozenset(arguments.lesions_unlabelled),
-        phantoms=arguments.phantoms,
-        start_from=arguments.start_from,
-        device=arguments.device,
-        precision=arguments.precision,
-        threads=arguments.threads,
-        workers=arguments.workers,
-        checkpoint_every=arguments.checkpoint_every,
-        cache=arguments.cache,
-        **more,
-    )
+    given = {field.name: getattr(arguments, field.name) for field in fields(TrainingSpec) if field.name in arguments}
+    sets = {"lesions_unlabelled": frozenset(arguments.lesions_unlabelled), "validate": tuple(given.get("validate", ()))}
+    return TrainingSpec(**given | sets)
 
 
 def _positive(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 
+from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError, SettingsError
 from kidneyseg.models import Stage
 from kidneyseg.progress import Progress
@@ -20,6 +21,7 @@ from kidneyseg.segmentation.networks import pick_device
 from kidneyseg.settings import preset
 from kidneyseg.synthesis.insertion import LesionLibrary
 from kidneyseg.synthesis.lesion_library import kits_library
+from kidneyseg.training.build import Data
 from kidneyseg.training.distributed import Ranks, joined
 from kidneyseg.training.plan import RunOptions
 from kidneyseg.training.precision import Precision
@@ -104,10 +106,18 @@ class Session:
 
     def options(self, keep: Literal["best", "last"]) -> RunOptions:
         """How each stage is executed."""
-        spec, workers = self.spec, self.spec.workers
-        if workers is None:
-            workers = _default_workers(self.device.type)
+        spec = self.spec
+        workers = _default_workers(self.device.type) if spec.workers is None else spec.workers
         return RunOptions(self.device, spec.precision, workers, spec.checkpoint_every, keep, self.ranks)
+
+    def data(self, training: Sequence[CaseFiles], validation: Sequence[CaseFiles]) -> Data:
+        """What each stage is trained on."""
+
+        def report(done: int, of: int) -> None:
+            self.progress.update(f"prepared {done} of {of} cases", done / of)
+
+        spec, shapes = self.spec, (self.lesions, self.held_out_lesions)
+        return Data(training, validation, *shapes, spec.cache_folder, spec.phantoms, spec.lesions_unlabelled, report)
 
 
 @contextmanager

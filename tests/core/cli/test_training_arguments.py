@@ -41,15 +41,13 @@ EXPECTED = TrainingSpec(
 def parsed(text: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_training(parser)
-    arguments = parser.parse_args(text.split())
-    arguments.start_from = None
-    return arguments
+    return parser.parse_args(text.split())
 
 
 def test_every_argument_reaches_the_specification() -> None:
     arguments = parsed(GIVEN)
-    arguments.start_from = Path("BEFORE")
-    assert spec_of(arguments, validate=("c",), keep="last") == EXPECTED
+    vars(arguments).update(start_from=Path("BEFORE"), validate=["c"], keep="last")
+    assert spec_of(arguments) == EXPECTED
     assert not spec_of(parsed("DATA -o OUT --no-insertion")).insert_lesions
     assert spec_of(parsed("DATA -o OUT --preset paper")).recipe == "paper"
 
