@@ -69,7 +69,6 @@ def cached(
         name: the case, for the file's name.
         kind: what is made and with which settings; part of the key, and its first word of the file's name.
         sources: the files that the arrays are made from.
-        make: makes the arrays.
     """
     key = hashlib.sha256(f"{_VERSION} {kind} {content_key(sources)}".encode()).hexdigest()
     file = cache / f"{name}-{kind.split(' ', maxsplit=1)[0]}-{key[:16]}.npz"

@@ -130,12 +130,9 @@ def blend(
     """Write a lesion into `hu` (int16) and `labels` (uint8), in place.
 
     Args:
-        hu: of the CT.
-        labels: of the CT.
         patch: the lesion's voxels.
         label: TUMOUR, which gets a tumour's texture, or KIDNEY (cysts, pseudotumours): homogeneous at `aim.median`.
         aim: the HU to give it.
-        rng: draws texture, noise and displacement.
         noise_mm: edge of the region in which the CT's noise is measured.
     """
     grey, part, share = hu[patch.box].astype(np.float32), labels[patch.box], patch.share

@@ -69,7 +69,6 @@ def simulate_contrast_phase(
     Args:
         hu: int16 (X, Y, Z).
         weights: `OrganWeights.build` of this CT; organs may be cut by the field of view.
-        rng: draws the phase and each organ's HU.
         phase: the phase; None draws one.
         phase_odds: probability of each of `PHASES`.
 

@@ -80,7 +80,6 @@ def add_fat(
         hu: int16 (X, Y, Z).
         labels: uint8 (X, Y, Z).
         regions: `FatRegions.build` of this CT.
-        rng: draws whether, how much and which fat.
         around_mm: range of the width of the layer of fat around the kidneys, at most the regions' `reach_mm`.
         depth_mm: range of the depth below the surface from which the kidneys' inside is fat.
         around_probability: of more fat around the kidneys.

@@ -53,11 +53,9 @@ def insert_lesion(
     Args:
         hu: int16 (X, Y, Z) of any spacing, whole CT or a crop around a kidney.
         labels: uint8 (X, Y, Z): 1 kidney, 2 tumours already there.
-        spacing_mm: voxel edge lengths.
         lesion: shape and pose.
         library: whose measured contrasts a tumour's HU follow.
         hosts: the kidneys, from `find_hosts`.
-        rng: draws kidney, place and HU.
         ml: volume to give it; None keeps the shape's own. It may get smaller to fit.
         avoid: lesions to keep clear of.
         shrink: factor on the volume of a lesion that finds no room.
@@ -111,12 +109,7 @@ def insert_lesions(
     """Put some tumours and cysts of random sizes on the kidneys.
 
     Args:
-        hu: as in `insert_lesion`.
-        labels: as in `insert_lesion`.
-        spacing_mm: voxel edge lengths.
-        library: shapes and contrasts.
         hosts: the kidneys, from `find_hosts`.
-        rng: draws everything.
         tumour_odds: probability of 0, 1, 2 ... tumours.
         cyst_odds: probability of 0, 1, 2 ... cysts, where the library holds any.
 

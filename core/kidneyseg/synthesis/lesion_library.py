@@ -168,8 +168,6 @@ class LesionLibrary:
         tumour made small has too much detail.
 
         Args:
-            rng: draws shape and volume.
-            kind: "tumour" or "cyst".
             about_ml: the volume to give; None draws one.
             max_ml: largest volume of a lesion that keeps its own size.
             scale: range of the factor on such a lesion's volume.
@@ -203,7 +201,6 @@ class LesionLibrary:
         agent, mostly darker and sometimes brighter than the kidney with it.
 
         Args:
-            rng: draws the case and a small deviation from it.
             kidney_hu: the kidney's median HU.
             neighbours: the case is one of so many whose kidneys' HU are nearest.
         """

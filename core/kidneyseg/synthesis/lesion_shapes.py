@@ -102,7 +102,6 @@ def cut_lesions(
 
     Args:
         labels: uint8 (X, Y, Z) in RAS order: 0 background, 1 kidney, 2 tumour, 3 cyst.
-        spacing_mm: voxel edge lengths.
         case: number to store with the shapes.
         min_tumour_ml: volume from which a tumour is taken.
         min_cyst_ml: volume from which a cyst is taken.

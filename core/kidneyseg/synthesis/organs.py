@@ -53,7 +53,6 @@ class OrganWeights:
         Args:
             hu: int16 (X, Y, Z).
             label13: uint8 (X, Y, Z), BTCV's organ numbers; may be 0 everywhere.
-            spacing_mm: voxel edge lengths.
         """
         spacing = np.array(np.broadcast_to(np.asarray(spacing_mm, dtype=np.float64), (3,)))
         organs: dict[int, Organ] = {}

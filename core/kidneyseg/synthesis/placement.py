@@ -163,10 +163,7 @@ def place(
     """The best of several random places: near the model's height on its kidney, and as deep as the model sat.
 
     Args:
-        lesion: the shape.
         ml: volume to give it.
-        host: the kidney.
-        rng: draws places and rotations.
         avoid: lesions already there.
         points: number of the lesion's voxels that are tested.
         enough: a place with a smaller share of them blocked is taken at once.

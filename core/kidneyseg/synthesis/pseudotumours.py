@@ -35,10 +35,8 @@ def insert_pseudotumour(
     Args:
         hu: int16 (X, Y, Z) of any spacing.
         labels: uint8 (X, Y, Z): 1 kidney, and no tumour yet, since a pseudotumour may cover one.
-        spacing_mm: voxel edge lengths.
         library: whose tumours' shapes it takes.
         hosts: the kidneys, from `find_hosts`, in this or another contrast phase of the CT.
-        rng: draws kidney, shape, size and place.
         volume_ml: range of its volume, uniform in the logarithm; at most half of the kidney's.
         inside: range of the share of it within the kidney's hull.
         percentile: range of the percentile of the kidney's HU, from its middle to its cortex, that it is given.

@@ -54,7 +54,6 @@ def tumour_texture(
         aim: the HU to give it, as measured on a real tumour.
         noise_sd: SD of the noise that is added later, in HU: it is taken off the SD.
         spacing: voxel edge lengths in mm.
-        rng: draws the texture.
         necrosis_probability: of an unenhanced centre, in enhanced tumours above `necrosis_radius_mm`.
         necrosis_radius_mm: smallest radius of a tumour that can be necrotic.
         rim_probability: of a brighter rim.
@@ -114,7 +113,6 @@ def matching_noise(
         grey: float32 (X, Y, Z), HU; some 5 cm are enough.
         spacing: voxel edge lengths in mm.
         shape: of the noise to make.
-        rng: draws the noise.
         lags: voxels over which noise is taken to be correlated.
 
     Returns:

@@ -38,8 +38,6 @@ def change_corticomedullary_contrast(
     """Cortex and medulla more alike, as in late phases and poorly functioning kidneys, or less alike.
 
     Args:
-        subject: changed in HU; it needs an organ map.
-        rng: draws the change.
         reduction: range of the share of the difference that is removed.
         increase: the same where the difference is increased: negative.
         reduction_probability: of a reduction; else the difference is increased.

@@ -76,18 +76,13 @@ def trainer(
     """The trainer of one of a method's networks; its checkpoints and log go to `folder`.
 
     Args:
-        stage: which network.
         settings: of inference, which training samples follow.
         recipe: from `load_recipe`.
-        data: the cases.
-        folder: made where it is missing.
         steps: optimiser steps; the recipe's if None.
         batch: samples per step; the recipe's if None.
-        seed: of all random numbers.
         start: training starts from the weights of this network, which must have the same layout, not from random ones.
         detector: stage 1's network in eval mode, on whose detections stage 2 of method `default` trains. Without it,
             stage 2 trains on labels with simulated errors.
-        options: how the run is executed.
 
     Raises:
         SettingsError: for a recipe of another method, or a stage that it does not have.

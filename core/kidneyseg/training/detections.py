@@ -77,9 +77,6 @@ def crops(
     """The case's kidneys and what else stage 1 detects; from the cache where they were made before.
 
     Args:
-        case: a labelled CT.
-        recipe: stage 2's.
-        detector: stage 1.
         cache: folder for prepared arrays.
         count: augmented versions on which stage 1 is run, the recipe's if None; 0 runs it once, on the case itself.
         seed: of the augmentation.
@@ -184,10 +181,7 @@ def _boxes(
     """First and last cells (end excluded) on stage 1's grid: each side's kidney, then false detections, then others.
 
     Args:
-        whole: the case.
         kidney: bool, where its labels are.
-        detections: stage 1's.
-        rng: draws where boxes around false detections and others lie.
         margin_mm: around a kidney, for the regions' margin, for rotation, and for false detections beside it.
         false_boxes: most boxes around false detections.
         other_boxes: most boxes around other organs or bowel.

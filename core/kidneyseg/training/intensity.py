@@ -49,8 +49,6 @@ def change_gain_offset(
     `scale + contrast - 1`, those below by `scale`.
 
     Args:
-        scan: changed in HU and kidney level.
-        rng: draws the changes.
         scale: range of the gain of all HU.
         offset_hu: range of the offset of all HU.
         contrast: range of the additional gain of HU above 0.
@@ -76,8 +74,6 @@ def blur(
     """Thicker slices and a softer reconstruction kernel.
 
     Args:
-        scan: changed in HU.
-        rng: draws both.
         slice_mm: range of the slice thickness that is simulated along z, by a Gaussian of .4 times that SD.
         in_plane_sd_mm: range of the SD of the blur along x and y.
     """
@@ -92,8 +88,6 @@ def add_noise(scan: Scan, rng: np.random.Generator, *, sd_hu: Range = (0.0, 30.0
     """White noise.
 
     Args:
-        scan: changed in HU.
-        rng: draws SD and noise.
         sd_hu: range of the SD on cells of up to 1.5 mm; larger cells average it.
     """
     sd = rng.uniform(*sd_hu) * min(1.0, (1.5 / scan.cell_mm) ** 1.5)
@@ -111,8 +105,6 @@ def add_correlated_noise(
     """Noise correlated over some mm, as of a noisy CT: without it, every patch of a homogeneous kidney looks a tumour.
 
     Args:
-        scan: changed in HU.
-        rng: draws reach, SD and noise.
         reach_mm: largest SD of the kernel along x, y, z. It is largest from side to side, where the body absorbs most.
         sd_hu: range of the noise's SD.
     """

@@ -127,10 +127,7 @@ def open_session(
     """Choose the device, join the other processes, read the lesion shapes.
 
     Args:
-        spec: what is trained.
         scored: whether any case is held out to be scored, which needs shapes of its own.
-        progress: receives reports and may cancel.
-        say: receives lines for the user.
 
     Raises:
         InputError: when the shapes lack tumours to train with or, if `scored`, to score with.
