@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels, Mask
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.errors import CaseError, InputError, KidneySegError
 from kidneyseg.imaging.labels import require_known, require_same_place
@@ -99,16 +99,16 @@ def find_cases(folder: Path) -> list[CaseFiles]:
 class LabelledGrid:
     """A labelled CT, or a part of it, on cubic cells."""
 
-    hu: NDArray[np.int16]  #: int16 (X, Y, Z), clipped to HU_WINDOW
-    labels: NDArray[np.uint8]  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
-    organs: NDArray[np.uint8]  #: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map
+    hu: HU  #: int16 (X, Y, Z), clipped to HU_WINDOW
+    labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
+    organs: Labels  #: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map
     cell_mm: float  #: edge of a cell
     #: bool (X, Y, Z), the patient without air and table; None where it was not computed
-    body: NDArray[np.bool_] | None = None
+    body: Mask | None = None
     case: str = ""  #: the case's name, for messages
 
 
-def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
+def load_labels(case: CaseFiles, volume: Volume) -> Labels:
     """TISSUE, KIDNEY, TUMOUR (X, Y, Z) on the CT's voxels.
 
     Raises:
@@ -157,15 +157,13 @@ def whole_grid(case: CaseFiles, cell_mm: float, cache: Path) -> LabelledGrid:
     return LabelledGrid(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, arrays["body"], case.name)
 
 
-def whole_grid_of(
-    volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, cell_mm: float
-) -> LabelledGrid:
+def whole_grid_of(volume: Volume, labels: Labels, organs: Labels | None, cell_mm: float) -> LabelledGrid:
     """A CT in memory with labels and organs (X, Y, Z) on a grid, with its body mask."""
     grid = cut_grid(volume, labels, organs, lattice_for(volume, cell_mm))
     return replace(grid, body=body_mask_on(grid.hu))
 
 
-def read_case(case: CaseFiles) -> tuple[Volume, NDArray[np.uint8], NDArray[np.uint8] | None]:
+def read_case(case: CaseFiles) -> tuple[Volume, Labels, Labels | None]:
     """The CT, its labels and, where there is one, its organ map, all (X, Y, Z) on the CT's voxels."""
     volume = load_volume(case.image)
     organs = None
@@ -175,9 +173,7 @@ def read_case(case: CaseFiles) -> tuple[Volume, NDArray[np.uint8], NDArray[np.ui
     return volume, load_labels(case, volume), organs
 
 
-def cut_grid(
-    volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, lattice: Lattice
-) -> LabelledGrid:
+def cut_grid(volume: Volume, labels: Labels, organs: Labels | None, lattice: Lattice) -> LabelledGrid:
     """The cells of `lattice` of a CT in memory, without a body mask."""
     return LabelledGrid(
         resample_hu(volume, lattice),

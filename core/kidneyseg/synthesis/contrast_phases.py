@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Floats, Indices, Rng
 from kidneyseg.imaging.volume import ContrastPhase
 from kidneyseg.synthesis.blending import to_int16_hu
 from kidneyseg.synthesis.organs import (
@@ -57,13 +57,13 @@ _BASE_HU, _FAT_HU, _SOFT_HU, _UNENHANCED_KIDNEY_HU = 25.0, -95.0, 50.0, 32.0
 
 
 def simulate_contrast_phase(
-    hu: NDArray[np.int16],
+    hu: HU,
     weights: OrganWeights,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     phase: ContrastPhase | None = None,
     phase_odds: tuple[float, float, float, float, float] = (0.32, 0.28, 0.18, 0.13, 0.09),
-) -> NDArray[np.int16]:
+) -> HU:
     """The CT as another contrast phase might show it; noise, fat and bone stay as they are.
 
     Args:
@@ -93,9 +93,7 @@ def simulate_contrast_phase(
     return _as_hu(flat, hu)
 
 
-def scale_corticomedullary_contrast(
-    hu: NDArray[np.int16], weights: OrganWeights, reduction: float
-) -> tuple[NDArray[np.int16], OrganWeights]:
+def scale_corticomedullary_contrast(hu: HU, weights: OrganWeights, reduction: float) -> tuple[HU, OrganWeights]:
     """Reduce or increase the difference between renal cortex and medulla; noise, fat, urine and cysts stay.
 
     Args:
@@ -117,12 +115,12 @@ def scale_corticomedullary_contrast(
     return _as_hu(flat, hu), replace(weights, organs={**weights.organs, KIDNEYS: changed})
 
 
-def _as_hu(flat: NDArray[np.float32], like: NDArray[np.int16]) -> NDArray[np.int16]:
+def _as_hu(flat: Floats, like: HU) -> HU:
     order: Literal["C", "F"] = "F" if like.flags.f_contiguous else "C"
     return to_int16_hu(flat).reshape(like.shape).copy(order=order)
 
 
-def _kidney_target(weights: OrganWeights, phase: ContrastPhase, rng: np.random.Generator) -> NDArray[np.float32]:
+def _kidney_target(weights: OrganWeights, phase: ContrastPhase, rng: Rng) -> Floats:
     """HU of cortex outside and medulla inside, with columns of cortex reaching down between the pyramids."""
     cortex = float(rng.uniform(*_CORTEX_HU[phase]))
     medulla = _UNENHANCED_KIDNEY_HU + (cortex - _UNENHANCED_KIDNEY_HU) * float(rng.uniform(*_MEDULLA_SHARE[phase]))
@@ -133,9 +131,7 @@ def _kidney_target(weights: OrganWeights, phase: ContrastPhase, rng: np.random.G
     return np.asarray(medulla + (cortex - medulla) * outer, dtype=np.float32)
 
 
-def _plane_waves(
-    organ: Organ, weights: OrganWeights, wavelength_mm: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _plane_waves(organ: Organ, weights: OrganWeights, wavelength_mm: float, rng: Rng) -> Floats:
     """An irregular wave pattern of SD about 1 at an organ's voxels: five plane waves in random directions."""
     place = np.unravel_index(organ.index, weights.shape)
     total = np.full(len(organ.index), 0.0, dtype=np.float32)
@@ -149,7 +145,7 @@ def _plane_waves(
     return total * np.float32(np.sqrt(2.0 / 5.0))
 
 
-def _shift_organ(flat: NDArray[np.float32], organ: Organ, target: NDArray[np.float32]) -> None:
+def _shift_organ(flat: Floats, organ: Organ, target: Floats) -> None:
     """Shift an organ's voxels, in place, from its median to `target` (HU at each of its voxels).
 
     What is not enhanced (a cyst, urine) keeps its HU deep inside the organ; at its surface, dark voxels are partly fat.
@@ -168,9 +164,7 @@ def _shift_organ(flat: NDArray[np.float32], organ: Organ, target: NDArray[np.flo
     flat[organ.index] += organ.weight * share * (target - organ.median)
 
 
-def _shift_pelvis(
-    flat: NDArray[np.float32], weights: OrganWeights, phase: ContrastPhase, rng: np.random.Generator
-) -> None:
+def _shift_pelvis(flat: Floats, weights: OrganWeights, phase: ContrastPhase, rng: Rng) -> None:
     """Contrast agent in the collecting system in the excretory phase; unenhanced urine before. In place."""
     index, weight = weights.pelvis
     if phase == "excretory":
@@ -179,9 +173,7 @@ def _shift_pelvis(
         flat[index] += 0.7 * weight * (float(rng.uniform(0.0, 25.0)) - flat[index])
 
 
-def _shift_soft_tissue(
-    flat: NDArray[np.float32], soft: NDArray[np.int64], phase: ContrastPhase, rng: np.random.Generator
-) -> None:
+def _shift_soft_tissue(flat: Floats, soft: Indices, phase: ContrastPhase, rng: Rng) -> None:
     """Change muscle and bowel a little, in place; unlabelled vessels lose their contrast on noncontrast CTs."""
     before = flat[soft]
     shift = float(rng.uniform(-8.0, 8.0)) * np.clip(before / 40.0, 0.0, 1.0)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Doubles, Labels, Rng, Spacing
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -27,19 +27,19 @@ class Insertion:
 
     kind: Kind  #: "tumour" or "cyst"
     ml: float  #: volume of its voxels in millilitres
-    centre: NDArray[np.float64]  #: (3,) voxel index of its centre of mass
+    centre: Doubles  #: (3,) voxel index of its centre of mass
     hu: float  #: the median HU it was given
     case: int  #: number of the case its shape came from, -1 for a procedural one
 
 
 def insert_lesion(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
+    hu: HU,
+    labels: Labels,
+    spacing_mm: Spacing,
     lesion: LesionShape,
     library: LesionLibrary,
     hosts: Sequence[Host],
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     ml: float | None = None,
     avoid: Neighbours = (),
@@ -47,7 +47,7 @@ def insert_lesion(
     tries: int = 4,
     min_ml: float = 0.1,
     cyst_hu: tuple[float, float] = (-5.0, 30.0),
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], Insertion | None]:
+) -> tuple[HU, Labels, Insertion | None]:
     """Put one lesion on a kidney.
 
     Args:
@@ -96,16 +96,16 @@ def insert_lesion(
 
 
 def insert_lesions(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
+    hu: HU,
+    labels: Labels,
+    spacing_mm: Spacing,
     library: LesionLibrary,
     hosts: Sequence[Host],
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     tumour_odds: tuple[float, ...] = (0.0, 0.7, 0.2, 0.1),
     cyst_odds: tuple[float, ...] = (0.5, 0.3, 0.2),
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], list[Insertion]]:
+) -> tuple[HU, Labels, list[Insertion]]:
     """Put some tumours and cysts of random sizes on the kidneys.
 
     Args:
@@ -133,14 +133,8 @@ def insert_lesions(
 
 
 def insert_random_lesions(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
-    library: LesionLibrary,
-    rng: np.random.Generator,
-    *,
-    organs: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], list[Insertion]]:
+    hu: HU, labels: Labels, spacing_mm: Spacing, library: LesionLibrary, rng: Rng, *, organs: Labels | None = None
+) -> tuple[HU, Labels, list[Insertion]]:
     """`insert_lesions` on the kidneys that this CT shows; `organs` as in `find_hosts`."""
     hosts = find_hosts(hu, labels, np.asarray(spacing_mm, dtype=np.float64), organs)
     return insert_lesions(hu, labels, spacing_mm, library, hosts, rng)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import Floats, Rng
 from kidneyseg.datasets.cache import array_key, content_key, locked, write_if_possible
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import require_known
@@ -44,7 +44,7 @@ class LesionLibrary:
     lesions: tuple[LesionShape, ...]  #: the shapes
     #: float32 (cases, 4): case number, median HU of its kidney and of its tumour, SD of the tumour's HU. Without rows a
     #: formula replaces measured contrasts.
-    contrast: NDArray[np.float32] = field(default_factory=lambda: _EMPTY, repr=False)
+    contrast: Floats = field(default_factory=lambda: _EMPTY, repr=False)
     resized: bool = True  #: whether some lesions are drawn at other sizes than they had, for training; see `draw`
 
     def __len__(self) -> int:
@@ -150,7 +150,7 @@ class LesionLibrary:
 
     def draw(
         self,
-        rng: np.random.Generator,
+        rng: Rng,
         kind: Kind = "tumour",
         *,
         about_ml: float | None = None,
@@ -194,7 +194,7 @@ class LesionLibrary:
         chosen = pool[int(rng.integers(len(pool)))]
         return chosen, float(min(chosen.ml * rng.uniform(*scale), max_ml))
 
-    def draw_hu(self, rng: np.random.Generator, kidney_hu: float, *, neighbours: int = 30) -> TumourHU:
+    def draw_hu(self, rng: Rng, kidney_hu: float, *, neighbours: int = 30) -> TumourHU:
         """HU for a tumour in a kidney of median `kidney_hu`, after a real case of about the same phase.
 
         The real tumour's *enhancement* relative to its kidney's is carried over: about isodense without contrast
@@ -240,7 +240,7 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
     return library
 
 
-def _of_about(pool: list[LesionShape], ml: float, rng: np.random.Generator) -> LesionShape:
+def _of_about(pool: list[LesionShape], ml: float, rng: Rng) -> LesionShape:
     """One of those of `pool` whose volume is nearest to `ml`."""
     volumes = np.array([lesion.ml for lesion in pool])
     nearest = np.argsort(np.abs(np.log(volumes / ml)))[: max(8, len(pool) // 5)]
@@ -267,7 +267,7 @@ def _case_number(path: Path) -> int:
     return int(match.group(1))
 
 
-def _read_contrast(path: Path) -> NDArray[np.float32]:
+def _read_contrast(path: Path) -> Floats:
     with path.open(newline="") as table:
         reader = csv.DictReader(table)
         missing = {"case", *_CSV_COLUMNS} - set(reader.fieldnames or ())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels, Rng, Spacing
 from kidneyseg.points.cloud import KIDNEY
 from kidneyseg.synthesis.blending import blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -15,19 +15,19 @@ from kidneyseg.synthesis.texture import TumourHU
 
 
 def insert_pseudotumour(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
+    hu: HU,
+    labels: Labels,
+    spacing_mm: Spacing,
     library: LesionLibrary,
     hosts: list[Host],
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     volume_ml: tuple[float, float] = (3.0, 60.0),
     inside: tuple[float, float] = (0.85, 1.0),
     percentile: tuple[float, float] = (50.0, 70.0),
     sd_hu: float = 6.0,
     min_kidney_hu: float = 90.0,
-) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+) -> tuple[HU, Labels]:
     """Give one enhanced kidney a homogeneous pseudotumour of its own HU, shaped as a tumour that grows inward.
 
     Tumours are so rarely as homogeneous and as bright as their enhanced kidney that this may count as kidney.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels
 from kidneyseg.datasets.cases import LabelledGrid
 from kidneyseg.synthesis.fat import FatRegions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -54,8 +54,8 @@ class GridAnatomy:
 class Subject:
     """A labelled CT while augmentations change it: each makes a changed copy."""
 
-    hu: NDArray[np.int16]  #: int16 (X, Y, Z)
-    labels: NDArray[np.uint8]  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
+    hu: HU  #: int16 (X, Y, Z)
+    labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
     anatomy: GridAnatomy  #: of the unchanged CT
     weights: OrganWeights | None  #: soft masks of the organs as `hu` shows them; None without an organ map
     lesions: LesionLibrary | None  #: shapes that may be inserted; None where none may

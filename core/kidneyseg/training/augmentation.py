@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
-import numpy as np
+from kidneyseg.arrays import Rng
 
 S = TypeVar("S")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,7 +75,7 @@ class Augmentation:
     probability: float  #: that a sample is given it; with 1 nothing is drawn for it
     parameters: dict[str, Any] = field(default_factory=dict)  #: keyword arguments other than the defaults
 
-    def __call__(self, subject: S, rng: np.random.Generator) -> S:
+    def __call__(self, subject: S, rng: Rng) -> S:
         """The subject, augmented with the probability, where it applies."""
         registered = REGISTRY[self.kind][self.name]
         if not registered.applies(subject) or (self.probability < 1 and rng.random() >= self.probability):
@@ -84,7 +84,7 @@ class Augmentation:
         return augmented
 
 
-def augmented(subject: S, augmentations: Sequence[Augmentation], rng: np.random.Generator) -> S:
+def augmented(subject: S, augmentations: Sequence[Augmentation], rng: Rng) -> S:
     """The subject after all augmentations, one after another."""
     for one in augmentations:
         subject = one(subject, rng)

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask
 from kidneyseg.errors import CaseError, ResourceError
 from kidneyseg.points.features import hu_features, stage2_features
 
@@ -31,9 +31,9 @@ MAX_ANATOMIES = 128
 class Sample:
     """One input of the network."""
 
-    cells: NDArray[np.int64]  #: int64 (N, 3), >= 0
-    features: NDArray[np.float32]  #: float32 (N, C)
-    labels: NDArray[np.uint8]  #: uint8 (N,)
+    cells: Indices  #: int64 (N, 3), >= 0
+    features: Floats  #: float32 (N, C)
+    labels: Labels  #: uint8 (N,)
     case: str = ""  #: the name of the case it is from, for messages
 
     def of(self, case: str) -> Sample:
@@ -41,9 +41,7 @@ class Sample:
         return self if self.case else replace(self, case=case)
 
 
-def as_sample(
-    kept: NDArray[np.bool_], hu: NDArray[np.int16], labels: NDArray[np.uint8], level: float | None = None
-) -> Sample:
+def as_sample(kept: Mask, hu: HU, labels: Labels, level: float | None = None) -> Sample:
     """The kept cells of a dense lattice (X, Y, Z), in lexicographic order; with the kidney's HU level for stage 2."""
     grey = hu[kept]
     features = hu_features(grey, 1) if level is None else stage2_features(grey, level, 2)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import Labels
 from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.volume import ContrastPhase, Volume
@@ -167,7 +167,7 @@ def _bands(how: BandRecipe, settings: Settings, data: Data, seed: int) -> _Drawn
     )
 
 
-def _phantoms(count: int) -> Iterator[tuple[Volume, NDArray[np.uint8]]]:
+def _phantoms(count: int) -> Iterator[tuple[Volume, Labels]]:
     """Synthetic CTs of all phases that the phantom has; the first is the sample case."""
     phases: tuple[ContrastPhase, ...] = ("portal", "arterial", "noncontrast", "excretory")
     for i in range(count):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import Floats, Indices, Mask
 from kidneyseg.points.region import TUMOUR_SHARE, surface_distance_mm
 from kidneyseg.training.detections import Crop
 from kidneyseg.training.spatial import sample_linear, sampling_grid
@@ -13,7 +13,7 @@ from kidneyseg.training.spatial import sample_linear, sampling_grid
 FAR_MM = 10.0
 
 
-def on_cells(mask: NDArray[np.bool_], crop: Crop, low: NDArray[np.int64]) -> NDArray[np.bool_]:
+def on_cells(mask: Mask, crop: Crop, low: Indices) -> Mask:
     """Which of the crop's cells have their centre in a coarse cell of `mask`, which begins at the cell `low`."""
     scale = crop.grid.cell_mm / crop.detection_mm
     picks = []
@@ -23,12 +23,12 @@ def on_cells(mask: NDArray[np.bool_], crop: Crop, low: NDArray[np.int64]) -> NDA
     return np.asarray(mask[np.ix_(*picks)])
 
 
-def margin_field(detection: NDArray[np.bool_], cell_mm: float, margin_mm: float) -> NDArray[np.float32]:
+def margin_field(detection: Mask, cell_mm: float, margin_mm: float) -> Floats:
     """How many mm each cell of a detection's grid lies within `margin_mm` of it, at most FAR_MM."""
     return np.asarray(np.clip(margin_mm - surface_distance_mm(detection, cell_mm), -FAR_MM, FAR_MM), np.float32)
 
 
-def coarse_box(crop: Crop, margin_mm: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def coarse_box(crop: Crop, margin_mm: float) -> tuple[Indices, Indices]:
     """Stage 1's cells that the crop covers, with the margin around: first and end."""
     scale, more = crop.grid.cell_mm / crop.detection_mm, int(np.ceil(margin_mm / crop.detection_mm)) + 1
     low = np.floor(crop.corner * scale).astype(np.int64) - more
@@ -36,9 +36,7 @@ def coarse_box(crop: Crop, margin_mm: float) -> tuple[NDArray[np.int64], NDArray
     return np.maximum(low, 0), np.minimum(high, crop.kidney.shape)
 
 
-def coarse_cells(
-    mask: NDArray[np.bool_], crop: Crop, low: NDArray[np.int64], shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
+def coarse_cells(mask: Mask, crop: Crop, low: Indices, shape: tuple[int, ...]) -> Mask:
     """Which of stage 1's cells from `low` on hold many cells of a mask on the crop."""
     result = np.zeros(shape, bool)
     if not mask.any():
@@ -51,7 +49,7 @@ def coarse_cells(
     return result
 
 
-def within(region: NDArray[np.float32], crop: Crop, low: NDArray[np.int64]) -> NDArray[np.bool_]:
+def within(region: Floats, crop: Crop, low: Indices) -> Mask:
     """Which of the crop's cells lie within a `margin_field` that begins at stage 1's cell `low`."""
     shape, scale = np.array(crop.grid.hu.shape), crop.grid.cell_mm / crop.detection_mm
     box = tuple(slice(0, int(n)) for n in shape)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import bounding_box
+from kidneyseg.arrays import HU, Indices, Labels, Mask, Rng, bounding_box
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.datasets.cases import CaseFiles, LabelledGrid, cut_grid, read_case, whole_grid, whole_grid_of
 from kidneyseg.imaging.volume import Volume
@@ -36,10 +36,10 @@ class Crop:
     """A box of a case on stage 2's lattice, with stage 1's detections in the whole case."""
 
     grid: LabelledGrid  #: the box; its labels are all 0 where it was cut away from the kidneys
-    corner: NDArray[np.int64]  #: int64 (3,), its first cell on the fine lattice over the whole case
-    kidney: NDArray[np.bool_]  #: bool (X, Y, Z), the labels of the whole case on stage 1's grid
+    corner: Indices  #: int64 (3,), its first cell on the fine lattice over the whole case
+    kidney: Mask  #: bool (X, Y, Z), the labels of the whole case on stage 1's grid
     #: as `kidney`, what stage 1 detects in augmented versions of the case; may be empty
-    detections: Sequence[NDArray[np.bool_]]
+    detections: Sequence[Mask]
     detection_mm: float  #: edge of their cells
 
     @cached_property
@@ -95,8 +95,8 @@ def crops(
 
 def crops_of(
     volume: Volume,
-    labels: NDArray[np.uint8],
-    organs: NDArray[np.uint8] | None,
+    labels: Labels,
+    organs: Labels | None,
     recipe: DetectionRecipe,
     detector: Detector,
     *,
@@ -126,9 +126,7 @@ def _cell(index: NDArray[np.floating]) -> tuple[int, int, int]:
     return x, y, z
 
 
-def detect(
-    grid: LabelledGrid, detector: Detector, recipe: DetectionRecipe, count: int, rng: np.random.Generator
-) -> Iterator[NDArray[np.bool_]]:
+def detect(grid: LabelledGrid, detector: Detector, recipe: DetectionRecipe, count: int, rng: Rng) -> Iterator[Mask]:
     """What stage 1 detects in `count` augmented versions of a case, or with a count of 0 in the case itself.
 
     Yields bool arrays of the grid's shape; nothing without a network. No augmentation moves anything, so that all of
@@ -152,7 +150,7 @@ def detect(
 
 
 @torch.no_grad()
-def _detect(hu: NDArray[np.int16], network: SparseUNet, kept_percent: float, cell_mm: float) -> NDArray[np.bool_]:
+def _detect(hu: HU, network: SparseUNet, kept_percent: float, cell_mm: float) -> Mask:
     kept = kept_inside(hu, body_mask_on(hu), kept_percent)
     if not kept.any():
         return kept
@@ -164,14 +162,14 @@ def _detect(hu: NDArray[np.int16], network: SparseUNet, kept_percent: float, cel
     return remove_small_detections(detected, cell_mm**3 / 1000.0)
 
 
-_Corners = tuple[NDArray[np.int64], NDArray[np.int64]]
+_Corners = tuple[Indices, Indices]
 
 
 def _boxes(
     whole: LabelledGrid,
-    kidney: NDArray[np.bool_],
-    detections: Sequence[NDArray[np.bool_]],
-    rng: np.random.Generator,
+    kidney: Mask,
+    detections: Sequence[Mask],
+    rng: Rng,
     *,
     margin_mm: float = 36.0,
     false_boxes: int = 3,
@@ -209,7 +207,7 @@ def _boxes(
         yield low, high
 
 
-def _sides(kidney: NDArray[np.bool_]) -> Iterator[_Corners]:
+def _sides(kidney: Mask) -> Iterator[_Corners]:
     """The box of each side's labels: the two sides part at the widest gap between labelled columns."""
     columns = np.flatnonzero(kidney.any(axis=(1, 2)))
     if len(columns) == 0:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.arrays import Floats, Rng
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.training.augmentation import Augmentation, augmentation, augmented
 
@@ -19,12 +19,12 @@ Range = tuple[float, float]
 class Scan:
     """HU on cubic cells while intensity augmentations change them."""
 
-    hu: NDArray[np.float32]  #: float32 (X, Y, Z) in RAS order
+    hu: Floats  #: float32 (X, Y, Z) in RAS order
     cell_mm: float  #: edge of a cell
     kidney_hu: float = 0.0  #: the kidney's level, which changes with the contrast; see `points.features.kidney_level`
 
 
-def simulate_scanner(scan: Scan, augmentations: Sequence[Augmentation], rng: np.random.Generator) -> Scan:
+def simulate_scanner(scan: Scan, augmentations: Sequence[Augmentation], rng: Rng) -> Scan:
     """The scan after intensity augmentations, clipped to HU_WINDOW; what was air stays air."""
     low, high = HU_WINDOW
     changed = augmented(scan, augmentations, rng)
@@ -35,7 +35,7 @@ def simulate_scanner(scan: Scan, augmentations: Sequence[Augmentation], rng: np.
 @augmentation("intensity", "gain_offset")
 def change_gain_offset(
     scan: Scan,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     scale: Range = (0.95, 1.05),
     offset_hu: Range = (-12.0, 12.0),
@@ -59,7 +59,7 @@ def change_gain_offset(
     gain = rng.uniform(*(strong_contrast if strong else contrast))
     factor, offset = np.float32(rng.uniform(*scale)), np.float32(rng.uniform(*offset_hu))
 
-    def changed(hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    def changed(hu: Floats) -> Floats:
         out = hu * factor + offset
         out += np.maximum(hu, 0) * np.float32(gain - 1)
         return np.asarray(out, np.float32)
@@ -68,9 +68,7 @@ def change_gain_offset(
 
 
 @augmentation("intensity", "blur")
-def blur(
-    scan: Scan, rng: np.random.Generator, *, slice_mm: Range = (0.0, 5.0), in_plane_sd_mm: Range = (0.0, 1.2)
-) -> Scan:
+def blur(scan: Scan, rng: Rng, *, slice_mm: Range = (0.0, 5.0), in_plane_sd_mm: Range = (0.0, 1.2)) -> Scan:
     """Thicker slices and a softer reconstruction kernel.
 
     Args:
@@ -84,7 +82,7 @@ def blur(
 
 
 @augmentation("intensity", "noise")
-def add_noise(scan: Scan, rng: np.random.Generator, *, sd_hu: Range = (0.0, 30.0)) -> Scan:
+def add_noise(scan: Scan, rng: Rng, *, sd_hu: Range = (0.0, 30.0)) -> Scan:
     """White noise.
 
     Args:
@@ -96,11 +94,7 @@ def add_noise(scan: Scan, rng: np.random.Generator, *, sd_hu: Range = (0.0, 30.0
 
 @augmentation("intensity", "correlated_noise")
 def add_correlated_noise(
-    scan: Scan,
-    rng: np.random.Generator,
-    *,
-    reach_mm: tuple[float, float, float] = (5.0, 2.5, 4.0),
-    sd_hu: Range = (0.0, 14.0),
+    scan: Scan, rng: Rng, *, reach_mm: tuple[float, float, float] = (5.0, 2.5, 4.0), sd_hu: Range = (0.0, 14.0)
 ) -> Scan:
     """Noise correlated over some mm, as of a noisy CT: without it, every patch of a homogeneous kidney looks a tumour.
 
@@ -112,9 +106,7 @@ def add_correlated_noise(
     return replace(scan, hu=scan.hu + noise * np.float32(rng.uniform(*sd_hu)))
 
 
-def correlated_noise(
-    shape: tuple[int, ...], cell_mm: float, rng: np.random.Generator, reach_mm: tuple[float, float, float]
-) -> NDArray[np.float32]:
+def correlated_noise(shape: tuple[int, ...], cell_mm: float, rng: Rng, reach_mm: tuple[float, float, float]) -> Floats:
     """Noise of SD 1, float32 of `shape`: white noise after a Gaussian filter with SDs drawn up to `reach_mm`."""
     sigma = rng.uniform(0, reach_mm) / cell_mm
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="nearest", truncate=2.5)

@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
+from kidneyseg.arrays import Rng
 from kidneyseg.datasets.cases import LabelledGrid, error_context
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.points.body import body_mask_on
@@ -31,7 +32,7 @@ class Stage1Sampler:
     kept_percent: float  #: the share of cells that inference keeps, in percent
     lesions: LesionLibrary | None = None  #: shapes to insert into cases without tumour labels; None inserts none
 
-    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
+    def draw(self, rng: Rng, step: int = 0) -> Sample:
         """One augmented CT as points. Raises CaseError when the case cannot be made into one."""
         return first_usable(partial(self._draw, rng))
 
@@ -39,12 +40,12 @@ class Stage1Sampler:
     def _anatomy_of(self) -> Callable[[LabelledGrid], GridAnatomy]:
         return lru_cache(MAX_ANATOMIES)(GridAnatomy)
 
-    def _draw(self, rng: np.random.Generator) -> tuple[str, Sample | None]:
+    def _draw(self, rng: Rng) -> tuple[str, Sample | None]:
         grid = self.grids[int(rng.integers(len(self.grids)))]
         with error_context(grid.case):
             return grid.case, self._augmented(grid, rng)
 
-    def _augmented(self, grid: LabelledGrid, rng: np.random.Generator) -> Sample | None:
+    def _augmented(self, grid: LabelledGrid, rng: Rng) -> Sample | None:
         recipe = self.recipe
         lesions = None if (grid.labels == TUMOUR).any() else self.lesions
         subject = augmented(Subject.of(self._anatomy_of(grid), lesions), recipe.anatomy, rng)
