@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Rng = np.random.Generator
+Range = tuple[float, float]  # lowest and highest of a random number
 Spacing = tuple[float, float, float]  # voxel edge lengths in mm
 
 

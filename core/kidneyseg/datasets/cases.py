@@ -103,8 +103,7 @@ class LabelledGrid:
     labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
     organs: Labels  #: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map
     cell_mm: float  #: edge of a cell
-    #: bool (X, Y, Z), the patient without air and table; None where it was not computed
-    body: Mask | None = None
+    body: Mask | None = None  #: bool (X, Y, Z), the patient without air and table; None where it was not computed
     case: str = ""  #: the case's name, for messages
 
 

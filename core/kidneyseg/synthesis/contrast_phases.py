@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Floats, Indices, Rng
+from kidneyseg.arrays import HU, Floats, Indices, Range, Rng
 from kidneyseg.imaging.volume import ContrastPhase
 from kidneyseg.synthesis.blending import to_int16_hu
 from kidneyseg.synthesis.organs import (
@@ -26,7 +26,6 @@ from kidneyseg.synthesis.organs import (
 
 PHASES: tuple[ContrastPhase, ...] = get_args(ContrastPhase)
 
-Range = tuple[float, float]
 
 # Range of each organ's median HU by phase, as abdominal protocols at 100-120 kV show them.
 _ORGANS = (SPLEEN, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS)
@@ -37,20 +36,13 @@ _ORGAN_HU: dict[ContrastPhase, tuple[Range, ...]] = {
     "nephrographic": ((85, 125), (80, 120), (95, 150), (95, 145), (95, 150), (60, 95), (45, 75)),
     "excretory": ((70, 100), (65, 100), (75, 115), (75, 115), (75, 115), (50, 80), (35, 60)),
 }
-# Range of the renal cortex' HU by phase, and of the medulla's enhancement as a share of the cortex'.
-_CORTEX_HU: dict[ContrastPhase, Range] = {
-    "noncontrast": (22, 42),
-    "arterial": (120, 270),
-    "portal": (110, 210),
-    "nephrographic": (100, 190),
-    "excretory": (85, 160),
-}
-_MEDULLA_SHARE: dict[ContrastPhase, Range] = {
-    "noncontrast": (1.0, 1.0),
-    "arterial": (0.2, 0.65),
-    "portal": (0.65, 1.0),
-    "nephrographic": (0.95, 1.05),
-    "excretory": (0.95, 1.15),
+# By phase, range of the renal cortex' HU, and of the medulla's enhancement as a share of the cortex'.
+_KIDNEY: dict[ContrastPhase, tuple[Range, Range]] = {
+    "noncontrast": ((22, 42), (1.0, 1.0)),
+    "arterial": ((120, 270), (0.2, 0.65)),
+    "portal": ((110, 210), (0.65, 1.0)),
+    "nephrographic": ((100, 190), (0.95, 1.05)),
+    "excretory": ((85, 160), (0.95, 1.15)),
 }
 # HU of tissue without contrast agent, of fat, of unlabelled soft tissue that takes up no agent, of unenhanced kidney.
 _BASE_HU, _FAT_HU, _SOFT_HU, _UNENHANCED_KIDNEY_HU = 25.0, -95.0, 50.0, 32.0
@@ -122,8 +114,9 @@ def _as_hu(flat: Floats, like: HU) -> HU:
 
 def _kidney_target(weights: OrganWeights, phase: ContrastPhase, rng: Rng) -> Floats:
     """HU of cortex outside and medulla inside, with columns of cortex reaching down between the pyramids."""
-    cortex = float(rng.uniform(*_CORTEX_HU[phase]))
-    medulla = _UNENHANCED_KIDNEY_HU + (cortex - _UNENHANCED_KIDNEY_HU) * float(rng.uniform(*_MEDULLA_SHARE[phase]))
+    cortex_hu, medulla_share = _KIDNEY[phase]
+    cortex = float(rng.uniform(*cortex_hu))
+    medulla = _UNENHANCED_KIDNEY_HU + (cortex - _UNENHANCED_KIDNEY_HU) * float(rng.uniform(*medulla_share))
     waves = _plane_waves(weights.organs[KIDNEYS], weights, float(rng.uniform(18.0, 28.0)), rng)
     depth = weights.cortex_depth + 2.5 * waves
     thickness_mm = rng.uniform(5.5, 8.0)

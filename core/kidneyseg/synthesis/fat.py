@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from kidneyseg.arrays import HU, Doubles, Floats, Indices, Labels, Mask, Rng
+from kidneyseg.arrays import HU, Doubles, Floats, Indices, Labels, Mask, Range, Rng
 from kidneyseg.synthesis.organs import AORTA, CAVA, KIDNEYS, box_with_margin, fill_sinus, flat_index, organ_mask
 
 
@@ -58,11 +58,11 @@ def add_fat(
     regions: FatRegions,
     rng: Rng,
     *,
-    around_mm: tuple[float, float],
-    depth_mm: tuple[float, float],
+    around_mm: Range,
+    depth_mm: Range,
     around_probability: float = 0.8,
     inside_probability: float = 0.8,
-    fat_hu: tuple[float, float] = (-112.0, -88.0),
+    fat_hu: Range = (-112.0, -88.0),
     texture_sd_hu: float = 7.0,
     edge_mm: float = 1.5,
 ) -> tuple[HU, Labels]:

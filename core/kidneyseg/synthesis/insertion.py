@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Doubles, Labels, Rng, Spacing
+from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -46,7 +46,7 @@ def insert_lesion(
     shrink: float = 0.6,
     tries: int = 4,
     min_ml: float = 0.1,
-    cyst_hu: tuple[float, float] = (-5.0, 30.0),
+    cyst_hu: Range = (-5.0, 30.0),
 ) -> tuple[HU, Labels, Insertion | None]:
     """Put one lesion on a kidney.
 

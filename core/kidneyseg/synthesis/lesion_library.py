@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from kidneyseg.arrays import Floats, Rng
+from kidneyseg.arrays import Floats, Range, Rng
 from kidneyseg.datasets.cache import array_key, content_key, locked, write_if_possible
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import require_known
@@ -28,8 +28,6 @@ _CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev")
 # Unenhanced HU of kidney and of solid tumour: only the enhancement above them scales with the contrast agent.
 _UNENHANCED_KIDNEY_HU, _UNENHANCED_TUMOUR_HU = 32.0, 34.0
 _EMPTY = np.zeros((0, 4), np.float32)
-
-_Cases = Callable[[int], bool] | Iterable[int]
 
 
 def is_held_out(case: int) -> bool:
@@ -57,7 +55,7 @@ class LesionLibrary:
 
     @classmethod
     def from_kits(
-        cls, masks_dir: Path | str, hu_csv: Path | str | None = None, *, cases: _Cases | None = None
+        cls, masks_dir: Path | str, hu_csv: Path | str | None = None, *, cases: Container[int] | None = None
     ) -> LesionLibrary:
         """Cut all lesions out of label maps: about 0.4 s per case, so build a library once and save it.
 
@@ -65,12 +63,11 @@ class LesionLibrary:
             masks_dir: folder of `case_XXXXX.nii.gz` or `case_XXXXX/segmentation.nii.gz`;
                 0 background, 1 kidney, 2 tumour, 3 cyst.
             hu_csv: HU statistics by case, with KiTS23's column names; may be None.
-            cases: case numbers to take, or a predicate of a case number; None takes all.
+            cases: numbers of the cases to take; None takes all.
 
         Raises:
             InputError: no label map there, or columns missing from the table.
         """
-        wanted = _case_filter(cases)
         found: list[LesionShape] = []
         paths = label_files(Path(masks_dir))
         if not paths:
@@ -79,7 +76,7 @@ class LesionLibrary:
             )
         for path in paths:
             case = _case_number(path)
-            if not wanted(case):
+            if cases is not None and case not in cases:
                 continue
             try:
                 labels, geometry = load_mask(path)
@@ -91,7 +88,7 @@ class LesionLibrary:
         if not found:
             raise InputError(f"No lesions in the label maps under {masks_dir}: expected labels 2 (tumour) or 3 (cyst).")
         contrast = _read_contrast(Path(hu_csv)) if hu_csv is not None else _EMPTY
-        return cls(tuple(found), contrast[[wanted(int(case)) for case in contrast[:, 0]]])
+        return cls(tuple(found), contrast).subset(lambda case: cases is None or case in cases)
 
     @classmethod
     def procedural(cls, count: int = 120, seed: int = 0) -> LesionLibrary:
@@ -99,9 +96,8 @@ class LesionLibrary:
         rng = np.random.default_rng(seed)
         return cls(tuple(procedural_lesion(rng, "cyst" if i % 3 == 2 else "tumour") for i in range(count)))
 
-    def subset(self, cases: _Cases) -> LesionLibrary:
-        """The shapes and HU rows of these cases only (numbers, or a predicate of a number)."""
-        wanted = _case_filter(cases)
+    def subset(self, wanted: Callable[[int], bool]) -> LesionLibrary:
+        """The shapes and HU rows only of the cases whose number is `wanted`."""
         rows = [wanted(int(case)) for case in self.contrast[:, 0]]
         lesions = tuple(lesion for lesion in self.lesions if wanted(lesion.case))
         return replace(self, lesions=lesions, contrast=self.contrast[rows])
@@ -155,11 +151,11 @@ class LesionLibrary:
         *,
         about_ml: float | None = None,
         max_ml: float = 250.0,
-        scale: tuple[float, float] = (0.85, 1.15),
+        scale: Range = (0.85, 1.15),
         small_share: float = 0.2,
         small_mm: tuple[float, float, float] = (8.0, 7.0, 20.0),
         large_cyst_share: float = 0.25,
-        large_cyst_mm: tuple[float, float] = (25.0, 55.0),
+        large_cyst_mm: Range = (25.0, 55.0),
     ) -> tuple[LesionShape, float]:
         """A shape and the volume in mL to give it.
 
@@ -245,14 +241,6 @@ def _of_about(pool: list[LesionShape], ml: float, rng: Rng) -> LesionShape:
     volumes = np.array([lesion.ml for lesion in pool])
     nearest = np.argsort(np.abs(np.log(volumes / ml)))[: max(8, len(pool) // 5)]
     return pool[int(rng.choice(nearest))]
-
-
-def _case_filter(cases: _Cases | None) -> Callable[[int], bool]:
-    if cases is None:
-        return lambda case: True
-    if callable(cases):
-        return cases
-    return set(cases).__contains__
 
 
 def label_files(folder: Path) -> list[Path]:

@@ -30,11 +30,9 @@ class LesionShape:
 
     kind: Kind  #: "tumour" or "cyst"
     case: int  #: number of the case it was cut from; -1 for a procedural shape
-    #: bool (A, B, C), isotropic, with a margin of at least two empty voxels
-    mask: Mask = field(repr=False)
+    mask: Mask = field(repr=False)  #: bool (A, B, C), isotropic, with a margin of at least two empty voxels
     voxel_mm: float  #: edge length of the mask's voxels
-    #: (3,) unit vector, normal of the kidney's surface at the lesion, pointing out of the kidney
-    outward: Doubles
+    outward: Doubles  #: (3,) unit vector, normal of the kidney's surface at the lesion, pointing out of the kidney
     inside: float  #: fraction of the lesion within the convex hull of its kidney (1 = endophytic, 0 = exophytic)
     along: float  #: where the lesion sits on the kidney's long axis, -1 lower pole ... 1 upper pole.
 

@@ -40,8 +40,7 @@ class Host:
 
     hull: KidneyHull  #: the kidney's hull, in host mm
     kidney: Mask  #: bool, the kidney on the coarse grid
-    #: float32, 1 where a lesion must not grow (bone, organs, bowel, muscle, gas), 0 in kidney and fat
-    barrier: Floats
+    barrier: Floats  #: float32, 1 where a lesion must not grow (bone, organs, bowel, muscle, gas), 0 in kidney and fat
     start: Indices  #: voxel index of the coarse grid's first voxel
     step: Indices  #: edge of a coarse cell in voxels along each axis
     step_mm: Doubles  #: the same in mm

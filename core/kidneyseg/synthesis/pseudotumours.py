@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Labels, Rng, Spacing
+from kidneyseg.arrays import HU, Labels, Range, Rng, Spacing
 from kidneyseg.points.cloud import KIDNEY
 from kidneyseg.synthesis.blending import blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -22,9 +22,9 @@ def insert_pseudotumour(
     hosts: list[Host],
     rng: Rng,
     *,
-    volume_ml: tuple[float, float] = (3.0, 60.0),
-    inside: tuple[float, float] = (0.85, 1.0),
-    percentile: tuple[float, float] = (50.0, 70.0),
+    volume_ml: Range = (3.0, 60.0),
+    inside: Range = (0.85, 1.0),
+    percentile: Range = (50.0, 70.0),
     sd_hu: float = 6.0,
     min_kidney_hu: float = 90.0,
 ) -> tuple[HU, Labels]:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Labels
+from kidneyseg.arrays import HU, Labels, Range
 from kidneyseg.datasets.cases import LabelledGrid
 from kidneyseg.synthesis.fat import FatRegions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -20,7 +20,7 @@ class GridAnatomy:
 
     def __init__(self, grid: LabelledGrid) -> None:
         self.grid = grid
-        self._fat: dict[tuple[float, float], FatRegions] = {}
+        self._fat: dict[Range, FatRegions] = {}
 
     @cached_property
     def has_organs(self) -> bool:

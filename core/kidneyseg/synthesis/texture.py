@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import fft, ndimage
 
-from kidneyseg.arrays import Doubles, Floats, Mask, Rng
+from kidneyseg.arrays import Doubles, Floats, Mask, Range, Rng
 
 
 class TumourHU(NamedTuple):
@@ -44,7 +44,7 @@ def tumour_texture(
     necrosis_probability: float = 0.6,
     necrosis_radius_mm: float = 15.0,
     rim_probability: float = 0.35,
-    rim_mm: tuple[float, float] = (1.5, 4.0),
+    rim_mm: Range = (1.5, 4.0),
 ) -> Floats:
     """HU of a tumour without noise, float32, valid where `share` > 0.
 
@@ -78,13 +78,7 @@ def tumour_texture(
 
 
 def _with_necrosis(
-    hu: Floats,
-    depth: Floats,
-    radius: float,
-    spacing: Doubles,
-    rng: Rng,
-    *,
-    necrosis_hu: tuple[float, float] = (8.0, 35.0),
+    hu: Floats, depth: Floats, radius: float, spacing: Doubles, rng: Rng, *, necrosis_hu: Range = (8.0, 35.0)
 ) -> Floats:
     """Unenhanced, soft-edged patches, deep inside rather than at the rim."""
     patches = gaussian_random_field(hu.shape, float(rng.uniform(0.2, 0.4)) * radius, spacing, rng)
@@ -131,9 +125,7 @@ def matching_noise(grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: 
     return np.asarray(noise * (sd / max(float(noise.std()), 1e-6)), dtype=np.float32)
 
 
-def _residual(
-    grey: Floats, spacing: Doubles, *, tissue_hu: tuple[float, float] = (-25.0, 240.0)
-) -> tuple[Floats, Mask]:
+def _residual(grey: Floats, spacing: Doubles, *, tissue_hu: Range = (-25.0, 240.0)) -> tuple[Floats, Mask]:
     """A patch less its smooth part, and where that is noise: in homogeneous soft tissue.
 
     Above `tissue_hu` some CTs are saturated and have lost their noise; below it lies fat.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kidneyseg.arrays import Rng
+from kidneyseg.arrays import Range, Rng
 from kidneyseg.synthesis.contrast_phases import scale_corticomedullary_contrast, simulate_contrast_phase
 from kidneyseg.synthesis.fat import add_fat
 from kidneyseg.synthesis.insertion import insert_lesions
@@ -13,8 +13,6 @@ from kidneyseg.synthesis.organs import KIDNEYS
 from kidneyseg.synthesis.pseudotumours import insert_pseudotumour
 from kidneyseg.synthesis.subject import Subject
 from kidneyseg.training.augmentation import augmentation
-
-Range = tuple[float, float]
 
 
 def _has_organs(subject: Subject) -> bool:

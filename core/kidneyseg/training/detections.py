@@ -38,8 +38,7 @@ class Crop:
     grid: LabelledGrid  #: the box; its labels are all 0 where it was cut away from the kidneys
     corner: Indices  #: int64 (3,), its first cell on the fine lattice over the whole case
     kidney: Mask  #: bool (X, Y, Z), the labels of the whole case on stage 1's grid
-    #: as `kidney`, what stage 1 detects in augmented versions of the case; may be empty
-    detections: Sequence[Mask]
+    detections: Sequence[Mask]  #: as `kidney`, what stage 1 detects in augmented versions of the case; may be empty
     detection_mm: float  #: edge of their cells
 
     @cached_property
@@ -66,29 +65,22 @@ class Detector:
 
 
 def crops(
-    case: CaseFiles,
-    recipe: DetectionRecipe,
-    detector: Detector,
-    cache: Path,
-    *,
-    count: int | None = None,
-    seed: int = 0,
+    case: CaseFiles, recipe: DetectionRecipe, detector: Detector, cache: Path, *, count: int | None = None
 ) -> list[Crop]:
     """The case's kidneys and what else stage 1 detects; from the cache where they were made before.
 
     Args:
         cache: folder for prepared arrays.
         count: augmented versions on which stage 1 is run, the recipe's if None; 0 runs it once, on the case itself.
-        seed: of the augmentation.
     """
     count = recipe.detection_cts.count if count is None else count
 
     def make() -> Arrays:
         whole = whole_grid(case, detector.grid_mm, cache)
-        return _to_arrays(crops_of(*read_case(case), recipe, detector, whole=whole, count=count, seed=seed))
+        return _to_arrays(crops_of(*read_case(case), recipe, detector, whole=whole, count=count))
 
     augmentation = f"{recipe.detection_cts} {recipe.intensity}"
-    kind = f"crops-{recipe.grid_mm:g} {detector.key} {augmentation} {count} {seed}"
+    kind = f"crops-{recipe.grid_mm:g} {detector.key} {augmentation} {count} 0"
     arrays = cached(cache, case.name, kind, case.files, make)
     return list(_from_arrays(arrays, recipe.grid_mm, detector.grid_mm, case.name))
 
@@ -102,13 +94,12 @@ def crops_of(
     *,
     whole: LabelledGrid | None = None,
     count: int | None = None,
-    seed: int = 0,
 ) -> list[Crop]:
     """`crops` of a CT in memory; `whole` is its `whole_grid_of` on stage 1's grid, made if None."""
     if whole is None:
         whole = whole_grid_of(volume, labels, organs, detector.grid_mm)
     count = recipe.detection_cts.count if count is None else count
-    rng = np.random.default_rng([seed, 4])
+    rng = np.random.default_rng([0, 4])
     detections = list(detect(whole, detector, recipe, count, rng))
     kidney = whole.labels > 0
     result = []

@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from kidneyseg.arrays import Floats, Rng
+from kidneyseg.arrays import Floats, Range, Rng
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.training.augmentation import Augmentation, augmentation, augmented
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)

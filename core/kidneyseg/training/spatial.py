@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import Doubles, Floats, Labels, Rng
+from kidneyseg.arrays import Doubles, Floats, Labels, Range, Rng
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Affine:
     """A random affine transform."""
 
     rotation_deg: tuple[float, float, float]  #: largest rotation about x, y, z, in degrees
-    scale: tuple[float, float]  #: range of the overall scale
+    scale: Range  #: range of the overall scale
     stretch: float  #: largest logarithm of the additional scale of each axis
     flip_probability: float  #: of a left-right flip
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kidneyseg.arrays import Range
 from kidneyseg.training.augmentation import Augmentation
 from kidneyseg.training.plan import TrainingPlan
 from kidneyseg.training.spatial import Affine, FieldOfView
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
