@@ -29,9 +29,9 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
 
     recipe = parser.add_argument_group("recipe", "must stay the same when a run is continued")
-    recipe.add_argument("--steps", type=_positive, metavar="N", help="optimiser steps per stage (the recipe's)")
-    recipe.add_argument("--batch", type=_positive, metavar="N", help="samples per step (the recipe's)")
-    recipe.add_argument("--seed", type=_natural, default=0, help="of all random numbers (%(default)s)")
+    recipe.add_argument("--steps", type=int, metavar="N", help="optimiser steps per stage (the recipe's)")
+    recipe.add_argument("--batch", type=int, metavar="N", help="samples per step (the recipe's)")
+    recipe.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
     recipe.add_argument("--lesions", type=Path, metavar="DIR", help="KiTS label maps to take tumour shapes from")
     recipe.add_argument("--lesion-hu", type=Path, metavar="CSV", help="their HU statistics (docs/how-to/training.md)")
     recipe.add_argument(
@@ -47,17 +47,17 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="cases with real lesions that are labelled kidney: there, stage 2 may predict either",
     )
-    recipe.add_argument("--phantoms", type=_natural, default=0, metavar="N", help="synthetic CTs to train on as well")
+    recipe.add_argument("--phantoms", type=int, default=0, metavar="N", help="synthetic CTs to train on as well")
 
     execution = parser.add_argument_group("execution", "may change when a run is continued")
     execution.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (%(default)s)")
     execution.add_argument(
         "--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="16 bits are for CUDA (%(default)s)"
     )
-    execution.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of the network (all)")
-    execution.add_argument("--workers", type=_natural, metavar="N", help="threads that draw samples ahead; 0 for none")
+    execution.add_argument("--threads", type=int, metavar="N", help="CPU threads of the network (all)")
+    execution.add_argument("--workers", type=int, metavar="N", help="threads that draw samples ahead; 0 for none")
     execution.add_argument(
-        "--checkpoint-every", type=_positive, default=100, metavar="N", help="steps between checkpoints (%(default)s)"
+        "--checkpoint-every", type=int, default=100, metavar="N", help="steps between checkpoints (%(default)s)"
     )
     execution.add_argument("--cache", type=Path, metavar="DIR", help="folder of prepared cases (OUTPUT/cache)")
 
@@ -73,15 +73,3 @@ def spec_of(arguments: argparse.Namespace) -> TrainingSpec:
     given = {field.name: getattr(arguments, field.name) for field in fields(TrainingSpec) if field.name in arguments}
     sets = {"lesions_unlabelled": frozenset(arguments.lesions_unlabelled), "validate": tuple(given.get("validate", ()))}
     return TrainingSpec(**given | sets)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
-    return int(text)
-
-
-def _natural(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"a whole number from 0, not {text!r}")
-    return int(text)

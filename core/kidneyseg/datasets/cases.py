@@ -107,18 +107,6 @@ class LabelledGrid:
     case: str = ""  #: the case's name, for messages
 
 
-def load_labels(case: CaseFiles, volume: Volume) -> Labels:
-    """TISSUE, KIDNEY, TUMOUR (X, Y, Z) on the CT's voxels.
-
-    Raises:
-        InputError: when the map does not lie on the CT, or holds unknown labels.
-    """
-    labels, geometry = load_mask(case.labels)
-    require_same_place(case.labels.name, geometry, volume)
-    require_known(labels, case.labels.name)
-    return np.where(labels == 3, np.uint8(1), labels)
-
-
 def prepare(
     cases: Sequence[CaseFiles],
     make: Callable[[CaseFiles], T],
@@ -163,13 +151,22 @@ def whole_grid_of(volume: Volume, labels: Labels, organs: Labels | None, cell_mm
 
 
 def read_case(case: CaseFiles) -> tuple[Volume, Labels, Labels | None]:
-    """The CT, its labels and, where there is one, its organ map, all (X, Y, Z) on the CT's voxels."""
+    """The CT, its labels (TISSUE, KIDNEY, TUMOUR) and, where there is one, its organ map, all (X, Y, Z) on its voxels.
+
+    Raises:
+        InputError: when a map does not lie on the CT, or the labels hold an unknown one.
+    """
     volume = load_volume(case.image)
-    organs = None
-    if case.organs is not None:
-        organs, geometry = load_mask(case.organs)
-        require_same_place(case.organs.name, geometry, volume)
-    return volume, load_labels(case, volume), organs
+    organs = None if case.organs is None else _load_on(volume, case.organs)
+    labels = _load_on(volume, case.labels)
+    require_known(labels, case.labels.name)
+    return volume, np.where(labels == 3, np.uint8(1), labels), organs
+
+
+def _load_on(volume: Volume, path: Path) -> Labels:
+    mask, geometry = load_mask(path)
+    require_same_place(path.name, geometry, volume)
+    return mask
 
 
 def cut_grid(volume: Volume, labels: Labels, organs: Labels | None, lattice: Lattice) -> LabelledGrid:

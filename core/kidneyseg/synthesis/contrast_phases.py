@@ -10,25 +10,14 @@ import numpy as np
 from kidneyseg.arrays import HU, Floats, Indices, Range, Rng
 from kidneyseg.imaging.volume import ContrastPhase
 from kidneyseg.synthesis.blending import to_int16_hu
-from kidneyseg.synthesis.organs import (
-    ADRENALS,
-    AORTA,
-    CAVA,
-    KIDNEYS,
-    LIVER,
-    PANCREAS,
-    PORTAL,
-    SPLEEN,
-    UNENHANCED_HU,
-    Organ,
-    OrganWeights,
-)
+from kidneyseg.synthesis.organs import KIDNEYS, ORGANS, SPLEEN, UNENHANCED_HU, Organ, OrganWeights
 
 PHASES: tuple[ContrastPhase, ...] = get_args(ContrastPhase)
 
 
-# Range of each organ's median HU by phase, as abdominal protocols at 100-120 kV show them.
-_ORGANS = (SPLEEN, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS)
+# Range of each organ's median HU by phase, as abdominal protocols at 100-120 kV show them: spleen, liver, aorta, vena
+# cava, portal vein, pancreas, adrenals.
+_ORGANS = tuple(number for number in ORGANS if number != KIDNEYS)
 _ORGAN_HU: dict[ContrastPhase, tuple[Range, ...]] = {
     "noncontrast": ((38, 55), (35, 66), (30, 50), (30, 48), (30, 46), (25, 45), (15, 35)),
     "arterial": ((95, 180), (52, 82), (230, 400), (35, 110), (40, 100), (70, 125), (50, 90)),

@@ -121,11 +121,7 @@ class LesionLibrary:
 
     @classmethod
     def load(cls, path: Path | str) -> LesionLibrary:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: not such a file.
-        """
+        """Read what `save` wrote. Raises InputError when it is no such file."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 shapes, numbers, bits = stored["shapes"], stored["numbers"], stored["bits"]

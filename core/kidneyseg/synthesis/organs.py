@@ -12,6 +12,7 @@ from kidneyseg.synthesis.placement import block_mean
 
 # BTCV's organ numbers. It numbers the two kidneys 2 and 3, the two adrenals 12 and 13: each pair is one organ here.
 SPLEEN, KIDNEYS, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS = 1, 2, 6, 8, 9, 10, 11, 12
+ORGANS = (SPLEEN, KIDNEYS, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS)
 _PAIRS = {KIDNEYS: 3, ADRENALS: 13}
 # HU between unenhanced and enhanced parenchyma.
 UNENHANCED_HU = 60.0
@@ -53,7 +54,7 @@ class OrganWeights:
         """
         spacing = np.array(np.broadcast_to(np.asarray(spacing_mm, dtype=np.float64), (3,)))
         organs: dict[int, Organ] = {}
-        for number in (SPLEEN, KIDNEYS, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS):
+        for number in ORGANS:
             if (mask := organ_mask(label13, number)).any():
                 organs[number] = _soft_organ(mask, label13, hu, spacing)
         soft = np.flatnonzero((label13 == 0) & (hu > 0) & ~_bone_mask(hu, label13, spacing))

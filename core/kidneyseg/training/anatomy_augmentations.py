@@ -8,9 +8,8 @@ from typing import Any
 from kidneyseg.arrays import Range, Rng
 from kidneyseg.synthesis.contrast_phases import scale_corticomedullary_contrast, simulate_contrast_phase
 from kidneyseg.synthesis.fat import add_fat
-from kidneyseg.synthesis.insertion import insert_lesions
+from kidneyseg.synthesis.insertion import insert_lesions, insert_pseudotumour
 from kidneyseg.synthesis.organs import KIDNEYS
-from kidneyseg.synthesis.pseudotumours import insert_pseudotumour
 from kidneyseg.synthesis.subject import Subject
 from kidneyseg.training.augmentation import augmentation
 

@@ -19,8 +19,7 @@ from kidneyseg.models import Stage
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.networks import pick_device
 from kidneyseg.settings import preset
-from kidneyseg.synthesis.insertion import LesionLibrary
-from kidneyseg.synthesis.lesion_library import kits_library
+from kidneyseg.synthesis.lesion_library import LesionLibrary, kits_library
 from kidneyseg.training.build import Data
 from kidneyseg.training.distributed import Ranks, joined
 from kidneyseg.training.plan import RunOptions

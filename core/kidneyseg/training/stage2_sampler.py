@@ -22,8 +22,7 @@ from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
 from kidneyseg.training.batches import MAX_ANATOMIES, Sample, as_sample, first_usable
-from kidneyseg.training.detection_regions import FAR_MM, coarse_box, coarse_cells, margin_field, on_cells, within
-from kidneyseg.training.detections import Crop
+from kidneyseg.training.detections import FAR_MM, Crop, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.intensity import Scan, simulate_scanner
 from kidneyseg.training.spatial import sample_linear, sampling_grid, warp_into
 from kidneyseg.training.stage_recipes import DetectionErrors, DetectionRecipe

@@ -11,7 +11,7 @@ import pytest
 from kidneyseg.errors import InputError, SettingsError
 from kidneyseg.models import Stage
 from kidneyseg.progress import CallbackProgress
-from kidneyseg.synthesis.insertion import LesionLibrary
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import session as module
 from kidneyseg.training.session import TrainingSpec, open_session
 
