@@ -9,12 +9,11 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from kidneyseg.arrays import Floats, Range, Rng
-from kidneyseg.datasets.cache import array_key, content_key, locked, write_if_possible
+from kidneyseg.datasets.cache import Arrays, array_key, cached
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import require_known
 from kidneyseg.imaging.nifti import load_mask
@@ -106,39 +105,41 @@ class LesionLibrary:
         """(training, held out) by the rule of `is_held_out`; held-out shapes are drawn at their own size."""
         return self.subset(lambda case: not is_held_out(case)), replace(self.subset(is_held_out), resized=False)
 
-    def save(self, path: Path | str | IO[bytes]) -> None:
+    def save(self, path: Path | str) -> None:
         """Write everything as one compressed .npz without pickles (a few MB for KiTS23)."""
-        shapes = np.array([lesion.mask.shape for lesion in self.lesions], dtype=np.int16).reshape(-1, 3)
-        numbers = [[x.case, x.kind == "cyst", x.voxel_mm, *x.outward, x.inside, x.along] for x in self.lesions]
-        bits = [np.packbits(lesion.mask) for lesion in self.lesions]
-        np.savez_compressed(
-            path,
-            shapes=shapes,
-            numbers=np.array(numbers, dtype=np.float64).reshape(-1, 8),
-            bits=np.concatenate(bits) if bits else np.zeros(0, np.uint8),
-            contrast=self.contrast,
-        )
+        np.savez_compressed(path, allow_pickle=False, **self._to_arrays())
 
     @classmethod
     def load(cls, path: Path | str) -> LesionLibrary:
         """Read what `save` wrote. Raises InputError when it is no such file."""
         try:
             with np.load(path, allow_pickle=False) as stored:
-                shapes, numbers, bits = stored["shapes"], stored["numbers"], stored["bits"]
-                contrast = stored["contrast"]
-            if contrast.shape[1:] != (4,):
-                raise ValueError(f"{contrast.shape} HU rows, not (cases, 4)")
+                arrays = {name: stored[name] for name in ("shapes", "numbers", "bits", "contrast")}
+            if arrays["contrast"].shape[1:] != (4,):
+                raise ValueError(f"{arrays['contrast'].shape} HU rows, not (cases, 4)")
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} is not a lesion library: build it again with LesionLibrary.save.") from error
+        return cls._from_arrays(arrays)
+
+    def _to_arrays(self) -> Arrays:
+        shapes = np.array([lesion.mask.shape for lesion in self.lesions], dtype=np.int16).reshape(-1, 3)
+        numbers = [[x.case, x.kind == "cyst", x.voxel_mm, *x.outward, x.inside, x.along] for x in self.lesions]
+        bits = [np.zeros(0, np.uint8), *(np.packbits(lesion.mask) for lesion in self.lesions)]
+        rows = np.array(numbers, dtype=np.float64).reshape(-1, 8)
+        return {"shapes": shapes, "numbers": rows, "bits": np.concatenate(bits), "contrast": self.contrast}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Arrays) -> LesionLibrary:
+        bits = arrays["bits"]
         lesions, start = [], 0
-        for shape, row in zip(shapes.astype(int), numbers, strict=True):
+        for shape, row in zip(arrays["shapes"].astype(int), arrays["numbers"], strict=True):
             count = int(shape.prod())
             end = start + (count + 7) // 8
             mask = np.unpackbits(bits[start:end], count=count).astype(bool).reshape(shape)
             kind: Kind = "cyst" if row[1] else "tumour"
             lesions.append(LesionShape(kind, int(row[0]), mask, float(row[2]), row[3:6], float(row[6]), float(row[7])))
             start = end
-        return cls(tuple(lesions), contrast)
+        return cls(tuple(lesions), arrays["contrast"])
 
     def draw(
         self,
@@ -218,18 +219,10 @@ def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary
     """
     sources = label_files(masks) + ([hu_csv] if hu_csv else [])
     try:
-        file = cache / f"lesions-{content_key(sources)[:16]}.npz"
+        arrays = cached(cache, "lesions", "kits", sources, lambda: LesionLibrary.from_kits(masks, hu_csv)._to_arrays())
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
-    with locked(cache / ".locks" / file.stem):
-        if file.is_file():
-            try:
-                return LesionLibrary.load(file)
-            except InputError:
-                log.warning("the cache file %s is damaged; it is made anew", file)
-        library = LesionLibrary.from_kits(masks, hu_csv)
-        write_if_possible(file, library.save)
-    return library
+    return LesionLibrary._from_arrays(arrays)
 
 
 def _of_about(pool: list[LesionShape], ml: float, rng: Rng) -> LesionShape:

@@ -144,4 +144,4 @@ def test_lesions_are_cut_out_once(
     (masks / "case_00002.nii.gz").write_bytes(b"2")
     kits_library(masks, None, cache)
     assert len(built) == 3
-    assert "made anew" in caplog.text
+    assert "made again" in caplog.text
