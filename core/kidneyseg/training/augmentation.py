@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from inspect import Parameter, signature
+from inspect import getfullargspec
 from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 from kidneyseg.arrays import Rng
@@ -31,12 +31,9 @@ class Registered(NamedTuple):
     def parameters(self) -> dict[str, Any]:
         """The types of the keyword arguments that a recipe may set, by name."""
         types: dict[str, Any] = {}
-        for function in (self.parameters_of, self.function):
-            if function is not None:
-                hints = get_type_hints(function)
-                for name, parameter in signature(function).parameters.items():
-                    if parameter.kind is Parameter.KEYWORD_ONLY:
-                        types[name] = hints[name]
+        for function in filter(None, (self.parameters_of, self.function)):
+            hints = get_type_hints(function)
+            types |= {name: hints[name] for name in getfullargspec(function).kwonlyargs}
         return types
 
 

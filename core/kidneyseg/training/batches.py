@@ -36,10 +36,6 @@ class Sample:
     labels: Labels  #: uint8 (N,)
     case: str = ""  #: the name of the case it is from, for messages
 
-    def of(self, case: str) -> Sample:
-        """The same sample with the name of its case, unless it has one."""
-        return self if self.case else replace(self, case=case)
-
 
 def as_sample(kept: Mask, hu: HU, labels: Labels, level: float | None = None) -> Sample:
     """The kept cells of a dense lattice (X, Y, Z), in lexicographic order; with the kidney's HU level for stage 2."""
@@ -61,7 +57,7 @@ def first_usable(draw: Callable[[], tuple[str, Sample | None]], *, tries: int = 
     for _ in range(tries):
         case, sample = draw()
         if sample is not None:
-            return sample.of(case)
+            return replace(sample, case=case)
     raise CaseError(
         f"{case or 'a case'}: {tries} samples in a row show too little tissue; check this CT and its labels"
     )

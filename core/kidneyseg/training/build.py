@@ -50,13 +50,8 @@ class Data:
     report: Callable[[int, int], None] = lambda done, of: None  #: called with how many cases are prepared, of how many
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A stage's sampler, its validation samples, and the names of the cases that it draws from."""
-
-    sampler: Sampler
-    held_out: list[Sample]
-    cases: tuple[str, ...]
+# A stage's sampler, its validation samples, and the names of the cases that it draws from.
+_Drawn = tuple[Sampler, list[Sample], tuple[str, ...]]
 
 
 def trainer(
@@ -99,19 +94,19 @@ def trainer(
             raise SettingsError(f"the network to start from has the layout {start.config}, not {network.config}")
         network.load_state_dict(start.state_dict())
     if isinstance(how, BandRecipe):
-        drawn = _bands(how, settings, data, seed)
+        sampler, held_out, cases = _bands(how, settings, data, seed)
     elif isinstance(how, DetectionRecipe):
         whole = recipe.stage(Stage.STAGE1)
         assert isinstance(whole, WholeCTRecipe)
         if detector is not None:
             detector = detector.to(options.device)
         found = Detector(detector, whole.grid_mm, settings.sampling.kept_percent)
-        drawn = _detections(how, found, settings, data, seed)
+        sampler, held_out, cases = _detections(how, found, settings, data, seed)
     else:
         assert isinstance(how, WholeCTRecipe)
-        drawn = _whole_cts(how, settings, data)
-    score = validator(drawn.held_out, _CLASSES[: len(how.class_weights) - 1])
-    return Trainer(network, drawn.sampler, how, folder, score, seed=seed, options=options, cases=drawn.cases)
+        sampler, held_out, cases = _whole_cts(how, settings, data)
+    score = validator(held_out, _CLASSES[: len(how.class_weights) - 1])
+    return Trainer(network, sampler, how, folder, score, seed=seed, options=options, cases=cases)
 
 
 def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:
@@ -120,7 +115,7 @@ def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:
     prepared = prepare(data.training, make, data.report)
     phantoms = [whole_grid_of(volume, labels, None, how.grid_mm) for volume, labels in _phantoms(data.phantoms)]
     held_out = prepare(data.validation, make, data.report).values()
-    return _Drawn(
+    return (
         Stage1Sampler([*prepared.values(), *phantoms], how, kept_percent, data.lesions),
         [plain_stage1(grid, kept_percent) for grid in held_out],
         tuple(prepared),
@@ -136,7 +131,7 @@ def _detections(how: DetectionRecipe, detector: Detector, settings: Settings, da
     drawn = [crop for several in prepared.values() for crop in several]
     for volume, labels in _phantoms(data.phantoms):
         drawn += crops_of(volume, labels, None, how, detector)
-    return _Drawn(
+    return (
         Stage2Sampler(drawn, how, margin_mm, data.lesions, data.lesions_unlabelled, seed),
         _plain_samples(partial(make, count=0), margin_mm, data, seed),
         tuple(prepared),
@@ -160,7 +155,7 @@ def _bands(how: BandRecipe, settings: Settings, data: Data, seed: int) -> _Drawn
     make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=seed)
     prepared = prepare(data.training, partial(make, lesions=data.lesions), data.report)
     held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.report)
-    return _Drawn(
+    return (
         BandSampler([clouds for variants in prepared.values() for clouds in variants], how),
         [plain_band(clouds, how) for variants in held_out.values() for clouds in variants],
         tuple(prepared),
