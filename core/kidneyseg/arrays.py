@@ -9,6 +9,17 @@ from numpy.typing import NDArray
 
 Box = tuple[slice, slice, slice]
 
+# Arrays by their use and type, as synthesis and training take and return them.
+HU = NDArray[np.int16]
+Labels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Rng = np.random.Generator
+Range = tuple[float, float]  # lowest and highest of a random number
+Spacing = tuple[float, float, float]  # voxel edge lengths in mm
+
 
 def bounding_box(mask: NDArray[np.generic], margin: int | Sequence[int] | NDArray[np.integer] = 0) -> Box | None:
     """The smallest box around the non-zero elements of a 3-D array.

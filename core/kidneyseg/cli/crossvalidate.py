@@ -57,7 +57,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(arguments: argparse.Namespace) -> int:
     """Train and score the folds, or train on all cases; print the report once all cases are scored."""
     from kidneyseg.evaluation.cross_validation import cross_validate
-    from kidneyseg.training.fold_runs import train_final
+    from kidneyseg.training.runs import train_final
 
     spec = spec_of(arguments)
     with BarProgress(line_every_s=60) as console:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kidneyseg.datasets.cases import CaseFiles
     from kidneyseg.evaluation import CaseBudget, Outcome, Variants
-    from kidneyseg.synthesis.insertion import LesionLibrary
+    from kidneyseg.synthesis.lesion_library import LesionLibrary
 
 _USAGE = """\
 kidneyseg evaluate [options] DATA           segment labelled CTs and score the masks
@@ -223,7 +223,7 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
     if arguments.lesions is None:
         return None
 
-    from kidneyseg.synthesis.insertion import LesionLibrary
+    from kidneyseg.synthesis.lesion_library import LesionLibrary
 
     if arguments.lesions == "procedural":
         return LesionLibrary.procedural(seed=arguments.seed + 1000)

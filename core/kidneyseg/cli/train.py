@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from kidneyseg.training.runs import train
 
     name = _STAGES[arguments.stage]
-    spec = spec_of(arguments, validate=tuple(arguments.validate), keep=arguments.keep)
+    spec = spec_of(arguments)
     with BarProgress(line_every_s=60) as console:
         for path in train(spec, Stage(name) if name else None, progress=console, say=console.say):
             print(path)

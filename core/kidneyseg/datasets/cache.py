@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,19 +69,22 @@ def cached(
         name: the case, for the file's name.
         kind: what is made and with which settings; part of the key, and its first word of the file's name.
         sources: the files that the arrays are made from.
-        make: makes the arrays.
     """
     key = hashlib.sha256(f"{_VERSION} {kind} {content_key(sources)}".encode()).hexdigest()
     file = cache / f"{name}-{kind.split(' ', maxsplit=1)[0]}-{key[:16]}.npz"
     stored = _read(file)
     if stored is not None:
         return stored
-    with locked(cache / ".locks" / file.stem):
+    with _locked(cache / ".locks" / file.stem):
         stored = _read(file)  # another process may have made it meanwhile
         if stored is not None:
             return stored
         arrays = dict(make())
-        write_if_possible(file, lambda content: np.savez_compressed(content, allow_pickle=False, **arrays))
+        try:
+            with atomic_write(file) as content:
+                np.savez_compressed(content, allow_pickle=False, **arrays)
+        except OutputError as error:  # costs time, not the result
+            _warn_of(cache, getattr(error.__cause__, "strerror", None) or str(error))
         return arrays
 
 
@@ -103,22 +106,13 @@ def _read(file: Path) -> Arrays | None:
         return None
 
 
-def write_if_possible(file: Path, save: Callable[[IO[bytes]], None]) -> None:
-    """Replace `file` by what `save` writes. A failure costs time, not the result: it is logged once per folder."""
-    try:
-        with atomic_write(file) as content:
-            save(content)
-    except OutputError as error:
-        _warn_of(file.parent, getattr(error.__cause__, "strerror", None) or str(error))
-
-
 @cache
 def _warn_of(folder: Path, reason: str) -> None:
     log.warning("the cache %s cannot be written, so cases are prepared again each time (--cache): %s", folder, reason)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Hold a lock file, waiting while another process holds it; its folder is made where it is missing.
 
     On a file system without locks, or one that cannot be written, there is no lock: two processes may then do the same

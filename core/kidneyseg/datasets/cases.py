@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels, Mask
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.errors import CaseError, InputError, KidneySegError
 from kidneyseg.imaging.labels import require_known, require_same_place
@@ -29,18 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one labelled CT.
+    """The files of one labelled CT."""
 
-    Attributes:
-        name: the case's name, unique within its folder.
-        image: the CT.
-        labels: 0 tissue, 1 kidney, 2 tumour, 3 cyst (counted as kidney); a map without 2 has no tumour labels.
-        organs: the map of 13 organs, from which contrast phases are simulated; None where there is none.
-    """
-
-    name: str
-    image: Path
-    labels: Path
+    name: str  #: the case's name, unique within its folder
+    image: Path  #: the CT
+    labels: Path  #: 0 tissue, 1 kidney, 2 tumour, 3 cyst (counted as kidney); a map without 2 has no tumour labels
+    #: the map of 13 organs, from which contrast phases are simulated; None where there is none
     organs: Path | None = None
 
     @property
@@ -63,19 +57,12 @@ def error_context(case: str) -> Iterator[None]:
 
 
 class Layout(NamedTuple):
-    """Where a folder keeps a case, relative to it; "{name}" stands for the case's name.
+    """Where a folder keeps a case, relative to it; "{name}" stands for the case's name."""
 
-    Attributes:
-        image: the CT.
-        labels: its label map.
-        organs: its organ map; "" where the layout has none.
-        names: glob pattern of the names.
-    """
-
-    image: str
-    labels: str
-    organs: str = ""
-    names: str = "*"
+    image: str  #: the CT
+    labels: str  #: its label map
+    organs: str = ""  #: its organ map; "" where the layout has none
+    names: str = "*"  #: glob pattern of the names
 
     def cases(self, folder: Path) -> Iterator[CaseFiles]:
         """The labelled CTs of this layout in a folder."""
@@ -110,35 +97,14 @@ def find_cases(folder: Path) -> list[CaseFiles]:
 
 @dataclass(frozen=True, eq=False)
 class LabelledGrid:
-    """A labelled CT, or a part of it, on cubic cells.
+    """A labelled CT, or a part of it, on cubic cells."""
 
-    Attributes:
-        hu: int16 (X, Y, Z), clipped to HU_WINDOW.
-        labels: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR.
-        organs: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map.
-        cell_mm: edge of a cell.
-        body: bool (X, Y, Z), the patient without air and table; None where it was not computed.
-        case: the case's name, for messages.
-    """
-
-    hu: NDArray[np.int16]
-    labels: NDArray[np.uint8]
-    organs: NDArray[np.uint8]
-    cell_mm: float
-    body: NDArray[np.bool_] | None = None
-    case: str = ""
-
-
-def load_labels(case: CaseFiles, volume: Volume) -> NDArray[np.uint8]:
-    """TISSUE, KIDNEY, TUMOUR (X, Y, Z) on the CT's voxels.
-
-    Raises:
-        InputError: when the map does not lie on the CT, or holds unknown labels.
-    """
-    labels, geometry = load_mask(case.labels)
-    require_same_place(case.labels.name, geometry, volume)
-    require_known(labels, case.labels.name)
-    return np.where(labels == 3, np.uint8(1), labels)
+    hu: HU  #: int16 (X, Y, Z), clipped to HU_WINDOW
+    labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
+    organs: Labels  #: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map
+    cell_mm: float  #: edge of a cell
+    body: Mask | None = None  #: bool (X, Y, Z), the patient without air and table; None where it was not computed
+    case: str = ""  #: the case's name, for messages
 
 
 def prepare(
@@ -178,27 +144,32 @@ def whole_grid(case: CaseFiles, cell_mm: float, cache: Path) -> LabelledGrid:
     return LabelledGrid(arrays["hu"], arrays["labels"], arrays["organs"], cell_mm, arrays["body"], case.name)
 
 
-def whole_grid_of(
-    volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, cell_mm: float
-) -> LabelledGrid:
+def whole_grid_of(volume: Volume, labels: Labels, organs: Labels | None, cell_mm: float) -> LabelledGrid:
     """A CT in memory with labels and organs (X, Y, Z) on a grid, with its body mask."""
     grid = cut_grid(volume, labels, organs, lattice_for(volume, cell_mm))
     return replace(grid, body=body_mask_on(grid.hu))
 
 
-def read_case(case: CaseFiles) -> tuple[Volume, NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """The CT, its labels and, where there is one, its organ map, all (X, Y, Z) on the CT's voxels."""
+def read_case(case: CaseFiles) -> tuple[Volume, Labels, Labels | None]:
+    """The CT, its labels (TISSUE, KIDNEY, TUMOUR) and, where there is one, its organ map, all (X, Y, Z) on its voxels.
+
+    Raises:
+        InputError: when a map does not lie on the CT, or the labels hold an unknown one.
+    """
     volume = load_volume(case.image)
-    organs = None
-    if case.organs is not None:
-        organs, geometry = load_mask(case.organs)
-        require_same_place(case.organs.name, geometry, volume)
-    return volume, load_labels(case, volume), organs
+    organs = None if case.organs is None else _load_on(volume, case.organs)
+    labels = _load_on(volume, case.labels)
+    require_known(labels, case.labels.name)
+    return volume, np.where(labels == 3, np.uint8(1), labels), organs
 
 
-def cut_grid(
-    volume: Volume, labels: NDArray[np.uint8], organs: NDArray[np.uint8] | None, lattice: Lattice
-) -> LabelledGrid:
+def _load_on(volume: Volume, path: Path) -> Labels:
+    mask, geometry = load_mask(path)
+    require_same_place(path.name, geometry, volume)
+    return mask
+
+
+def cut_grid(volume: Volume, labels: Labels, organs: Labels | None, lattice: Lattice) -> LabelledGrid:
     """The cells of `lattice` of a CT in memory, without a body mask."""
     return LabelledGrid(
         resample_hu(volume, lattice),

@@ -30,7 +30,6 @@ def split_off(cases: Sequence[CaseFiles], wanted: Iterable[str]) -> tuple[list[C
     """Training cases and validation cases, which share none.
 
     Args:
-        cases: all cases.
         wanted: for validation: names, a share such as "20%", or "kits19".
 
     Raises:

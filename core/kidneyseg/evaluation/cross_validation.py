@@ -18,11 +18,9 @@ from kidneyseg.evaluation.variants import Variants
 from kidneyseg.files import write_whole
 from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
-from kidneyseg.training.fold_runs import fold_folder, train_fold
 from kidneyseg.training.run_folder import BusyError, lock, require_same_run
-from kidneyseg.training.runs import find_labelled
-from kidneyseg.training.session import Session, open_session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.runs import find_labelled, fold_folder, train_fold
+from kidneyseg.training.session import Session, TrainingSpec, open_session
 
 log = logging.getLogger(__name__)
 

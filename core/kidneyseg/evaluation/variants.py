@@ -14,7 +14,8 @@ from kidneyseg.evaluation.masks import read_labels
 from kidneyseg.evaluation.scores import AS_IS, INSERTED, LESIONS_UNLABELLED
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.synthesis.insertion import LesionLibrary, insert_random_lesions
+from kidneyseg.synthesis.insertion import insert_random_lesions
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 
 _DRAWS = 20
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Box
+from kidneyseg.arrays import HU, Box, Doubles, Floats, Labels, Mask, Rng
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.synthesis.lesion_shapes import LesionShape
 from kidneyseg.synthesis.placement import Host, Placement
@@ -19,26 +19,19 @@ from kidneyseg.synthesis.texture import TumourHU, matching_noise, tumour_texture
 _DISPLACED_SHARE, _DISPLACED_MM, _DISPLACED_REACH = 0.2, 5.0, 3.0
 
 
-def to_int16_hu(hu: NDArray[np.floating]) -> NDArray[np.int16]:
+def to_int16_hu(hu: NDArray[np.floating]) -> HU:
     """HU rounded and clipped to the range of a scanner."""
     return np.asarray(np.clip(np.rint(hu), -1024, 3071), np.int16)
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """The part of a CT that a lesion changes.
+    """The part of a CT that a lesion changes."""
 
-    Attributes:
-        box: where it lies in the CT.
-        spacing: (3,) voxel edge lengths in mm.
-        share: float32, how much of each voxel the lesion fills, 0...1.
-        barrier: float32, 1 where the lesion must not grow and displaces nothing, 0 where it may.
-    """
-
-    box: Box
-    spacing: NDArray[np.float64]
-    share: NDArray[np.float32]
-    barrier: NDArray[np.float32]
+    box: Box  #: where it lies in the CT
+    spacing: Doubles  #: (3,) voxel edge lengths in mm
+    share: Floats  #: float32, how much of each voxel the lesion fills, 0...1
+    barrier: Floats  #: float32, 1 where the lesion must not grow and displaces nothing, 0 where it may
 
     @property
     def radius_mm(self) -> float:
@@ -47,7 +40,7 @@ class Patch:
 
 
 def make_patch(
-    lesion: LesionShape, placement: Placement, host: Host, spacing: NDArray[np.float64], shape: tuple[int, ...]
+    lesion: LesionShape, placement: Placement, host: Host, spacing: Doubles, shape: tuple[int, ...]
 ) -> Patch:
     """The voxels of a CT of `shape` and `spacing` (mm) that a lesion placed on `host` fills or displaces."""
     where = np.argwhere(lesion.mask)
@@ -66,12 +59,12 @@ def _occupancy(
     lesion: LesionShape,
     placement: Placement,
     box: Box,
-    barrier: NDArray[np.float32],
-    spacing: NDArray[np.float64],
+    barrier: Floats,
+    spacing: Doubles,
     *,
     psf_mm: float = 0.6,
     thinnest_mm: float = 2.5,
-) -> NDArray[np.float32]:
+) -> Floats:
     """Share of each voxel of `box` that the lesion fills, float32 0...1.
 
     `psf_mm` is the SD of the scanner's point spread, `thinnest_mm` half the width of the thinnest outgrowth that a
@@ -105,7 +98,7 @@ def _occupancy(
     return np.asarray(np.minimum(filled, 1.0), dtype=np.float32)
 
 
-def _remove_fragments(filled: NDArray[np.float32], half_width_mm: float, spacing: NDArray[np.float64]) -> None:
+def _remove_fragments(filled: Floats, half_width_mm: float, spacing: Doubles) -> None:
     """Empty, in place, parts that are cut off or connected through a narrow gap between organs only."""
     core = ndimage.distance_transform_edt(filled >= 0.5, sampling=spacing) > half_width_mm
     pieces, count = ndimage.label(core)
@@ -114,7 +107,7 @@ def _remove_fragments(filled: NDArray[np.float32], half_width_mm: float, spacing
         filled[ndimage.distance_transform_edt(~core, sampling=spacing) > half_width_mm + 2.0] = 0.0
 
 
-def _barrier_on(host: Host, box: Box, spacing: NDArray[np.float64]) -> NDArray[np.float32]:
+def _barrier_on(host: Host, box: Box, spacing: Doubles) -> Floats:
     """The host's barrier interpolated onto the voxels of `box`, 0...1 with an edge of about a voxel."""
     first = host.coarse_index(np.array([side.start for side in box]) * spacing)
     shape = tuple(side.stop - side.start for side in box)
@@ -124,25 +117,13 @@ def _barrier_on(host: Host, box: Box, spacing: NDArray[np.float64]) -> NDArray[n
     return np.asarray(np.clip(2.0 * soft - 0.5, 0.0, 1.0), dtype=np.float32)
 
 
-def blend(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    patch: Patch,
-    label: int,
-    aim: TumourHU,
-    rng: np.random.Generator,
-    *,
-    noise_mm: float = 50.0,
-) -> None:
+def blend(hu: HU, labels: Labels, patch: Patch, label: int, aim: TumourHU, rng: Rng, *, noise_mm: float = 50.0) -> None:
     """Write a lesion into `hu` (int16) and `labels` (uint8), in place.
 
     Args:
-        hu: of the CT.
-        labels: of the CT.
         patch: the lesion's voxels.
         label: TUMOUR, which gets a tumour's texture, or KIDNEY (cysts, pseudotumours): homogeneous at `aim.median`.
         aim: the HU to give it.
-        rng: draws texture, noise and displacement.
         noise_mm: edge of the region in which the CT's noise is measured.
     """
     grey, part, share = hu[patch.box].astype(np.float32), labels[patch.box], patch.share
@@ -162,7 +143,7 @@ def blend(
     part[share >= 0.5] = label
 
 
-def _at_least(box: Box, size: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _at_least(box: Box, size: Doubles, shape: tuple[int, ...]) -> tuple[slice, ...]:
     """A box of about `size` voxels with the same centre, clipped to the array."""
     sides = []
     for side, wanted, limit in zip(box, np.ceil(size).astype(int), shape, strict=True):
@@ -171,9 +152,7 @@ def _at_least(box: Box, size: NDArray[np.float64], shape: tuple[int, ...]) -> tu
     return tuple(sides)
 
 
-def _displace(
-    grey: NDArray[np.float32], kidney: NDArray[np.bool_], patch: Patch, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+def _displace(grey: Floats, kidney: Mask, patch: Patch, rng: Rng) -> tuple[Floats, Floats, Mask]:
     """The host displaced by the growing lesion: grey values, kidney share and which voxels moved.
 
     What lay inside the lesion's rim now lies just outside of it; the displacement fades out with distance, and before

@@ -6,30 +6,18 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Floats, Indices, Range, Rng
 from kidneyseg.imaging.volume import ContrastPhase
 from kidneyseg.synthesis.blending import to_int16_hu
-from kidneyseg.synthesis.organs import (
-    ADRENALS,
-    AORTA,
-    CAVA,
-    KIDNEYS,
-    LIVER,
-    PANCREAS,
-    PORTAL,
-    SPLEEN,
-    UNENHANCED_HU,
-    Organ,
-    OrganWeights,
-)
+from kidneyseg.synthesis.organs import KIDNEYS, ORGANS, SPLEEN, UNENHANCED_HU, Organ, OrganWeights
 
 PHASES: tuple[ContrastPhase, ...] = get_args(ContrastPhase)
 
-Range = tuple[float, float]
 
-# Range of each organ's median HU by phase, as abdominal protocols at 100-120 kV show them.
-_ORGANS = (SPLEEN, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS)
+# Range of each organ's median HU by phase, as abdominal protocols at 100-120 kV show them: spleen, liver, aorta, vena
+# cava, portal vein, pancreas, adrenals.
+_ORGANS = tuple(number for number in ORGANS if number != KIDNEYS)
 _ORGAN_HU: dict[ContrastPhase, tuple[Range, ...]] = {
     "noncontrast": ((38, 55), (35, 66), (30, 50), (30, 48), (30, 46), (25, 45), (15, 35)),
     "arterial": ((95, 180), (52, 82), (230, 400), (35, 110), (40, 100), (70, 125), (50, 90)),
@@ -37,39 +25,31 @@ _ORGAN_HU: dict[ContrastPhase, tuple[Range, ...]] = {
     "nephrographic": ((85, 125), (80, 120), (95, 150), (95, 145), (95, 150), (60, 95), (45, 75)),
     "excretory": ((70, 100), (65, 100), (75, 115), (75, 115), (75, 115), (50, 80), (35, 60)),
 }
-# Range of the renal cortex' HU by phase, and of the medulla's enhancement as a share of the cortex'.
-_CORTEX_HU: dict[ContrastPhase, Range] = {
-    "noncontrast": (22, 42),
-    "arterial": (120, 270),
-    "portal": (110, 210),
-    "nephrographic": (100, 190),
-    "excretory": (85, 160),
-}
-_MEDULLA_SHARE: dict[ContrastPhase, Range] = {
-    "noncontrast": (1.0, 1.0),
-    "arterial": (0.2, 0.65),
-    "portal": (0.65, 1.0),
-    "nephrographic": (0.95, 1.05),
-    "excretory": (0.95, 1.15),
+# By phase, range of the renal cortex' HU, and of the medulla's enhancement as a share of the cortex'.
+_KIDNEY: dict[ContrastPhase, tuple[Range, Range]] = {
+    "noncontrast": ((22, 42), (1.0, 1.0)),
+    "arterial": ((120, 270), (0.2, 0.65)),
+    "portal": ((110, 210), (0.65, 1.0)),
+    "nephrographic": ((100, 190), (0.95, 1.05)),
+    "excretory": ((85, 160), (0.95, 1.15)),
 }
 # HU of tissue without contrast agent, of fat, of unlabelled soft tissue that takes up no agent, of unenhanced kidney.
 _BASE_HU, _FAT_HU, _SOFT_HU, _UNENHANCED_KIDNEY_HU = 25.0, -95.0, 50.0, 32.0
 
 
 def simulate_contrast_phase(
-    hu: NDArray[np.int16],
+    hu: HU,
     weights: OrganWeights,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     phase: ContrastPhase | None = None,
     phase_odds: tuple[float, float, float, float, float] = (0.32, 0.28, 0.18, 0.13, 0.09),
-) -> NDArray[np.int16]:
+) -> HU:
     """The CT as another contrast phase might show it; noise, fat and bone stay as they are.
 
     Args:
         hu: int16 (X, Y, Z).
         weights: `OrganWeights.build` of this CT; organs may be cut by the field of view.
-        rng: draws the phase and each organ's HU.
         phase: the phase; None draws one.
         phase_odds: probability of each of `PHASES`.
 
@@ -94,9 +74,7 @@ def simulate_contrast_phase(
     return _as_hu(flat, hu)
 
 
-def scale_corticomedullary_contrast(
-    hu: NDArray[np.int16], weights: OrganWeights, reduction: float
-) -> tuple[NDArray[np.int16], OrganWeights]:
+def scale_corticomedullary_contrast(hu: HU, weights: OrganWeights, reduction: float) -> tuple[HU, OrganWeights]:
     """Reduce or increase the difference between renal cortex and medulla; noise, fat, urine and cysts stay.
 
     Args:
@@ -118,15 +96,16 @@ def scale_corticomedullary_contrast(
     return _as_hu(flat, hu), replace(weights, organs={**weights.organs, KIDNEYS: changed})
 
 
-def _as_hu(flat: NDArray[np.float32], like: NDArray[np.int16]) -> NDArray[np.int16]:
+def _as_hu(flat: Floats, like: HU) -> HU:
     order: Literal["C", "F"] = "F" if like.flags.f_contiguous else "C"
     return to_int16_hu(flat).reshape(like.shape).copy(order=order)
 
 
-def _kidney_target(weights: OrganWeights, phase: ContrastPhase, rng: np.random.Generator) -> NDArray[np.float32]:
+def _kidney_target(weights: OrganWeights, phase: ContrastPhase, rng: Rng) -> Floats:
     """HU of cortex outside and medulla inside, with columns of cortex reaching down between the pyramids."""
-    cortex = float(rng.uniform(*_CORTEX_HU[phase]))
-    medulla = _UNENHANCED_KIDNEY_HU + (cortex - _UNENHANCED_KIDNEY_HU) * float(rng.uniform(*_MEDULLA_SHARE[phase]))
+    cortex_hu, medulla_share = _KIDNEY[phase]
+    cortex = float(rng.uniform(*cortex_hu))
+    medulla = _UNENHANCED_KIDNEY_HU + (cortex - _UNENHANCED_KIDNEY_HU) * float(rng.uniform(*medulla_share))
     waves = _plane_waves(weights.organs[KIDNEYS], weights, float(rng.uniform(18.0, 28.0)), rng)
     depth = weights.cortex_depth + 2.5 * waves
     thickness_mm = rng.uniform(5.5, 8.0)
@@ -134,9 +113,7 @@ def _kidney_target(weights: OrganWeights, phase: ContrastPhase, rng: np.random.G
     return np.asarray(medulla + (cortex - medulla) * outer, dtype=np.float32)
 
 
-def _plane_waves(
-    organ: Organ, weights: OrganWeights, wavelength_mm: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _plane_waves(organ: Organ, weights: OrganWeights, wavelength_mm: float, rng: Rng) -> Floats:
     """An irregular wave pattern of SD about 1 at an organ's voxels: five plane waves in random directions."""
     place = np.unravel_index(organ.index, weights.shape)
     total = np.full(len(organ.index), 0.0, dtype=np.float32)
@@ -150,7 +127,7 @@ def _plane_waves(
     return total * np.float32(np.sqrt(2.0 / 5.0))
 
 
-def _shift_organ(flat: NDArray[np.float32], organ: Organ, target: NDArray[np.float32]) -> None:
+def _shift_organ(flat: Floats, organ: Organ, target: Floats) -> None:
     """Shift an organ's voxels, in place, from its median to `target` (HU at each of its voxels).
 
     What is not enhanced (a cyst, urine) keeps its HU deep inside the organ; at its surface, dark voxels are partly fat.
@@ -169,9 +146,7 @@ def _shift_organ(flat: NDArray[np.float32], organ: Organ, target: NDArray[np.flo
     flat[organ.index] += organ.weight * share * (target - organ.median)
 
 
-def _shift_pelvis(
-    flat: NDArray[np.float32], weights: OrganWeights, phase: ContrastPhase, rng: np.random.Generator
-) -> None:
+def _shift_pelvis(flat: Floats, weights: OrganWeights, phase: ContrastPhase, rng: Rng) -> None:
     """Contrast agent in the collecting system in the excretory phase; unenhanced urine before. In place."""
     index, weight = weights.pelvis
     if phase == "excretory":
@@ -180,9 +155,7 @@ def _shift_pelvis(
         flat[index] += 0.7 * weight * (float(rng.uniform(0.0, 25.0)) - flat[index])
 
 
-def _shift_soft_tissue(
-    flat: NDArray[np.float32], soft: NDArray[np.int64], phase: ContrastPhase, rng: np.random.Generator
-) -> None:
+def _shift_soft_tissue(flat: Floats, soft: Indices, phase: ContrastPhase, rng: Rng) -> None:
     """Change muscle and bowel a little, in place; unlabelled vessels lose their contrast on noncontrast CTs."""
     before = flat[soft]
     shift = float(rng.uniform(-8.0, 8.0)) * np.clip(before / 40.0, 0.0, 1.0)

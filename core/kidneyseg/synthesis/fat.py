@@ -5,39 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.arrays import HU, Doubles, Floats, Indices, Labels, Mask, Range, Rng
 from kidneyseg.synthesis.organs import AORTA, CAVA, KIDNEYS, box_with_margin, fill_sinus, flat_index, organ_mask
 
 
 @dataclass(frozen=True, eq=False)
 class FatRegions:
-    """Where one CT's kidneys could have more fat.
+    """Where one CT's kidneys could have more fat."""
 
-    Attributes:
-        around: int64, flat indices (C order) of voxels near a kidney that are neither kidney, large vessel nor bone.
-        around_mm: float32, distance of each from the kidneys with their sinus filled.
-        kidney: int64, flat indices of the kidneys' voxels.
-        depth_mm: float32, depth of each below the outer surface. Towards the hilum the depth of the kidney's inside
-            is carried on, so that fat spreads from the sinus to the hilum.
-    """
-
-    around: NDArray[np.int64]
-    around_mm: NDArray[np.float32]
-    kidney: NDArray[np.int64]
-    depth_mm: NDArray[np.float32]
+    #: int64, flat indices (C order) of voxels near a kidney that are neither kidney, large vessel nor bone
+    around: Indices
+    around_mm: Floats  #: float32, distance of each from the kidneys with their sinus filled
+    kidney: Indices  #: int64, flat indices of the kidneys' voxels
+    #: float32, depth of each below the outer surface. Towards the hilum the depth of the kidney's inside is carried on,
+    #: so that fat spreads from the sinus to the hilum.
+    depth_mm: Floats
 
     @classmethod
-    def build(
-        cls,
-        label13: NDArray[np.uint8],
-        soft: NDArray[np.int64],
-        spacing: NDArray[np.float64],
-        *,
-        reach_mm: float,
-        depth_mm: float,
-    ) -> FatRegions:
+    def build(cls, label13: Labels, soft: Indices, spacing: Doubles, *, reach_mm: float, depth_mm: float) -> FatRegions:
         """The regions of a CT that shows a kidney.
 
         Args:
@@ -66,26 +53,25 @@ class FatRegions:
 
 
 def add_fat(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
+    hu: HU,
+    labels: Labels,
     regions: FatRegions,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
-    around_mm: tuple[float, float],
-    depth_mm: tuple[float, float],
+    around_mm: Range,
+    depth_mm: Range,
     around_probability: float = 0.8,
     inside_probability: float = 0.8,
-    fat_hu: tuple[float, float] = (-112.0, -88.0),
+    fat_hu: Range = (-112.0, -88.0),
     texture_sd_hu: float = 7.0,
     edge_mm: float = 1.5,
-) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+) -> tuple[HU, Labels]:
     """Replace tissue around the kidneys and of their inside by fat.
 
     Args:
         hu: int16 (X, Y, Z).
         labels: uint8 (X, Y, Z).
         regions: `FatRegions.build` of this CT.
-        rng: draws whether, how much and which fat.
         around_mm: range of the width of the layer of fat around the kidneys, at most the regions' `reach_mm`.
         depth_mm: range of the depth below the surface from which the kidneys' inside is fat.
         around_probability: of more fat around the kidneys.
@@ -100,7 +86,7 @@ def add_fat(
     flat, marks = hu.astype(np.float32).reshape(-1), labels.copy()
     fat = float(rng.uniform(*fat_hu))
 
-    def blend(index: NDArray[np.int64], share: NDArray[np.float32]) -> None:
+    def blend(index: Indices, share: Floats) -> None:
         texture = rng.standard_normal(len(index), dtype=np.float32) * np.float32(texture_sd_hu)
         flat[index] += share * (np.minimum(fat + texture - flat[index], 0.0))
 
@@ -115,14 +101,8 @@ def add_fat(
 
 
 def _open_to_hilum(
-    depth: NDArray[np.float32],
-    kidney: NDArray[np.bool_],
-    filled: NDArray[np.bool_],
-    spacing: NDArray[np.float64],
-    reach_mm: float,
-    *,
-    step_mm: float = 2.0,
-) -> NDArray[np.float32]:
+    depth: Floats, kidney: Mask, filled: Mask, spacing: Doubles, reach_mm: float, *, step_mm: float = 2.0
+) -> Floats:
     """`depth`, carried from each kidney's inside to its hilum: the side where its sinus lies."""
     result = depth.copy()
     parts, count = ndimage.label(filled)

@@ -1,4 +1,4 @@
-"""Kidney tumours and cysts inserted into real CTs, for training and validation without tumour labels.
+"""Kidney tumours, cysts and pseudotumours inserted into real CTs, for training and validation without tumour labels.
 
 Shapes, their place on the kidney and their HU come from a `LesionLibrary`.
 """
@@ -6,11 +6,11 @@ Shapes, their place on the kidney and their HU come from a `LesionLibrary`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -18,54 +18,42 @@ from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
 from kidneyseg.synthesis.placement import MAX_BLOCKED, Host, Neighbours, find_hosts, place
 from kidneyseg.synthesis.texture import TumourHU
 
-__all__ = ["Insertion", "LesionLibrary", "insert_lesion", "insert_lesions", "insert_random_lesions"]
-
 
 @dataclass(frozen=True, eq=False)
 class Insertion:
-    """What was inserted where.
+    """What was inserted where."""
 
-    Attributes:
-        kind: "tumour" or "cyst".
-        ml: volume of its voxels in millilitres.
-        centre: (3,) voxel index of its centre of mass.
-        hu: the median HU it was given.
-        case: number of the case its shape came from, -1 for a procedural one.
-    """
-
-    kind: Kind
-    ml: float
-    centre: NDArray[np.float64]
-    hu: float
-    case: int
+    kind: Kind  #: "tumour" or "cyst"
+    ml: float  #: volume of its voxels in millilitres
+    centre: Doubles  #: (3,) voxel index of its centre of mass
+    hu: float  #: the median HU it was given
+    case: int  #: number of the case its shape came from, -1 for a procedural one
 
 
 def insert_lesion(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
+    hu: HU,
+    labels: Labels,
+    spacing_mm: Spacing,
     lesion: LesionShape,
     library: LesionLibrary,
     hosts: Sequence[Host],
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     ml: float | None = None,
     avoid: Neighbours = (),
     shrink: float = 0.6,
     tries: int = 4,
     min_ml: float = 0.1,
-    cyst_hu: tuple[float, float] = (-5.0, 30.0),
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], Insertion | None]:
+    cyst_hu: Range = (-5.0, 30.0),
+) -> tuple[HU, Labels, Insertion | None]:
     """Put one lesion on a kidney.
 
     Args:
         hu: int16 (X, Y, Z) of any spacing, whole CT or a crop around a kidney.
         labels: uint8 (X, Y, Z): 1 kidney, 2 tumours already there.
-        spacing_mm: voxel edge lengths.
         lesion: shape and pose.
         library: whose measured contrasts a tumour's HU follow.
         hosts: the kidneys, from `find_hosts`.
-        rng: draws kidney, place and HU.
         ml: volume to give it; None keeps the shape's own. It may get smaller to fit.
         avoid: lesions to keep clear of.
         shrink: factor on the volume of a lesion that finds no room.
@@ -106,25 +94,20 @@ def insert_lesion(
 
 
 def insert_lesions(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
+    hu: HU,
+    labels: Labels,
+    spacing_mm: Spacing,
     library: LesionLibrary,
     hosts: Sequence[Host],
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     tumour_odds: tuple[float, ...] = (0.0, 0.7, 0.2, 0.1),
     cyst_odds: tuple[float, ...] = (0.5, 0.3, 0.2),
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], list[Insertion]]:
+) -> tuple[HU, Labels, list[Insertion]]:
     """Put some tumours and cysts of random sizes on the kidneys.
 
     Args:
-        hu: as in `insert_lesion`.
-        labels: as in `insert_lesion`.
-        spacing_mm: voxel edge lengths.
-        library: shapes and contrasts.
         hosts: the kidneys, from `find_hosts`.
-        rng: draws everything.
         tumour_odds: probability of 0, 1, 2 ... tumours.
         cyst_odds: probability of 0, 1, 2 ... cysts, where the library holds any.
 
@@ -148,14 +131,60 @@ def insert_lesions(
 
 
 def insert_random_lesions(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
-    library: LesionLibrary,
-    rng: np.random.Generator,
-    *,
-    organs: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], list[Insertion]]:
+    hu: HU, labels: Labels, spacing_mm: Spacing, library: LesionLibrary, rng: Rng, *, organs: Labels | None = None
+) -> tuple[HU, Labels, list[Insertion]]:
     """`insert_lesions` on the kidneys that this CT shows; `organs` as in `find_hosts`."""
     hosts = find_hosts(hu, labels, np.asarray(spacing_mm, dtype=np.float64), organs)
     return insert_lesions(hu, labels, spacing_mm, library, hosts, rng)
+
+
+def insert_pseudotumour(
+    hu: HU,
+    labels: Labels,
+    spacing_mm: Spacing,
+    library: LesionLibrary,
+    hosts: list[Host],
+    rng: Rng,
+    *,
+    volume_ml: Range = (3.0, 60.0),
+    inside: Range = (0.85, 1.0),
+    percentile: Range = (50.0, 70.0),
+    sd_hu: float = 6.0,
+    min_kidney_hu: float = 90.0,
+) -> tuple[HU, Labels]:
+    """Give one enhanced kidney a homogeneous pseudotumour of its own HU, shaped as a tumour that grows inward.
+
+    Tumours are so rarely as homogeneous and as bright as their enhanced kidney that this may count as kidney.
+
+    Args:
+        hu: int16 (X, Y, Z) of any spacing.
+        labels: uint8 (X, Y, Z): 1 kidney, and no tumour yet, since a pseudotumour may cover one.
+        library: whose tumours' shapes it takes.
+        hosts: the kidneys, from `find_hosts`, in this or another contrast phase of the CT.
+        volume_ml: range of its volume, uniform in the logarithm; at most half of the kidney's.
+        inside: range of the share of it within the kidney's hull.
+        percentile: range of the percentile of the kidney's HU, from its middle to its cortex, that it is given.
+        sd_hu: SD of the deviation from that percentile.
+        min_kidney_hu: median HU below which a kidney has too little contrast agent to tell tumours from parenchyma.
+
+    Returns:
+        New hu and labels (1 where the pseudotumour is); the same arrays when no kidney is bright enough or has room.
+
+    Raises:
+        InputError: the library holds no tumour.
+    """
+    bright = [host for host in hosts if np.median(host.hu_in(hu)) >= min_kidney_hu]
+    if not bright:
+        return hu, labels
+    host = bright[int(rng.integers(len(bright)))]
+    ml = min(float(np.exp(rng.uniform(*np.log(volume_ml)))), 0.5 * host.volume_ml)
+    lesion, _ = library.draw(rng, "tumour", about_ml=ml)
+    lesion = replace(lesion, inside=max(lesion.inside, float(rng.uniform(*inside))))
+    placement = place(lesion, ml, host, rng)
+    if placement.blocked > MAX_BLOCKED:
+        return hu, labels
+    new_hu, new_labels = hu.copy(order="K"), labels.copy(order="K")
+    patch = make_patch(lesion, placement, host, np.asarray(spacing_mm, dtype=np.float64), hu.shape)
+    level = float(np.percentile(host.hu_in(hu), rng.uniform(*percentile)) + rng.normal(0.0, sd_hu))
+    blend(new_hu, new_labels, patch, KIDNEY, TumourHU(level, 0.0), rng)
+    return new_hu, new_labels

@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kidneyseg.datasets.cache import array_key
+from kidneyseg.arrays import Floats, Range, Rng
+from kidneyseg.datasets.cache import Arrays, array_key, cached
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import require_known
 from kidneyseg.imaging.nifti import load_mask
@@ -29,8 +28,6 @@ _CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev")
 _UNENHANCED_KIDNEY_HU, _UNENHANCED_TUMOUR_HU = 32.0, 34.0
 _EMPTY = np.zeros((0, 4), np.float32)
 
-_Cases = Callable[[int], bool] | Iterable[int]
-
 
 def is_held_out(case: int) -> bool:
     """The fixed split of shapes: cases divisible by 5 are for validation, all others for training."""
@@ -39,18 +36,13 @@ def is_held_out(case: int) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class LesionLibrary:
-    """Lesion shapes and the HU statistics that go with them.
+    """Lesion shapes and the HU statistics that go with them."""
 
-    Attributes:
-        lesions: the shapes.
-        contrast: float32 (cases, 4): case number, median HU of its kidney and of its tumour, SD of the tumour's HU.
-            Without rows a formula replaces measured contrasts.
-        resized: whether some lesions are drawn at other sizes than they had, for training; see `draw`.
-    """
-
-    lesions: tuple[LesionShape, ...]
-    contrast: NDArray[np.float32] = field(default_factory=lambda: _EMPTY, repr=False)
-    resized: bool = True
+    lesions: tuple[LesionShape, ...]  #: the shapes
+    #: float32 (cases, 4): case number, median HU of its kidney and of its tumour, SD of the tumour's HU. Without rows a
+    #: formula replaces measured contrasts.
+    contrast: Floats = field(default_factory=lambda: _EMPTY, repr=False)
+    resized: bool = True  #: whether some lesions are drawn at other sizes than they had, for training; see `draw`
 
     def __len__(self) -> int:
         return len(self.lesions)
@@ -62,11 +54,7 @@ class LesionLibrary:
 
     @classmethod
     def from_kits(
-        cls,
-        masks_dir: Path | str,
-        hu_csv: Path | str | None = None,
-        *,
-        cases: _Cases | None = None,
+        cls, masks_dir: Path | str, hu_csv: Path | str | None = None, *, cases: Container[int] | None = None
     ) -> LesionLibrary:
         """Cut all lesions out of label maps: about 0.4 s per case, so build a library once and save it.
 
@@ -74,12 +62,11 @@ class LesionLibrary:
             masks_dir: folder of `case_XXXXX.nii.gz` or `case_XXXXX/segmentation.nii.gz`;
                 0 background, 1 kidney, 2 tumour, 3 cyst.
             hu_csv: HU statistics by case, with KiTS23's column names; may be None.
-            cases: case numbers to take, or a predicate of a case number; None takes all.
+            cases: numbers of the cases to take; None takes all.
 
         Raises:
             InputError: no label map there, or columns missing from the table.
         """
-        wanted = _case_filter(cases)
         found: list[LesionShape] = []
         paths = label_files(Path(masks_dir))
         if not paths:
@@ -88,7 +75,7 @@ class LesionLibrary:
             )
         for path in paths:
             case = _case_number(path)
-            if not wanted(case):
+            if cases is not None and case not in cases:
                 continue
             try:
                 labels, geometry = load_mask(path)
@@ -100,7 +87,7 @@ class LesionLibrary:
         if not found:
             raise InputError(f"No lesions in the label maps under {masks_dir}: expected labels 2 (tumour) or 3 (cyst).")
         contrast = _read_contrast(Path(hu_csv)) if hu_csv is not None else _EMPTY
-        return cls(tuple(found), contrast[[wanted(int(case)) for case in contrast[:, 0]]])
+        return cls(tuple(found), contrast).subset(lambda case: cases is None or case in cases)
 
     @classmethod
     def procedural(cls, count: int = 120, seed: int = 0) -> LesionLibrary:
@@ -108,9 +95,8 @@ class LesionLibrary:
         rng = np.random.default_rng(seed)
         return cls(tuple(procedural_lesion(rng, "cyst" if i % 3 == 2 else "tumour") for i in range(count)))
 
-    def subset(self, cases: _Cases) -> LesionLibrary:
-        """The shapes and HU rows of these cases only (numbers, or a predicate of a number)."""
-        wanted = _case_filter(cases)
+    def subset(self, wanted: Callable[[int], bool]) -> LesionLibrary:
+        """The shapes and HU rows only of the cases whose number is `wanted`."""
         rows = [wanted(int(case)) for case in self.contrast[:, 0]]
         lesions = tuple(lesion for lesion in self.lesions if wanted(lesion.case))
         return replace(self, lesions=lesions, contrast=self.contrast[rows])
@@ -119,56 +105,54 @@ class LesionLibrary:
         """(training, held out) by the rule of `is_held_out`; held-out shapes are drawn at their own size."""
         return self.subset(lambda case: not is_held_out(case)), replace(self.subset(is_held_out), resized=False)
 
-    def save(self, path: Path | str | IO[bytes]) -> None:
+    def save(self, path: Path | str) -> None:
         """Write everything as one compressed .npz without pickles (a few MB for KiTS23)."""
-        shapes = np.array([lesion.mask.shape for lesion in self.lesions], dtype=np.int16).reshape(-1, 3)
-        numbers = [[x.case, x.kind == "cyst", x.voxel_mm, *x.outward, x.inside, x.along] for x in self.lesions]
-        bits = [np.packbits(lesion.mask) for lesion in self.lesions]
-        np.savez_compressed(
-            path,
-            shapes=shapes,
-            numbers=np.array(numbers, dtype=np.float64).reshape(-1, 8),
-            bits=np.concatenate(bits) if bits else np.zeros(0, np.uint8),
-            contrast=self.contrast,
-        )
+        np.savez_compressed(path, allow_pickle=False, **self._to_arrays())
 
     @classmethod
     def load(cls, path: Path | str) -> LesionLibrary:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: not such a file.
-        """
+        """Read what `save` wrote. Raises InputError when it is no such file."""
         try:
             with np.load(path, allow_pickle=False) as stored:
-                shapes, numbers, bits = stored["shapes"], stored["numbers"], stored["bits"]
-                contrast = stored["contrast"]
-            if contrast.shape[1:] != (4,):
-                raise ValueError(f"{contrast.shape} HU rows, not (cases, 4)")
+                arrays = {name: stored[name] for name in ("shapes", "numbers", "bits", "contrast")}
+            if arrays["contrast"].shape[1:] != (4,):
+                raise ValueError(f"{arrays['contrast'].shape} HU rows, not (cases, 4)")
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} is not a lesion library: build it again with LesionLibrary.save.") from error
+        return cls._from_arrays(arrays)
+
+    def _to_arrays(self) -> Arrays:
+        shapes = np.array([lesion.mask.shape for lesion in self.lesions], dtype=np.int16).reshape(-1, 3)
+        numbers = [[x.case, x.kind == "cyst", x.voxel_mm, *x.outward, x.inside, x.along] for x in self.lesions]
+        bits = [np.zeros(0, np.uint8), *(np.packbits(lesion.mask) for lesion in self.lesions)]
+        rows = np.array(numbers, dtype=np.float64).reshape(-1, 8)
+        return {"shapes": shapes, "numbers": rows, "bits": np.concatenate(bits), "contrast": self.contrast}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Arrays) -> LesionLibrary:
+        bits = arrays["bits"]
         lesions, start = [], 0
-        for shape, row in zip(shapes.astype(int), numbers, strict=True):
+        for shape, row in zip(arrays["shapes"].astype(int), arrays["numbers"], strict=True):
             count = int(shape.prod())
             end = start + (count + 7) // 8
             mask = np.unpackbits(bits[start:end], count=count).astype(bool).reshape(shape)
             kind: Kind = "cyst" if row[1] else "tumour"
             lesions.append(LesionShape(kind, int(row[0]), mask, float(row[2]), row[3:6], float(row[6]), float(row[7])))
             start = end
-        return cls(tuple(lesions), contrast)
+        return cls(tuple(lesions), arrays["contrast"])
 
     def draw(
         self,
-        rng: np.random.Generator,
+        rng: Rng,
         kind: Kind = "tumour",
         *,
         about_ml: float | None = None,
         max_ml: float = 250.0,
-        scale: tuple[float, float] = (0.85, 1.15),
+        scale: Range = (0.85, 1.15),
         small_share: float = 0.2,
         small_mm: tuple[float, float, float] = (8.0, 7.0, 20.0),
         large_cyst_share: float = 0.25,
-        large_cyst_mm: tuple[float, float] = (25.0, 55.0),
+        large_cyst_mm: Range = (25.0, 55.0),
     ) -> tuple[LesionShape, float]:
         """A shape and the volume in mL to give it.
 
@@ -177,8 +161,6 @@ class LesionLibrary:
         tumour made small has too much detail.
 
         Args:
-            rng: draws shape and volume.
-            kind: "tumour" or "cyst".
             about_ml: the volume to give; None draws one.
             max_ml: largest volume of a lesion that keeps its own size.
             scale: range of the factor on such a lesion's volume.
@@ -205,14 +187,13 @@ class LesionLibrary:
         chosen = pool[int(rng.integers(len(pool)))]
         return chosen, float(min(chosen.ml * rng.uniform(*scale), max_ml))
 
-    def draw_hu(self, rng: np.random.Generator, kidney_hu: float, *, neighbours: int = 30) -> TumourHU:
+    def draw_hu(self, rng: Rng, kidney_hu: float, *, neighbours: int = 30) -> TumourHU:
         """HU for a tumour in a kidney of median `kidney_hu`, after a real case of about the same phase.
 
         The real tumour's *enhancement* relative to its kidney's is carried over: about isodense without contrast
         agent, mostly darker and sometimes brighter than the kidney with it.
 
         Args:
-            rng: draws the case and a small deviation from it.
             kidney_hu: the kidney's median HU.
             neighbours: the case is one of so many whose kidneys' HU are nearest.
         """
@@ -230,19 +211,25 @@ class LesionLibrary:
         return TumourHU(float(np.clip(median, 5.0, 260.0)), sd * spread)
 
 
-def _of_about(pool: list[LesionShape], ml: float, rng: np.random.Generator) -> LesionShape:
+def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary:
+    """`LesionLibrary.from_kits(masks, hu_csv)`, from the cache when it was made before (some 0.4 s a map).
+
+    Raises:
+        InputError: no label map there, or columns missing from the table.
+    """
+    sources = label_files(masks) + ([hu_csv] if hu_csv else [])
+    try:
+        arrays = cached(cache, "lesions", "kits", sources, lambda: LesionLibrary.from_kits(masks, hu_csv)._to_arrays())
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
+    return LesionLibrary._from_arrays(arrays)
+
+
+def _of_about(pool: list[LesionShape], ml: float, rng: Rng) -> LesionShape:
     """One of those of `pool` whose volume is nearest to `ml`."""
     volumes = np.array([lesion.ml for lesion in pool])
     nearest = np.argsort(np.abs(np.log(volumes / ml)))[: max(8, len(pool) // 5)]
     return pool[int(rng.choice(nearest))]
-
-
-def _case_filter(cases: _Cases | None) -> Callable[[int], bool]:
-    if cases is None:
-        return lambda case: True
-    if callable(cases):
-        return cases
-    return set(cases).__contains__
 
 
 def label_files(folder: Path) -> list[Path]:
@@ -257,7 +244,7 @@ def _case_number(path: Path) -> int:
     return int(match.group(1))
 
 
-def _read_contrast(path: Path) -> NDArray[np.float32]:
+def _read_contrast(path: Path) -> Floats:
     with path.open(newline="") as table:
         reader = csv.DictReader(table)
         missing = {"case", *_CSV_COLUMNS} - set(reader.fieldnames or ())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
-from kidneyseg.arrays import bounding_box
+from kidneyseg.arrays import Doubles, Floats, Labels, Mask, Rng, Spacing, bounding_box
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.synthesis.texture import gaussian_random_field
 
@@ -26,25 +26,15 @@ def ball_radius_mm(ml: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class LesionShape:
-    """One lesion's shape and how it sat on its kidney. Axes are right, anterior, superior, in mm.
+    """One lesion's shape and how it sat on its kidney. Axes are right, anterior, superior, in mm."""
 
-    Attributes:
-        kind: "tumour" or "cyst".
-        case: number of the case it was cut from; -1 for a procedural shape.
-        mask: bool (A, B, C), isotropic, with a margin of at least two empty voxels.
-        voxel_mm: edge length of the mask's voxels.
-        outward: (3,) unit vector, normal of the kidney's surface at the lesion, pointing out of the kidney.
-        inside: fraction of the lesion within the convex hull of its kidney (1 = endophytic, 0 = exophytic).
-        along: where the lesion sits on the kidney's long axis, -1 lower pole ... 1 upper pole.
-    """
-
-    kind: Kind
-    case: int
-    mask: NDArray[np.bool_] = field(repr=False)
-    voxel_mm: float
-    outward: NDArray[np.float64]
-    inside: float
-    along: float
+    kind: Kind  #: "tumour" or "cyst"
+    case: int  #: number of the case it was cut from; -1 for a procedural shape
+    mask: Mask = field(repr=False)  #: bool (A, B, C), isotropic, with a margin of at least two empty voxels
+    voxel_mm: float  #: edge length of the mask's voxels
+    outward: Doubles  #: (3,) unit vector, normal of the kidney's surface at the lesion, pointing out of the kidney
+    inside: float  #: fraction of the lesion within the convex hull of its kidney (1 = endophytic, 0 = exophytic)
+    along: float  #: where the lesion sits on the kidney's long axis, -1 lower pole ... 1 upper pole.
 
     @cached_property
     def ml(self) -> float:
@@ -54,19 +44,12 @@ class LesionShape:
 
 @dataclass(frozen=True, eq=False)
 class KidneyHull:
-    """The convex hull of one kidney, in mm, with its long axis.
+    """The convex hull of one kidney, in mm, with its long axis."""
 
-    Attributes:
-        equations: (F, 4) float32, unit normal and offset of each facet: negative inside.
-        centre: (3,) mean of the kidney's voxels.
-        axis: (3,) unit vector along the kidney, pointing up.
-        half_length: half of the kidney's extent along `axis`.
-    """
-
-    equations: NDArray[np.float32]
-    centre: NDArray[np.float64]
-    axis: NDArray[np.float64]
-    half_length: float
+    equations: Floats  #: (F, 4) float32, unit normal and offset of each facet: negative inside
+    centre: Doubles  #: (3,) mean of the kidney's voxels
+    axis: Doubles  #: (3,) unit vector along the kidney, pointing up
+    half_length: float  #: half of the kidney's extent along `axis`
 
     @classmethod
     def of(cls, points_mm: NDArray[np.floating]) -> KidneyHull:
@@ -81,7 +64,7 @@ class KidneyHull:
         along = (points - centre) @ axis
         return cls(equations, centre, axis, float(np.ptp(along)) / 2.0)
 
-    def distance(self, points_mm: NDArray[np.floating]) -> NDArray[np.float32]:
+    def distance(self, points_mm: NDArray[np.floating]) -> Floats:
         """Signed distance of points (N, 3) to the hull in mm: negative inside, a lower bound outside."""
         points = np.asarray(points_mm, dtype=np.float32)
         if not len(points):
@@ -92,21 +75,21 @@ class KidneyHull:
         ]
         return np.concatenate(rows)
 
-    def outward(self, point_mm: NDArray[np.floating]) -> NDArray[np.float64]:
+    def outward(self, point_mm: NDArray[np.floating]) -> Doubles:
         """Unit normal of the surface near a point: the mean of the facets' normals, weighted by their distance."""
         near = self.equations[:, :3] @ np.asarray(point_mm, dtype=np.float32) + self.equations[:, 3]
         weight = np.exp((near - near.max()) / 2.0)
         normal = (weight[:, None] * self.equations[:, :3]).sum(axis=0).astype(np.float64)
         return np.asarray(normal / np.linalg.norm(normal))
 
-    def along(self, point_mm: NDArray[np.floating]) -> NDArray[np.float64]:
+    def along(self, point_mm: NDArray[np.floating]) -> Doubles:
         """Position of points (..., 3) on the long axis: -1 lower pole ... 1 upper pole, and beyond."""
         return np.asarray((np.asarray(point_mm) - self.centre) @ self.axis / self.half_length)
 
 
 def cut_lesions(
-    labels: NDArray[np.uint8],
-    spacing_mm: tuple[float, float, float],
+    labels: Labels,
+    spacing_mm: Spacing,
     case: int,
     *,
     min_tumour_ml: float = 0.2,
@@ -117,7 +100,6 @@ def cut_lesions(
 
     Args:
         labels: uint8 (X, Y, Z) in RAS order: 0 background, 1 kidney, 2 tumour, 3 cyst.
-        spacing_mm: voxel edge lengths.
         case: number to store with the shapes.
         min_tumour_ml: volume from which a tumour is taken.
         min_cyst_ml: volume from which a cyst is taken.
@@ -139,7 +121,7 @@ def cut_lesions(
 
 
 def _cut_kind(
-    mask: NDArray[np.bool_], spacing: NDArray[np.float64], hull: KidneyHull, kind: Kind, case: int, min_ml: float
+    mask: Mask, spacing: Doubles, hull: KidneyHull, kind: Kind, case: int, min_ml: float
 ) -> list[LesionShape]:
     components, count = ndimage.label(mask)
     found = []
@@ -155,7 +137,7 @@ def _cut_kind(
     return found
 
 
-def _isotropic(part: NDArray[np.bool_], spacing: NDArray[np.float64]) -> tuple[NDArray[np.bool_], float]:
+def _isotropic(part: Mask, spacing: Doubles) -> tuple[Mask, float]:
     """A mask on an isotropic grid of 1-1.5 mm: its distance map is interpolated, so 5 mm slices leave no stairs."""
     padded = np.pad(part, 3)
     distance = ndimage.distance_transform_edt(padded, sampling=spacing)
@@ -169,12 +151,12 @@ def _isotropic(part: NDArray[np.bool_], spacing: NDArray[np.float64]) -> tuple[N
     return _cropped(fine > min(0.0, float(fine.max()) - 1e-3)), voxel_mm
 
 
-def _cropped(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _cropped(mask: Mask) -> Mask:
     """The part of a mask that holds its true voxels, with two empty voxels on every side."""
     return np.pad(mask[bounding_box(mask)], 2)
 
 
-def procedural_lesion(rng: np.random.Generator, kind: Kind = "tumour") -> LesionShape:
+def procedural_lesion(rng: Rng, kind: Kind = "tumour") -> LesionShape:
     """A lesion without a model: an ellipsoid with bumps on its surface and a random pose; its case is -1.
 
     Cysts are rounder and smoother than tumours.
@@ -198,7 +180,7 @@ def procedural_lesion(rng: np.random.Generator, kind: Kind = "tumour") -> Lesion
     return LesionShape(kind, -1, _cropped(mask), voxel_mm, outward, inside, float(rng.uniform(-0.9, 0.9)))
 
 
-def random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
+def random_rotation(rng: Rng) -> Doubles:
     """A rotation matrix (3, 3), uniform over all rotations."""
     matrix, triangle = np.linalg.qr(rng.standard_normal((3, 3)))
     matrix = matrix * np.sign(np.diag(triangle))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Box, bounding_box
+from kidneyseg.arrays import HU, Box, Doubles, Floats, Indices, Labels, Mask, Spacing, bounding_box
 from kidneyseg.synthesis.placement import block_mean
 
 # BTCV's organ numbers. It numbers the two kidneys 2 and 3, the two adrenals 12 and 13: each pair is one organ here.
 SPLEEN, KIDNEYS, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS = 1, 2, 6, 8, 9, 10, 11, 12
+ORGANS = (SPLEEN, KIDNEYS, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS)
 _PAIRS = {KIDNEYS: 3, ADRENALS: 13}
 # HU between unenhanced and enhanced parenchyma.
 UNENHANCED_HU = 60.0
@@ -20,60 +20,41 @@ UNENHANCED_HU = 60.0
 
 @dataclass(frozen=True, eq=False)
 class Organ:
-    """Voxels of one organ and a little around it; arrays of equal length.
+    """Voxels of one organ and a little around it; arrays of equal length."""
 
-    Attributes:
-        index: int64, flat indices (C order) into the volume.
-        weight: float32, 0...1: 1 in the organ's mask, fading out within some 3 mm.
-        edge: float32, 1 at the organ's surface, 0 from some 4 mm below it. Dark voxels near the surface are fat by
-            partial volume; deep inside they are cysts or urine.
-        fine: float32, HU smoothed with an SD of 1 mm.
-        smooth: float32, HU smoothed with an SD of 2.2 mm: free of noise.
-        median: the organ's median HU.
-    """
-
-    index: NDArray[np.int64]
-    weight: NDArray[np.float32]
-    edge: NDArray[np.float32]
-    fine: NDArray[np.float32]
-    smooth: NDArray[np.float32]
-    median: float
+    index: Indices  #: int64, flat indices (C order) into the volume
+    weight: Floats  #: float32, 0...1: 1 in the organ's mask, fading out within some 3 mm
+    #: float32, 1 at the organ's surface, 0 from some 4 mm below it. Dark voxels near the surface are fat by partial
+    #: volume; deep inside they are cysts or urine.
+    edge: Floats
+    fine: Floats  #: float32, HU smoothed with an SD of 1 mm
+    smooth: Floats  #: float32, HU smoothed with an SD of 2.2 mm: free of noise
+    median: float  #: the organ's median HU
 
 
 @dataclass(frozen=True, eq=False)
 class OrganWeights:
-    """The organs of one CT on one grid. Building takes about a second for a 1.5 mm crop.
+    """The organs of one CT on one grid. Building takes about a second for a 1.5 mm crop."""
 
-    Attributes:
-        shape: of the grid.
-        spacing: (3,) voxel edge lengths in mm.
-        organs: by BTCV number; both kidneys under 2, both adrenals under 12.
-        cortex_depth: float32, depth in mm below the kidneys' outer surface (sinus filled), at the kidneys' voxels.
-        pelvis: flat indices and weights of the collecting system.
-        soft: flat indices of unlabelled soft tissue: no organ, bone or fat.
-    """
-
-    shape: tuple[int, ...]
-    spacing: NDArray[np.float64]
-    organs: dict[int, Organ]
-    cortex_depth: NDArray[np.float32]
-    pelvis: tuple[NDArray[np.int64], NDArray[np.float32]]
-    soft: NDArray[np.int64]
+    shape: tuple[int, ...]  #: of the grid
+    spacing: Doubles  #: (3,) voxel edge lengths in mm
+    organs: dict[int, Organ]  #: by BTCV number; both kidneys under 2, both adrenals under 12
+    #: float32, depth in mm below the kidneys' outer surface (sinus filled), at the kidneys' voxels
+    cortex_depth: Floats
+    pelvis: tuple[Indices, Floats]  #: flat indices and weights of the collecting system
+    soft: Indices  #: flat indices of unlabelled soft tissue: no organ, bone or fat
 
     @classmethod
-    def build(
-        cls, hu: NDArray[np.int16], label13: NDArray[np.uint8], spacing_mm: float | tuple[float, float, float]
-    ) -> OrganWeights:
+    def build(cls, hu: HU, label13: Labels, spacing_mm: float | Spacing) -> OrganWeights:
         """Soft organ masks of a CT.
 
         Args:
             hu: int16 (X, Y, Z).
             label13: uint8 (X, Y, Z), BTCV's organ numbers; may be 0 everywhere.
-            spacing_mm: voxel edge lengths.
         """
         spacing = np.array(np.broadcast_to(np.asarray(spacing_mm, dtype=np.float64), (3,)))
         organs: dict[int, Organ] = {}
-        for number in (SPLEEN, KIDNEYS, LIVER, AORTA, CAVA, PORTAL, PANCREAS, ADRENALS):
+        for number in ORGANS:
             if (mask := organ_mask(label13, number)).any():
                 organs[number] = _soft_organ(mask, label13, hu, spacing)
         soft = np.flatnonzero((label13 == 0) & (hu > 0) & ~_bone_mask(hu, label13, spacing))
@@ -83,7 +64,7 @@ class OrganWeights:
         return cls(hu.shape, spacing, organs, depth, pelvis, soft)
 
 
-def organ_mask(label13: NDArray[np.uint8], number: int) -> NDArray[np.bool_]:
+def organ_mask(label13: Labels, number: int) -> Mask:
     """Bool mask of an organ; of a pair, both are under the first one's number."""
     mask = label13 == number
     if number in _PAIRS:
@@ -91,31 +72,27 @@ def organ_mask(label13: NDArray[np.uint8], number: int) -> NDArray[np.bool_]:
     return np.asarray(mask)
 
 
-def fill_sinus(
-    kidney: NDArray[np.bool_], spacing: NDArray[np.float64], *, radius_mm: float = 10.0
-) -> NDArray[np.bool_]:
+def fill_sinus(kidney: Mask, spacing: Doubles, *, radius_mm: float = 10.0) -> Mask:
     """Kidneys (X, Y, Z) after morphological closing with a ball of `radius_mm`."""
     dilated = ndimage.distance_transform_edt(~kidney, sampling=spacing) <= radius_mm
     return np.asarray((ndimage.distance_transform_edt(dilated, sampling=spacing) > radius_mm) | kidney)
 
 
-def box_with_margin(mask: NDArray[np.bool_], margin_mm: float, spacing: NDArray[np.float64]) -> Box:
+def box_with_margin(mask: Mask, margin_mm: float, spacing: Doubles) -> Box:
     """The box of a mask (X, Y, Z), not empty, with `margin_mm` and a voxel more on every side."""
     box = bounding_box(mask, np.ceil(margin_mm / spacing).astype(int) + 1)
     assert box is not None
     return box
 
 
-def flat_index(inside: NDArray[np.bool_], box: Box, shape: tuple[int, ...]) -> NDArray[np.int64]:
+def flat_index(inside: Mask, box: Box, shape: tuple[int, ...]) -> Indices:
     """Flat indices (C order) into an array of `shape` of the true voxels of a mask over its `box`."""
     where = np.nonzero(inside)
     flat = np.ravel_multi_index(tuple(w + s.start for w, s in zip(where, box, strict=True)), shape)
     return np.asarray(flat, dtype=np.int64)
 
 
-def _soft_organ(
-    mask: NDArray[np.bool_], label13: NDArray[np.uint8], hu: NDArray[np.int16], spacing: NDArray[np.float64]
-) -> Organ:
+def _soft_organ(mask: Mask, label13: Labels, hu: HU, spacing: Doubles) -> Organ:
     box = box_with_margin(mask, 5.0, spacing)
     part, grey = mask[box].astype(np.float32), hu[box].astype(np.float32)
     median = float(np.median(hu[mask]))
@@ -137,15 +114,15 @@ def _soft_organ(
 
 
 def _bone_mask(
-    hu: NDArray[np.int16],
-    label13: NDArray[np.uint8],
-    spacing: NDArray[np.float64],
+    hu: HU,
+    label13: Labels,
+    spacing: Doubles,
     *,
     coarse_mm: float = 4.0,
     bone_hu: float = 150.0,
     compact_hu: float = 265.0,
     min_ml: float = 8.0,
-) -> NDArray[np.bool_]:
+) -> Mask:
     """Bones with their marrow, found on a coarse grid; bright bowel and calcified vessels may be among them."""
     step = np.maximum(1, np.rint(coarse_mm / spacing)).astype(np.int64)
     padded = np.pad(hu, [(0, -n % int(s)) for n, s in zip(hu.shape, step, strict=True)], mode="edge")
@@ -167,9 +144,7 @@ def _bone_mask(
     return np.asarray(closed[tuple(slice(n) for n in hu.shape)])
 
 
-def _kidney_inside(
-    kidney: NDArray[np.bool_], hu: NDArray[np.int16], organ: Organ, spacing: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], tuple[NDArray[np.int64], NDArray[np.float32]]]:
+def _kidney_inside(kidney: Mask, hu: HU, organ: Organ, spacing: Doubles) -> tuple[Floats, tuple[Indices, Floats]]:
     """Depth below the outer surface at the organ's voxels, and the collecting system's voxels and weights."""
     box = box_with_margin(kidney, 14.0, spacing)
     # The walls of the sinus are medulla, not cortex.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import QhullError
 
-from kidneyseg.arrays import bounding_box
+from kidneyseg.arrays import HU, Doubles, Floats, Indices, Labels, Mask, Rng, bounding_box
 from kidneyseg.points.cloud import TUMOUR
 from kidneyseg.synthesis.lesion_shapes import KidneyHull, LesionShape, ball_radius_mm, random_rotation
 
@@ -17,7 +17,7 @@ from kidneyseg.synthesis.lesion_shapes import KidneyHull, LesionShape, ball_radi
 MAX_BLOCKED = 0.15
 
 # Centres (3,) in mm (index * spacing) and radii in mm of lesions to keep clear of.
-Neighbours = tuple[tuple[NDArray[np.float64], float], ...]
+Neighbours = tuple[tuple[Doubles, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,56 +25,38 @@ class Placement:
     """How lesion coordinates become the host's: host_mm = centre_mm + scale * rotation @ (lesion_mm - its centre).
 
     Host mm are voxel index times spacing, from the centre of the array's first voxel.
-
-    Attributes:
-        centre_mm: (3,) where the lesion's centre comes to lie.
-        rotation: (3, 3), possibly with a reflection.
-        scale: enlargement of the shape.
-        radius_mm: radius of the ball of the lesion's volume.
-        blocked: fraction of the lesion that lies in tissue it must not replace.
     """
 
-    centre_mm: NDArray[np.float64]
-    rotation: NDArray[np.float64]
-    scale: float
-    radius_mm: float
-    blocked: float
+    centre_mm: Doubles  #: (3,) where the lesion's centre comes to lie
+    rotation: Doubles  #: (3, 3), possibly with a reflection
+    scale: float  #: enlargement of the shape
+    radius_mm: float  #: radius of the ball of the lesion's volume
+    blocked: float  #: fraction of the lesion that lies in tissue it must not replace
 
 
 @dataclass(frozen=True, eq=False)
 class Host:
-    """One kidney of a CT with its surroundings, on a coarse grid.
+    """One kidney of a CT with its surroundings, on a coarse grid."""
 
-    Attributes:
-        hull: the kidney's hull, in host mm.
-        kidney: bool, the kidney on the coarse grid.
-        barrier: float32, 1 where a lesion must not grow (bone, organs, bowel, muscle, gas), 0 in kidney and fat.
-        start: voxel index of the coarse grid's first voxel.
-        step: edge of a coarse cell in voxels along each axis.
-        step_mm: the same in mm.
-        volume_ml: the kidney's volume.
-        median_hu: the kidney's median HU.
-    """
+    hull: KidneyHull  #: the kidney's hull, in host mm
+    kidney: Mask  #: bool, the kidney on the coarse grid
+    barrier: Floats  #: float32, 1 where a lesion must not grow (bone, organs, bowel, muscle, gas), 0 in kidney and fat
+    start: Indices  #: voxel index of the coarse grid's first voxel
+    step: Indices  #: edge of a coarse cell in voxels along each axis
+    step_mm: Doubles  #: the same in mm
+    volume_ml: float  #: the kidney's volume
+    median_hu: float  #: the kidney's median HU
 
-    hull: KidneyHull
-    kidney: NDArray[np.bool_]
-    barrier: NDArray[np.float32]
-    start: NDArray[np.int64]
-    step: NDArray[np.int64]
-    step_mm: NDArray[np.float64]
-    volume_ml: float
-    median_hu: float
-
-    def in_phase(self, hu: NDArray[np.int16]) -> Host:
+    def in_phase(self, hu: HU) -> Host:
         """This kidney in another contrast phase of the CT that it was found in: only its HU differ."""
         return replace(self, median_hu=float(np.median(self.hu_in(hu))))
 
-    def hu_in(self, hu: NDArray[np.int16]) -> NDArray[np.int16]:
+    def hu_in(self, hu: HU) -> HU:
         """HU (N,) of the voxel in the middle of each of the kidney's coarse cells."""
         middle = np.argwhere(self.kidney) * self.step + self.start + self.step // 2
         return np.asarray(hu[tuple(middle.T)])
 
-    def points_mm(self, cells: NDArray[np.integer]) -> NDArray[np.float64]:
+    def points_mm(self, cells: NDArray[np.integer]) -> Doubles:
         """Centres (N, 3) in host mm of coarse cells."""
         return np.asarray((cells * self.step + self.start + (self.step - 1) / 2.0) * self.step_mm / self.step)
 
@@ -85,10 +67,10 @@ class Host:
 
 
 def find_hosts(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    spacing: NDArray[np.float64],
-    organs: NDArray[np.uint8] | None = None,
+    hu: HU,
+    labels: Labels,
+    spacing: Doubles,
+    organs: Labels | None = None,
     *,
     coarse_mm: float = 3.0,
     reach_mm: float = 45.0,
@@ -145,13 +127,13 @@ def find_hosts(
 
 def _barrier(
     host: Host,
-    grey: NDArray[np.float32],
-    organs: NDArray[np.uint8] | None,
+    grey: Floats,
+    organs: Labels | None,
     *,
     bone_hu: float = 200.0,
     soft_hu: float = -15.0,
     gas_hu: float = -121.0,
-) -> NDArray[np.bool_]:
+) -> Mask:
     """Coarse cells outside the kidney that a lesion must not replace."""
     barrier = (grey > bone_hu) | (grey < gas_hu)
     # Muscle, bowel and vessels; single coarse voxels of stranding in the fat do not stop a tumour.
@@ -171,7 +153,7 @@ def place(
     lesion: LesionShape,
     ml: float,
     host: Host,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     avoid: Neighbours = (),
     points: int = 400,
@@ -180,10 +162,7 @@ def place(
     """The best of several random places: near the model's height on its kidney, and as deep as the model sat.
 
     Args:
-        lesion: the shape.
         ml: volume to give it.
-        host: the kidney.
-        rng: draws places and rotations.
         avoid: lesions already there.
         points: number of the lesion's voxels that are tested.
         enough: a place with a smaller share of them blocked is taken at once.
@@ -208,7 +187,7 @@ def place(
     return min(candidates, key=lambda one: one.blocked)
 
 
-def _sites(lesion: LesionShape, host: Host, rng: np.random.Generator, *, tries: int = 16) -> NDArray[np.float64]:
+def _sites(lesion: LesionShape, host: Host, rng: Rng, *, tries: int = 16) -> Doubles:
     """Random points (T, 3) in mm of the kidney's surface, most of them at the model's height on the long axis."""
     rim = np.argwhere(host.kidney & ~ndimage.binary_erosion(host.kidney))
     points = host.points_mm(rim)
@@ -220,9 +199,7 @@ def _sites(lesion: LesionShape, host: Host, rng: np.random.Generator, *, tries: 
     return np.asarray(points[rng.choice(len(points), tries, p=weight / weight.sum())], dtype=np.float64)
 
 
-def _depth_for(
-    points: NDArray[np.float64], normal: NDArray[np.float64], hull: KidneyHull, inside: float, radius: float
-) -> float:
+def _depth_for(points: Doubles, normal: Doubles, hull: KidneyHull, inside: float, radius: float) -> float:
     """How far along the normal to move points so that `inside` of them lie in the hull."""
     equations = hull.equations
     distance = points.astype(np.float32) @ equations[:, :3].T + equations[:, 3]
@@ -238,7 +215,7 @@ def _depth_for(
     return (low + high) / 2.0
 
 
-def _blocked(points: NDArray[np.float64], host: Host, avoid: Neighbours) -> float:
+def _blocked(points: Doubles, host: Host, avoid: Neighbours) -> float:
     """Share of points in the barrier, beyond the array or in another lesion; 1 when it does not touch the kidney."""
     index = np.rint(host.coarse_index(points)).astype(int)
     beyond = ((index < 0) | (index >= host.kidney.shape)).any(axis=1)
@@ -250,9 +227,7 @@ def _blocked(points: NDArray[np.float64], host: Host, avoid: Neighbours) -> floa
     return float(bad.mean()) if touches else 1.0
 
 
-def _rotation_between(
-    source: NDArray[np.float64], target: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _rotation_between(source: Doubles, target: Doubles, rng: Rng) -> Doubles:
     """A random rotation, every other time with a reflection, that turns `source` to `target` (within some 10°)."""
     tilted = target + rng.normal(0.0, 0.12, 3)
     first, second = _basis(source, rng), _basis(tilted / np.linalg.norm(tilted), rng)
@@ -261,7 +236,7 @@ def _rotation_between(
     return second @ first.T
 
 
-def _basis(direction: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+def _basis(direction: Doubles, rng: Rng) -> Doubles:
     """Orthonormal columns, the first of them `direction`, the others at random."""
     other = random_rotation(rng)[0]
     second = other - (other @ direction) * direction
@@ -269,7 +244,7 @@ def _basis(direction: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
     return np.stack([direction, second, np.cross(direction, second)], axis=1)
 
 
-def block_mean(array: NDArray[np.generic], step: NDArray[np.int64]) -> NDArray[np.float32]:
+def block_mean(array: NDArray[np.generic], step: Indices) -> Floats:
     """Means over blocks of `step` voxels; an incomplete last block is left out."""
     x, y, z = (size // int(by) for size, by in zip(array.shape, step, strict=True))
     a, b, c = (int(by) for by in step)
@@ -281,6 +256,6 @@ def block_mean(array: NDArray[np.generic], step: NDArray[np.int64]) -> NDArray[n
     return np.asarray(total / (a * b * c), dtype=np.float32)
 
 
-def _strided(array: NDArray[np.uint8], step: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _strided(array: Labels, step: Indices, shape: tuple[int, ...]) -> Labels:
     """The middle voxel of every block."""
     return array[tuple(slice(int(by) // 2, None, int(by)) for by in step)][: shape[0], : shape[1], : shape[2]]

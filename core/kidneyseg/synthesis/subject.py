@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels, Range
 from kidneyseg.datasets.cases import LabelledGrid
 from kidneyseg.synthesis.fat import FatRegions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -20,7 +20,7 @@ class GridAnatomy:
 
     def __init__(self, grid: LabelledGrid) -> None:
         self.grid = grid
-        self._fat: dict[tuple[float, float], FatRegions] = {}
+        self._fat: dict[Range, FatRegions] = {}
 
     @cached_property
     def has_organs(self) -> bool:
@@ -52,21 +52,13 @@ class GridAnatomy:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A labelled CT while augmentations change it: each makes a changed copy.
+    """A labelled CT while augmentations change it: each makes a changed copy."""
 
-    Attributes:
-        hu: int16 (X, Y, Z).
-        labels: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR.
-        anatomy: of the unchanged CT.
-        weights: soft masks of the organs as `hu` shows them; None without an organ map.
-        lesions: shapes that may be inserted; None where none may.
-    """
-
-    hu: NDArray[np.int16]
-    labels: NDArray[np.uint8]
-    anatomy: GridAnatomy
-    weights: OrganWeights | None
-    lesions: LesionLibrary | None
+    hu: HU  #: int16 (X, Y, Z)
+    labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
+    anatomy: GridAnatomy  #: of the unchanged CT
+    weights: OrganWeights | None  #: soft masks of the organs as `hu` shows them; None without an organ map
+    lesions: LesionLibrary | None  #: shapes that may be inserted; None where none may
 
     @classmethod
     def of(cls, anatomy: GridAnatomy, lesions: LesionLibrary | None = None) -> Subject:

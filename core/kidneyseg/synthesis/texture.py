@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft, ndimage
+
+from kidneyseg.arrays import Doubles, Floats, Mask, Range, Rng
 
 
 class TumourHU(NamedTuple):
-    """The HU a tumour is given.
+    """The HU a tumour is given."""
 
-    Attributes:
-        median: over the whole lesion.
-        sd: over the whole lesion, noise and partial volume at its rim included.
-    """
-
-    median: float
-    sd: float
+    median: float  #: over the whole lesion
+    sd: float  #: over the whole lesion, noise and partial volume at its rim included
 
 
-def gaussian_random_field(
-    shape: tuple[int, ...], scale_mm: float, spacing: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float32]:
+def gaussian_random_field(shape: tuple[int, ...], scale_mm: float, spacing: Doubles, rng: Rng) -> Floats:
     """A random field of mean 0 and SD 1, float32 of `shape`, correlated over `scale_mm` (SD of the Gaussian kernel).
 
     It is made on a grid of about that scale and interpolated: the cost does not grow with the scale.
@@ -41,17 +35,17 @@ def gaussian_random_field(
 
 
 def tumour_texture(
-    share: NDArray[np.float32],
+    share: Floats,
     aim: TumourHU,
     noise_sd: float,
-    spacing: NDArray[np.float64],
-    rng: np.random.Generator,
+    spacing: Doubles,
+    rng: Rng,
     *,
     necrosis_probability: float = 0.6,
     necrosis_radius_mm: float = 15.0,
     rim_probability: float = 0.35,
-    rim_mm: tuple[float, float] = (1.5, 4.0),
-) -> NDArray[np.float32]:
+    rim_mm: Range = (1.5, 4.0),
+) -> Floats:
     """HU of a tumour without noise, float32, valid where `share` > 0.
 
     Args:
@@ -59,7 +53,6 @@ def tumour_texture(
         aim: the HU to give it, as measured on a real tumour.
         noise_sd: SD of the noise that is added later, in HU: it is taken off the SD.
         spacing: voxel edge lengths in mm.
-        rng: draws the texture.
         necrosis_probability: of an unenhanced centre, in enhanced tumours above `necrosis_radius_mm`.
         necrosis_radius_mm: smallest radius of a tumour that can be necrotic.
         rim_probability: of a brighter rim.
@@ -85,14 +78,8 @@ def tumour_texture(
 
 
 def _with_necrosis(
-    hu: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    radius: float,
-    spacing: NDArray[np.float64],
-    rng: np.random.Generator,
-    *,
-    necrosis_hu: tuple[float, float] = (8.0, 35.0),
-) -> NDArray[np.float32]:
+    hu: Floats, depth: Floats, radius: float, spacing: Doubles, rng: Rng, *, necrosis_hu: Range = (8.0, 35.0)
+) -> Floats:
     """Unenhanced, soft-edged patches, deep inside rather than at the rim."""
     patches = gaussian_random_field(hu.shape, float(rng.uniform(0.2, 0.4)) * radius, spacing, rng)
     tendency = depth / radius + 0.35 * patches
@@ -102,14 +89,7 @@ def _with_necrosis(
     return np.asarray(hu + share * (rng.uniform(*necrosis_hu) - hu), dtype=np.float32)
 
 
-def matching_noise(
-    grey: NDArray[np.float32],
-    spacing: NDArray[np.float64],
-    shape: tuple[int, ...],
-    rng: np.random.Generator,
-    *,
-    lags: int = 6,
-) -> NDArray[np.float32]:
+def matching_noise(grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: Rng, *, lags: int = 6) -> Floats:
     """New noise with the SD and the autocovariance of a CT patch's noise.
 
     The patch's own residual would carry its edges into the lesion. Instead its autocovariance is measured in
@@ -119,7 +99,6 @@ def matching_noise(
         grey: float32 (X, Y, Z), HU; some 5 cm are enough.
         spacing: voxel edge lengths in mm.
         shape: of the noise to make.
-        rng: draws the noise.
         lags: voxels over which noise is taken to be correlated.
 
     Returns:
@@ -146,12 +125,7 @@ def matching_noise(
     return np.asarray(noise * (sd / max(float(noise.std()), 1e-6)), dtype=np.float32)
 
 
-def _residual(
-    grey: NDArray[np.float32],
-    spacing: NDArray[np.float64],
-    *,
-    tissue_hu: tuple[float, float] = (-25.0, 240.0),
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _residual(grey: Floats, spacing: Doubles, *, tissue_hu: Range = (-25.0, 240.0)) -> tuple[Floats, Mask]:
     """A patch less its smooth part, and where that is noise: in homogeneous soft tissue.
 
     Above `tissue_hu` some CTs are saturated and have lost their noise; below it lies fat.

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from kidneyseg.arrays import Range, Rng
 from kidneyseg.synthesis.contrast_phases import scale_corticomedullary_contrast, simulate_contrast_phase
 from kidneyseg.synthesis.fat import add_fat
-from kidneyseg.synthesis.insertion import insert_lesions
+from kidneyseg.synthesis.insertion import insert_lesions, insert_pseudotumour
 from kidneyseg.synthesis.organs import KIDNEYS
-from kidneyseg.synthesis.pseudotumours import insert_pseudotumour
 from kidneyseg.synthesis.subject import Subject
 from kidneyseg.training.augmentation import augmentation
-
-Range = tuple[float, float]
 
 
 def _has_organs(subject: Subject) -> bool:
@@ -29,7 +25,7 @@ def _may_have_lesions(subject: Subject) -> bool:
 @augmentation("anatomy", "corticomedullary_contrast", applies=_has_organs)
 def change_corticomedullary_contrast(
     subject: Subject,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     reduction: Range = (0.3, 1.0),
     increase: Range = (-0.9, -0.2),
@@ -38,8 +34,6 @@ def change_corticomedullary_contrast(
     """Cortex and medulla more alike, as in late phases and poorly functioning kidneys, or less alike.
 
     Args:
-        subject: changed in HU; it needs an organ map.
-        rng: draws the change.
         reduction: range of the share of the difference that is removed.
         increase: the same where the difference is increased: negative.
         reduction_probability: of a reduction; else the difference is increased.
@@ -52,7 +46,7 @@ def change_corticomedullary_contrast(
 
 
 @augmentation("anatomy", "contrast_phase", parameters_of=simulate_contrast_phase, applies=_has_organs)
-def change_contrast_phase(subject: Subject, rng: np.random.Generator, **parameters: Any) -> Subject:
+def change_contrast_phase(subject: Subject, rng: Rng, **parameters: Any) -> Subject:
     """Another contrast phase; see `simulate_contrast_phase`. It needs an organ map."""
     assert subject.weights is not None
     return replace(subject, hu=simulate_contrast_phase(subject.hu, subject.weights, rng, **parameters))
@@ -60,12 +54,7 @@ def change_contrast_phase(subject: Subject, rng: np.random.Generator, **paramete
 
 @augmentation("anatomy", "fat", parameters_of=add_fat)
 def increase_fat(
-    subject: Subject,
-    rng: np.random.Generator,
-    *,
-    around_mm: Range = (4.0, 25.0),
-    depth_mm: Range = (9.0, 20.0),
-    **parameters: Any,
+    subject: Subject, rng: Rng, *, around_mm: Range = (4.0, 25.0), depth_mm: Range = (9.0, 20.0), **parameters: Any
 ) -> Subject:
     """More perirenal and renal sinus fat; see `add_fat`. Without kidneys in an organ map nothing changes."""
     regions = subject.anatomy.fat_regions(around_mm[1], depth_mm[1])
@@ -76,7 +65,7 @@ def increase_fat(
 
 
 @augmentation("anatomy", "pseudotumours", parameters_of=insert_pseudotumour, applies=_may_have_lesions)
-def add_pseudotumour(subject: Subject, rng: np.random.Generator, **parameters: Any) -> Subject:
+def add_pseudotumour(subject: Subject, rng: Rng, **parameters: Any) -> Subject:
     """A pseudotumour, before lesions, which it must not cover; see `insert_pseudotumour`."""
     assert subject.lesions is not None
     hu, labels = insert_pseudotumour(
@@ -86,7 +75,7 @@ def add_pseudotumour(subject: Subject, rng: np.random.Generator, **parameters: A
 
 
 @augmentation("anatomy", "lesions", parameters_of=insert_lesions, applies=_may_have_lesions)
-def add_lesions(subject: Subject, rng: np.random.Generator, **parameters: Any) -> Subject:
+def add_lesions(subject: Subject, rng: Rng, **parameters: Any) -> Subject:
     """Tumours and cysts; see `insert_lesions`."""
     assert subject.lesions is not None
     hosts = [host.in_phase(subject.hu) for host in subject.anatomy.hosts]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from inspect import Parameter, signature
+from inspect import getfullargspec
 from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
-import numpy as np
+from kidneyseg.arrays import Rng
 
 S = TypeVar("S")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,12 +31,9 @@ class Registered(NamedTuple):
     def parameters(self) -> dict[str, Any]:
         """The types of the keyword arguments that a recipe may set, by name."""
         types: dict[str, Any] = {}
-        for function in (self.parameters_of, self.function):
-            if function is not None:
-                hints = get_type_hints(function)
-                for name, parameter in signature(function).parameters.items():
-                    if parameter.kind is Parameter.KEYWORD_ONLY:
-                        types[name] = hints[name]
+        for function in filter(None, (self.parameters_of, self.function)):
+            hints = get_type_hints(function)
+            types |= {name: hints[name] for name in getfullargspec(function).kwonlyargs}
         return types
 
 
@@ -68,21 +65,14 @@ def augmentation(
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One augmentation of a recipe.
+    """One augmentation of a recipe."""
 
-    Attributes:
-        kind: of the registry.
-        name: in the registry.
-        probability: that a sample is given it; with 1 nothing is drawn for it.
-        parameters: keyword arguments other than the defaults.
-    """
+    kind: Kind  #: of the registry
+    name: str  #: in the registry
+    probability: float  #: that a sample is given it; with 1 nothing is drawn for it
+    parameters: dict[str, Any] = field(default_factory=dict)  #: keyword arguments other than the defaults
 
-    kind: Kind
-    name: str
-    probability: float
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-    def __call__(self, subject: S, rng: np.random.Generator) -> S:
+    def __call__(self, subject: S, rng: Rng) -> S:
         """The subject, augmented with the probability, where it applies."""
         registered = REGISTRY[self.kind][self.name]
         if not registered.applies(subject) or (self.probability < 1 and rng.random() >= self.probability):
@@ -91,7 +81,7 @@ class Augmentation:
         return augmented
 
 
-def augmented(subject: S, augmentations: Sequence[Augmentation], rng: np.random.Generator) -> S:
+def augmented(subject: S, augmentations: Sequence[Augmentation], rng: Rng) -> S:
     """The subject after all augmentations, one after another."""
     for one in augmentations:
         subject = one(subject, rng)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.arrays import Floats, Indices, Labels, Rng
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.datasets.cases import CaseFiles, error_context, read_case
 from kidneyseg.imaging.volume import HU_WINDOW, Volume
@@ -24,8 +25,7 @@ from kidneyseg.points.sampling import sample_bands
 from kidneyseg.settings import BandSettings
 from kidneyseg.synthesis.insertion import insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
-from kidneyseg.training.batches import Sample
-from kidneyseg.training.samples import MIN_POINTS, first_usable
+from kidneyseg.training.batches import MIN_POINTS, Sample, first_usable
 from kidneyseg.training.stage_recipes import BandRecipe
 
 
@@ -33,7 +33,7 @@ from kidneyseg.training.stage_recipes import BandRecipe
 class BandClouds:
     """A CT's bands as cells of the paper's grid, brightest first: cells (N, 3), HU (N,), labels (N,) each."""
 
-    bands: Sequence[tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.uint8]]]
+    bands: Sequence[tuple[NDArray[np.int16], NDArray[np.int16], Labels]]
     case: str = ""
 
 
@@ -54,21 +54,16 @@ def band_cases(
 
 @dataclass(frozen=True, eq=False)
 class BandSampler:
-    """A random box of a random band of a random case.
+    """A random box of a random band of a random case."""
 
-    Attributes:
-        cases: from `band_cases`.
-        recipe: of the stage. With two classes tumour counts as kidney.
-    """
+    cases: Sequence[BandClouds]  #: from `band_cases`
+    recipe: BandRecipe  #: of the stage. With two classes tumour counts as kidney.
 
-    cases: Sequence[BandClouds]
-    recipe: BandRecipe
-
-    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
+    def draw(self, rng: Rng, step: int = 0) -> Sample:
         """One augmented box of points. Raises CaseError when the case cannot be made into one."""
         return first_usable(partial(self._draw, rng))
 
-    def _draw(self, rng: np.random.Generator) -> tuple[str, Sample | None]:
+    def _draw(self, rng: Rng) -> tuple[str, Sample | None]:
         clouds, recipe = self.cases[int(rng.integers(len(self.cases)))], self.recipe
         with error_context(clouds.case):
             cells, hu, labels = clouds.bands[int(rng.integers(len(clouds.bands)))]
@@ -89,17 +84,14 @@ def plain_band(clouds: BandClouds, recipe: BandRecipe) -> Sample:
 
 
 def _as_sample(
-    cells: NDArray[np.int64],
-    hu: NDArray[np.floating] | NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    recipe: BandRecipe,
+    cells: Indices, hu: NDArray[np.floating] | NDArray[np.int16], labels: Labels, recipe: BandRecipe
 ) -> Sample:
     if len(cells):
         cells = cells - cells.min(0)
     return Sample(cells, hu_features(hu, recipe.channels), np.minimum(labels, len(recipe.class_weights) - 1))
 
 
-def _near_labels(cells: NDArray[np.int16], labels: NDArray[np.uint8], recipe: BandRecipe) -> NDArray[np.intp]:
+def _near_labels(cells: NDArray[np.int16], labels: Labels, recipe: BandRecipe) -> NDArray[np.intp]:
     """Rows within some cells of a labelled point: what an imperfect stage 1 detects."""
     coarse = cells.astype(np.int64) // recipe.detection_reach_cells + 1
     size = coarse.max(0) + 2 if len(coarse) else np.ones(3, np.int64)
@@ -109,11 +101,7 @@ def _near_labels(cells: NDArray[np.int16], labels: NDArray[np.uint8], recipe: Ba
 
 
 def _boxed(
-    cells: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    rows: NDArray[np.intp],
-    recipe: BandRecipe,
-    rng: np.random.Generator,
+    cells: NDArray[np.int16], labels: Labels, rows: NDArray[np.intp], recipe: BandRecipe, rng: Rng
 ) -> NDArray[np.intp]:
     """At most `max_points` of the rows: those nearest to a random point, by the largest of the three distances."""
     count = recipe.max_points
@@ -128,9 +116,7 @@ def _boxed(
     return np.asarray(rows[near if near.any() else distance <= limit])
 
 
-def _augmented(
-    cells: NDArray[np.int16], hu: NDArray[np.float32], recipe: BandRecipe, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _augmented(cells: NDArray[np.int16], hu: Floats, recipe: BandRecipe, rng: Rng) -> tuple[Indices, Floats]:
     """The paper's augmentation: darker (above air), larger or smaller, and a left-right flip."""
     air = -HU_WINDOW[0]
     if rng.random() < recipe.darken_probability:

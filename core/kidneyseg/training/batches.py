@@ -1,47 +1,66 @@
-"""Batches of samples, drawn from the step's number alone: the same after a resume, by any worker, on any rank."""
+"""Samples, and batches drawn from the step's number alone: the same after a resume, by any worker, on any rank."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask
 from kidneyseg.errors import CaseError, ResourceError
+from kidneyseg.points.features import hu_features, stage2_features
 
 log = logging.getLogger(__name__)
 
 # A sample that cannot be made is drawn again with other random numbers; so many failures in a row are no accident.
 _ATTEMPTS = 8
+MIN_POINTS = 100
+# CTs or crops whose anatomy a sampler keeps in memory.
+MAX_ANATOMIES = 128
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One input of the network.
+    """One input of the network."""
 
-    Attributes:
-        cells: int64 (N, 3), >= 0.
-        features: float32 (N, C).
-        labels: uint8 (N,).
-        case: the name of the case it is from, for messages.
+    cells: Indices  #: int64 (N, 3), >= 0
+    features: Floats  #: float32 (N, C)
+    labels: Labels  #: uint8 (N,)
+    case: str = ""  #: the name of the case it is from, for messages
+
+
+def as_sample(kept: Mask, hu: HU, labels: Labels, level: float | None = None) -> Sample:
+    """The kept cells of a dense lattice (X, Y, Z), in lexicographic order; with the kidney's HU level for stage 2."""
+    grey = hu[kept]
+    features = hu_features(grey, 1) if level is None else stage2_features(grey, level, 2)
+    return Sample(np.argwhere(kept), features, labels[kept])
+
+
+def first_usable(draw: Callable[[], tuple[str, Sample | None]], *, tries: int = 50) -> Sample:
+    """The first sample that shows enough.
+
+    Args:
+        draw: draws a case's name and a sample; None where the sample shows too little.
+        tries: how many draws may show too little.
+
+    Raises:
+        CaseError: naming the last case.
     """
-
-    cells: NDArray[np.int64]
-    features: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    case: str = ""
-
-    def of(self, case: str) -> Sample:
-        """The same sample with the name of its case, unless it has one."""
-        return self if self.case else replace(self, case=case)
+    for _ in range(tries):
+        case, sample = draw()
+        if sample is not None:
+            return replace(sample, case=case)
+    raise CaseError(
+        f"{case or 'a case'}: {tries} samples in a row show too little tissue; check this CT and its labels"
+    )
 
 
 class Sampler(Protocol):
@@ -53,19 +72,12 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples as the network takes them.
+    """Samples as the network takes them."""
 
-    Attributes:
-        cells: int64 (N, 4), the sample's index last.
-        features: float32 (N, C).
-        labels: int64 (N,).
-        samples: the samples it consists of.
-    """
-
-    cells: Tensor
-    features: Tensor
-    labels: Tensor
-    samples: tuple[Sample, ...]
+    cells: Tensor  #: int64 (N, 4), the sample's index last
+    features: Tensor  #: float32 (N, C)
+    labels: Tensor  #: int64 (N,)
+    samples: tuple[Sample, ...]  #: the samples it consists of
 
     @staticmethod
     def of(samples: Sequence[Sample]) -> Batch:
@@ -87,18 +99,12 @@ class Loader:
 
     It uses threads, not processes: drawing spends its time in numpy, scipy and torch, which let other threads run;
     the data need no copies, and a killed run leaves no workers behind.
-
-    Attributes:
-        sampler: draws one sample.
-        seed: of all random numbers.
-        shard: the positions of each batch that are drawn here: all of them, or one rank's share.
-        workers: threads that draw ahead; 0 draws each batch on demand.
     """
 
-    sampler: Sampler
-    seed: int
-    shard: Sequence[int]
-    workers: int = 0
+    sampler: Sampler  #: draws one sample
+    seed: int  #: of all random numbers
+    shard: Sequence[int]  #: the positions of each batch that are drawn here: all of them, or one rank's share
+    workers: int = 0  #: threads that draw ahead; 0 draws each batch on demand
 
     def batches(self, purpose: int, numbers: Iterable[int]) -> Generator[Batch]:
         """One batch per number, seeded by (seed, purpose, number) and each sample's position in the batch."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import Labels
 from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.volume import ContrastPhase, Volume
@@ -23,11 +23,11 @@ from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training.band_sampler import BandSampler, band_cases, plain_band
 from kidneyseg.training.batches import Sample, Sampler
 from kidneyseg.training.detections import Crop, Detector, crops, crops_of
-from kidneyseg.training.plan import RunOptions, TrainingPlan
+from kidneyseg.training.plan import RunOptions
 from kidneyseg.training.recipe import Recipe
 from kidneyseg.training.stage1_sampler import Stage1Sampler, plain_stage1
 from kidneyseg.training.stage2_sampler import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
-from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, StageRecipe, WholeCTRecipe
+from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, WholeCTRecipe
 from kidneyseg.training.trainer import Trainer
 from kidneyseg.training.validation import validator
 
@@ -36,36 +36,22 @@ _CLASSES = ("kidney", "tumour")
 
 @dataclass(frozen=True)
 class Data:
-    """What to train on.
+    """What to train on."""
 
-    Attributes:
-        training: labelled CTs to train on.
-        validation: labelled CTs to score on, kept out of training.
-        lesions: shapes to insert into those cases of `training` that have no tumour labels; None inserts none.
-        held_out_lesions: shapes to insert, once each, into such cases of `validation`.
-        cache: folder for prepared cases.
-        phantoms: number of synthetic CTs to train on besides.
-        lesions_unlabelled: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour.
-        report: called with how many cases are prepared, of how many.
-    """
-
-    training: Sequence[CaseFiles]
-    validation: Sequence[CaseFiles]
+    training: Sequence[CaseFiles]  #: labelled CTs to train on
+    validation: Sequence[CaseFiles]  #: labelled CTs to score on, kept out of training
+    #: shapes to insert into those cases of `training` that have no tumour labels; None inserts none
     lesions: LesionLibrary | None
-    held_out_lesions: LesionLibrary | None
-    cache: Path
-    phantoms: int = 0
+    held_out_lesions: LesionLibrary | None  #: shapes to insert, once each, into such cases of `validation`
+    cache: Path  #: folder for prepared cases
+    phantoms: int = 0  #: number of synthetic CTs to train on besides
+    #: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour
     lesions_unlabelled: frozenset[str] = frozenset()
-    report: Callable[[int, int], None] = lambda done, of: None
+    report: Callable[[int, int], None] = lambda done, of: None  #: called with how many cases are prepared, of how many
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A stage's sampler, its validation samples, and the names of the cases that it draws from."""
-
-    sampler: Sampler
-    held_out: list[Sample]
-    cases: tuple[str, ...]
+# A stage's sampler, its validation samples, and the names of the cases that it draws from.
+_Drawn = tuple[Sampler, list[Sample], tuple[str, ...]]
 
 
 def trainer(
@@ -85,18 +71,13 @@ def trainer(
     """The trainer of one of a method's networks; its checkpoints and log go to `folder`.
 
     Args:
-        stage: which network.
         settings: of inference, which training samples follow.
         recipe: from `load_recipe`.
-        data: the cases.
-        folder: made where it is missing.
         steps: optimiser steps; the recipe's if None.
         batch: samples per step; the recipe's if None.
-        seed: of all random numbers.
         start: training starts from the weights of this network, which must have the same layout, not from random ones.
         detector: stage 1's network in eval mode, on whose detections stage 2 of method `default` trains. Without it,
             stage 2 trains on labels with simulated errors.
-        options: how the run is executed.
 
     Raises:
         SettingsError: for a recipe of another method, or a stage that it does not have.
@@ -113,25 +94,19 @@ def trainer(
             raise SettingsError(f"the network to start from has the layout {start.config}, not {network.config}")
         network.load_state_dict(start.state_dict())
     if isinstance(how, BandRecipe):
-        drawn = _bands(how, settings, data, seed)
+        sampler, held_out, cases = _bands(how, settings, data, seed)
     elif isinstance(how, DetectionRecipe):
         whole = recipe.stage(Stage.STAGE1)
         assert isinstance(whole, WholeCTRecipe)
         if detector is not None:
             detector = detector.to(options.device)
         found = Detector(detector, whole.grid_mm, settings.sampling.kept_percent)
-        drawn = _detections(how, found, settings, data, seed)
+        sampler, held_out, cases = _detections(how, found, settings, data, seed)
     else:
         assert isinstance(how, WholeCTRecipe)
-        drawn = _whole_cts(how, settings, data)
-    score = validator(drawn.held_out, _CLASSES[: len(how.class_weights) - 1])
-    return Trainer(network, drawn.sampler, _plan(how, seed), folder, score, options=options, cases=drawn.cases)
-
-
-def _plan(how: StageRecipe, seed: int) -> TrainingPlan:
-    return TrainingPlan(
-        seed=seed, **{field.name: getattr(how, field.name) for field in fields(TrainingPlan) if field.name != "seed"}
-    )
+        sampler, held_out, cases = _whole_cts(how, settings, data)
+    score = validator(held_out, _CLASSES[: len(how.class_weights) - 1])
+    return Trainer(network, sampler, how, folder, score, seed=seed, options=options, cases=cases)
 
 
 def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:
@@ -140,7 +115,7 @@ def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:
     prepared = prepare(data.training, make, data.report)
     phantoms = [whole_grid_of(volume, labels, None, how.grid_mm) for volume, labels in _phantoms(data.phantoms)]
     held_out = prepare(data.validation, make, data.report).values()
-    return _Drawn(
+    return (
         Stage1Sampler([*prepared.values(), *phantoms], how, kept_percent, data.lesions),
         [plain_stage1(grid, kept_percent) for grid in held_out],
         tuple(prepared),
@@ -156,7 +131,7 @@ def _detections(how: DetectionRecipe, detector: Detector, settings: Settings, da
     drawn = [crop for several in prepared.values() for crop in several]
     for volume, labels in _phantoms(data.phantoms):
         drawn += crops_of(volume, labels, None, how, detector)
-    return _Drawn(
+    return (
         Stage2Sampler(drawn, how, margin_mm, data.lesions, data.lesions_unlabelled, seed),
         _plain_samples(partial(make, count=0), margin_mm, data, seed),
         tuple(prepared),
@@ -180,14 +155,14 @@ def _bands(how: BandRecipe, settings: Settings, data: Data, seed: int) -> _Drawn
     make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=seed)
     prepared = prepare(data.training, partial(make, lesions=data.lesions), data.report)
     held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.report)
-    return _Drawn(
+    return (
         BandSampler([clouds for variants in prepared.values() for clouds in variants], how),
         [plain_band(clouds, how) for variants in held_out.values() for clouds in variants],
         tuple(prepared),
     )
 
 
-def _phantoms(count: int) -> Iterator[tuple[Volume, NDArray[np.uint8]]]:
+def _phantoms(count: int) -> Iterator[tuple[Volume, Labels]]:
     """Synthetic CTs of all phases that the phantom has; the first is the sample case."""
     phases: tuple[ContrastPhase, ...] = ("portal", "arterial", "noncontrast", "excretory")
     for i in range(count):

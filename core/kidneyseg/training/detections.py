@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import bounding_box
+from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng, bounding_box
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.datasets.cases import CaseFiles, LabelledGrid, cut_grid, read_case, whole_grid, whole_grid_of
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.body import body_mask_on
 from kidneyseg.points.features import hu_features
+from kidneyseg.points.region import TUMOUR_SHARE, surface_distance_mm
 from kidneyseg.points.resample import lattice_for
 from kidneyseg.points.sampling import kept_inside
 from kidneyseg.segmentation.stage1 import remove_small_detections
@@ -25,29 +26,24 @@ from kidneyseg.sparse import SparseUNet
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
 from kidneyseg.training.intensity import Scan, simulate_scanner
+from kidneyseg.training.spatial import sample_linear, sampling_grid
 from kidneyseg.training.stage_recipes import DetectionRecipe
 
+# The margin field saturates at this distance from the border of the margin.
+FAR_MM = 10.0
 # Less kidney than this, at the rim of a crop around something else, makes it no crop of a kidney.
 _MIN_KIDNEY_ML = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A box of a case on stage 2's lattice, with stage 1's detections in the whole case.
+    """A box of a case on stage 2's lattice, with stage 1's detections in the whole case."""
 
-    Attributes:
-        grid: the box; its labels are all 0 where it was cut away from the kidneys.
-        corner: int64 (3,), its first cell on the fine lattice over the whole case.
-        kidney: bool (X, Y, Z), the labels of the whole case on stage 1's grid.
-        detections: as `kidney`, what stage 1 detects in augmented versions of the case; may be empty.
-        detection_mm: edge of their cells.
-    """
-
-    grid: LabelledGrid
-    corner: NDArray[np.int64]
-    kidney: NDArray[np.bool_]
-    detections: Sequence[NDArray[np.bool_]]
-    detection_mm: float
+    grid: LabelledGrid  #: the box; its labels are all 0 where it was cut away from the kidneys
+    corner: Indices  #: int64 (3,), its first cell on the fine lattice over the whole case
+    kidney: Mask  #: bool (X, Y, Z), the labels of the whole case on stage 1's grid
+    detections: Sequence[Mask]  #: as `kidney`, what stage 1 detects in augmented versions of the case; may be empty
+    detection_mm: float  #: edge of their cells
 
     @cached_property
     def shows_kidney(self) -> bool:
@@ -57,17 +53,11 @@ class Crop:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """How stage 1 is run to collect its detections.
+    """How stage 1 is run to collect its detections."""
 
-    Attributes:
-        network: stage 1's, in eval mode; None gives crops without detections.
-        grid_mm: edge of its cells.
-        kept_percent: the share of cells that inference keeps, in percent.
-    """
-
-    network: SparseUNet | None
-    grid_mm: float
-    kept_percent: float
+    network: SparseUNet | None  #: stage 1's, in eval mode; None gives crops without detections
+    grid_mm: float  #: edge of its cells
+    kept_percent: float  #: the share of cells that inference keeps, in percent
 
     @cached_property
     def key(self) -> str:
@@ -79,52 +69,41 @@ class Detector:
 
 
 def crops(
-    case: CaseFiles,
-    recipe: DetectionRecipe,
-    detector: Detector,
-    cache: Path,
-    *,
-    count: int | None = None,
-    seed: int = 0,
+    case: CaseFiles, recipe: DetectionRecipe, detector: Detector, cache: Path, *, count: int | None = None
 ) -> list[Crop]:
     """The case's kidneys and what else stage 1 detects; from the cache where they were made before.
 
     Args:
-        case: a labelled CT.
-        recipe: stage 2's.
-        detector: stage 1.
         cache: folder for prepared arrays.
         count: augmented versions on which stage 1 is run, the recipe's if None; 0 runs it once, on the case itself.
-        seed: of the augmentation.
     """
     count = recipe.detection_cts.count if count is None else count
 
     def make() -> Arrays:
         whole = whole_grid(case, detector.grid_mm, cache)
-        return _to_arrays(crops_of(*read_case(case), recipe, detector, whole=whole, count=count, seed=seed))
+        return _to_arrays(crops_of(*read_case(case), recipe, detector, whole=whole, count=count))
 
     augmentation = f"{recipe.detection_cts} {recipe.intensity}"
-    kind = f"crops-{recipe.grid_mm:g} {detector.key} {augmentation} {count} {seed}"
+    kind = f"crops-{recipe.grid_mm:g} {detector.key} {augmentation} {count} 0"
     arrays = cached(cache, case.name, kind, case.files, make)
     return list(_from_arrays(arrays, recipe.grid_mm, detector.grid_mm, case.name))
 
 
 def crops_of(
     volume: Volume,
-    labels: NDArray[np.uint8],
-    organs: NDArray[np.uint8] | None,
+    labels: Labels,
+    organs: Labels | None,
     recipe: DetectionRecipe,
     detector: Detector,
     *,
     whole: LabelledGrid | None = None,
     count: int | None = None,
-    seed: int = 0,
 ) -> list[Crop]:
     """`crops` of a CT in memory; `whole` is its `whole_grid_of` on stage 1's grid, made if None."""
     if whole is None:
         whole = whole_grid_of(volume, labels, organs, detector.grid_mm)
     count = recipe.detection_cts.count if count is None else count
-    rng = np.random.default_rng([seed, 4])
+    rng = np.random.default_rng([0, 4])
     detections = list(detect(whole, detector, recipe, count, rng))
     kidney = whole.labels > 0
     result = []
@@ -142,9 +121,7 @@ def _cell(index: NDArray[np.floating]) -> tuple[int, int, int]:
     return x, y, z
 
 
-def detect(
-    grid: LabelledGrid, detector: Detector, recipe: DetectionRecipe, count: int, rng: np.random.Generator
-) -> Iterator[NDArray[np.bool_]]:
+def detect(grid: LabelledGrid, detector: Detector, recipe: DetectionRecipe, count: int, rng: Rng) -> Iterator[Mask]:
     """What stage 1 detects in `count` augmented versions of a case, or with a count of 0 in the case itself.
 
     Yields bool arrays of the grid's shape; nothing without a network. No augmentation moves anything, so that all of
@@ -168,7 +145,7 @@ def detect(
 
 
 @torch.no_grad()
-def _detect(hu: NDArray[np.int16], network: SparseUNet, kept_percent: float, cell_mm: float) -> NDArray[np.bool_]:
+def _detect(hu: HU, network: SparseUNet, kept_percent: float, cell_mm: float) -> Mask:
     kept = kept_inside(hu, body_mask_on(hu), kept_percent)
     if not kept.any():
         return kept
@@ -180,14 +157,14 @@ def _detect(hu: NDArray[np.int16], network: SparseUNet, kept_percent: float, cel
     return remove_small_detections(detected, cell_mm**3 / 1000.0)
 
 
-_Corners = tuple[NDArray[np.int64], NDArray[np.int64]]
+_Corners = tuple[Indices, Indices]
 
 
 def _boxes(
     whole: LabelledGrid,
-    kidney: NDArray[np.bool_],
-    detections: Sequence[NDArray[np.bool_]],
-    rng: np.random.Generator,
+    kidney: Mask,
+    detections: Sequence[Mask],
+    rng: Rng,
     *,
     margin_mm: float = 36.0,
     false_boxes: int = 3,
@@ -197,10 +174,7 @@ def _boxes(
     """First and last cells (end excluded) on stage 1's grid: each side's kidney, then false detections, then others.
 
     Args:
-        whole: the case.
         kidney: bool, where its labels are.
-        detections: stage 1's.
-        rng: draws where boxes around false detections and others lie.
         margin_mm: around a kidney, for the regions' margin, for rotation, and for false detections beside it.
         false_boxes: most boxes around false detections.
         other_boxes: most boxes around other organs or bowel.
@@ -228,7 +202,7 @@ def _boxes(
         yield low, high
 
 
-def _sides(kidney: NDArray[np.bool_]) -> Iterator[_Corners]:
+def _sides(kidney: Mask) -> Iterator[_Corners]:
     """The box of each side's labels: the two sides part at the widest gap between labelled columns."""
     columns = np.flatnonzero(kidney.any(axis=(1, 2)))
     if len(columns) == 0:
@@ -256,3 +230,48 @@ def _from_arrays(arrays: Arrays, grid_mm: float, detection_mm: float, case: str)
     for i in range(sum(name.startswith("corner") for name in arrays)):
         grid = LabelledGrid(arrays[f"hu{i}"], arrays[f"labels{i}"], arrays[f"organs{i}"], grid_mm, case=case)
         yield Crop(grid, arrays[f"corner{i}"], arrays["kidney"], list(arrays["detections"]), detection_mm)
+
+
+def on_cells(mask: Mask, crop: Crop, low: Indices) -> Mask:
+    """Which of the crop's cells have their centre in a coarse cell of `mask`, which begins at the cell `low`."""
+    scale = crop.grid.cell_mm / crop.detection_mm
+    picks = []
+    for axis, size in enumerate(crop.grid.hu.shape):
+        cells = np.floor((np.arange(size) + crop.corner[axis] + 0.5) * scale).astype(np.int64) - low[axis]
+        picks.append(cells.clip(0, mask.shape[axis] - 1))
+    return np.asarray(mask[np.ix_(*picks)])
+
+
+def margin_field(detection: Mask, cell_mm: float, margin_mm: float) -> Floats:
+    """How many mm each cell of a detection's grid lies within `margin_mm` of it, at most FAR_MM."""
+    return np.asarray(np.clip(margin_mm - surface_distance_mm(detection, cell_mm), -FAR_MM, FAR_MM), np.float32)
+
+
+def coarse_box(crop: Crop, margin_mm: float) -> tuple[Indices, Indices]:
+    """Stage 1's cells that the crop covers, with the margin around: first and end."""
+    scale, more = crop.grid.cell_mm / crop.detection_mm, int(np.ceil(margin_mm / crop.detection_mm)) + 1
+    low = np.floor(crop.corner * scale).astype(np.int64) - more
+    high = np.ceil((crop.corner + crop.grid.hu.shape) * scale).astype(np.int64) + more
+    return np.maximum(low, 0), np.minimum(high, crop.kidney.shape)
+
+
+def coarse_cells(mask: Mask, crop: Crop, low: Indices, shape: tuple[int, ...]) -> Mask:
+    """Which of stage 1's cells from `low` on hold many cells of a mask on the crop."""
+    result = np.zeros(shape, bool)
+    if not mask.any():
+        return result
+    scale = crop.grid.cell_mm / crop.detection_mm
+    cells = np.floor((np.argwhere(mask) + crop.corner + 0.5) * scale).astype(np.int64) - low
+    cells = cells[((cells >= 0) & (cells < shape)).all(axis=1)]
+    flat, counts = np.unique(np.ravel_multi_index(tuple(cells.T), shape), return_counts=True)
+    result.reshape(-1)[flat[counts >= TUMOUR_SHARE / scale**3]] = True
+    return result
+
+
+def within(region: Floats, crop: Crop, low: Indices) -> Mask:
+    """Which of the crop's cells lie within a `margin_field` that begins at stage 1's cell `low`."""
+    shape, scale = np.array(crop.grid.hu.shape), crop.grid.cell_mm / crop.detection_mm
+    box = tuple(slice(0, int(n)) for n in shape)
+    middle = (shape / 2 + crop.corner) * scale - low
+    grid = sampling_grid(box, shape / 2, np.eye(3) * scale, middle, region.shape)
+    return np.asarray(sample_linear(region + np.float32(FAR_MM), grid) >= FAR_MM)

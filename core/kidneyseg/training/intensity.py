@@ -6,31 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.arrays import Floats, Range, Rng
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.training.augmentation import Augmentation, augmentation, augmented
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """HU on cubic cells while intensity augmentations change them.
+    """HU on cubic cells while intensity augmentations change them."""
 
-    Attributes:
-        hu: float32 (X, Y, Z) in RAS order.
-        cell_mm: edge of a cell.
-        kidney_hu: the kidney's level, which changes with the contrast; see `points.features.kidney_level`.
-    """
-
-    hu: NDArray[np.float32]
-    cell_mm: float
-    kidney_hu: float = 0.0
+    hu: Floats  #: float32 (X, Y, Z) in RAS order
+    cell_mm: float  #: edge of a cell
+    kidney_hu: float = 0.0  #: the kidney's level, which changes with the contrast; see `points.features.kidney_level`
 
 
-def simulate_scanner(scan: Scan, augmentations: Sequence[Augmentation], rng: np.random.Generator) -> Scan:
+def simulate_scanner(scan: Scan, augmentations: Sequence[Augmentation], rng: Rng) -> Scan:
     """The scan after intensity augmentations, clipped to HU_WINDOW; what was air stays air."""
     low, high = HU_WINDOW
     changed = augmented(scan, augmentations, rng)
@@ -41,7 +33,7 @@ def simulate_scanner(scan: Scan, augmentations: Sequence[Augmentation], rng: np.
 @augmentation("intensity", "gain_offset")
 def change_gain_offset(
     scan: Scan,
-    rng: np.random.Generator,
+    rng: Rng,
     *,
     scale: Range = (0.95, 1.05),
     offset_hu: Range = (-12.0, 12.0),
@@ -55,8 +47,6 @@ def change_gain_offset(
     `scale + contrast - 1`, those below by `scale`.
 
     Args:
-        scan: changed in HU and kidney level.
-        rng: draws the changes.
         scale: range of the gain of all HU.
         offset_hu: range of the offset of all HU.
         contrast: range of the additional gain of HU above 0.
@@ -67,7 +57,7 @@ def change_gain_offset(
     gain = rng.uniform(*(strong_contrast if strong else contrast))
     factor, offset = np.float32(rng.uniform(*scale)), np.float32(rng.uniform(*offset_hu))
 
-    def changed(hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    def changed(hu: Floats) -> Floats:
         out = hu * factor + offset
         out += np.maximum(hu, 0) * np.float32(gain - 1)
         return np.asarray(out, np.float32)
@@ -76,18 +66,10 @@ def change_gain_offset(
 
 
 @augmentation("intensity", "blur")
-def blur(
-    scan: Scan,
-    rng: np.random.Generator,
-    *,
-    slice_mm: Range = (0.0, 5.0),
-    in_plane_sd_mm: Range = (0.0, 1.2),
-) -> Scan:
+def blur(scan: Scan, rng: Rng, *, slice_mm: Range = (0.0, 5.0), in_plane_sd_mm: Range = (0.0, 1.2)) -> Scan:
     """Thicker slices and a softer reconstruction kernel.
 
     Args:
-        scan: changed in HU.
-        rng: draws both.
         slice_mm: range of the slice thickness that is simulated along z, by a Gaussian of .4 times that SD.
         in_plane_sd_mm: range of the SD of the blur along x and y.
     """
@@ -98,12 +80,10 @@ def blur(
 
 
 @augmentation("intensity", "noise")
-def add_noise(scan: Scan, rng: np.random.Generator, *, sd_hu: Range = (0.0, 30.0)) -> Scan:
+def add_noise(scan: Scan, rng: Rng, *, sd_hu: Range = (0.0, 30.0)) -> Scan:
     """White noise.
 
     Args:
-        scan: changed in HU.
-        rng: draws SD and noise.
         sd_hu: range of the SD on cells of up to 1.5 mm; larger cells average it.
     """
     sd = rng.uniform(*sd_hu) * min(1.0, (1.5 / scan.cell_mm) ** 1.5)
@@ -112,17 +92,11 @@ def add_noise(scan: Scan, rng: np.random.Generator, *, sd_hu: Range = (0.0, 30.0
 
 @augmentation("intensity", "correlated_noise")
 def add_correlated_noise(
-    scan: Scan,
-    rng: np.random.Generator,
-    *,
-    reach_mm: tuple[float, float, float] = (5.0, 2.5, 4.0),
-    sd_hu: Range = (0.0, 14.0),
+    scan: Scan, rng: Rng, *, reach_mm: tuple[float, float, float] = (5.0, 2.5, 4.0), sd_hu: Range = (0.0, 14.0)
 ) -> Scan:
     """Noise correlated over some mm, as of a noisy CT: without it, every patch of a homogeneous kidney looks a tumour.
 
     Args:
-        scan: changed in HU.
-        rng: draws reach, SD and noise.
         reach_mm: largest SD of the kernel along x, y, z. It is largest from side to side, where the body absorbs most.
         sd_hu: range of the noise's SD.
     """
@@ -130,9 +104,7 @@ def add_correlated_noise(
     return replace(scan, hu=scan.hu + noise * np.float32(rng.uniform(*sd_hu)))
 
 
-def correlated_noise(
-    shape: tuple[int, ...], cell_mm: float, rng: np.random.Generator, reach_mm: tuple[float, float, float]
-) -> NDArray[np.float32]:
+def correlated_noise(shape: tuple[int, ...], cell_mm: float, rng: Rng, reach_mm: tuple[float, float, float]) -> Floats:
     """Noise of SD 1, float32 of `shape`: white noise after a Gaussian filter with SDs drawn up to `reach_mm`."""
     sigma = rng.uniform(0, reach_mm) / cell_mm
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="nearest", truncate=2.5)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -24,17 +22,17 @@ def stop_on_signals() -> Iterator[threading.Event]:
         return
     previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
-    def request_stop(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        _set_handlers(previous)
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
-    _set_handlers(dict.fromkeys(_SIGNALS, request_stop))
+    def request_stop(*_: object) -> None:
+        stop.set()
+        restore()
+
+    for number in _SIGNALS:
+        signal.signal(number, request_stop)
     try:
         yield stop
     finally:
-        _set_handlers(previous)
-
-
-def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+        restore()

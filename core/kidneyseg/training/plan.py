@@ -11,46 +11,27 @@ import torch
 from kidneyseg.training.distributed import Ranks
 from kidneyseg.training.precision import Precision
 
-Schedule = Literal["cosine", "step"]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """The hyperparameters of one training run.
+    """The hyperparameters of one training run."""
 
-    Attributes:
-        steps: optimiser steps in all.
-        batch: samples per step.
-        learning_rate: its peak.
-        schedule: "cosine" warms up over 2 % of the steps, then decays to zero along a half cosine; "step" keeps
-            `learning_rate` for the first half of the steps and a tenth of it for the second.
-        weight_decay: of AdamW; 0 makes it Adam.
-        gradient_clip: the largest norm of all gradients together; larger ones are scaled down to it.
-        class_weights: of the cross-entropy, one per class.
-        dice_weight: of the soft Dice loss that is added to the cross-entropy.
-        dice_smooth: smoothing term of the soft Dice, in points; see `losses`.
-        seed: of all random numbers.
-        ema_decay: decay per step of the exponential moving average of the weights; 0 takes the weights themselves.
-        freeze_norms_at: fraction of the steps after which BatchNorm uses fixed statistics, measured over `norm_samples`
-            batches, so that the network goes on learning with exactly the norms that inference uses.
-        norm_samples: batches over which norm statistics are measured.
-        check_every: steps between validations.
-    """
-
-    steps: int
-    batch: int = 1
-    learning_rate: float = 2e-3
-    schedule: Schedule = "cosine"
-    weight_decay: float = 1e-4
-    gradient_clip: float = 5.0
-    class_weights: tuple[float, ...] = (1.0, 1.0)
-    dice_weight: float = 1.0
-    dice_smooth: float = 100.0
-    seed: int = 0
-    ema_decay: float = 0.995
+    steps: int  #: optimiser steps in all
+    batch: int = 1  #: samples per step
+    learning_rate: float = 2e-3  #: its peak
+    #: "cosine" warms up over 2 % of the steps, then decays to zero along a half cosine; "step" keeps `learning_rate`
+    #: for the first half of the steps and a tenth of it for the second
+    schedule: Literal["cosine", "step"] = "cosine"
+    weight_decay: float = 1e-4  #: of AdamW; 0 makes it Adam
+    gradient_clip: float = 5.0  #: the largest norm of all gradients together; larger ones are scaled down to it
+    class_weights: tuple[float, ...] = (1.0, 1.0)  #: of the cross-entropy, one per class
+    dice_weight: float = 1.0  #: of the soft Dice loss beside the cross-entropy
+    dice_smooth: float = 100.0  #: smoothing term of the soft Dice, in points; see `losses`
+    ema_decay: float = 0.995  #: of the exponential moving average of the weights; 0 takes the weights themselves
+    #: share of the steps after which BatchNorm's statistics are fixed: the network then learns with those of inference
     freeze_norms_at: float = 0.5
-    norm_samples: int = 24
-    check_every: int = 100
+    norm_samples: int = 24  #: batches over which these statistics are measured
+    check_every: int = 100  #: steps between validations
 
     @property
     def freeze_step(self) -> int:
@@ -71,22 +52,13 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is executed.
+    """How a run is executed."""
 
-    Attributes:
-        device: where the network is.
-        precision: of the convolutions; "bf16" and "fp16" are meant for CUDA.
-        workers: threads that draw samples ahead.
-        checkpoint_every: steps between checkpoints.
-        keep: which network is the result: "best" by validation among those checked once the norms were frozen
-            (earlier ones are scored with statistics that inference does not have), or "last". Without validation it
-            is the last.
-        ranks: the processes that train together.
-    """
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    precision: Precision = "fp32"
-    workers: int = 0
-    checkpoint_every: int = 100
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))  #: where the network is
+    precision: Precision = "fp32"  #: of the convolutions; "bf16" and "fp16" are meant for CUDA
+    workers: int = 0  #: threads that draw samples ahead
+    checkpoint_every: int = 100  #: steps between checkpoints
+    #: which network is the result: "best" by validation among those checked once the norms were frozen (earlier ones
+    #: are scored with statistics that inference does not have), or "last". Without validation it is the last.
     keep: Literal["best", "last"] = "best"
-    ranks: Ranks = field(default_factory=Ranks)
+    ranks: Ranks = field(default_factory=Ranks)  #: the processes that train together

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from kidneyseg.errors import SettingsError
 from kidneyseg.training import anatomy_augmentations, intensity  # noqa: F401 - they register their augmentations
-from kidneyseg.training.recipe_schema import Table, from_table, merged
+from kidneyseg.training.augmentation import REGISTRY, Augmentation, Kind
 from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, StageRecipe, WholeCTRecipe
+
+T = TypeVar("T")
+Table = Mapping[str, Any]
 
 _BUNDLED = Path(__file__).parent / "recipes"
 _STAGES = ("stage1", "coarse", "stage2")
@@ -25,17 +29,11 @@ _SAMPLERS: Mapping[str, type[StageRecipe]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the networks of one method are trained.
+    """How the networks of one method are trained."""
 
-    Attributes:
-        name: of the recipe's file, without suffix.
-        method: whose networks it trains.
-        stages: by name, "stage1", "coarse" or "stage2".
-    """
-
-    name: str
-    method: str
-    stages: Mapping[str, StageRecipe]
+    name: str  #: of the recipe's file, without suffix
+    method: str  #: whose networks it trains
+    stages: Mapping[str, StageRecipe]  #: by name, "stage1", "coarse" or "stage2"
 
     def stage(self, name: str) -> StageRecipe:
         """One stage's recipe. Raises SettingsError where there is none."""
@@ -105,3 +103,97 @@ def _stage(name: str, tables: Mapping[str, Any], shared: Table) -> StageRecipe:
     if len(recipe.class_weights) < 2 or recipe.ema_decay >= 1 or recipe.freeze_norms_at > 1:
         raise SettingsError(f"{name} needs two class_weights or more, an ema_decay below 1 and freeze_norms_at up to 1")
     return recipe
+
+
+def merged(base: Table, table: Table) -> dict[str, Any]:
+    """`base` with the values of `table`; tables within are merged in the same way."""
+    result = dict(base)
+    for key, value in table.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def from_table(cls: type[T], table: Table, where: str) -> T:
+    """A dataclass from a table that must hold exactly its fields.
+
+    Raises:
+        SettingsError: a key is unknown or missing, or a value has the wrong type or lies outside its range.
+    """
+    types = get_type_hints(cls)
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    _refuse_unknown(table, names, where)
+    if missing := [name for name in names if name not in table]:
+        raise SettingsError(f"{where} lacks {missing[0]}; set it, or extend a recipe that does")
+    return cls(**{name: _value(types[name], table[name], f"{where}.{name}") for name in names})
+
+
+def _refuse_unknown(table: Table, known: list[str], where: str) -> None:
+    if unknown := [key for key in table if key not in known]:
+        raise SettingsError(f"{where} has no key {unknown[0]}; it has {', '.join(known)}")
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """A value of a TOML file as the type `kind`. The last word of its key tells more about its range."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return from_table(kind, _table(value, where), where)  # type: ignore[arg-type]
+    if arguments and arguments[0] is Augmentation:
+        return _augmentations(_table(value, where), where)
+    if origin is tuple:
+        return _numbers(arguments, value, where)
+    if origin is Literal or type(None) in arguments:  # of a choice that may be None, TOML can only leave out the key
+        choices = arguments if origin is Literal else get_args(arguments[0])
+        if value not in choices:
+            raise SettingsError(f"{where} must be one of {', '.join(choices)}, not {value!r}")
+        return value
+    return _number(value, where, whole=kind is int)
+
+
+def _table(value: Any, where: str) -> Table:
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{where} must be a table, not {value!r}")
+    return value
+
+
+def _number(value: Any, where: str, *, whole: bool = False, signed: bool = False) -> float:
+    """A number: whole ones from 1, others from 0 unless `signed`, shares and probabilities up to 1."""
+    if type(value) not in ((int,) if whole else (int, float)) or math.isnan(value):
+        raise SettingsError(f"{where} must be a {'whole ' if whole else ''}number, not {value!r}")
+    if not signed and value < (1 if whole else 0):
+        raise SettingsError(f"{where} must be at least {1 if whole else 0}, not {value!r}")
+    if where.endswith(("probability", "share")) and value > 1:
+        raise SettingsError(f"{where} must be at most 1, not {value!r}")
+    return int(value) if whole else float(value)
+
+
+def _numbers(types: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    """A list of numbers: of any length for `tuple[X, ...]`, a range (lowest, highest) for two floats."""
+    if not isinstance(value, list) or not value or (types[-1] is not Ellipsis and len(value) != len(types)):
+        wanted = "numbers" if types[-1] is Ellipsis else f"{len(types)} numbers"
+        raise SettingsError(f"{where} must be a list of {wanted}, not {value!r}")
+    numbers = tuple(_number(one, where, whole=types[0] is int, signed=types[-1] is float) for one in value)
+    if types == (float, float) and numbers[0] > numbers[1]:
+        raise SettingsError(f"{where} must be a range, lowest first, not {value!r}")
+    if where.endswith("odds") and (min(numbers) < 0 or abs(sum(numbers) - 1) > 1e-9):
+        raise SettingsError(f"{where} must be probabilities that add up to 1, not {value!r}")
+    return numbers
+
+
+def _augmentations(tables: Table, where: str) -> tuple[Augmentation, ...]:
+    """The augmentations of a table whose name is their kind."""
+    kind: Kind = "anatomy" if where.endswith("anatomy") else "intensity"
+    result = []
+    for name, content in tables.items():
+        path = f"{where}.{name}"
+        if name not in REGISTRY[kind]:
+            raise SettingsError(f"{where} has no augmentation {name}; there are {', '.join(REGISTRY[kind])}")
+        types = REGISTRY[kind][name].parameters
+        table = dict(_table(content, path))
+        _refuse_unknown(table, ["probability", *types], path)
+        if "probability" not in table:
+            raise SettingsError(f"{path} lacks probability; set it to 0 to switch the augmentation off")
+        probability = _number(table.pop("probability"), f"{path}.probability")
+        parameters = {key: _value(types[key], value, f"{path}.{key}") for key, value in table.items()}
+        result.append(Augmentation(kind, name, probability, parameters))
+    return tuple(result)

@@ -1,4 +1,4 @@
-"""Training runs: from a typed specification to a method's networks on disk, stage by stage."""
+"""Training runs: from a typed specification to a method's networks on disk, stage by stage or fold by fold."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from kidneyseg.datasets.cache import cache_size, content_key
 from kidneyseg.datasets.cases import CaseFiles, find_cases
 from kidneyseg.datasets.folds import is_kits19, split_off
 from kidneyseg.errors import Cancelled, SettingsError
+from kidneyseg.files import make_folder, write_whole
 from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
-from kidneyseg.training.build import Data, trainer
+from kidneyseg.training.build import trainer
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
-from kidneyseg.training.session import Session, open_session
-from kidneyseg.training.specification import TrainingSpec
-from kidneyseg.training.stage_recipes import DetectionRecipe, WholeCTRecipe
+from kidneyseg.training.session import Session, TrainingSpec, open_session
+from kidneyseg.training.stage_recipes import DetectionRecipe, GridRecipe
 from kidneyseg.training.trainer import Trainer
 
 __all__ = ["TrainingSpec", "train", "train_stage"]
@@ -71,6 +71,53 @@ def train(
         return paths if session.ranks.first else []
 
 
+def fold_folder(output: Path, number: int) -> Path:
+    """Where the networks, masks and scores of a fold, counted from 1, are."""
+    return output / f"fold-{number}"
+
+
+def train_fold(number: int, parts: Sequence[Sequence[CaseFiles]], session: Session) -> list[Path]:
+    """Train the networks of a fold, counted from 1, on the cases of all other parts; returns their files.
+
+    Raises:
+        SettingsError: when the networks to start from were trained on a case of the fold; see also `train_stage`.
+    """
+    training = [case for i, part in enumerate(parts, start=1) for case in part if i != number]
+    training.sort(key=lambda case: case.name)
+    return _train_networks(fold_folder(session.spec.output, number), training, parts[number - 1], session)
+
+
+def train_final(
+    spec: TrainingSpec, *, progress: Progress | None = None, say: Callable[[str], None] = log.info
+) -> list[Path]:
+    """Train the networks on all cases, as the folds' are, into `spec.output`/final; see `runs.train`."""
+    cases = find_labelled(spec)
+    with open_session(spec, scored=False, progress=progress, say=say) as session:
+        paths = _train_networks(spec.output / "final", cases, (), session)
+        return paths if session.ranks.first else []
+
+
+def _train_networks(
+    folder: Path, training: Sequence[CaseFiles], held_out: Sequence[CaseFiles], session: Session
+) -> list[Path]:
+    """Train the networks in `folder`; with a start, copy its stage 1 and continue the training of its stage 2."""
+    spec, stages, start, done = session.spec, session.spec.stages, None, []
+    if spec.start_from is not None:
+        start = spec.start_from / folder.name
+        for stage in stages:
+            refuse_leak(load_model(model_name(spec.method, stage), start), held_out)
+        done, stages = [_copy(start / f"{model_name(spec.method, stages[0])}.safetensors", folder, session)], stages[1:]
+    return done + [train_stage(stage, folder, training, (), session, keep="last", start_from=start) for stage in stages]
+
+
+def _copy(network: Path, folder: Path, session: Session) -> Path:
+    if session.ranks.first:
+        make_folder(folder)
+        write_whole(folder / network.name, network.read_bytes())
+    session.ranks.from_first(None)  # stage 2 reads the network on every rank
+    return folder / network.name
+
+
 def find_labelled(spec: TrainingSpec) -> list[CaseFiles]:
     """The labelled cases of the data folder.
 
@@ -107,7 +154,6 @@ def train_stage(
     detector = _detector(stage, folder, session)
     for model in filter(None, (start, detector)):
         refuse_leak(model, validation)
-    _refuse_other_grid(detector, spec)
     identity = _identity(stage, keep, training, validation, session) | {
         "start": start.id if start else None,
         "stage 1's network": detector.id if detector else None,
@@ -125,7 +171,7 @@ def train_stage(
             stage,
             preset(spec.method),
             spec.loaded_recipe,
-            _data(training, validation, session),
+            session.data(training, validation),
             run,
             steps=identity["steps"],
             batch=identity["batch"],
@@ -152,16 +198,6 @@ def refuse_leak(model: Model, held_out: Sequence[CaseFiles]) -> None:
         )
 
 
-def _refuse_other_grid(detector: Model | None, spec: TrainingSpec) -> None:
-    """Raise SettingsError when stage 1's network was trained on another grid than the recipe's."""
-    stage1 = spec.loaded_recipe.stages.get(Stage.STAGE1)
-    if detector and isinstance(stage1, WholeCTRecipe) and detector.grid_mm != stage1.grid_mm:
-        raise SettingsError(
-            f"{detector.id} was trained on cells of {detector.grid_mm} mm, but the recipe has {stage1.grid_mm} mm; "
-            "train stage 1 again"
-        )
-
-
 def _run(work: Trainer, session: Session) -> None:
     total = work.plan.steps
     if work.step:
@@ -174,20 +210,6 @@ def _run(work: Trainer, session: Session) -> None:
         raise
 
 
-def _data(training: Sequence[CaseFiles], validation: Sequence[CaseFiles], session: Session) -> Data:
-    spec, progress = session.spec, session.progress
-    return Data(
-        training,
-        validation,
-        session.lesions,
-        session.held_out_lesions,
-        spec.cache_folder,
-        spec.phantoms,
-        spec.lesions_unlabelled,
-        lambda done, of: progress.update(f"prepared {done} of {of} cases", done / of),
-    )
-
-
 def _coarse_network(stage: Stage, folder: Path, session: Session) -> Model | None:
     """The network on coarse cells whose weights stage 2 starts from; None where there is none."""
     if stage != Stage.STAGE2 or Stage.COARSE not in session.spec.stages:
@@ -196,10 +218,22 @@ def _coarse_network(stage: Stage, folder: Path, session: Session) -> Model | Non
 
 
 def _detector(stage: Stage, folder: Path, session: Session) -> Model | None:
-    """Stage 1's network, if the stage is trained on detections; None where there is none."""
-    if not isinstance(session.spec.loaded_recipe.stage(stage), DetectionRecipe):
+    """Stage 1's network, if the stage is trained on its detections; None where there is none.
+
+    Raises:
+        SettingsError: when it was trained on another grid than the recipe's.
+    """
+    recipe = session.spec.loaded_recipe
+    if not isinstance(recipe.stage(stage), DetectionRecipe):
         return None
-    return _trained_before(Stage.STAGE1, folder, session, f"{stage} is trained on simulated detections")
+    detector = _trained_before(Stage.STAGE1, folder, session, f"{stage} is trained on simulated detections")
+    stage1 = recipe.stage(Stage.STAGE1)
+    if detector and isinstance(stage1, GridRecipe) and detector.grid_mm != stage1.grid_mm:
+        raise SettingsError(
+            f"{detector.id} was trained on cells of {detector.grid_mm} mm, but the recipe has {stage1.grid_mm} mm; "
+            "train stage 1 again"
+        )
+    return detector
 
 
 def _trained_before(stage: Stage, folder: Path, session: Session, otherwise: str) -> Model | None:
@@ -211,11 +245,7 @@ def _trained_before(stage: Stage, folder: Path, session: Session, otherwise: str
 
 
 def _identity(
-    stage: Stage,
-    keep: str,
-    training: Sequence[CaseFiles],
-    validation: Sequence[CaseFiles],
-    session: Session,
+    stage: Stage, keep: str, training: Sequence[CaseFiles], validation: Sequence[CaseFiles], session: Session
 ) -> dict[str, Any]:
     """All that a stage's result depends on except code, device and threads; files by their content."""
     spec = session.spec
@@ -253,7 +283,7 @@ def _info(
     """What is saved with a network besides what the trainer knows."""
     info: dict[str, object] = {"phantoms": spec.phantoms, "scored on": [case.name for case in validation]}
     how = spec.loaded_recipe.stage(stage)
-    if isinstance(how, WholeCTRecipe | DetectionRecipe):
+    if isinstance(how, GridRecipe):
         info["grid_mm"] = how.grid_mm
     if start:
         info |= {"started from": start.id, "steps before": start.info.get("steps")}

@@ -8,24 +8,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kidneyseg.arrays import Doubles, Floats, Labels, Range, Rng
+
 
 @dataclass(frozen=True)
 class Affine:
-    """A random affine transform.
+    """A random affine transform."""
 
-    Attributes:
-        rotation_deg: largest rotation about x, y, z, in degrees.
-        scale: range of the overall scale.
-        stretch: largest logarithm of the additional scale of each axis.
-        flip_probability: of a left-right flip.
-    """
+    rotation_deg: tuple[float, float, float]  #: largest rotation about x, y, z, in degrees
+    scale: Range  #: range of the overall scale
+    stretch: float  #: largest logarithm of the additional scale of each axis
+    flip_probability: float  #: of a left-right flip
 
-    rotation_deg: tuple[float, float, float]
-    scale: tuple[float, float]
-    stretch: float
-    flip_probability: float
-
-    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
+    def draw(self, rng: Rng) -> Doubles:
         """A random (3, 3) matrix from output to input directions."""
         matrix = np.eye(3)
         for axis, limit in enumerate(self.rotation_deg):
@@ -45,19 +40,13 @@ class Affine:
 
 @dataclass(frozen=True)
 class FieldOfView:
-    """A random smaller field of view.
+    """A random smaller field of view."""
 
-    Attributes:
-        probability: of a smaller field of view; with 1 nothing is drawn for it.
-        min_share: smallest share of each axis that is kept.
-        max_cells: a larger box is made smaller still, all its sides alike; inf sets no limit.
-    """
+    probability: float  #: of a smaller field of view; with 1 nothing is drawn for it
+    min_share: float  #: smallest share of each axis that is kept
+    max_cells: float  #: a larger box is made smaller still, all its sides alike; inf sets no limit
 
-    probability: float
-    min_share: float
-    max_cells: float
-
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
+    def draw(self, shape: tuple[int, ...], rng: Rng) -> tuple[slice, ...]:
         """A random box of an array of `shape`; the whole array where the field of view is not made smaller."""
         if self.probability < 1 and rng.random() >= self.probability:
             return tuple(slice(0, size) for size in shape)
@@ -73,12 +62,12 @@ class FieldOfView:
 
 def warp(
     hu: NDArray[np.floating | np.int16],
-    labels: NDArray[np.uint8],
-    matrix: NDArray[np.float64],
+    labels: Labels,
+    matrix: Doubles,
     *,
     outside_hu: float,
     box: tuple[slice, ...] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+) -> tuple[Floats, Labels]:
     """Resample HU (linear) and labels (nearest), both (X, Y, Z) of cubic cells, about their centre by `matrix`.
 
     With `box` only that part of the result is computed, at a cost in proportion to its size.
@@ -89,8 +78,8 @@ def warp(
 
 
 def warp_into(
-    hu: NDArray[np.floating | np.int16], labels: NDArray[np.uint8], grid: torch.Tensor, *, outside_hu: float
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    hu: NDArray[np.floating | np.int16], labels: Labels, grid: torch.Tensor, *, outside_hu: float
+) -> tuple[Floats, Labels]:
     """HU (linear) and labels (nearest), both (X, Y, Z), at the points of a `sampling_grid`."""
     moved = sample_linear(np.asarray(hu, np.float32) - np.float32(outside_hu), grid) + np.float32(outside_hu)
     mask = torch.from_numpy(labels)[None, None].float()
@@ -126,7 +115,7 @@ def sampling_grid(
     return torch.from_numpy(grid)
 
 
-def sample_linear(field: NDArray[np.float32], grid: torch.Tensor) -> NDArray[np.float32]:
+def sample_linear(field: Floats, grid: torch.Tensor) -> Floats:
     """`field` (X, Y, Z) interpolated at a `sampling_grid`; 0 beyond it."""
     image = torch.from_numpy(field)[None, None]
     moved = torch.nn.functional.grid_sample(image, grid, mode="bilinear", align_corners=False)[0, 0]

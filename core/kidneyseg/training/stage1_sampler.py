@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
+from kidneyseg.arrays import Rng
 from kidneyseg.datasets.cases import LabelledGrid, error_context
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.points.body import body_mask_on
@@ -16,30 +17,22 @@ from kidneyseg.points.sampling import kept_inside
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
-from kidneyseg.training.batches import Sample
+from kidneyseg.training.batches import MAX_ANATOMIES, MIN_POINTS, Sample, as_sample, first_usable
 from kidneyseg.training.intensity import Scan, simulate_scanner
-from kidneyseg.training.samples import MAX_ANATOMIES, MIN_POINTS, as_sample, first_usable
 from kidneyseg.training.spatial import warp
 from kidneyseg.training.stage_recipes import WholeCTRecipe
 
 
 @dataclass(frozen=True, eq=False)
 class Stage1Sampler:
-    """Whole CTs on the coarse grid: tissue or kidney (tumour counts as kidney).
+    """Whole CTs on the coarse grid: tissue or kidney (tumour counts as kidney)."""
 
-    Attributes:
-        grids: whole CTs from `datasets.cases.whole_grid`.
-        recipe: of the stage.
-        kept_percent: the share of cells that inference keeps, in percent.
-        lesions: shapes to insert into cases without tumour labels; None inserts none.
-    """
+    grids: Sequence[LabelledGrid]  #: whole CTs from `datasets.cases.whole_grid`
+    recipe: WholeCTRecipe  #: of the stage
+    kept_percent: float  #: the share of cells that inference keeps, in percent
+    lesions: LesionLibrary | None = None  #: shapes to insert into cases without tumour labels; None inserts none
 
-    grids: Sequence[LabelledGrid]
-    recipe: WholeCTRecipe
-    kept_percent: float
-    lesions: LesionLibrary | None = None
-
-    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
+    def draw(self, rng: Rng, step: int = 0) -> Sample:
         """One augmented CT as points. Raises CaseError when the case cannot be made into one."""
         return first_usable(partial(self._draw, rng))
 
@@ -47,12 +40,12 @@ class Stage1Sampler:
     def _anatomy_of(self) -> Callable[[LabelledGrid], GridAnatomy]:
         return lru_cache(MAX_ANATOMIES)(GridAnatomy)
 
-    def _draw(self, rng: np.random.Generator) -> tuple[str, Sample | None]:
+    def _draw(self, rng: Rng) -> tuple[str, Sample | None]:
         grid = self.grids[int(rng.integers(len(self.grids)))]
         with error_context(grid.case):
             return grid.case, self._augmented(grid, rng)
 
-    def _augmented(self, grid: LabelledGrid, rng: np.random.Generator) -> Sample | None:
+    def _augmented(self, grid: LabelledGrid, rng: Rng) -> Sample | None:
         recipe = self.recipe
         lesions = None if (grid.labels == TUMOUR).any() else self.lesions
         subject = augmented(Subject.of(self._anatomy_of(grid), lesions), recipe.anatomy, rng)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng
 from kidneyseg.datasets.cases import error_context
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
@@ -20,45 +21,34 @@ from kidneyseg.synthesis.insertion import insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
-from kidneyseg.training.batches import Sample
-from kidneyseg.training.detection_regions import FAR_MM, coarse_box, coarse_cells, margin_field, on_cells, within
-from kidneyseg.training.detections import Crop
+from kidneyseg.training.batches import MAX_ANATOMIES, Sample, as_sample, first_usable
+from kidneyseg.training.detections import FAR_MM, Crop, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.intensity import Scan, simulate_scanner
-from kidneyseg.training.samples import MAX_ANATOMIES, as_sample, first_usable
 from kidneyseg.training.spatial import sample_linear, sampling_grid, warp_into
 from kidneyseg.training.stage_recipes import DetectionErrors, DetectionRecipe
 
 # A label that the loss takes for either: kidney in cases whose real lesions are labelled kidney.
 KIDNEY_OR_TUMOUR = np.uint8(3)
 
-_Variant = tuple[NDArray[np.int16], NDArray[np.uint8]]
+_Variant = tuple[HU, Labels]
 
 
 @dataclass(frozen=True, eq=False)
 class Stage2Sampler:
-    """The cells around one detection on the crops' lattice: tissue, kidney or tumour.
+    """The cells around one detection on the crops' lattice: tissue, kidney or tumour."""
 
-    Attributes:
-        crops: from `detections.crops`.
-        recipe: of the stage.
-        margin_mm: of inference around stage 1's detections.
-        lesions: shapes to insert into cases without tumour labels; None inserts none.
-        lesions_unlabelled: names of cases whose kidneys become KIDNEY_OR_TUMOUR.
-        seed: of the augmented anatomies.
-    """
+    crops: Sequence[Crop]  #: from `detections.crops`
+    recipe: DetectionRecipe  #: of the stage
+    margin_mm: float  #: of inference around stage 1's detections
+    lesions: LesionLibrary | None = None  #: shapes to insert into cases without tumour labels; None inserts none
+    lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases whose kidneys become KIDNEY_OR_TUMOUR
+    seed: int = 0  #: of the augmented anatomies
 
-    crops: Sequence[Crop]
-    recipe: DetectionRecipe
-    margin_mm: float
-    lesions: LesionLibrary | None = None
-    lesions_unlabelled: frozenset[str] = frozenset()
-    seed: int = 0
-
-    def draw(self, rng: np.random.Generator, step: int = 0) -> Sample:
+    def draw(self, rng: Rng, step: int = 0) -> Sample:
         """One augmented detection as points. Raises CaseError when the case cannot be made into one."""
         return first_usable(partial(self._draw, rng, step))
 
-    def _draw(self, rng: np.random.Generator, step: int) -> tuple[str, Sample | None]:
+    def _draw(self, rng: Rng, step: int) -> tuple[str, Sample | None]:
         kidney = rng.random() < self.recipe.kidney_probability
         pool = [crop for crop in self.crops if crop.shows_kidney == kidney] or self.crops
         crop = pool[int(rng.integers(len(pool)))]
@@ -88,7 +78,7 @@ class Stage2Sampler:
         lesions = self.lesions if crop.shows_kidney and crop.grid.case not in self._with_tumours else None
         return self._variants(crop, lesions, number)
 
-    def _augmented(self, crop: Crop, number: int, rng: np.random.Generator) -> Sample | None:
+    def _augmented(self, crop: Crop, number: int, rng: Rng) -> Sample | None:
         recipe, cell_mm = self.recipe, crop.grid.cell_mm
         hu, labels = self.variant(crop, number)
         detection, low = self._detection(crop, labels, rng)
@@ -117,9 +107,7 @@ class Stage2Sampler:
             return None
         return as_sample(kept, grey, labels, scan.kidney_hu)
 
-    def _detection(
-        self, crop: Crop, labels: NDArray[np.uint8], rng: np.random.Generator
-    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    def _detection(self, crop: Crop, labels: Labels, rng: Rng) -> tuple[Mask, Indices]:
         """A detection near the crop on stage 1's grid, with errors added, and the first of these cells."""
         errors = self.recipe.detection_errors
         low, high = coarse_box(crop, self.margin_mm)
@@ -136,9 +124,7 @@ class Stage2Sampler:
             detection |= coarse_cells(labels == TUMOUR, crop, low, detection.shape)
         return detection, low
 
-    def _region(
-        self, crop: Crop, detection: NDArray[np.bool_], low: NDArray[np.int64], rng: np.random.Generator
-    ) -> NDArray[np.float32] | None:
+    def _region(self, crop: Crop, detection: Mask, low: Indices, rng: Rng) -> Floats | None:
         """How many mm each of stage 1's cells lies within the margin around a detection.
 
         Only one of the separate parts is positive: inference runs each by itself.
@@ -153,12 +139,7 @@ class Stage2Sampler:
         return _one_part(region, kidney, rng, errors.kidney_part_probability)
 
     def _view(
-        self,
-        crop: Crop,
-        labels: NDArray[np.uint8],
-        region: NDArray[np.float32],
-        low: NDArray[np.int64],
-        rng: np.random.Generator,
+        self, crop: Crop, labels: Labels, region: Floats, low: Indices, rng: Rng
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Centre and size, in cells of the crop, of what the sample shows: the region or a part of it."""
         view, cell_mm = self.recipe.view, crop.grid.cell_mm
@@ -183,18 +164,11 @@ class Stage2Sampler:
         return np.clip(middle, np.minimum(first + size / 2, centre), np.maximum(last - size / 2, centre)), size
 
 
-def _add_errors(
-    detection: NDArray[np.bool_],
-    kidney: NDArray[np.bool_],
-    cell_mm: float,
-    rng: np.random.Generator,
-    errors: DetectionErrors,
-    spills: int,
-) -> None:
+def _add_errors(detection: Mask, kidney: Mask, cell_mm: float, rng: Rng, errors: DetectionErrors, spills: int) -> None:
     """Add balls of false detection, in place, sometimes after a part of the detection is removed."""
     axes = [np.arange(n) for n in detection.shape]
 
-    def ball(centre: NDArray[np.int64], radius_mm: float) -> NDArray[np.bool_]:
+    def ball(centre: Indices, radius_mm: float) -> Mask:
         squares = [(axis - c).astype(np.float32) ** 2 for axis, c in zip(axes, centre, strict=True)]
         reach = squares[0][:, None, None] + squares[1][:, None] + squares[2]
         return np.asarray(reach <= (radius_mm / cell_mm) ** 2)
@@ -207,9 +181,7 @@ def _add_errors(
         detection |= ball(centre, rng.uniform(*errors.spill_radius_mm))
 
 
-def _one_part(
-    region: NDArray[np.float32], kidney: NDArray[np.bool_], rng: np.random.Generator, kidney_probability: float
-) -> NDArray[np.float32] | None:
+def _one_part(region: Floats, kidney: Mask, rng: Rng, kidney_probability: float) -> Floats | None:
     """The field of one connected part, mostly the one with most kidney; elsewhere it is made negative."""
     parts, count = ndimage.label(region > 0, np.ones((3, 3, 3)))
     if count == 0:
@@ -242,7 +214,7 @@ def cases_with_tumours(crops: Iterable[Crop]) -> frozenset[str]:
     return frozenset(crop.grid.case for crop in crops if (crop.grid.labels == TUMOUR).any())
 
 
-def with_lesions(crop: Crop, lesions: LesionLibrary, rng: np.random.Generator) -> Crop:
+def with_lesions(crop: Crop, lesions: LesionLibrary, rng: Rng) -> Crop:
     """The crop with lesions inserted once, for validation."""
     grid = crop.grid
     hu, labels, _ = insert_random_lesions(grid.hu, grid.labels, (grid.cell_mm,) * 3, lesions, rng, organs=grid.organs)

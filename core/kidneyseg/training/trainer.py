@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from kidneyseg.errors import Cancelled
 from kidneyseg.models import save_model
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet
+from kidneyseg.sparse.layers import BatchNormReLU
 from kidneyseg.sparse.memory import out_of_memory
 from kidneyseg.training.batches import Batch, Loader, Sample, Sampler
 from kidneyseg.training.checkpoints import load_checkpoint, save_checkpoint
 from kidneyseg.training.distributed import synchronise_norms
 from kidneyseg.training.losses import segmentation_loss
-from kidneyseg.training.norm_statistics import measure_norms, norms_of
 from kidneyseg.training.plan import RunOptions, TrainingPlan
 from kidneyseg.training.precision import forward
 from kidneyseg.training.run_folder import refuse_difference
@@ -49,14 +49,7 @@ class Best:
 
 
 class Trainer:
-    """Trains one network; its checkpoints and log are in `folder`, from where it resumes.
-
-    Attributes:
-        network: the network that the optimiser updates.
-        average: the exponential moving average of its weights, which becomes the result.
-        step: the number of steps done.
-        best: the best average by validation, if there was a validation.
-    """
+    """Trains one network; its checkpoints and log are in `folder`, from where it resumes."""
 
     def __init__(
         self,
@@ -66,6 +59,7 @@ class Trainer:
         folder: Path,
         validate: Callable[[SparseUNet], dict[str, float]] | None = None,
         *,
+        seed: int = 0,
         options: RunOptions | None = None,
         cases: Sequence[str] = (),
     ) -> None:
@@ -80,13 +74,13 @@ class Trainer:
         ranks = self.options.ranks
         if ranks.count > 1:
             synchronise_norms(network)
-        self.network = network.to(self.options.device)
-        self.average = copy.deepcopy(self.network)
+        self.network = network.to(self.options.device)  #: which the optimiser updates
+        self.average = copy.deepcopy(self.network)  #: the moving average of its weights, which becomes the result
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
         self.scaler = torch.amp.GradScaler(self.options.device.type, enabled=self.options.precision == "fp16")
-        self.loader = Loader(sampler, plan.seed, ranks.shard(plan.batch), self.options.workers)
-        self.step = 0
-        self.best: Best | None = None
+        self.loader = Loader(sampler, seed, ranks.shard(plan.batch), self.options.workers)
+        self.step = 0  #: steps done
+        self.best: Best | None = None  #: the best average by validation, if there was a validation
         self._losses: list[float] = []  # since the last row of the log
         self._first_sample = ""
         self._result: SparseUNet | None = None
@@ -136,7 +130,7 @@ class Trainer:
             ModelError: when training diverged.
         """
         kept = self.best if self.options.keep == "best" else None
-        own: dict[str, object] = {"steps": kept.step if kept else self.step, "seed": self.plan.seed}
+        own: dict[str, object] = {"steps": kept.step if kept else self.step, "seed": self.loader.seed}
         if self.cases:
             own["trained on"] = list(self.cases)
         save_model(self._result or self.finished(), path, {**own, **info})
@@ -150,8 +144,21 @@ class Trainer:
             self._measure_norms([network], self.plan.norm_samples if done else max(1, self.plan.norm_samples // 4))
         return network.eval()
 
+    @torch.no_grad()
     def _measure_norms(self, networks: Sequence[SparseUNet], count: int) -> None:
-        measure_norms(networks, self.loader.batches(_NORMS, range(count)), self._logits)
+        """Set the norms' statistics to their mean over some batches.
+
+        Running averages lag behind weights that still change; with one case per batch that costs most of the Dice.
+        """
+        norms = [norm for network in networks for norm in _norms_of(network)]
+        momenta = [norm.momentum for norm in norms]
+        for i, batch in enumerate(self.loader.batches(_NORMS, range(count))):
+            for norm in norms:
+                norm.momentum = 1.0 / (i + 1)  # the plain mean over all batches so far
+            for network in networks:
+                self._logits(network.train(), batch)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
     def _logits(self, network: SparseUNet, batch: Batch) -> Tensor:
         device = self.options.device
@@ -169,12 +176,8 @@ class Trainer:
             if self.options.device.type == "cuda":
                 torch.cuda.empty_cache()
             largest = max(batch.samples, key=lambda sample: len(sample.cells))
-            log.warning(
-                "%s: out of memory with %d points in step %d; the sample is left out",
-                largest.case or "a case",
-                len(largest.cells),
-                self.step,
-            )
+            name, points = largest.case or "a case", len(largest.cells)
+            log.warning("%s: out of memory with %d points in step %d; the sample is left out", name, points, self.step)
             rest = [sample for sample in batch.samples if sample is not largest]
             if not rest:
                 return []
@@ -186,7 +189,7 @@ class Trainer:
             group["lr"] = plan.learning_rate_at(self.step)
         self.network.train()
         if self.step >= plan.freeze_step:
-            for norm in norms_of(self.network):
+            for norm in _norms_of(self.network):
                 norm.eval()
         labels, samples = batch.labels.to(self.options.device), batch.cells[:, 3].to(self.options.device)
         logits = self._logits(self.network, batch)
@@ -237,7 +240,6 @@ class Trainer:
     def _store(self) -> None:
         if not self.options.ranks.first:
             return
-        best = self.best
         state = {
             "identity": self._identity(),
             "first sample": self._first_sample,
@@ -247,7 +249,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "step": self.step,
             "losses": self._losses,
-            "best": None if best is None else {"score": best.score, "step": best.step, "network": best.network},
+            "best": vars(self.best) if self.best else None,
         }
         save_checkpoint(state, self.folder)
 
@@ -270,8 +272,9 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """What must stay the same for a checkpoint to be resumed, as plain values."""
-        plan = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.plan).items()}
-        return {**plan, "network": dict(self.network.config)}
+        plan = {field.name: getattr(self.plan, field.name) for field in fields(TrainingPlan)}
+        own = {"seed": self.loader.seed, "class_weights": list(self.plan.class_weights), "network": self.network.config}
+        return {**plan, **own}
 
     def _compare_first_sample(self) -> None:
         """Draw the run's first sample again and warn when it differs from that drawn when the run began."""
@@ -284,3 +287,7 @@ class Trainer:
                 self.folder,
             )
         self._first_sample = digest
+
+
+def _norms_of(network: SparseUNet) -> list[BatchNormReLU]:
+    return [module for module in network.modules() if isinstance(module, BatchNormReLU)]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import Indices
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.memory import out_of_memory
 from kidneyseg.training.batches import Sample
@@ -44,12 +44,12 @@ def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[Spar
 
 
 @torch.no_grad()
-def _predict(network: SparseUNet, sample: Sample) -> NDArray[np.int64] | None:
+def _predict(network: SparseUNet, sample: Sample) -> Indices | None:
     """The most probable label of each point; None, with a warning, where memory does not suffice."""
     device = next(network.parameters()).device
     try:
         cells, features = (torch.from_numpy(array).to(device) for array in (sample.cells, sample.features))
-        labels: NDArray[np.int64] = network(cells, features).argmax(1).cpu().numpy()
+        labels: Indices = network(cells, features).argmax(1).cpu().numpy()
         return labels
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):

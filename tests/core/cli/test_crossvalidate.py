@@ -11,7 +11,7 @@ import pytest
 from kidneyseg.cli.main import main
 from kidneyseg.evaluation import Failure, cross_validation, score_case
 from kidneyseg.evaluation.cross_validation import CrossValidation
-from kidneyseg.training import fold_runs
+from kidneyseg.training import runs
 
 MASK = np.pad(np.ones((4, 4, 4), np.uint8), 2)
 SCORE = score_case(MASK, MASK, (1, 1, 1), name="a")
@@ -49,6 +49,6 @@ def test_the_report_is_printed_once_all_is_scored(
 
 
 def test_final_trains_on_all_cases(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(fold_runs, "train_final", lambda spec, **_: [spec.output / "final" / "x.safetensors"])
+    monkeypatch.setattr(runs, "train_final", lambda spec, **_: [spec.output / "final" / "x.safetensors"])
     assert main(["crossvalidate", "DATA", "-o", "OUT", "--final"]) == 0
     assert capsys.readouterr().out == "OUT/final/x.safetensors\n"

@@ -16,10 +16,9 @@ from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import SettingsError
 from kidneyseg.evaluation import Failure, Outcome, cross_validation, score_case
 from kidneyseg.evaluation.cross_validation import CrossValidation, cross_validate
-from kidneyseg.synthesis.insertion import LesionLibrary
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training.run_folder import BusyError, lock
-from kidneyseg.training.session import Session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.session import Session, TrainingSpec
 
 
 class Scoring:

@@ -20,7 +20,7 @@ from kidneyseg.evaluation import (
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.models import load_model, save_model
 from kidneyseg.settings import Settings, preset
-from kidneyseg.synthesis.insertion import LesionLibrary
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 from labelled_cases import labelled_cases
 from tiny_networks import tiny_models
 from volumes import abdomen

@@ -4,7 +4,7 @@ import pytest
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation import AS_IS, INSERTED, LESIONS_UNLABELLED, Variants, case_variants
 from kidneyseg.imaging.nifti import load_mask, save_mask
-from kidneyseg.synthesis.insertion import LesionLibrary
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 from labelled_cases import labelled_cases
 from volumes import abdomen
 

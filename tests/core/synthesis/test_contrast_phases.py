@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kidneyseg.synthesis.contrast_phases import (
-    PHASES,
-    scale_corticomedullary_contrast,
-    simulate_contrast_phase,
-)
+from kidneyseg.synthesis.contrast_phases import PHASES, scale_corticomedullary_contrast, simulate_contrast_phase
 from kidneyseg.synthesis.organs import OrganWeights
 
 SPACING = (2.0, 2.0, 3.0)

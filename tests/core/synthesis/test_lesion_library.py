@@ -12,7 +12,7 @@ import pytest
 
 from kidney_host import ball
 from kidneyseg.errors import InputError
-from kidneyseg.synthesis.lesion_library import LesionLibrary, is_held_out
+from kidneyseg.synthesis.lesion_library import LesionLibrary, is_held_out, kits_library
 
 KITS = Path(__file__).resolve().parents[4] / "shared" / "data"
 
@@ -121,3 +121,27 @@ def test_real_label_maps_give_plausible_shapes():
     assert tumours[19].ml == pytest.approx(1.8, rel=0.12)
     assert all(abs(np.linalg.norm(lesion.outward) - 1) < 1e-6 for lesion in library.lesions)
     assert all(lesion.voxel_mm <= 1.5 for lesion in library.lesions)
+
+
+def test_lesions_are_cut_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    built = []
+
+    def from_kits(masks: Path, hu_csv: Path | None = None) -> LesionLibrary:
+        built.append(masks)
+        return LesionLibrary.procedural(count=3)
+
+    monkeypatch.setattr(LesionLibrary, "from_kits", staticmethod(from_kits))
+    masks, cache = tmp_path / "masks", tmp_path / "cache"
+    masks.mkdir()
+    (masks / "case_00001.nii.gz").write_bytes(b"1")
+    assert [len(kits_library(masks, None, cache)) for _ in range(2)] == [3, 3]
+    assert len(built) == 1
+    (file,) = cache.glob("lesions-*.npz")
+    file.write_bytes(b"damaged")
+    kits_library(masks, None, cache)
+    (masks / "case_00002.nii.gz").write_bytes(b"2")
+    kits_library(masks, None, cache)
+    assert len(built) == 3
+    assert "made again" in caplog.text

@@ -8,14 +8,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.training.augmentation import Augmentation
-from kidneyseg.training.intensity import (
-    Scan,
-    add_noise,
-    blur,
-    change_gain_offset,
-    correlated_noise,
-    simulate_scanner,
-)
+from kidneyseg.training.intensity import Scan, add_noise, blur, change_gain_offset, correlated_noise, simulate_scanner
 
 REACH = (5.0, 2.5, 4.0)
 

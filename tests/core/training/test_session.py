@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kidneyseg.errors import InputError
+from kidneyseg.errors import InputError, SettingsError
+from kidneyseg.models import Stage
 from kidneyseg.progress import CallbackProgress
-from kidneyseg.synthesis.insertion import LesionLibrary
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import session as module
-from kidneyseg.training.session import open_session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.session import TrainingSpec, open_session
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +65,32 @@ def test_options_follow_the_specification(tmp_path: Path) -> None:
     assert options.device.type == "cpu"
     assert session.progress is progress
     assert lines == ["line"]
+
+
+PATHS: dict[str, Any] = {"data": Path("data"), "output": Path("out")}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"recipe": "other.toml"}, "the recipe other.toml: cannot be read"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"checkpoint_every": 0}, "checkpoint every must be at least 1"),
+        ({"lesions": Path("masks"), "insert_lesions": False}, "leave out one of the two"),
+    ],
+)
+def test_wrong_values_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        TrainingSpec(**PATHS, **wrong)
+
+
+def test_stage_2_of_default_starts_from_coarse_cells_or_from_a_given_network() -> None:
+    assert TrainingSpec(**PATHS).stages == (Stage.STAGE1, Stage.COARSE, Stage.STAGE2)
+    assert TrainingSpec(**PATHS, start_from=Path("before")).stages == (Stage.STAGE1, Stage.STAGE2)
+    assert TrainingSpec(**PATHS, recipe="paper").stages == (Stage.STAGE1, Stage.STAGE2)
+
+
+def test_prepared_cases_are_kept_in_the_output_unless_told_otherwise() -> None:
+    assert TrainingSpec(**PATHS).cache_folder == Path("out/cache")
+    assert TrainingSpec(**PATHS, cache=Path("shared")).cache_folder == Path("shared")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.datasets.cases import LabelledGrid
-from kidneyseg.training.detection_regions import FAR_MM, coarse_box, coarse_cells, margin_field, on_cells, within
-from kidneyseg.training.detections import Crop
+from kidneyseg.training.detections import FAR_MM, Crop, coarse_box, coarse_cells, margin_field, on_cells, within
 
 LOW = np.zeros(3, np.int64)
 

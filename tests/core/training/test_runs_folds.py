@@ -16,11 +16,10 @@ from kidneyseg.errors import SettingsError
 from kidneyseg.models import Stage, save_model
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.training import fold_runs
+from kidneyseg.training import runs
 from kidneyseg.training.distributed import Ranks
-from kidneyseg.training.fold_runs import fold_folder, train_final, train_fold
-from kidneyseg.training.session import Session
-from kidneyseg.training.specification import TrainingSpec
+from kidneyseg.training.runs import fold_folder, train_final, train_fold
+from kidneyseg.training.session import Session, TrainingSpec
 
 NAMES = ["a", "b", "c", "d", "e"]
 Call = tuple[Stage, Path, list[str], list[str], str, Path | None]
@@ -44,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
         calls.append((stage, folder, [c.name for c in training], [c.name for c in validation], keep, start_from))
         return folder / stage
 
-    monkeypatch.setattr(fold_runs, "train_stage", train_stage)
+    monkeypatch.setattr(runs, "train_stage", train_stage)
     return calls
 
 

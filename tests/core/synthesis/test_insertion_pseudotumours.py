@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from kidney_host import ball, host
+from kidneyseg.synthesis.insertion import insert_pseudotumour
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.placement import find_hosts
-from kidneyseg.synthesis.pseudotumours import insert_pseudotumour
 
 
 @pytest.fixture(scope="module")
