@@ -20,7 +20,6 @@ _CHANGES = {
     "fill": ("fill", "algorithm"),
     "closing_mm": ("fill", "closing_mm"),
 }
-SETTINGS_ARGUMENTS = ("preset", "settings", *_CHANGES)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +34,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--eps-mm", type=float, metavar="MM", help="DBSCAN neighbourhood radius")
     group.add_argument("--core-share", type=float, metavar="S", help="DBSCAN: filled share of the ball (default only)")
-    group.add_argument("--min-samples", type=_auto_or_count, metavar="N", help="DBSCAN: points, or auto (paper only)")
+    group.add_argument("--min-samples", type=auto_or_integer, metavar="N", help="DBSCAN: points, or auto (paper only)")
     group.add_argument("--fill", choices=("closing", "hull"), help="how points become a mask")
     group.add_argument("--closing-mm", type=float, metavar="MM", help="radius of the closing")
     group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (%(default)s)")
@@ -73,7 +72,8 @@ def _read(path: Path) -> Settings:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def _auto_or_count(text: str) -> str | int:
+def auto_or_integer(text: str) -> str | int:
+    """The type of an argument that is "auto" or a whole number."""
     if text == "auto":
         return text
     try:
