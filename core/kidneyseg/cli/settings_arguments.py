@@ -27,7 +27,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings", "a method with its starting values, or a file, and changes of them")
     group.add_argument("--preset", choices=PRESET_NAMES, help="the method (default)")
     group.add_argument("--settings", type=Path, metavar="JSON", help="settings saved by the window, or a sidecar")
-    group.add_argument("--kept-percent", type=float, metavar="P", help="brightest share that stage 1 sees, in %%")
+    group.add_argument("--kept-percent", type=float, metavar="P", help="brightest share that stage 1 gets, in %%")
     group.add_argument("--bands", type=int, metavar="N", help="intensity bands of that share (paper only)")
     group.add_argument(
         "--margin-mm", type=float, metavar="MM", help="stage 2's margin around detections (default only)"
