@@ -2,7 +2,7 @@
 
     result = kidneyseg.segment("ct.nii.gz")
 
-`import kidneyseg` is quick: a name below is imported, with torch where it needs it, when it is first used.
+`import kidneyseg` is fast: each public name is imported on first use, and torch with it where needed.
 """
 
 from importlib import import_module
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from kidneyseg.imaging.readers import load, register_reader
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.segmentation.export import export
-    from kidneyseg.segmentation.pipeline import Pipeline, Result
-    from kidneyseg.segmentation.segment import segment
+    from kidneyseg.segmentation.pipeline import Pipeline, Result, segment
     from kidneyseg.settings import Settings, preset
 
 __version__ = "0.2.0"
@@ -43,7 +42,7 @@ _MODULES = {
     "load": "imaging.readers",
     "preset": "settings",
     "register_reader": "imaging.readers",
-    "segment": "segmentation.segment",
+    "segment": "segmentation.pipeline",
 }
 
 

@@ -1,4 +1,4 @@
-"""Boxes around masks, and lists of cells as dense arrays."""
+"""Bounding boxes of masks, and dense masks of cells."""
 
 from __future__ import annotations
 
@@ -45,15 +45,17 @@ def bounding_box(mask: NDArray[np.generic], margin: int | Sequence[int] | NDArra
     return x, y, z
 
 
-def dense_mask(cells: NDArray[np.integer], margin: int = 0) -> tuple[NDArray[np.bool_], NDArray[np.integer]]:
-    """Listed cells as a dense mask of their bounding box.
+def dense_mask(
+    cells: NDArray[np.integer], margin: int | NDArray[np.integer] = 0
+) -> tuple[NDArray[np.bool_], NDArray[np.integer]]:
+    """A dense mask of the given cells over their bounding box.
 
     Args:
         cells: (N, 3) integer indices, N >= 1.
-        margin: empty cells to add on every side.
+        margin: empty cells to add on every side, one number or one per axis.
 
     Returns:
-        bool array, True at the cells, and the (N, 3) indices of the cells in it.
+        bool (X, Y, Z), True at the cells, and the (N, 3) indices of the cells in it.
     """
     local = cells - cells.min(axis=0) + margin
     dense = np.zeros(local.max(axis=0) + 1 + margin, np.bool_)

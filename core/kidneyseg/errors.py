@@ -1,8 +1,8 @@
-"""What can go wrong for a user. Every message says what is wrong with what, and what to do about it."""
+"""Errors that a user may cause or meet. Every message names the object, the problem and the remedy."""
 
 
 class KidneySegError(Exception):
-    """Base of every error a user may be shown; `str(error)` is one clear sentence or two."""
+    """Base of all errors that are shown to users; `str(error)` is one or two sentences."""
 
 
 class InputError(KidneySegError):
@@ -10,7 +10,7 @@ class InputError(KidneySegError):
 
 
 class OutputError(KidneySegError):
-    """A result that cannot be written where it was asked for."""
+    """A file that cannot be written to the requested path."""
 
 
 class SettingsError(KidneySegError, ValueError):
@@ -22,12 +22,12 @@ class ModelError(KidneySegError):
 
 
 class CaseError(KidneySegError):
-    """A case that could not be made into a training sample; the message names it."""
+    """A case from which no training sample can be made; the message names it."""
 
 
 class ResourceError(KidneySegError):
-    """Not enough memory, or a device that is not there."""
+    """Not enough memory, or a device or backend that is not available."""
 
 
-class Cancelled(Exception):  # noqa: N818 - a request that was granted, not an error
-    """Raised inside long work once its `Progress` was asked to stop."""
+class Cancelled(Exception):  # noqa: N818 - a request, not an error
+    """Raised by long work once its `Progress` is cancelled."""

@@ -1,4 +1,4 @@
-"""Writing files so that a crash never leaves half of one."""
+"""Atomic writes: a crash never leaves a partial file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREFIX, _SUFFIX = ".kidneyseg-", ".part"
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder where it is missing. Raises OutputError when that cannot be."""
+    """Create a folder, with its parents, if it is missing. Raises OutputError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -27,7 +27,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; it takes the place of `path` at the end, or vanishes on any error.
+    """Open a temporary file beside `path`, which replaces `path` at the end, or is removed on any error.
 
     A link is followed, so that its target is replaced and the link stays. Temporary files that a killed process left
     in the folder are removed. Raises OutputError when the folder is missing or not writable, the file is
@@ -57,13 +57,13 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Make `content` the whole content of a file by `atomic_write`."""
+    """Write a file with this content by `atomic_write`. Raises OutputError."""
     with atomic_write(path) as file:
         file.write(content)
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-    """Raise OutputError where `atomic_write` would refuse `path` at once; nothing is written."""
+    """Raise OutputError if `atomic_write` would fail on `path` before writing; nothing is written."""
     target = Path(os.path.realpath(path))
     try:
         _mode_of_target(target, overwrite)

@@ -1,4 +1,4 @@
-"""How long work reports and is cancelled: one protocol for the engine, the command line and the window."""
+"""Progress reports and cancellation of long work, the same for the library, the command line and the window."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from kidneyseg.errors import Cancelled
 
 
 class Progress:
-    """Receives reports from long work and tells it when to stop. This base class is silent and never stops.
+    """Receives reports from long work, which it can cancel. This base class ignores reports and never cancels.
 
-    Work calls `update` (or the cheaper `check`) often enough that a cancel is answered within a second.
+    Work calls `update` or the cheaper `check` at least once a second.
     """
 
     def update(self, stage: str, fraction: float) -> None:
-        """Report that `stage` is done to `fraction` (0...1). Raises `Cancelled` if a stop was asked for."""
+        """Report that the fraction 0...1 of `stage` is done. Raises Cancelled once the work is cancelled."""
         self.check()
         self.show(stage, min(max(fraction, 0.0), 1.0))
 
     def check(self) -> None:
-        """Raise `Cancelled` if a stop was asked for."""
+        """Raise Cancelled once the work is cancelled."""
         if self.cancelled:
             raise Cancelled
 
     @property
     def cancelled(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether the work is to stop."""
         return False
 
     def show(self, stage: str, fraction: float) -> None:
         """Display a report; called from the working thread."""
 
-    def part(self, start: float, end: float) -> Progress:
-        """A `Progress` whose 0...1 is `start`...`end` of this one, for work made of several parts."""
-        return _Part(self, start, end)
+    def part(self, start: float, end: float, stage: str | None = None) -> Progress:
+        """A Progress for a part of the work: its 0...1 is `start`...`end` of this one, under `stage` if given."""
+        return _Part(self, start, end, stage)
 
 
 class CallbackProgress(Progress):
-    """Forwards reports to `on_update(stage, fraction)` and stops once `is_cancelled()` is true."""
+    """Passes reports to `on_update(stage, fraction)`; cancels the work once `is_cancelled()` is true."""
 
     def __init__(
         self,
@@ -49,22 +49,22 @@ class CallbackProgress(Progress):
 
     @property
     def cancelled(self) -> bool:
-        """What `is_cancelled()` says."""
+        """The result of `is_cancelled()`."""
         return self._is_cancelled is not None and self._is_cancelled()
 
     def show(self, stage: str, fraction: float) -> None:
-        """Hand the report to `on_update`."""
+        """Pass the report to `on_update`."""
         if self._on_update is not None:
             self._on_update(stage, fraction)
 
 
 class _Part(Progress):
-    def __init__(self, whole: Progress, start: float, end: float) -> None:
-        self._whole, self._start, self._end = whole, start, end
+    def __init__(self, whole: Progress, start: float, end: float, stage: str | None) -> None:
+        self._whole, self._start, self._end, self._stage = whole, start, end, stage
 
     @property
     def cancelled(self) -> bool:
         return self._whole.cancelled
 
     def show(self, stage: str, fraction: float) -> None:
-        self._whole.show(stage, self._start + fraction * (self._end - self._start))
+        self._whole.show(self._stage or stage, self._start + fraction * (self._end - self._start))

@@ -1,4 +1,4 @@
-"""Everything a user can set about a segmentation, as frozen, self-validating values that round-trip to JSON."""
+"""All settings of a segmentation, as frozen dataclasses that validate themselves and round-trip to JSON."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class BandSettings(SamplingSettings):
 
 @dataclass(frozen=True)
 class Stage2Settings:
-    """Which cells stage 2 sees.
+    """Which cells become stage 2's points.
 
     Attributes:
         margin_mm: cells up to this distance from stage 1's detections are taken.
@@ -135,7 +135,7 @@ class FillSettings:
 
 Group = SamplingSettings | Stage2Settings | ClusterSettings | CountClusterSettings | FillSettings
 
-# Per method the groups that it has, with the values it starts from. `segmentation.method.register` adds others.
+# Settings groups of each method with their initial values. `segmentation.method.register` adds others.
 PRESETS: dict[str, dict[str, Group]] = {
     "default": {
         "sampling": SamplingSettings(),
@@ -158,10 +158,10 @@ class Settings:
 
     Attributes:
         method: names the method and its networks; see `PRESETS`.
-        sampling: which points stage 1 sees.
+        sampling: which cells or voxels become stage 1's points.
         clusters: DBSCAN.
         fill: how points become a mask.
-        stage2: which cells stage 2 sees; None where the method leaves no choice.
+        stage2: which cells become stage 2's points; None for a method without a choice.
 
     Raises:
         SettingsError: for an unknown method, or a group of another method.
@@ -181,7 +181,7 @@ class Settings:
 
     @property
     def network_part(self) -> Hashable:
-        """What the networks' outcome depends on: where it is equal, no network has to run again."""
+        """What the networks' output depends on: where it is equal, no network has to run again."""
         return self.method, self.sampling, self.stage2
 
     def with_network_part_of(self, other: Settings) -> Settings:
@@ -224,7 +224,7 @@ class Settings:
 
     @staticmethod
     def from_dict(values: object) -> Settings:
-        """The inverse of `to_dict`; what is left out takes the method's starting value.
+        """The inverse of `to_dict`; missing values take the method's initial value.
 
         Raises:
             SettingsError: for anything that `to_dict` does not give.
@@ -252,9 +252,9 @@ class Settings:
 
 
 def preset(name: str) -> Settings:
-    """The settings that a method starts from.
+    """The initial settings of a method.
 
-    `default` is what validated best. `paper` is the published method, corrected (docs/explanation/method.md).
+    `default` was best in validation. `paper` is the published method, corrected (docs/explanation/method.md).
 
     Raises:
         SettingsError: for an unknown name.
@@ -271,7 +271,7 @@ def min_samples_of(clusters: ClusterSettings | CountClusterSettings, cell_mm: fl
 
 
 def _start_of(method: object) -> dict[str, Any]:
-    """The groups of a method with their starting values."""
+    """The groups of a method with their initial values."""
     if not isinstance(method, str) or method not in PRESETS:
         raise SettingsError(f"there is no method {_shown(method)}; choose {' or '.join(PRESETS)}")
     return PRESETS[method]

@@ -12,8 +12,6 @@ from kidneyseg import __version__
 from kidneyseg.cli.terminal import print_json
 from kidneyseg.errors import InputError
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "nibabel", "PySide6-Essentials")
-
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command's arguments."""
@@ -21,7 +19,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "info",
         help="what is installed, or what a CT or a network holds",
         description="Without FILE: versions, devices, kernels and networks. Of a CT: its geometry and HU. Of a network "
-        "(.safetensors): how it was trained: the cases it learnt from, steps.",
+        "(.safetensors): how it was trained, e.g. its cases and steps.",
     )
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a CT, or a network")
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -50,6 +48,7 @@ def _program() -> dict[str, Any]:
     import torch
 
     from kidneyseg.models import BUNDLED, load_model
+    from kidneyseg.segmentation.export import LIBRARIES
     from kidneyseg.sparse import native
     from kidneyseg.sparse.backends import has_sparseconvnet
 
@@ -57,8 +56,7 @@ def _program() -> dict[str, Any]:
     return {
         "kidneyseg": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "other libraries": [f"{name} {metadata.version(name)}" for name in _LIBRARIES],
+        "libraries": [f"{name} {metadata.version(name)}" for name in (*LIBRARIES, "PySide6-Essentials")],
         "threads": torch.get_num_threads(),
         "CUDA": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         "CPU kernels": kernels,

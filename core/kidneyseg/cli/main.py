@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("kidneyseg: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader left (`kidneyseg info | head`).
+        # The reader closed the pipe, as in `kidneyseg info | head`.
         _discard_output()
         return 0
     except OSError as error:
@@ -86,7 +86,7 @@ def _output_fails() -> bool:
 
 
 def _discard_output() -> None:
-    """Without this Python tries once more to write at exit, and complains."""
+    """Without this Python tries to write again at exit and prints an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"kidneyseg {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more of what is being done")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print more messages")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in _COMMANDS:
         import_module(f"kidneyseg.cli.{name}").add_to(commands)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kidneyseg.cli.settings_arguments import add_settings, settings_of
+from kidneyseg.cli.settings_arguments import add_settings, auto_or_integer, settings_of
 from kidneyseg.cli.terminal import BarProgress, lasting_imports, peak_mb, print_json
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--no-overwrite", action="store_true", help="fail if the mask or its sidecar exists already")
     parser.add_argument(
         "--hu-offset",
-        type=_auto_or_offset,
+        type=auto_or_integer,
+        default="auto",
         metavar="N",
         help="number to add to the file's values to get HU, 0 for none; auto recognises HU + 1024 and the like (auto)",
     )
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     bar = BarProgress()
     try:
         bar.update("reading", 0.0)
-        volume = load(ct, **({} if arguments.hu_offset is None else {"hu_offset": arguments.hu_offset}))
+        volume = load(ct, **({} if arguments.hu_offset == "auto" else {"hu_offset": arguments.hu_offset}))
         read = time.perf_counter()
         pipeline = Pipeline(volume, device=arguments.device, models_dir=arguments.models, backend=arguments.backend)
         result = pipeline.run(settings, bar)
@@ -78,15 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_report(result, mask, seconds if arguments.timings else None)
     return 1 if arguments.strict and not result.mask.any() else 0
-
-
-def _auto_or_offset(text: str) -> int | None:
-    if text == "auto":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"auto or a whole number, not {text!r}") from None
 
 
 def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) -> None:

@@ -20,7 +20,6 @@ _CHANGES = {
     "fill": ("fill", "algorithm"),
     "closing_mm": ("fill", "closing_mm"),
 }
-SETTINGS_ARGUMENTS = ("preset", "settings", *_CHANGES)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -28,14 +27,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings", "a method with its starting values, or a file, and changes of them")
     group.add_argument("--preset", choices=PRESET_NAMES, help="the method (default)")
     group.add_argument("--settings", type=Path, metavar="JSON", help="settings saved by the window, or a sidecar")
-    group.add_argument("--kept-percent", type=float, metavar="P", help="brightest share that stage 1 sees, in %%")
+    group.add_argument("--kept-percent", type=float, metavar="P", help="brightest share that stage 1 gets, in %%")
     group.add_argument("--bands", type=int, metavar="N", help="intensity bands of that share (paper only)")
     group.add_argument(
         "--margin-mm", type=float, metavar="MM", help="stage 2's margin around detections (default only)"
     )
     group.add_argument("--eps-mm", type=float, metavar="MM", help="DBSCAN neighbourhood radius")
     group.add_argument("--core-share", type=float, metavar="S", help="DBSCAN: filled share of the ball (default only)")
-    group.add_argument("--min-samples", type=_auto_or_count, metavar="N", help="DBSCAN: points, or auto (paper only)")
+    group.add_argument("--min-samples", type=auto_or_integer, metavar="N", help="DBSCAN: points, or auto (paper only)")
     group.add_argument("--fill", choices=("closing", "hull"), help="how points become a mask")
     group.add_argument("--closing-mm", type=float, metavar="MM", help="radius of the closing")
     group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda (%(default)s)")
@@ -73,7 +72,8 @@ def _read(path: Path) -> Settings:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def _auto_or_count(text: str) -> str | int:
+def auto_or_integer(text: str) -> str | int:
+    """The type of an argument that is "auto" or a whole number."""
     if text == "auto":
         return text
     try:

@@ -21,7 +21,7 @@ from kidneyseg.metrics import confusion, dice, kits19_dice
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
-from kidneyseg.points.resample import Box, lattice_for, resample_labels
+from kidneyseg.points.resample import lattice_for, resample_labels
 from kidneyseg.segmentation.method import method
 from kidneyseg.segmentation.pipeline import Pipeline, Result
 from kidneyseg.settings import Settings
@@ -179,7 +179,7 @@ def _with_truth(cloud: PointCloud, truth: NDArray[np.uint8], volume: Volume) -> 
         labels = truth[tuple(cloud.index.T)]
     elif len(cloud):
         low, high = cloud.index.min(0), cloud.index.max(0) + 1
-        crop = lattice_for(volume, cloud.lattice.step_mm, box=_box(low, high))
+        crop = lattice_for(volume, cloud.lattice.step_mm, (low, high))
         labels = resample_labels(truth, volume.spacing_mm, crop)[tuple((cloud.index - low).T)]
     return replace(cloud, labels=labels, probability=np.eye(3, dtype=np.float16)[labels])
 
@@ -189,18 +189,8 @@ def _cells_around(labelled: tuple[slice, ...], volume: Volume, lattice: Lattice)
     scale = np.asarray(volume.spacing_mm) / lattice.step_mm
     low = np.floor([side.start for side in labelled] * scale).astype(int) - _MARGIN_CELLS
     high = np.ceil([side.stop for side in labelled] * scale).astype(int) + _MARGIN_CELLS
-    crop = lattice_for(volume, lattice.step_mm, box=_box(low, high))
-    return _unlabelled(lattice, np.indices(crop.shape, np.int32).reshape(3, -1).T + crop.first_cell)
-
-
-def _unlabelled(lattice: Lattice, index: NDArray[np.int32]) -> PointCloud:
-    """A cloud of these cells in lexicographic order, without HU."""
-    return PointCloud(lattice, index[np.lexsort(index.T[::-1])], np.zeros(len(index), np.int16))
-
-
-def _box(low: NDArray[np.integer], high: NDArray[np.integer]) -> Box:
-    (x0, y0, z0), (x1, y1, z1) = low.tolist(), high.tolist()
-    return (x0, y0, z0), (x1, y1, z1)
+    crop = lattice_for(volume, lattice.step_mm, (low, high))
+    return PointCloud.of_cells(lattice, np.indices(crop.shape, np.int32).reshape(3, -1).T + crop.first_cell)
 
 
 def _coverage(cloud: PointCloud, voxels: NDArray[np.integer], volume: Volume) -> float:

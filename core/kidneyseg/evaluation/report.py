@@ -13,7 +13,7 @@ from kidneyseg import __version__
 from kidneyseg.evaluation.lesions import DETECTION_SHARE, LEAST_LESION_ML
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
 from kidneyseg.evaluation.summary import Summary, summarise
-from kidneyseg.files import atomic_write, make_folder
+from kidneyseg.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from kidneyseg.evaluation.error_budget import CaseBudget
@@ -82,8 +82,7 @@ def write_report(
 def write_text(path: Path, text: str) -> Path:
     """Write a text file atomically, creating its folder when it is missing. Raises OutputError."""
     make_folder(path.parent)
-    with atomic_write(path) as file:
-        file.write(text.encode())
+    write_whole(path, text.encode())
     return path
 
 

@@ -12,24 +12,19 @@ from scipy import ndimage
 from kidneyseg.arrays import bounding_box
 from kidneyseg.findings.diameter import longest_diameter_mm
 from kidneyseg.findings.sides import Midline, find_midline
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.points.objects import KIDNEY_SIZED_ML, LEAST_KIDNEY_ML
 
 Side = Literal["left", "right"]
-
-# Less than this on one side is a false detection, not a kidney: even a shrunken kidney holds 20 mL.
-LEAST_KIDNEY_ML = 5.0
 
 # A smaller tumour component (a ball of about 4 mm) is not listed; its voxels still count in the totals.
 LEAST_TUMOUR_ML = 0.03
 
-# A connected kidney with at least this share of its tissue on either side of the midline, and wider than any single
-# kidney, is one joined across it.
+# A horseshoe kidney has at least this share of its tissue on either side of the midline, and is wider than any single
+# kidney.
 _HORSESHOE_SHARE = 0.2
 _HORSESHOE_MM = 90.0
-
-# More than two pieces of this size are more kidneys than one patient has in one scan.
-_KIDNEY_SIZED_ML = 40.0
 
 ORIENTATION_WRONG = "the header's orientation seems wrong"
 
@@ -58,12 +53,12 @@ class Findings:
 
     Attributes:
         kidneys: right before left; only sides with at least LEAST_KIDNEY_ML of kidney and tumour together. With more
-            than two kidney-sized pieces, or without a midline, one for each piece of that volume.
+            than two kidney-sized components, or without a midline, one for each component of that volume.
         tumours: largest first; components of at least LEAST_TUMOUR_ML.
         kidney_ml: all kidney voxels of the mask, tumour not included.
         tumour_ml: all tumour voxels of the mask.
         horseshoe: the kidneys are joined across the midline; their volumes are then split at it.
-        kidney_sized: connected pieces of at least 40 mL.
+        kidney_sized: connected components of at least 40 mL.
         side_unknown: why left and right are unknown; "" where they are known.
     """
 
@@ -80,9 +75,9 @@ class Findings:
         return next((kidney for kidney in self.kidneys if kidney.side == side), None)
 
     def sentences(self) -> tuple[str, ...]:
-        """Plain sentences for a reader on what is missing or unusual; none when both kidneys were found."""
+        """Sentences for the user on what is missing or unusual; none when both kidneys were found."""
         if not self.kidneys:
-            return ("No kidneys were found in this scan, so the mask is empty or holds only small specks.",)
+            return ("No kidneys were found in this scan, so the mask is empty or holds only small fragments.",)
         notes = []
         if self.kidney_sized > 2:
             notes.append(f"{self.kidney_sized} kidney-sized bodies were found. Does the file hold two scans?")
@@ -107,37 +102,37 @@ class Findings:
 def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -> Findings:
     """Measure kidneys and tumours.
 
-    Each connected piece of kidney and tumour belongs to the side of the patient's midline (see `find_midline`) that
-    its centre lies on. A piece that reaches well over the midline on both sides is a horseshoe kidney and is split
-    there. A tumour has the side of the kidney it grows on.
+    Each connected component of kidney and tumour belongs to the side of the patient's midline (see `find_midline`) on
+    which its centre lies. A component that extends far to both sides is a horseshoe kidney and is split at the midline.
+    A tumour has the side of the kidney it grows on.
 
     Args:
         mask: uint8 (X, Y, Z), 0, 1 kidney, 2 tumour, on the volume's voxels.
         volume: the CT; x grows to the patient's right.
-        oriented: False when x may not do so, whatever the file says: sides are then unknown.
+        oriented: False when x may not do so, although the file says so: sides are then unknown.
     """
     ml = volume.voxel_ml
     box = bounding_box(mask)
     if box is None:
         return Findings((), (), 0.0, 0.0)
     part = mask[box]
-    pieces, count = ndimage.label(part > 0, np.ones((3, 3, 3)))
-    profiles = _profiles(pieces, count)
+    components, count = ndimage.label(part > 0, np.ones((3, 3, 3)))
+    profiles = _profiles(components, count)
     x_mm = (np.arange(part.shape[0]) + box[0].start + 0.5) * volume.spacing_mm[0]
     sizes = profiles.sum(axis=1)
     centres = profiles @ x_mm / sizes
     midline = find_midline(mask, volume, box, sizes * ml, centres) if oriented else Midline(None, ORIENTATION_WRONG)
     middle, unknown = -np.inf if midline.mm is None else midline.mm, midline.unknown
-    joined = _joined_across(_profiles(np.where(part == KIDNEY, pieces, 0), count), x_mm, middle)
-    # Side of a voxel: that of its piece, or its own where the piece is split.
-    is_right = np.concatenate([[False], centres > middle])[pieces]
+    joined = _joined_across(_profiles(np.where(part == KIDNEY, components, 0), count), x_mm, middle)
+    # Side of a voxel: that of its component, or its own where the component is split.
+    is_right = np.concatenate([[False], centres > middle])[components]
     if joined.any():
-        split = np.concatenate([[False], joined])[pieces]
+        split = np.concatenate([[False], joined])[components]
         is_right = np.where(split, (x_mm > middle)[:, None, None], is_right)
-    kidney_sized = int(np.count_nonzero(sizes * ml >= _KIDNEY_SIZED_ML))
+    kidney_sized = int(np.count_nonzero(sizes * ml >= KIDNEY_SIZED_ML))
     if kidney_sized > 2 or midline.mm is None:
         large = [i for i in np.argsort(-centres, kind="stable") if sizes[i] * ml >= LEAST_KIDNEY_ML]
-        owners = [(bool(centres[i] > middle), pieces == i + 1) for i in large]
+        owners = [(bool(centres[i] > middle), components == i + 1) for i in large]
     else:
         owners = [(True, is_right), (False, ~is_right)]
     kidneys = (_kidney(part, own, ml, _side(right, unknown)) for right, own in owners)
@@ -179,12 +174,12 @@ def _tumours(
 
 
 def _joined_across(profiles: NDArray[np.float64], x_mm: NDArray[np.float64], middle: float) -> NDArray[np.bool_]:
-    """Which pieces, given their kidney voxels in each x (pieces, width), are kidneys joined across the midline."""
+    """Which components, given their kidney voxels in each x (count, width), are horseshoe kidneys."""
     right = profiles[:, x_mm > middle].sum(axis=1) / np.maximum(profiles.sum(axis=1), 1)
     width = np.array([np.ptp(x_mm[used]) if used.any() else 0.0 for used in profiles > 0])
     return np.asarray((np.minimum(right, 1 - right) >= _HORSESHOE_SHARE) & (width >= _HORSESHOE_MM))
 
 
-def _profiles(pieces: NDArray[np.integer], count: int) -> NDArray[np.float64]:
-    """Voxels of each piece 1 ... count in each x: float64 (count, width)."""
-    return np.stack([np.bincount(plane.ravel(), minlength=count + 1)[1:] for plane in pieces], axis=1).astype(float)
+def _profiles(components: NDArray[np.integer], count: int) -> NDArray[np.float64]:
+    """Voxels of each component 1 ... count in each x: float64 (count, width)."""
+    return np.stack([np.bincount(plane.ravel(), minlength=count + 1)[1:] for plane in components], axis=1).astype(float)

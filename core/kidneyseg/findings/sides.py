@@ -1,4 +1,4 @@
-"""Where the patient's left ends and the right begins, told by the spine; or why that cannot be told."""
+"""The patient's midline, located by the spine, or the reason why left and right are unknown."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from scipy import ndimage
 
 from kidneyseg.arrays import Box
 from kidneyseg.imaging.volume import HU_WINDOW, Volume
+from kidneyseg.points.objects import SHRUNKEN_KIDNEY_ML
 
-# The spine is looked for on about this grid, in slices about so far apart.
+# The spine is searched on a grid of about this spacing in plane and between slices.
 _STEP_MM, _SLICE_MM = 2.0, 4.0
-# Bone; below the upper end of CTs that were clipped to HU_WINDOW.
+# Bone; within HU_WINDOW, to which some CTs are clipped.
 _BONE_HU = 220
 _SPINE_WIDTH_MM = 50.0
-# Bone that a spine shows within its width: on average, and in nearly every slice. 14 CTs have 6.4 to 18.4 cm² there on
-# average and 3.8 cm² or more in every slice; elsewhere they have 1.9 cm² at most.
-_LEAST_BONE_CM2, _LEAST_IN_SLICE_CM2, _MOST_SLICES = 4.0, 1.5, 0.9
-# Kidneys reach about so far to the side; where the volume's edge cuts the body nearer to the spine, one may be missing.
+# Area of bone within the width of a spine: the mean over slices, and the least in this share of slices. 14 CTs have a
+# mean of 6.4 to 18.4 cm² and at least 3.8 cm² in every slice; elsewhere they have 1.9 cm² at most.
+_LEAST_BONE_CM2, _LEAST_IN_SLICE_CM2, _SHARE_OF_SLICES = 4.0, 1.5, 0.9
+# Kidneys extend about this far from the spine; where the volume's edge cuts the body closer, one may be missing.
 _FLANK_MM = 80.0
-# A body that ends so near to the spine was cut, even where air has been put beside it.
+# A body that ends this close to the spine was cut, even if air was added beside it.
 _LEAST_FLANK_MM = 40.0
-# Two kidneys' centres are farther apart than this, left to right; parts of one kidney are not.
+# The centres of two kidneys are farther apart along x than this; parts of one kidney are not.
 _KIDNEYS_APART_MM = 60.0
-# Even a shrunken kidney holds so much.
-_SMALLEST_KIDNEY_ML = 20.0
 
 NO_SPINE = "no spine is seen"
 CUT = "the image shows only one side of the body"
@@ -34,29 +33,33 @@ NOT_ORIENTED = "the file does not say how the patient lies"
 
 
 class Midline(NamedTuple):
-    """Where the midline is, in mm along x from the volume's corner, if known; why sides are unknown, "" if known."""
+    """Its position in mm along x from the volume's corner, if known; why sides are unknown, "" if they are known."""
 
     mm: float | None
     unknown: str
 
 
 def find_midline(
-    mask: NDArray[np.uint8], volume: Volume, box: Box, piece_ml: NDArray[np.float64], centres_mm: NDArray[np.float64]
+    mask: NDArray[np.uint8],
+    volume: Volume,
+    box: Box,
+    component_ml: NDArray[np.float64],
+    centres_mm: NDArray[np.float64],
 ) -> Midline:
     """The patient's midline at the height of the kidneys.
 
-    It is the middle of the spine. Where the image shows no spine, only one side of the body, or two kidneys on one side
-    of the spine (scoliosis), it is the middle between two distant kidneys; without these, sides are unknown.
+    It is the centre of the spine. Where the image shows no spine, only one side of the body, or two kidneys on one side
+    of the spine (scoliosis), it is half way between two distant kidneys; without these, sides are unknown.
 
     Args:
         mask: uint8 (X, Y, Z), not 0 in kidneys and tumours.
         volume: the CT.
         box: the mask's bounding box.
-        piece_ml: (N,) volumes of the connected pieces of the mask.
+        component_ml: (N,) volumes of the mask's connected components.
         centres_mm: (N,) their centres along x, in mm from the volume's corner.
     """
     spine, whole = _spine(mask, volume, box)
-    kidneys = centres_mm[piece_ml >= _SMALLEST_KIDNEY_ML]
+    kidneys = centres_mm[component_ml >= SHRUNKEN_KIDNEY_ML]
     apart = len(kidneys) > 1 and np.ptp(kidneys) >= _KIDNEYS_APART_MM
     between = float(kidneys.min() + kidneys.max()) / 2 if apart else None
     if spine is None:
@@ -71,7 +74,7 @@ def find_midline(
 
 
 def _spine(mask: NDArray[np.uint8], volume: Volume, box: Box) -> tuple[float | None, bool]:
-    """The spine's middle along x in mm, None if none is seen; and whether the body beside it is whole on both sides."""
+    """The centre of the spine along x in mm, None if not visible; and whether both sides of the body are complete."""
     steps = [
         max(1, round(step / s)) for step, s in zip((_STEP_MM, _STEP_MM, _SLICE_MM), volume.spacing_mm, strict=True)
     ]
@@ -90,7 +93,7 @@ def _spine(mask: NDArray[np.uint8], volume: Volume, box: Box) -> tuple[float | N
     window = np.ones((max(1, round(_SPINE_WIDTH_MM / dx)), 1))
     within = ndimage.convolve(area, window, mode="constant")
     middle = int(within.mean(axis=1).argmax())
-    if within[middle].mean() < _LEAST_BONE_CM2 or (within[middle] >= _LEAST_IN_SLICE_CM2).mean() < _MOST_SLICES:
+    if within[middle].mean() < _LEAST_BONE_CM2 or (within[middle] >= _LEAST_IN_SLICE_CM2).mean() < _SHARE_OF_SLICES:
         return None, False
     near = slice(max(0, middle - len(window) // 2), middle + len(window) // 2 + 1)
     weights = area[near].sum(axis=1)

@@ -1,1 +1,1 @@
-"""Files become volumes, masks become files again; and a made-up abdomen for tests and the sample case."""
+"""Reads CTs into volumes and writes masks back onto the voxels of the CT's file."""

@@ -1,4 +1,4 @@
-"""Where a NIfTI header places its voxels: by sform, qform or voxel sizes alone, in mm whatever its unit."""
+"""The affine of a NIfTI header in mm: from the sform, the qform or the voxel sizes alone."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kidneyseg.errors import InputError
 MAX_SHEAR_DEGREES = 0.5
 SPACING_RANGE_MM = (0.05, 50.0)
 # Two transforms agree when no corner of the volume moves by more than this share of a voxel edge.
-_MOST_VOXELS_APART = 0.5
+MOST_VOXELS_APART = 0.5
 # Voxel sizes agree up to this share; headers round them.
 _SIZE_TOLERANCE = 0.01
-# A quaternion this little longer than 1 was rounded, not damaged.
+# A quaternion longer than 1 by no more than this was rounded, not damaged.
 _QUATERNION_TOLERANCE = 1e-3
-_FLAT = 90.0  # degrees of shear of axes that span no space
+_FLAT = 90.0  # shear in degrees of linearly dependent axes
 _MM_PER_UNIT = {1: 1e3, 3: 1e-3}  # xyzt_units: 1 metre, 2 mm, 3 micron
 
 Affine = NDArray[np.float64]
@@ -88,12 +88,16 @@ def _chosen_form(header: nib.Nifti1Header, shape: tuple[int, ...], name: str) ->
     # The sform of a tilted gantry has other lengths too; it stays, and is refused.
     if _shear_degrees(sform) <= MAX_SHEAR_DEGREES and not np.allclose(spacing, sizes, rtol=_SIZE_TOLERANCE, atol=0):
         return qform, True, ("The sform in the file's header contradicts its voxel sizes; the qform was used instead.",)
-    corners = np.array(list(product(*((0, n - 1) for n in shape[:3]))))
-    apart = np.abs(nib.affines.apply_affine(sform, corners) - nib.affines.apply_affine(qform, corners)).max()
-    if not apart > _MOST_VOXELS_APART * sizes.min():
+    if not corners_apart_mm(sform, qform, shape) > MOST_VOXELS_APART * sizes.min():
         return sform, True, ()
     note = "The sform and the qform in the file's header differ; the sform was used. Other viewers may show this CT "
     return sform, True, (note + "elsewhere or turned.",)
+
+
+def corners_apart_mm(one: Affine, other: Affine, shape: tuple[int, ...]) -> float:
+    """The largest distance along x, y or z in mm between the corner voxels of one grid under two affines (4, 4)."""
+    corners = np.array(list(product(*((0, n - 1) for n in shape[:3]))))
+    return float(np.abs(nib.affines.apply_affine(one, corners) - nib.affines.apply_affine(other, corners)).max())
 
 
 def _sform(header: nib.Nifti1Header) -> Affine | None:

@@ -1,4 +1,4 @@
-"""The grid of a file's voxels: checked against file and memory, brought into canonical order, and the way back."""
+"""A file's voxel grid: checked against file and memory, and mapped to canonical order and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kidneyseg.imaging.headers import Header, is_pair, voxel_offset
 from kidneyseg.imaging.streams import InputStream
 
 MIN_SLICES = 8
-_BYTES_PER_VOXEL = 4  # HU, a mask and working space: what a case takes at least once it is open
+_BYTES_PER_VOXEL = 4  # HU, a mask and working space: the least that an open case takes
 _MOST_VOXELS_UNKNOWN_MEMORY = 1 << 31
 # Fields that place the voxels; the rest of a header (descriptions, names, dates) may identify a patient.
 _PLACEMENT = (
@@ -41,8 +41,8 @@ class Geometry:
         file_axes: for each of the file's three axes, the canonical axis that it is.
         file_flips: for each of the file's three axes, whether it runs against the canonical one.
         header: header of a uint8 mask in the file's own order and placement, free of any text.
-        oriented: False when the file does not say how the patient lies: left and right are then unknown.
-        notes: sentences for the user on how the header was read.
+        oriented: False when the file states no orientation: left and right are then unknown.
+        notes: sentences for the user on how the header was interpreted.
     """
 
     shape: tuple[int, int, int]
@@ -74,7 +74,7 @@ class Geometry:
 
 
 def read_geometry(header: Header, stream: InputStream) -> Geometry:
-    """Check that a header describes one grid of voxels which fits file and memory, and say where it lies.
+    """The geometry of a header, after checks that it describes one voxel grid that fits file and memory.
 
     The affine is that of `read_placement`. The slice axis is the one that the header names (dim_info); else the odd
     one out when the other two have the same spacing, as CT pixels are square; else the one with clearly (1.25 times)
@@ -115,7 +115,7 @@ def read_geometry(header: Header, stream: InputStream) -> Geometry:
 
 
 def plain_geometry(shape: tuple[int, int, int], affine: NDArray[np.float64], slice_axis: int = 2) -> Geometry:
-    """The geometry of a volume that was made in memory: canonical order, `affine` as both sform and qform."""
+    """The geometry of a volume created in memory: canonical order, `affine` as both sform and qform."""
     header = nib.Nifti1Header()
     header.set_data_shape(shape)
     header.set_sform(affine, code=1)
@@ -171,7 +171,7 @@ def _check_type(header: Header, name: str) -> None:
 
 
 def _check_size(header: Header, shape: tuple[int, ...], stream: InputStream) -> None:
-    """Compare what the header promises with what file and memory can hold, before any voxel is read."""
+    """Compare the header's size with what file and memory can hold, before any voxel is read."""
     name = stream.path.name
     offset, first = voxel_offset(header), 0 if is_pair(header) else header.single_vox_offset
     if not first <= offset < float(1 << 40):
@@ -199,7 +199,7 @@ def _size(count: int) -> str:
 
 
 def available_memory() -> int | None:
-    """Bytes that can be taken without swapping, within the container's limit if there is one; None if unknown."""
+    """Bytes that can be allocated without swapping, within the container's limit if there is one; None if unknown."""
     found = []
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:

@@ -1,4 +1,4 @@
-"""Voxel values that are not HU: padding outside the body, and values with a constant added."""
+"""Values that are not HU: invalid voxels in the padding outside the body, and HU with a constant offset."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from kidneyseg.errors import InputError
 
 AIR_HU = -1024
 NOT_A_NUMBER, OUT_OF_RANGE = 1, 2
-# Darker is air or lung, in fat people too.
+# Darker voxels are air or lung, also in obese patients.
 _TISSUE_FROM_HU = -200
-# A CT without any tissue to speak of, or with less than this left of it, holds no body that padding could surround.
+# With a smaller share of tissue the image shows no body that padding could surround.
 _LEAST_TISSUE = 0.02
-_BODY_CELLS = 128  # along x and y: the body's outline need not be exact
+_BODY_CELLS = 128  # along x and y: the outline of the body need not be exact
 
 _AIR = -1000
 _USUAL_OFFSETS = (1024, 1000)
-_SAMPLE = 96  # voxels along each axis are plenty for a histogram
-# Air is a narrow peak with this share of all voxels within so many HU, and few voxels are a little brighter.
+_SAMPLE = 96  # voxels along each axis are enough for a histogram
+# Air is a narrow peak: at least this share of all voxels within this many HU, and few voxels are slightly brighter.
 _LEAST_AIR, _AIR_HALF_WIDTH = 0.03, 40
-# Of all that is brighter than air at least this share is fat or soft tissue, at most that share bone or contrast.
+# Of all voxels brighter than air, the least share of fat and soft tissue and the largest share of bone and contrast.
 _LEAST_SOFT, _MOST_BONE = 0.5, 0.1
 _SOFT_HU, _BONE_HU = (-150, 170), 500
-# Where the highest peak of the body lies: fat or soft tissue.
+# Ranges of the highest peak of the body: fat, or soft tissue.
 _PEAKS_HU = ((-140, -60), (-10, 110))
 
 
-def place_odd(values: NDArray[np.floating], hu: NDArray[np.int16], odd: NDArray[np.uint8]) -> float:
-    """Round values into `hu`, and mark those that int16 cannot hold.
+def round_valid(values: NDArray[np.floating], hu: NDArray[np.int16], invalid: NDArray[np.uint8]) -> float:
+    """Round values into `hu` and mark the invalid ones, which int16 cannot hold.
 
     Args:
         values: HU of any shape.
-        hu: int16 of that shape, written to; odd voxels become 0.
-        odd: uint8 of that shape, zeros; NOT_A_NUMBER or OUT_OF_RANGE is written where a voxel is one.
+        hu: int16 of that shape, written to; invalid voxels become 0.
+        invalid: uint8 of that shape, zeros; NOT_A_NUMBER or OUT_OF_RANGE is written at invalid voxels.
 
     Returns:
-        The smallest value that is not odd; the largest int16 where all are.
+        The smallest valid value; the largest int16 where there is none.
     """
     range_ = np.iinfo(np.int16)
     rounded = np.rint(values)
-    odd[(rounded < range_.min) | (rounded > range_.max)] = OUT_OF_RANGE
-    odd[~np.isfinite(rounded)] = NOT_A_NUMBER
-    hu[...] = np.where(odd == 0, rounded, 0)
-    return float(rounded[odd == 0].min(initial=range_.max))
+    invalid[(rounded < range_.min) | (rounded > range_.max)] = OUT_OF_RANGE
+    invalid[~np.isfinite(rounded)] = NOT_A_NUMBER
+    hu[...] = np.where(invalid == 0, rounded, 0)
+    return float(rounded[invalid == 0].min(initial=range_.max))
 
 
-def fill_padding(hu: NDArray[np.int16], odd: NDArray[np.uint8], affine: NDArray[np.float64], name: str) -> str:
-    """Make odd voxels outside the body air, in place.
+def fill_padding(hu: NDArray[np.int16], invalid: NDArray[np.uint8], affine: NDArray[np.float64], name: str) -> str:
+    """Set invalid voxels outside the body to air, in place.
 
     Args:
         hu: int16 (X, Y, Z).
-        odd: uint8 (X, Y, Z), marks of `place_odd`.
+        invalid: uint8 (X, Y, Z), the marks of `round_valid`.
         affine: (4, 4), from voxel index to RAS mm, for messages.
         name: the file's name, for messages.
 
@@ -60,39 +60,39 @@ def fill_padding(hu: NDArray[np.int16], odd: NDArray[np.uint8], affine: NDArray[
         A note for the user.
 
     Raises:
-        InputError: an odd voxel lies inside the body; the message says where.
+        InputError: an invalid voxel lies inside the body; the message gives its position.
     """
-    first = _first_inside(hu, odd)
+    first = _first_inside(hu, invalid)
     if first is None:
-        hu[odd != 0] = AIR_HU
+        hu[invalid != 0] = AIR_HU
         kinds = [
             what
             for kind, what in ((NOT_A_NUMBER, "NaN or infinite"), (OUT_OF_RANGE, "beyond any HU"))
-            if (odd == kind).any()
+            if (invalid == kind).any()
         ]
         return f"Voxels outside the body that are {' or '.join(kinds)} were taken as air."
     x, y, z = affine[:3, :3] @ first + affine[:3, 3]
-    what = "NaN or infinite" if odd[first] == NOT_A_NUMBER else "outside the -32768 to 32767 of HU"
+    what = "NaN or infinite" if invalid[first] == NOT_A_NUMBER else "outside the -32768 to 32767 of HU"
     raise InputError(
         f"{name} has voxels inside the body that are {what}, the first at {x:.0f}, {y:.0f}, {z:.0f} mm "
         "(right, anterior, superior). Replace them and save it again."
     )
 
 
-def find_hu_offset(hu: NDArray[np.int16], odd: NDArray[np.uint8] | None = None) -> int:
-    """The number to add to a file's values to get HU, found from the peaks of air, fat and soft tissue.
+def find_hu_offset(hu: NDArray[np.int16], invalid: NDArray[np.uint8] | None = None) -> int:
+    """The offset to add to a file's values to get HU, estimated from the peaks of air, fat and soft tissue.
 
     Some programs save HU + 1024 without the intercept that undoes it.
 
     Args:
         hu: int16 (X, Y, Z), the file's values.
-        odd: uint8 (X, Y, Z), marks of `place_odd`; marked voxels are left out.
+        invalid: uint8 (X, Y, Z), the marks of `round_valid`; marked voxels are left out.
 
     Returns:
-        0 where the values are HU, or where that cannot be told for certain.
+        0 where the values are HU, or where the offset is uncertain.
     """
     step = tuple(slice(None, None, max(1, n // _SAMPLE)) for n in hu.shape)
-    values = hu[step] if odd is None else hu[step][odd[step] == 0]
+    values = hu[step] if invalid is None else hu[step][invalid[step] == 0]
     if values.size == 0:
         return 0
     low = int(values.min())
@@ -108,40 +108,40 @@ def find_hu_offset(hu: NDArray[np.int16], odd: NDArray[np.uint8] | None = None) 
 
 
 def add_offset(hu: NDArray[np.int16], offset: int) -> None:
-    """Add a number to all voxels (X, Y, Z), in place; what leaves int16 is clipped to it."""
+    """Add an offset to all voxels (X, Y, Z), in place; clipped to int16."""
     range_ = np.iinfo(np.int16)
     for k in range(hu.shape[2]):
         hu[:, :, k] = np.clip(hu[:, :, k].astype(np.int32) + offset, range_.min, range_.max)
 
 
-def _first_inside(hu: NDArray[np.int16], odd: NDArray[np.uint8]) -> tuple[int, int, int] | None:
-    """The first odd voxel that tissue encloses in its axial slice; of a CT without tissue, the first odd one."""
+def _first_inside(hu: NDArray[np.int16], invalid: NDArray[np.uint8]) -> tuple[int, int, int] | None:
+    """The first invalid voxel that tissue encloses in its axial slice; without tissue, the first of all."""
     across = tuple(max(1, n // _BODY_CELLS) for n in hu.shape[:2])
     steps = tuple(slice(None, None, n) for n in across)
-    tissue = (hu[steps] > _TISSUE_FROM_HU) & (odd[steps] == 0)
+    tissue = (hu[steps] > _TISSUE_FROM_HU) & (invalid[steps] == 0)
     without_body = tissue.mean() < _LEAST_TISSUE
-    for k in np.flatnonzero(odd.any(axis=(0, 1))):
+    for k in np.flatnonzero(invalid.any(axis=(0, 1))):
         body = np.ones(tissue.shape[:2], np.bool_) if without_body else _body(tissue[:, :, k])
         for axis, count in enumerate(across):
             body = body.repeat(count, axis)
-        inside = np.argwhere((odd[:, :, k] != 0) & body[: hu.shape[0], : hu.shape[1]])
+        inside = np.argwhere((invalid[:, :, k] != 0) & body[: hu.shape[0], : hu.shape[1]])
         if len(inside):
             return int(inside[0, 0]), int(inside[0, 1]), int(k)
     return None
 
 
 def _body(tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest piece of tissue (X, Y) with what it encloses, without its rim."""
-    pieces, count = ndimage.label(tissue)
+    """The largest component of tissue (X, Y) with its holes filled, without its rim."""
+    components, count = ndimage.label(tissue)
     if count == 0:
         return tissue
-    largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-    # A rim cell stands for voxels on both sides of the body's outline, or of padding that cuts the body.
+    largest = components == 1 + int(np.bincount(components.ravel())[1:].argmax())
+    # A rim cell holds voxels on both sides of the body's outline, or of padding that cuts the body.
     return np.asarray(ndimage.binary_erosion(ndimage.binary_fill_holes(largest), np.ones((3, 3), np.bool_)))
 
 
 def _air_peaks(counts: NDArray[np.int64]) -> list[tuple[int, bool]]:
-    """Narrow peaks of a histogram that hold enough voxels to be air: where, and whether they are one value alone."""
+    """Narrow peaks of a histogram with enough voxels to be air: position, and whether it is a single value."""
     width = 2 * _AIR_HALF_WIDTH + 1
     sums = np.convolve(np.pad(counts, 2 * width), np.ones(width), "same")
     here, brighter = sums[2 * width : -2 * width], sums[3 * width + 20 : len(sums) - width + 20]
@@ -157,7 +157,7 @@ def _air_peaks(counts: NDArray[np.int64]) -> list[tuple[int, bool]]:
 
 
 def _usual(offset: int, padded: bool) -> int:
-    """The offset that programs use, where `offset` is near it; air of one value alone may be a scanner's padding."""
+    """The common offset near `offset`, if there is one; air of a single value may be a scanner's padding."""
     sign = int(np.sign(offset))
     if padded and abs(offset) == -_AIR:
         return sign * -AIR_HU
@@ -166,7 +166,7 @@ def _usual(offset: int, padded: bool) -> int:
 
 
 def _looks_like_hu(counts: NDArray[np.int64], lowest: int) -> bool:
-    """Whether a histogram whose first bin is `lowest` HU has a body's fat and soft tissue where they belong."""
+    """Whether the peaks of a histogram whose first bin is `lowest` HU are those of fat and soft tissue."""
 
     def between(low: int, high: int) -> NDArray[np.int64]:
         return counts[max(low - lowest, 0) : max(high - lowest, 0)]

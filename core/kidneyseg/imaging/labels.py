@@ -1,22 +1,19 @@
-"""Checks that a label map can be used with a CT: same voxels, known labels."""
+"""Label values, and checks that a label map fits a CT: same voxels, known labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.affines import MOST_VOXELS_APART, corners_apart_mm
 from kidneyseg.imaging.geometry import Geometry
 from kidneyseg.imaging.volume import Volume
 
-# What a label map's values mean. Networks and masks know the first three.
+# Values of a label map. Networks and masks use the first three.
 TISSUE, KIDNEY, TUMOUR, CYST = 0, 1, 2, 3
-
-# Headers round: as long as every voxel lies within half a voxel of its partner, the two are compared as they are.
-_MOST_VOXELS_APART = 0.5
 
 
 def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
@@ -26,9 +23,8 @@ def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geomet
             f"{name} has {_times(one.shape)} voxels and should have {_times(other.shape)}; "
             "resample it to the CT (nearest neighbour)"
         )
-    corners = np.array(list(product(*((0, n - 1) for n in one.shape))))
-    apart = np.abs(corners @ (one.affine - other.affine)[:3, :3].T + (one.affine - other.affine)[:3, 3]).max()
-    if apart > _MOST_VOXELS_APART * min(other.spacing_mm):
+    apart = corners_apart_mm(one.affine, other.affine, one.shape)
+    if apart > MOST_VOXELS_APART * min(other.spacing_mm):
         raise InputError(
             f"{name} does not lie on the CT: its voxels are up to {apart:.3g} mm off; "
             "write the mask with the CT's own header"

@@ -1,4 +1,4 @@
-"""CTs and masks in and out of NIfTI files, always in canonical (RAS) order in memory."""
+"""Reads and writes CTs and masks as NIfTI; arrays in memory are always in canonical (RAS) order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write
 from kidneyseg.imaging.geometry import Geometry, plain_geometry, read_geometry
 from kidneyseg.imaging.headers import Header, header_path, image_path, is_pair, read_header, voxel_offset
-from kidneyseg.imaging.intensities import add_offset, fill_padding, find_hu_offset, place_odd
+from kidneyseg.imaging.intensities import add_offset, fill_padding, find_hu_offset, round_valid
 from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume
 
@@ -30,12 +30,12 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
     """Read a CT from a .nii or .nii.gz file, or from a .hdr/.img pair of which either is named.
 
     Voxels become int16 HU (slope and intercept applied, rounded) in canonical order; slab by slab, so no float copy of
-    the whole volume is made. `Volume.calibrated` is False when nothing is as dark as fat or air. `Volume.notes` says
-    what was unusual: padding outside the body that was taken as air, an offset, a contradictory header.
+    the whole volume is made. `Volume.calibrated` is False when nothing is as dark as fat or air. `Volume.notes` names
+    what is unusual: padding outside the body that was taken as air, an offset, a contradictory header.
 
     Args:
         path: the file.
-        hu_offset: what to add to the file's values; None finds it out (see `find_hu_offset`).
+        hu_offset: what to add to the file's values; None estimates it (see `find_hu_offset`).
 
     Raises:
         InputError: the file is missing, unreadable, no NIfTI, damaged or cut off, not one 3-D grid of numbers, has
@@ -44,18 +44,18 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
             anything is read).
     """
     source = Path(path)
-    (hu, odd, darkest), geometry = _read(source, np.int16)
+    (hu, invalid, darkest), geometry = _read(source, np.int16)
     notes = geometry.notes
     recognised = hu_offset is None
     if hu_offset is None:
-        hu_offset = find_hu_offset(hu, odd)
+        hu_offset = find_hu_offset(hu, invalid)
     if hu_offset:
         add_offset(hu, hu_offset)
     if hu_offset and recognised:
         added = f"{'+' if hu_offset < 0 else '-'} {abs(hu_offset)}"
         notes += (f"By air and soft tissue the file's values are HU {added}; this was corrected.",)
-    if odd is not None:
-        notes += (fill_padding(hu, odd, geometry.affine, source.name),)
+    if invalid is not None:
+        notes += (fill_padding(hu, invalid, geometry.affine, source.name),)
     return Volume(
         hu=hu,
         spacing_mm=geometry.spacing_mm,
@@ -91,7 +91,7 @@ def save_mask(
     """Write a canonical (X, Y, Z) mask as uint8 NIfTI that lies exactly on the CT's file.
 
     The file has the CT's own voxel order, shape, affine, sform and qform codes and units, and no text from its header.
-    It appears whole or not at all; an existing file is replaced unless `overwrite` is false, the CT itself never.
+    It is written atomically; an existing file is replaced unless `overwrite` is false, the CT itself never.
 
     Raises:
         OutputError: `path` does not end in .nii or .nii.gz, is the CT, or cannot be written.
@@ -132,10 +132,10 @@ def case_name(path: Path) -> str:
 
 
 class _Voxels(NamedTuple):
-    """A file's voxels in canonical order, x fastest in memory; the odd ones, if any (`place_odd`); their minimum."""
+    """A file's voxels in canonical order, x fastest in memory; marks of invalid ones, if any; the minimum."""
 
     array: NDArray[Any]
-    odd: NDArray[np.uint8] | None
+    invalid: NDArray[np.uint8] | None
     darkest: int
 
 
@@ -159,7 +159,7 @@ def _read_voxels(
 ) -> _Voxels:
     stored, (slope, intercept) = header.get_data_dtype(), _scaling(header, stream.path.name)
     voxels = np.empty(geometry.shape, dtype, order="F")
-    odd: NDArray[np.uint8] | None = None
+    invalid: NDArray[np.uint8] | None = None
     darkest = int(np.iinfo(np.int16).max)
     in_file = geometry.in_file_order(voxels)
     for planes in _slabs(geometry.file_shape):
@@ -172,11 +172,11 @@ def _read_voxels(
         elif dtype is np.uint8:
             raise _no_labels(stream.path.name, low, high)
         else:
-            odd = np.zeros(geometry.shape, np.uint8, order="F") if odd is None else odd
-            low = place_odd(raw * np.float64(slope) + intercept, slab, geometry.in_file_order(odd)[:, :, planes])
+            invalid = np.zeros(geometry.shape, np.uint8, order="F") if invalid is None else invalid
+            low = round_valid(raw * np.float64(slope) + intercept, slab, geometry.in_file_order(invalid)[:, :, planes])
         darkest = min(darkest, round(low))
     stream.finish()
-    return _Voxels(voxels, odd, darkest)
+    return _Voxels(voxels, invalid, darkest)
 
 
 def _slabs(shape: Sequence[int]) -> Iterator[slice]:
@@ -188,7 +188,7 @@ def _slabs(shape: Sequence[int]) -> Iterator[slice]:
 
 def _scaling(header: Header, name: str) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if slope == 0 or not np.isfinite(slope):  # NIfTI's way to say that voxels are stored as they are
+    if slope == 0 or not np.isfinite(slope):  # in NIfTI this means that voxels are not scaled
         return 1.0, 0.0
     if not np.isfinite(intercept):
         raise InputError(f"{name} has an intercept of {intercept} in its header. Export it again.")

@@ -1,4 +1,4 @@
-"""Reading user files once from front to back, unpacked where they are gzip."""
+"""Sequential reading of files, decompressed if they are gzip."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from isal.igzip_lib import IsalError
 from kidneyseg.errors import InputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_CHUNK = 1 << 18  # of compressed bytes: what is not yet used is copied, so bigger is slower
+_CHUNK = 1 << 18  # compressed bytes; unused input is copied, so larger chunks are slower
 _DEFLATE_MAX_RATIO = 1032  # no deflate stream unpacks to more than this many times its size
 _SURPLUS = 16 << 20  # bytes after the voxels that are still unpacked to reach gzip's checksum
 
 
 class InputStream:
-    """A file's content, unpacked when it is gzip (told by content, not by name), read once from front to back.
+    """Sequential read access to a file, decompressed if it is gzip (recognised by content, not by name).
 
     Raises InputError for a path that is missing, no regular file or not readable, and on reading for a stream that is
     cut off or damaged.
@@ -42,7 +42,7 @@ class InputStream:
 
     @property
     def most_bytes(self) -> int:
-        """The content's length, or for gzip the most it can possibly be, known without reading it."""
+        """The content's length, or for gzip an upper bound of it, known without reading."""
         return self.size * _DEFLATE_MAX_RATIO if self.packed else self.size
 
     def read(self, length: int) -> bytearray:
@@ -53,11 +53,11 @@ class InputStream:
         return content
 
     def peek_header(self, length: int) -> bytearray:
-        """Up to `length` bytes, fewer at the file's end: for telling what kind of file this is."""
+        """Up to `length` bytes, fewer at the file's end; for recognising the file's type."""
         return self._read(length)
 
     def skip(self, length: int) -> None:
-        """Pass over `length` bytes (a header's extensions), a piece at a time."""
+        """Skip `length` bytes (a header's extensions)."""
         while length > 0:
             length -= len(self.read(min(length, _SURPLUS)))
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-# What the networks see and what kidneys, tumours and cysts need: everything outside is clipped to it.
+# The range of kidneys, tumours and cysts, to which the networks' inputs are clipped.
 HU_WINDOW = (-125, 275)
 # The note on a volume that is not `calibrated`.
 UNCALIBRATED = "The image does not seem to be in HU; expect a poor segmentation."
@@ -28,12 +28,12 @@ class Volume:
         spacing_mm: voxel edge lengths along x, y, z.
         affine: (4, 4) float64, from canonical voxel index to RAS mm.
         slice_axis: canonical axis (0, 1, 2) that the scanner's slices were stacked along.
-        calibrated: False when the numbers do not look like HU (0...255, say); the window then says so.
+        calibrated: False when the values do not look like HU (e.g. 0...255).
         hu_offset: what was added to the file's values to give HU; 0 for nearly every file.
-        oriented: False when the file does not say how the patient lies: left and right are then unknown.
-        notes: sentences for the user on what was unusual in the file, and how it was read.
-        name: what to call the case, without its directory.
-        path: the file it came from, None for a volume made in memory.
+        oriented: False when the file states no orientation: left and right are then unknown.
+        notes: sentences for the user on what is unusual in the file, and how it was interpreted.
+        name: of the case, without its folder.
+        path: the file it came from, None for a volume created in memory.
         geometry: what `imaging.nifti` needs to write a mask back in the file's own order and header.
     """
 

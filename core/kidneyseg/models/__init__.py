@@ -1,4 +1,4 @@
-"""The networks that ship with the program: fp16 safetensors with a model card each, and how to read and write them."""
+"""Reads and writes networks as fp16 safetensors; the bundled ones lie here, each with a model card."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def load_model(name: str, directory: Path | None = None, backend: str = "auto") 
     """Read `<directory>/<name>.safetensors`, by default from the bundled models.
 
     Raises:
-        ModelError: when the file is missing, damaged or no network of this program.
+        ModelError: when the file is missing, damaged or not a network of this program.
     """
     path = (directory or BUNDLED) / f"{name}.safetensors"
     if not path.is_file():

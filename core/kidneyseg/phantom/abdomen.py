@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.imaging.geometry import plain_geometry
 from kidneyseg.imaging.volume import ContrastPhase, Volume
 from kidneyseg.phantom import frame, viscera
 from kidneyseg.phantom.anatomy import PHASES, draw_anatomy
@@ -65,7 +64,5 @@ def make_phantom(
     canvas.add_noise(noise_sd, (0.9, 0.9, 0.3 * spacing_mm[2]))
     hu = np.clip(np.rint(canvas.hu), -1024, 3071).astype(np.int16).T
     affine = np.diag([*spacing_mm, 1.0])
-    affine[:3, 3] = [-(n - 1) / 2 * step for n, step in zip(shape, spacing_mm, strict=True)]
-    geometry = plain_geometry(shape, affine)
-    volume = Volume(hu=hu, spacing_mm=spacing_mm, affine=affine, name=f"phantom-{seed}", geometry=geometry)
-    return volume, canvas.labels.T
+    affine[:3, 3] = -(np.array(shape) - 1) / 2 * spacing_mm
+    return Volume(hu, spacing_mm, affine, name=f"phantom-{seed}"), canvas.labels.T

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kidneyseg.arrays import Box
+
 Array = NDArray[Any]  # float32 (Z, Y, X); Any, as most NumPy operations lose the precision in their types
-Box = tuple[slice, slice, slice]
 Point = tuple[float, float, float]
 _WARP_MM = 3.0  # SD of the warp of the coordinates
 _EDGE_MM = 1.2  # width of a border, as partial volumes make it

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from kidneyseg.arrays import Box
 from kidneyseg.phantom.anatomy import FAT, Anatomy
 from kidneyseg.phantom.canvas import Array, Canvas, hypotenuse
 
@@ -173,7 +174,7 @@ def paint_chest(canvas: Canvas, anatomy: Anatomy, inside: Array) -> None:
         canvas.tube(crus, (3.0, 6.0, 6.0), anatomy.hu["muscle"])
 
 
-def _paint_lungs(canvas: Canvas, anatomy: Anatomy, inside: Array, box: tuple[slice, slice, slice]) -> None:
+def _paint_lungs(canvas: Canvas, anatomy: Anatomy, inside: Array, box: Box) -> None:
     x, y, z = canvas.local(box, (0, 0, 0))
     across = (np.abs(x) - 62) / 70
     forward = (y - anatomy.middle_y) / (anatomy.half_depth - anatomy.fat)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kidneyseg.arrays import Box
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.phantom.anatomy import FAT, Anatomy
-from kidneyseg.phantom.canvas import Array, Box, Canvas, Point, hypotenuse
+from kidneyseg.phantom.canvas import Array, Canvas, Point, hypotenuse
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from kidneyseg.errors import OutputError
+from kidneyseg.files import make_folder
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.phantom.abdomen import make_phantom
 
@@ -29,12 +29,7 @@ def sample_case(directory: str | os.PathLike[str] | None = None) -> Path:
     folder = folder / f"sample-{_VERSION}"
     ct, labels = folder / "sample_ct.nii.gz", folder / "sample_labels.nii.gz"
     if not (ct.is_file() and labels.is_file()):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"The sample case cannot be kept in {folder}: {error.strerror}. Make that folder writable."
-            ) from error
+        make_folder(folder)
         volume, mask = make_phantom(SAMPLE_SEED, _SHAPE, _SPACING_MM)
         save_mask(mask, volume, labels)
         save_volume(volume, ct)

@@ -55,7 +55,7 @@ def _paint_hollow(
     wall: float = 2.5,
     solid: bool = False,
 ) -> None:
-    """A piece of gut: wall, content (with gas bubbles if `solid`), and free gas in the front share `gas` (0...1)."""
+    """A segment of gut: wall, content (with gas bubbles if `solid`), and free gas in the front share `gas` (0...1)."""
     parts = [(box, distance + 1.6 * canvas.field(11, box)) for box, distance in canvas.chain(points, radii)]
     for box, distance in parts:
         canvas.paint(distance, anatomy.hu["bowel"], box)

@@ -1,1 +1,1 @@
-"""A Volume becomes point clouds, a labelled cloud becomes a mask. Knows no network."""
+"""Point clouds from a Volume, and masks from labelled clouds; independent of any network."""

@@ -1,7 +1,8 @@
-"""Point clouds: which cells of a regular lattice were kept, with their HU, labels and class probabilities."""
+"""Lattices over a volume, and point clouds: some of a lattice's cells, with HU, labels and class probabilities."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
 __all__ = ["KIDNEY", "TISSUE", "TUMOUR", "Lattice", "PointCloud"]
 
 Orientation = tuple[int, int, int]
-"""The axes (1, 2, 3) that the networks take for x, y, z; negative where they see one reversed."""
+"""The lattice axes (1, 2, 3) that the networks take as x, y, z; negative where an axis is reversed."""
 
 AS_STORED: Orientation = (1, 2, 3)
 
@@ -21,13 +22,13 @@ AS_STORED: Orientation = (1, 2, 3)
 class Lattice:
     """A regular lattice laid over a volume's voxel axes, starting at the outer corner of voxel (0, 0, 0).
 
-    Millimetres here are measured along the volume's own (canonical) voxel axes from that corner: voxel i covers
-    i*spacing ... (i+1)*spacing. A cell finds its voxels, and a voxel its cell, by arithmetic alone.
+    Positions are in mm from that corner, along the volume's canonical voxel axes: voxel i covers i*spacing ...
+    (i+1)*spacing.
 
     Attributes:
-        step_mm: cell edge lengths along x, y, z.
-        shape: cells along x, y, z.
-        origin_mm: where cell (0, 0, 0) begins.
+        step_mm: edge lengths of a cell along x, y, z.
+        shape: number of cells along x, y, z.
+        origin_mm: lower corner of cell (0, 0, 0).
     """
 
     step_mm: tuple[float, float, float]
@@ -35,15 +36,30 @@ class Lattice:
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
+    def cell_ml(self) -> float:
+        """Volume of one cell in mL."""
+        return float(np.prod(self.step_mm)) / 1000.0
+
+    @property
     def first_cell(self) -> NDArray[np.int32]:
-        """(3,) int32: the index of cell (0, 0, 0) on the lattice of the whole volume, of which this is a box."""
+        """(3,) int32: the index of cell (0, 0, 0) in the lattice of the whole volume, of which this is a crop."""
         return np.rint(np.asarray(self.origin_mm) / self.step_mm).astype(np.int32)
 
+    def crop(self, low: Sequence[int] | NDArray[np.integer], high: Sequence[int] | NDArray[np.integer]) -> Lattice:
+        """The cells `low` ... `high` - 1, clipped to the lattice and at least one; each keeps its position in mm."""
+        low = np.clip(low, 0, np.subtract(self.shape, 1))
+        high = np.clip(high, low + 1, self.shape)
+        x, y, z = (int(n) for n in high - low)
+        origin_x, origin_y, origin_z = (np.asarray(self.origin_mm) + low * np.asarray(self.step_mm)).tolist()
+        return Lattice(self.step_mm, (x, y, z), (origin_x, origin_y, origin_z))
+
     def centres_mm(self, index: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Centres of the cells `index` (N, 3), in mm from the volume's corner, as (N, 3) float32."""
-        step = np.asarray(self.step_mm)
-        centres: NDArray[np.float64] = (index + 0.5) * step + np.asarray(self.origin_mm)
-        return centres.astype(np.float32)
+        """Centres in mm of the cells `index` (N, 3): float32 (N, 3)."""
+        return np.asarray((index + 0.5) * np.asarray(self.step_mm) + np.asarray(self.origin_mm), np.float32)
+
+    def axis_centres_mm(self, axis: int) -> NDArray[np.float64]:
+        """Centres in mm of all cells along one axis: float64 (shape[axis],)."""
+        return np.asarray((np.arange(self.shape[axis]) + 0.5) * self.step_mm[axis] + self.origin_mm[axis])
 
     def cells_of(self, position_mm: NDArray[np.floating], axis: int) -> NDArray[np.intp]:
         """Cell index along `axis` of each position in mm; may fall outside 0...shape[axis]-1."""
@@ -52,21 +68,20 @@ class Lattice:
 
     def cells_around(self, other: Lattice, axis: int) -> NDArray[np.intp]:
         """Cell index along `axis` of the centre of each of `other`'s cells; may fall outside 0...shape[axis]-1."""
-        centres = (np.arange(other.shape[axis]) + 0.5) * other.step_mm[axis] + other.origin_mm[axis]
-        return self.cells_of(centres, axis)
+        return self.cells_of(other.axis_centres_mm(axis), axis)
 
 
 @dataclass(frozen=True, eq=False)
 class PointCloud:
-    """Kept cells of a lattice. Rows are in lexicographic order of their index (x slowest, z fastest).
+    """Some cells of a lattice, in lexicographic order of their index (x slowest, z fastest).
 
     Attributes:
-        lattice: where the cells lie; the voxel lattice itself when points are voxels.
+        lattice: the lattice; that of the voxels when points are voxels.
         index: int32 (N, 3), cell index along x, y, z.
         hu: int16 (N,), mean HU of the cell.
-        labels: uint8 (N,) of TISSUE, KIDNEY, TUMOUR, or None before a network has seen the cloud.
-        probability: float16 (N, classes) network output after softmax, or None.
-        orientation: how the networks see the cells, not AS_STORED where the file's orientation seems wrong.
+        labels: uint8 (N,) of TISSUE, KIDNEY, TUMOUR, or None where there are none yet.
+        probability: float16 (N, classes), the network's softmax output, or None.
+        orientation: in which the networks process the cells; AS_STORED unless the file's orientation seems wrong.
     """
 
     lattice: Lattice
@@ -81,11 +96,25 @@ class PointCloud:
 
     @property
     def centres_mm(self) -> NDArray[np.float32]:
-        """(N, 3) float32, mm from the volume's corner along its voxel axes."""
+        """float32 (N, 3), in mm; see `Lattice`."""
         return self.lattice.centres_mm(self.index)
 
+    def labelled(self, label: int) -> NDArray[np.bool_]:
+        """Which points have this label: bool (N,). Raises ValueError for a cloud without labels."""
+        if self.labels is None:
+            raise ValueError("this needs a cloud with labels")
+        return np.asarray(self.labels == label)
+
+    @staticmethod
+    def of_cells(
+        lattice: Lattice, index: NDArray[np.int32] | None = None, labels: NDArray[np.uint8] | None = None
+    ) -> PointCloud:
+        """Cells (N, 3), none by default, whose HU do not matter and are 0."""
+        index = np.zeros((0, 3), np.int32) if index is None else index
+        return PointCloud(lattice, index, np.zeros(len(index), np.int16), labels)
+
     def select(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> PointCloud:
-        """The cloud of these rows only, in their order."""
+        """The cloud with only these rows, bool (N,) or indices."""
         return replace(
             self,
             index=self.index[rows],

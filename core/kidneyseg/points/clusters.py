@@ -1,9 +1,9 @@
-"""DBSCAN in mm on a grid: drops outliers and separates the objects, in bounded time and memory.
+"""DBSCAN (Ester et al., KDD 1996) of lattice points in mm: removes outliers and separates objects.
 
-scikit-learn lists the neighbours of every point, which takes gigabytes here (docs/explanation/method.md). Points lie on
-a lattice, so running sums over an occupancy grid count neighbours. While eps spans at most about a dozen cells, the
-grid is the lattice itself and the result is exact. Beyond that, neighbouring cells are pooled and weighted by the
-points they hold, so that a distance is off by up to one pooled cell, eps / 6 at most per axis.
+Time and memory are bounded: scikit-learn lists the neighbours of every point, which takes gigabytes here
+(docs/explanation/method.md), whereas here running sums over an occupancy grid count them. While eps spans at most about
+a dozen cells, the grid is the lattice itself and the result is exact. Beyond that, neighbouring cells are pooled and
+weighted by the points they hold: a distance is then off by up to one pooled cell, eps / 6 at most per axis.
 """
 
 from __future__ import annotations
@@ -27,36 +27,6 @@ _MOST_CELLS = 12_000_000
 _EPS_SLACK = 1 + 1e-6  # a neighbour at exactly eps counts, whatever the rounding
 
 
-def cluster_points(
-    points_mm: NDArray[np.floating],
-    eps_mm: float,
-    min_samples: int | None,
-    *,
-    weights: NDArray[np.floating] | None = None,
-    progress: Progress | None = None,
-) -> NDArray[np.int32]:
-    """DBSCAN of points that need not lie on a lattice, pooled into cells of eps / 6.
-
-    Args:
-        points_mm: (N, 3).
-        eps_mm: neighbourhood radius.
-        min_samples: neighbours within eps, itself included, that make a core point; None is auto: a twentieth of all
-            samples, but at most half of what the median point has within eps.
-        weights: (N,) samples that each point counts as; None is one each.
-        progress: checked along the way.
-
-    Returns:
-        int32 (N,): clusters 0, 1, ... in order of their first point, -1 for noise. A point within eps of several
-        clusters' core points goes to the nearest.
-    """
-    step = np.full(3, eps_mm / _CELLS_PER_EPS)
-    low = points_mm.min(axis=0) if len(points_mm) else np.zeros(3)
-    index = np.floor((points_mm - low) / step).astype(np.int64)
-    return _cluster_cells(
-        index, step, eps_mm, min_samples=min_samples, weights=weights, progress=progress or Progress()
-    )
-
-
 def cluster_cloud(
     cloud: PointCloud,
     eps_mm: float,
@@ -70,24 +40,27 @@ def cluster_cloud(
     Args:
         cloud: with labels.
         eps_mm: neighbourhood radius.
-        min_samples: points within eps that make a core point; None is auto, see `cluster_points`.
+        min_samples: points within eps, itself included, that make a core point; None is auto: a twentieth of all
+            points, but at most half of what the median point has within eps.
         per_class: cluster kidney and tumour points separately, as published; otherwise they form objects together, so
             that a tumour on a kidney is not an outlier.
         progress: checked along the way.
 
     Returns:
-        The kept points, rows in the cloud's order, and their int32 object ids 0, 1, ... With `per_class` an object
-        never holds both classes. Both are empty when nothing is kidney or tumour.
+        The kept points, rows in the cloud's order, and their int32 object ids 0, 1, ... in order of each object's first
+        point. A point within eps of core points of several objects belongs to the nearest. With `per_class` an object
+        never holds both classes.
+
+    Raises:
+        ValueError: for a cloud without labels.
     """
-    if cloud.labels is None:
-        raise ValueError("cluster_cloud needs a cloud with labels")
-    groups = ([KIDNEY], [TUMOUR]) if per_class else ([KIDNEY, TUMOUR],)
+    kidney, tumour = cloud.labelled(KIDNEY), cloud.labelled(TUMOUR)
     ids = np.full(len(cloud), -1, np.int32)
     step = np.asarray(cloud.lattice.step_mm)
-    for classes in groups:
-        rows = np.flatnonzero(np.isin(cloud.labels, classes))
+    for members in (kidney, tumour) if per_class else (kidney | tumour,):
+        rows = np.flatnonzero(members)
         index = cloud.index[rows].astype(np.int64)
-        labels = _cluster_cells(index, step, eps_mm, min_samples=min_samples, progress=progress or Progress())
+        labels = _cluster_cells(index, step, eps_mm, min_samples, progress or Progress())
         ids[rows] = np.where(labels >= 0, labels + (ids.max(initial=-1) + 1), -1)
     kept = ids >= 0
     return cloud.select(kept), ids[kept]
@@ -97,16 +70,14 @@ def _cluster_cells(
     index: NDArray[np.int64],
     step: NDArray[np.float64],
     eps_mm: float,
-    *,
     min_samples: int | None,
-    weights: NDArray[np.floating] | None = None,
     progress: Progress,
 ) -> NDArray[np.int32]:
     """DBSCAN of points that lie in the cells `index` (N, 3) of a grid with edges `step` mm."""
     if len(index) == 0:
         return np.zeros(0, np.int32)
     index, step = _pool(index - index.min(axis=0), step, eps_mm)
-    grid = _Grid(index, weights, step, eps_mm)
+    grid = _Grid(index, step, eps_mm)
     counts = grid.sums_within(progress)
     needed = _auto_min_samples(grid.samples, counts) if min_samples is None else min_samples
     core = counts >= needed * (1 - 1e-9)
@@ -122,10 +93,10 @@ def _cluster_cells(
 
 
 def _auto_min_samples(samples: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
-    """A twentieth of the samples, but no more than half of what a typical point has around it.
+    """A twentieth of the samples, but no more than half of what the median point has within eps.
 
-    The published n / 20 belongs to a ball of 20 voxels in every direction. In mm, thick slices leave fewer voxels in
-    the ball, and n / 20 could be more than any ball holds: everything would be noise.
+    The published n / 20 is for a ball with a radius of 20 voxels. In mm, thick slices leave fewer voxels in the ball,
+    and n / 20 could be more than any ball holds: every point would be noise.
     """
     return max(1.0, min(float(samples.sum()) / 20, float(np.median(counts)) / 2))
 
@@ -133,7 +104,7 @@ def _auto_min_samples(samples: NDArray[np.float64], counts: NDArray[np.float64])
 def _pool(
     index: NDArray[np.int64], step: NDArray[np.float64], eps_mm: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Coarsen the grid where eps spans more cells of it than needed, or where it would not fit in memory."""
+    """Coarsen the grid where eps spans more of its cells than needed, or where it would not fit in memory."""
     factor = np.maximum(1, np.floor(eps_mm / _CELLS_PER_EPS / step)).astype(np.int64)
     while np.prod((index.max(axis=0) // factor + 1 + 2 * (eps_mm / (step * factor) + 1)).astype(float)) > _MOST_CELLS:
         factor *= 2
@@ -141,11 +112,9 @@ def _pool(
 
 
 class _Grid:
-    """Occupied cells of a dense box with a margin of one eps all round, addressed by flat index."""
+    """Occupied cells of a dense box with a margin of eps on every side, addressed by flat index."""
 
-    def __init__(
-        self, index: NDArray[np.int64], weights: NDArray[np.floating] | None, step: NDArray[np.float64], eps_mm: float
-    ) -> None:
+    def __init__(self, index: NDArray[np.int64], step: NDArray[np.float64], eps_mm: float) -> None:
         self.step, self.eps_mm = step, eps_mm * _EPS_SLACK
         # At least one cell for neighbours, and one more in front to read the running sum just before the first cell.
         margin = np.maximum(np.floor(self.eps_mm / step).astype(np.int64), 1) + 1
@@ -153,7 +122,7 @@ class _Grid:
         self.shape = (x, y, z)
         self.strides = np.array([y * z, z, 1])
         self.cells, self.cell_of_point = np.unique((index + margin) @ self.strides, return_inverse=True)
-        self.samples = np.bincount(self.cell_of_point, weights=weights, minlength=len(self.cells)).astype(np.float64)
+        self.samples = np.bincount(self.cell_of_point, minlength=len(self.cells)).astype(np.float64)
 
     @property
     def positions(self) -> NDArray[np.intp]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from kidneyseg.imaging.volume import HU_WINDOW
 
 _LEVEL_PERCENT = 75
-# An offset from the level of this many HU is 1 in the feature.
+# This offset in HU from the level is 1 in the feature.
 _LEVEL_HU = np.float32(80.0)
 
 

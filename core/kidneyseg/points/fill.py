@@ -14,15 +14,15 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.hull import paint_hull
 from kidneyseg.points.morphology import close_gaps, fill_small_holes
-from kidneyseg.points.resample import Box, upsampled_slices, voxel_lattice
+from kidneyseg.points.resample import nearest_values, upsampled_slices, voxel_lattice
 from kidneyseg.progress import Progress
 from kidneyseg.settings import FillSettings
 
 # A smaller hole in a slice is a gap between points; a larger one may be the fat of the renal sinus.
 HOLE_MM2 = 20.0
 
-# A cell without a kept point may shift the border of its neighbours, but never become foreground by itself.
-_MOST_BESIDE = 0.49
+# A cell without a kept point may shift the border of its neighbours, but never becomes foreground by itself.
+_MOST_IN_CONTEXT = 0.49
 
 
 def fill_closing(
@@ -35,10 +35,10 @@ def fill_closing(
 ) -> NDArray[np.uint8]:
     """Paint the cells of kidney and tumour points, then close gaps and small holes.
 
-    With `cloud.probability`, class probabilities are interpolated from cell centres to voxel centres, so that borders
-    are smooth: a voxel is foreground where kidney and tumour together reach one half, and tumour where that is the
-    likelier of the two. A cell that is not in the cloud counts as tissue. Without probabilities a voxel takes the
-    label of the cell that its centre lies in.
+    With `cloud.probability`, class probabilities are interpolated from cell centres to voxel centres, which gives
+    smooth borders: a voxel is foreground where kidney and tumour together reach one half, and tumour where that is the
+    likelier of the two. A cell that is not in the cloud counts as tissue. Without probabilities a voxel takes the label
+    of the cell that its centre lies in.
 
     Args:
         cloud: kidney and tumour points with labels; tissue points are ignored.
@@ -53,12 +53,13 @@ def fill_closing(
     """
     progress = progress or Progress()
     mask = np.zeros(volume.shape, np.uint8, order="F")
-    cloud = _foreground(cloud)
+    cloud = cloud.select(~cloud.labelled(TISSUE))
     if len(cloud) == 0:
         return mask
-    crop = _crop_of(cloud, volume)
-    box = _voxels_of(crop, volume, settings.closing_mm)
-    target = voxel_lattice(volume.shape, volume.spacing_mm, box)
+    # With tissue around the points, as far as a voxel's mean reaches.
+    around = np.ceil(np.divide(volume.spacing_mm, cloud.lattice.step_mm)).astype(np.int64)
+    crop = cloud.lattice.crop(cloud.index.min(axis=0) - around, cloud.index.max(axis=0) + around + 1)
+    target = _voxels_around(crop, volume, settings.closing_mm)
     kidney = np.zeros(target.shape, np.bool_, order="F")
     tumour = np.zeros(target.shape, np.bool_, order="F")
     for k, either, inner in _painted(cloud, context, crop, target):
@@ -66,7 +67,7 @@ def fill_closing(
         progress.check()
     # "kidney" holds the tumour too, so that no gap opens between the two.
     kidney, tumour = (_without_gaps(part, volume, settings, progress) for part in (kidney, tumour))
-    where = tuple(slice(a, b) for a, b in zip(*box, strict=True))
+    where = tuple(slice(first, first + n) for first, n in zip(target.first_cell.tolist(), target.shape, strict=True))
     mask[where][kidney] = KIDNEY
     mask[where][tumour] = TUMOUR
     return mask
@@ -90,8 +91,6 @@ def fill_hull(
     Returns:
         uint8 (X, Y, Z), Fortran-ordered: 0, KIDNEY, TUMOUR. Tumour is painted over kidney.
     """
-    if cloud.labels is None:
-        raise ValueError("filling needs a cloud with labels")
     progress = progress or Progress()
     mask = np.zeros(volume.shape, np.uint8, order="F")
     through = volume.slice_axis
@@ -100,8 +99,8 @@ def fill_hull(
     lattice = cloud.lattice
     layers = lattice.cells_around(voxel_lattice(volume.shape, volume.spacing_mm), through)
     for label in (KIDNEY, TUMOUR):
-        rows = np.flatnonzero(cloud.labels == label)
-        # Sorted by layer, then object, each hull's points are one run of rows.
+        rows = np.flatnonzero(cloud.labelled(label))
+        # In order of layer, then object, each hull's points are one run of rows.
         rows = rows[np.lexsort((object_ids[rows], cloud.index[rows, through]))]
         index, objects = cloud.index[rows], object_ids[rows]
         span_a, span_b = (_outermost_voxels(index[:, axis], axis, lattice, volume) for axis in (a, b))
@@ -130,7 +129,7 @@ def _outermost_voxels(
 
 
 def _runs(values: NDArray[np.int32], start: int) -> Iterator[slice]:
-    """Slices of equal neighbours in `values`, moved by `start`."""
+    """Slices of runs of equal values, moved by `start`."""
     if len(values):
         cuts = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
         yield from (slice(start + i, start + j) for i, j in pairwise(cuts))
@@ -150,31 +149,12 @@ def _without_gaps(
     return part
 
 
-def _foreground(cloud: PointCloud) -> PointCloud:
-    if cloud.labels is None:
-        raise ValueError("filling needs a cloud with labels")
-    return cloud if cloud.labels.all() else cloud.select(cloud.labels != TISSUE)
-
-
-def _crop_of(cloud: PointCloud, volume: Volume) -> Lattice:
-    """The part of the cloud's lattice that holds its points, with tissue around as far as a voxel's mean reaches."""
-    around = np.ceil(np.divide(volume.spacing_mm, cloud.lattice.step_mm)).astype(np.int64)
-    low = np.maximum(cloud.index.min(axis=0) - around, 0)
-    high = np.minimum(cloud.index.max(axis=0) + around + 1, cloud.lattice.shape)
-    origin = np.asarray(cloud.lattice.origin_mm) + low * np.asarray(cloud.lattice.step_mm)
-    x, y, z = (int(n) for n in high - low)
-    return Lattice(cloud.lattice.step_mm, (x, y, z), (float(origin[0]), float(origin[1]), float(origin[2])))
-
-
-def _voxels_of(crop: Lattice, volume: Volume, margin_mm: float) -> Box:
-    """The box of voxels that the crop touches, with a margin for the closing."""
-    low, high = [], []
-    for origin, step, cells, spacing, n in zip(
-        crop.origin_mm, crop.step_mm, crop.shape, volume.spacing_mm, volume.shape, strict=True
-    ):
-        low.append(min(max(int((origin - margin_mm) / spacing), 0), n - 1))
-        high.append(min(int(np.ceil((origin + cells * step + margin_mm) / spacing - 1e-6)), n))
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+def _voxels_around(crop: Lattice, volume: Volume, margin_mm: float) -> Lattice:
+    """The voxels that the crop touches, with a margin for the closing."""
+    origin, extent = np.asarray(crop.origin_mm), np.multiply(crop.shape, crop.step_mm)
+    low = ((origin - margin_mm) / volume.spacing_mm).astype(int)
+    high = np.ceil((origin + extent + margin_mm) / volume.spacing_mm - 1e-6).astype(int)
+    return voxel_lattice(volume.shape, volume.spacing_mm, (low, high))
 
 
 def _painted(
@@ -184,8 +164,9 @@ def _painted(
     if cloud.probability is None:
         cells = np.zeros(crop.shape, np.uint8)
         _scatter(cloud, crop, np.asarray(cloud.labels), cells)
-        for k, labels in _looked_up(cells, crop, target):
-            yield k, labels != TISSUE, labels == TUMOUR
+        labels = nearest_values(cells, crop, target)
+        for k in range(target.shape[2]):
+            yield k, labels[:, :, k] != TISSUE, labels[:, :, k] == TUMOUR
         return
     fields = _probability_fields(cloud, context, crop)
     for k, values in upsampled_slices(fields, crop, target):
@@ -198,34 +179,25 @@ def _probability_fields(cloud: PointCloud, context: PointCloud | None, crop: Lat
     fields = np.zeros((2, *crop.shape), np.float16)
     if context is not None and context.labels is not None:
         # Only tissue of the context: kidney and tumour points that the cloud no longer has stay 0.
-        _scatter_probability(context.select(context.labels == TISSUE), crop, _MOST_BESIDE, fields)
+        _scatter_probability(context.select(context.labelled(TISSUE)), crop, _MOST_IN_CONTEXT, fields)
     _scatter_probability(cloud, crop, 1.0, fields)
     return fields
 
 
-def _scatter_probability(points: PointCloud, crop: Lattice, most: float, fields: NDArray[np.float16]) -> None:
-    """Write the points' two probabilities into their cells, scaled so that kidney or tumour is at most `most`."""
+def _scatter_probability(points: PointCloud, crop: Lattice, highest: float, fields: NDArray[np.float16]) -> None:
+    """Write the points' two probabilities into their cells, scaled so that kidney or tumour is at most `highest`."""
     if points.probability is None:
         return
     classes = points.probability.astype(np.float32)
     either = 1 - classes[:, TISSUE]
     tumour = classes[:, TUMOUR] if classes.shape[1] > TUMOUR else np.zeros_like(either)
-    scale = most / np.maximum(either, most)
+    scale = highest / np.maximum(either, highest)
     _scatter(points, crop, either * scale, fields[0])
     _scatter(points, crop, tumour * scale, fields[1])
 
 
 def _scatter(cloud: PointCloud, crop: Lattice, values: NDArray[Any], out: NDArray[Any]) -> None:
     """Write `values` of the cloud's points into their cells of the crop; points outside it are left out."""
-    shift = np.rint((np.asarray(crop.origin_mm) - np.asarray(cloud.lattice.origin_mm)) / crop.step_mm).astype(np.int64)
-    index = cloud.index - shift
+    index = cloud.index - (crop.first_cell - cloud.lattice.first_cell)
     inside = ((index >= 0) & (index < crop.shape)).all(axis=1)
     out[tuple(index[inside].T)] = values[inside]
-
-
-def _looked_up(cells: NDArray[np.uint8], crop: Lattice, target: Lattice) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """(k, uint8 (X, Y)): the label of the cell that each voxel centre lies in, TISSUE outside the crop."""
-    framed = np.pad(cells, 1)
-    x, y, z = ((crop.cells_around(target, axis) + 1).clip(0, crop.shape[axis] + 1) for axis in range(3))
-    for k, layer in enumerate(z):
-        yield k, framed[:, :, layer][np.ix_(x, y)]

@@ -1,4 +1,4 @@
-"""Which fine cells stage 2 sees: those near stage 1's detections, and further on where a tumour continues."""
+"""Which fine cells become stage 2's points: those near stage 1's detections, and beyond where a tumour continues."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.arrays import dense_mask
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
-from kidneyseg.points.resample import lattice_for
+from kidneyseg.points.resample import lattice_for, nearest_values
 
-# A coarse cell with at least this share of tumour in it is added to the detections, in training too. Less tumour than
-# this at the border of a region does not extend it: it is a vessel or bowel.
-TUMOUR_SHARE, _LEAST_AT_BORDER_ML = 0.4, 1.0
+# Share of a coarse cell that tumour must fill for the cell to be added to the detections; also in training.
+TUMOUR_SHARE = 0.4
+# Less tumour than this at the border of a region is a vessel or bowel and does not extend the region.
+_LEAST_AT_BORDER_ML = 1.0
 
 
 class Region(NamedTuple):
@@ -33,7 +35,7 @@ class Region(NamedTuple):
 
     @property
     def key(self) -> Hashable:
-        """Differs once the detections have grown here."""
+        """Changes when the detections in this region have grown."""
         return self.lattice, int(self.inside.sum()), int(self.detected.sum())
 
 
@@ -65,29 +67,24 @@ def regions_around(detections: PointCloud, volume: Volume, grid_mm: float, margi
         One per connected region, in order of their lowest corner. Boxes may overlap, their regions do not. Empty
         without detections.
     """
-    if detections.labels is None or not (detections.labels == KIDNEY).any():
+    coarse, index = detections.lattice, detections.index[detections.labelled(KIDNEY)]
+    if len(index) == 0:
         return []
-    coarse = detections.lattice
-    index = detections.index[detections.labels == KIDNEY]
-    step = np.asarray(coarse.step_mm)
-    reach = np.ceil(margin_mm / step).astype(int) + 1
-    low, high = index.min(0) - reach, index.max(0) + reach + 1
-    detected = np.zeros(high - low, bool)
-    detected[tuple((index - low).T)] = True
+    step, origin = np.asarray(coarse.step_mm), np.asarray(coarse.origin_mm)
+    detected, local = dense_mask(index, np.ceil(margin_mm / step).astype(int) + 1)
+    low = index[0] - local[0]
     distance = surface_distance_mm(detected, step)
     parts, _ = ndimage.label(distance <= margin_mm, ndimage.generate_binary_structure(3, 3))
     whole = lattice_for(volume, grid_mm)
     result = []
     for label, box in enumerate(ndimage.find_objects(parts), start=1):
-        corner = [(low[i] + box[i].start) * step[i] + coarse.origin_mm[i] for i in range(3)]
-        end = [(low[i] + box[i].stop) * step[i] + coarse.origin_mm[i] for i in range(3)]
-        first = [max(0, int(np.floor(c / grid_mm))) for c in corner]
-        last = [min(n, int(np.ceil(e / grid_mm))) for e, n in zip(end, whole.shape, strict=True)]
-        if any(a >= b for a, b in zip(first, last, strict=True)):
-            continue
-        fine = lattice_for(volume, grid_mm, box=((first[0], first[1], first[2]), (last[0], last[1], last[2])))
-        inside = _inside(fine, distance, parts == label, low, coarse, margin_mm)
-        result.append(Region(fine, inside, inside & _looked_up(detected, low, coarse, fine)))
+        start, stop = np.array([(side.start, side.stop) for side in box]).T
+        first = np.floor(((low + start) * step + origin) / grid_mm).astype(int)
+        end = np.ceil(((low + stop) * step + origin) / grid_mm).astype(int)
+        if (end > 0).all() and (first < whole.shape).all():
+            fine = whole.crop(first, end)
+            inside = _within_margin(fine, distance, parts == label, low, coarse, margin_mm)
+            result.append(Region(fine, inside, inside & nearest_values(detected, coarse, fine, low)))
     return result
 
 
@@ -108,7 +105,7 @@ def cells_beyond_margin(
     if len(tumour_mm) == 0:
         return np.zeros((0, 3), np.int32)
     step = np.asarray(detections.lattice.step_mm)
-    index = detections.index[np.asarray(detections.labels) == KIDNEY]
+    index = detections.index[detections.labelled(KIDNEY)]
     cells = np.stack([detections.lattice.cells_of(tumour_mm[:, axis], axis) for axis in range(3)], axis=1)
     cells, counts = np.unique(cells, axis=0, return_counts=True)
     low, high = np.minimum(index.min(0), cells.min(0)), np.maximum(index.max(0), cells.max(0)) + 1
@@ -124,20 +121,11 @@ def cells_beyond_margin(
 
 def grown(detections: PointCloud, cells: NDArray[np.int32]) -> PointCloud:
     """The KIDNEY points of `detections` with `cells` (M, 3) of their lattice added; HU are not kept."""
-    index = np.concatenate([detections.index[np.asarray(detections.labels) == KIDNEY], cells])
-    labels = np.full(len(index), KIDNEY, np.uint8)
-    return PointCloud(detections.lattice, index, np.zeros(len(index), np.int16), labels)
+    index = np.concatenate([detections.index[detections.labelled(KIDNEY)], cells])
+    return PointCloud.of_cells(detections.lattice, index, np.full(len(index), KIDNEY, np.uint8))
 
 
-def _looked_up(
-    detected: NDArray[np.bool_], low: NDArray[np.integer], coarse: Lattice, fine: Lattice
-) -> NDArray[np.bool_]:
-    """Which fine cells have their centre in a detected cell; `detected` begins at the coarse cell `low`."""
-    picks = [(coarse.cells_around(fine, i) - low[i]).clip(0, detected.shape[i] - 1) for i in range(3)]
-    return np.asarray(detected[np.ix_(*picks)])
-
-
-def _inside(
+def _within_margin(
     fine: Lattice,
     distance: NDArray[np.floating],
     part: NDArray[np.bool_],
@@ -145,17 +133,14 @@ def _inside(
     coarse: Lattice,
     margin_mm: float,
 ) -> NDArray[np.bool_]:
-    """Which fine cells lie within the margin of this part, by distance interpolated between coarse cells."""
-    axes = []
-    for axis in range(3):
-        centre = (np.arange(fine.shape[axis]) + 0.5) * fine.step_mm[axis] + fine.origin_mm[axis]
-        axes.append((centre - coarse.origin_mm[axis]) / coarse.step_mm[axis] - 0.5 - low[axis])
+    """Which fine cells lie within the margin of this part; distances are interpolated between coarse cells."""
     field = np.where(ndimage.binary_dilation(part, iterations=1), distance, margin_mm + 1e3).astype(np.float32)
     # One axis after the other: linear interpolation on a regular lattice is separable.
-    for axis, wanted in enumerate(axes):
+    for axis in range(3):
         last = field.shape[axis] - 1
-        position = np.clip(wanted, 0, last)
+        centre = (fine.axis_centres_mm(axis) - coarse.origin_mm[axis]) / coarse.step_mm[axis] - 0.5 - low[axis]
+        position = np.clip(centre, 0, last)
         before = np.minimum(position.astype(int), max(last - 1, 0))
-        share = (position - before).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
-        field = field.take(before, axis) * (1 - share) + field.take(np.minimum(before + 1, last), axis) * share
+        weight = (position - before).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
+        field = field.take(before, axis) * (1 - weight) + field.take(np.minimum(before + 1, last), axis) * weight
     return np.asarray(field <= margin_mm)

@@ -1,15 +1,15 @@
 """Resample between voxels and lattice cells: HU and labels to cells, probabilities back to voxels.
 
-Resampling is separable. Along each axis an output interval takes the *area mean* of the input where it is the coarser
-of the two, and *linear interpolation* between input centres where it is the finer: 4 mm cells average 0.7 mm pixels,
-1.5 mm cells interpolate between 5 mm slices. The weights are sparse matrices and the volume is streamed slice by
-slice, so that there is never a float copy of it.
+Resampling is separable. Along each axis the output is the *area mean* of the input where its cells are larger, and
+*linear interpolation* between input centres where they are smaller: 4 mm cells average 0.7 mm pixels, 1.5 mm cells
+interpolate between 5 mm slices. The weights are sparse matrices and the volume is streamed slice by slice, so that
+there is never a float copy of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,42 +19,55 @@ from kidneyseg.imaging.volume import HU_WINDOW, Volume
 from kidneyseg.points.cloud import Lattice
 from kidneyseg.progress import Progress
 
-Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+Corners = Sequence[int] | NDArray[np.integer]
+Box = tuple[Corners, Corners]
 """A half-open box of integer indices: ((x0, y0, z0), (x1, y1, z1)), end excluded."""
 
-Triple = tuple[float, float, float]
+_T = TypeVar("_T", bound=np.generic)
 
 # A last cell thinner than this share of a cell is a rounding error of extent / step.
 _SLIVER = 1e-4
 
 
 def lattice_for(
-    volume: Volume | tuple[Sequence[int], Sequence[float]], step_mm: float | Triple, box: Box | None = None
+    volume: Volume | tuple[Sequence[int], Sequence[float]], step_mm: float | Sequence[float], box: Box | None = None
 ) -> Lattice:
     """The lattice from the volume's outer corner that covers it; the last cells may reach beyond the volume.
 
     Args:
         volume: a Volume, or (shape, spacing_mm) of one.
         step_mm: edge of the cubic cells, or one length per axis.
-        box: keep only these cells, clipped to the lattice. The origin moves too: a cell keeps its position in space.
+        box: only these cells; see `Lattice.crop`.
     """
     shape, spacing = (volume.shape, volume.spacing_mm) if isinstance(volume, Volume) else volume
-    steps = (step_mm,) * 3 if isinstance(step_mm, (int, float)) else step_mm
-    cells = [max(1, int(np.ceil(n * s / step - _SLIVER))) for n, s, step in zip(shape, spacing, steps, strict=True)]
-    low, high = [0, 0, 0], cells
-    if box is not None:
-        low = [min(max(a, 0), n - 1) for a, n in zip(box[0], cells, strict=True)]
-        high = [min(max(b, a + 1), n) for a, b, n in zip(low, box[1], cells, strict=True)]
-    return Lattice(
-        step_mm=_triple(steps),
-        shape=_int_triple(b - a for a, b in zip(low, high, strict=True)),
-        origin_mm=_triple(a * step for a, step in zip(low, steps, strict=True)),
-    )
+    dx, dy, dz = map(float, (step_mm,) * 3 if isinstance(step_mm, int | float) else step_mm)
+    x, y, z = (max(1, int(np.ceil(n * s / d - _SLIVER))) for n, s, d in zip(shape, spacing, (dx, dy, dz), strict=True))
+    whole = Lattice((dx, dy, dz), (x, y, z))
+    return whole if box is None else whole.crop(*box)
 
 
 def voxel_lattice(shape: Sequence[int], spacing_mm: Sequence[float], box: Box | None = None) -> Lattice:
-    """The lattice whose cells are the voxels themselves (of a box of voxels, if one is given)."""
-    return lattice_for((shape, spacing_mm), _triple(spacing_mm), box)
+    """The lattice whose cells are the voxels (of a box of voxels, if one is given)."""
+    return lattice_for((shape, spacing_mm), spacing_mm, box)
+
+
+def nearest_values(
+    values: NDArray[_T], source: Lattice, target: Lattice, first: Sequence[int] | NDArray[np.integer] = (0, 0, 0)
+) -> NDArray[_T]:
+    """The value of the source cell that the centre of each target cell lies in; outside, of the nearest source cell.
+
+    Args:
+        values: (X, Y, Z), of the source cells from `first` on.
+        source: the lattice of the values.
+        target: the lattice to take values at.
+        first: index of the source cell of values[0, 0, 0]; may be negative.
+
+    Returns:
+        (target.shape), Fortran-ordered.
+    """
+    x, y, z = ((source.cells_around(target, axis) - first[axis]).clip(0, values.shape[axis] - 1) for axis in range(3))
+    nearest: NDArray[_T] = values.T[np.ix_(z, y, x)].T
+    return nearest
 
 
 def resample_hu(volume: Volume, lattice: Lattice, *, progress: Progress | None = None) -> NDArray[np.int16]:
@@ -62,17 +75,12 @@ def resample_hu(volume: Volume, lattice: Lattice, *, progress: Progress | None =
 
     Since HU are clipped first, a clipped file gives the same cells as one with the full range.
     """
+    progress = progress or Progress()
     out = np.empty(lattice.shape, np.int16)
-
-    def one_slice(k: int, window: tuple[slice, slice]) -> NDArray[np.float32]:
-        clipped: NDArray[np.int16] = np.clip(volume.hu[window[0], window[1], k], *HU_WINDOW)
-        return clipped.astype(np.float32)
-
     voxels = voxel_lattice(volume.shape, volume.spacing_mm)
-    for k, cells in _resampled_slices(one_slice, voxels, lattice):
+    for k, cells in _resampled_slices(volume.hu, voxels, lattice, lambda hu: np.clip(hu, *HU_WINDOW)):
         out[:, :, k] = np.rint(cells)
-        if progress is not None:
-            progress.check()
+        progress.check()
     return out
 
 
@@ -84,22 +92,20 @@ def resample_labels(
     Works for kidney/tumour masks and for maps of many organs. A tie goes to the higher label. Along axes where
     cells are finer than voxels a label's share is interpolated linearly between voxel centres.
     """
-    best = np.ones(lattice.shape, np.float32)  # first the share of the background
+    progress = progress or Progress()
+    largest = np.ones(lattice.shape, np.float32)  # first the share of the background
     out = np.zeros(lattice.shape, np.uint8)
     shares: list[tuple[int, tuple[slice, ...], NDArray[np.float32]]] = []
-    for label, where in enumerate(ndimage.find_objects(labels.T), start=1):  # x is fastest in memory
-        found = None if where is None else _share_of(labels, label, where[::-1], spacing_mm, lattice)
-        if found is not None:
-            shares.append((label, *found))
-            best[found[0]] -= found[1]
-        if progress is not None:
-            progress.check()
-    for label, cells, share in shares:
+    for label, box in enumerate(ndimage.find_objects(labels.T), start=1):  # x is fastest in memory
+        if box is not None and (share := _share_of(labels, label, box[::-1], spacing_mm, lattice)):
+            shares.append((label, *share))
+            largest[share[0]] -= share[1]
+        progress.check()
+    for label, where, values in shares:
         # The tolerance decides ties for the higher label in spite of rounding.
-        wins = share >= best[cells] - 1e-5
-        wins &= share > 0
-        best[cells][wins] = share[wins]
-        out[cells][wins] = label
+        wins = (values >= largest[where] - 1e-5) & (values > 0)
+        largest[where][wins] = values[wins]
+        out[where][wins] = label
     return out
 
 
@@ -117,15 +123,11 @@ def upsampled_slices(
         (k, float32 (X, Y) or (channels, X, Y)) for k = 0 ... voxels.shape[2] - 1. Beyond the outermost cell centres
         values stay constant.
     """
-    channels = values if values.ndim == 4 else values[None]
-
-    def reader(channel: NDArray[np.floating[Any]]) -> Callable[[int, tuple[slice, slice]], NDArray[np.float32]]:
-        return lambda k, window: channel[window[0], window[1], k].astype(np.float32)
-
-    streams = [_resampled_slices(reader(channel), lattice, voxels) for channel in channels]
-    for slices in zip(*streams, strict=True):
-        k = slices[0][0]
-        yield k, np.stack([one for _, one in slices]) if values.ndim == 4 else slices[0][1]
+    if values.ndim == 3:
+        yield from _resampled_slices(values, lattice, voxels)
+        return
+    for slices in zip(*(_resampled_slices(channel, lattice, voxels) for channel in values), strict=True):
+        yield slices[0][0], np.stack([one for _, one in slices])
 
 
 def axis_weights(source: Lattice, target: Lattice, axis: int) -> tuple[sparse.csr_array, int]:
@@ -161,61 +163,39 @@ def axis_weights(source: Lattice, target: Lattice, axis: int) -> tuple[sparse.cs
 
 
 def _resampled_slices(
-    read: Callable[[int, tuple[slice, slice]], NDArray[np.float32]], source: Lattice, target: Lattice
+    values: NDArray[Any], source: Lattice, target: Lattice, convert: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (k, float32 (x, y)) for each slice of `target`; `read(k, window)` gives a slice of the source."""
+    """(k, float32 (x, y)) for each slice of `target`; `values` (source.shape) are converted slice by slice."""
     (along_x, x0), (along_y, y0), (along_z, z0) = (axis_weights(source, target, axis) for axis in range(3))
-    window = (slice(x0, x0 + along_x.shape[1]), slice(y0, y0 + along_y.shape[1]))
-    flat: dict[int, NDArray[np.float32]] = {}  # source slices already contracted along x and y
+    window = values[x0 : x0 + along_x.shape[1], y0 : y0 + along_y.shape[1]]
+    contracted: dict[int, NDArray[np.float32]] = {}  # source slices already resampled along x and y
     for k in range(target.shape[2]):
         taps = slice(along_z.indptr[k], along_z.indptr[k + 1])
         needed = along_z.indices[taps]
-        flat = {j: one for j, one in flat.items() if j >= needed.min()}
+        contracted = {j: one for j, one in contracted.items() if j >= needed.min()}
         out = np.zeros((along_x.shape[0], along_y.shape[0]), np.float32)
         for j, weight in zip(needed.tolist(), along_z.data[taps], strict=True):
-            if j not in flat:
-                # read() gives x fastest in memory, so y is contracted first, on the transposed slice.
-                flat[j] = along_x @ np.ascontiguousarray((along_y @ read(j + z0, window).T).T)
-            out += weight * flat[j]
+            if j not in contracted:
+                # x is usually fastest in memory, so y is contracted first, on the transposed slice.
+                slice_ = convert(window[:, :, j + z0]).astype(np.float32)
+                contracted[j] = along_x @ np.ascontiguousarray((along_y @ slice_.T).T)
+            out += weight * contracted[j]
         yield k, out
 
 
 def _share_of(
-    labels: NDArray[np.uint8],
-    label: int,
-    where: tuple[slice, ...],
-    spacing_mm: Sequence[float],
-    lattice: Lattice,
+    labels: NDArray[np.uint8], label: int, box: tuple[slice, ...], spacing_mm: Sequence[float], lattice: Lattice
 ) -> tuple[tuple[slice, ...], NDArray[np.float32]] | None:
-    """The share of `label` in the cells around its box `where`: (cells, float32), None if none is in the lattice."""
-    low, high = [], []
-    for axis in range(3):
-        step, origin, spacing = lattice.step_mm[axis], lattice.origin_mm[axis], spacing_mm[axis]
-        # One voxel of margin: linear interpolation reaches beyond the labelled voxels.
-        a = int(np.floor(((where[axis].start - 1) * spacing - origin) / step))
-        b = int(np.ceil(((where[axis].stop + 1) * spacing - origin) / step))
-        low.append(max(a, 0))
-        high.append(min(b, lattice.shape[axis]))
-    if any(a >= b for a, b in zip(low, high, strict=True)):
+    """The share of `label`, whose bounding box is `box`, in the cells around it: (cells, float32); None for no cell."""
+    # One voxel of margin: linear interpolation reaches beyond the labelled voxels.
+    start, stop = np.array([(side.start - 1, side.stop + 1) for side in box]).T * np.asarray(spacing_mm)
+    low = np.maximum(np.floor((start - lattice.origin_mm) / lattice.step_mm), 0).astype(int)
+    high = np.minimum(np.ceil((stop - lattice.origin_mm) / lattice.step_mm), lattice.shape).astype(int)
+    if (low >= high).any():
         return None
-    origin_mm = [o + a * step for o, a, step in zip(lattice.origin_mm, low, lattice.step_mm, strict=True)]
-    crop = Lattice(lattice.step_mm, _int_triple(b - a for a, b in zip(low, high, strict=True)), _triple(origin_mm))
+    crop = lattice.crop(low, high)
     share = np.empty(crop.shape, np.float32)
-
-    def one_slice(k: int, window: tuple[slice, slice]) -> NDArray[np.float32]:
-        inside: NDArray[np.bool_] = labels[window[0], window[1], k] == label
-        return inside.astype(np.float32)
-
-    for k, cells in _resampled_slices(one_slice, voxel_lattice(labels.shape, spacing_mm), crop):
+    voxels = voxel_lattice(labels.shape, spacing_mm)
+    for k, cells in _resampled_slices(labels, voxels, crop, lambda part: part == label):
         share[:, :, k] = cells
-    return (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])), share
-
-
-def _triple(values: Any) -> Triple:
-    x, y, z = (float(v) for v in values)
-    return x, y, z
-
-
-def _int_triple(values: Any) -> tuple[int, int, int]:
-    x, y, z = (int(v) for v in values)
-    return x, y, z
+    return tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True)), share

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from kidneyseg.imaging.volume import HU_WINDOW, Volume
 from kidneyseg.points.body import body_mask_on
 from kidneyseg.points.cloud import Lattice, PointCloud
-from kidneyseg.points.resample import lattice_for, resample_hu, voxel_lattice
+from kidneyseg.points.resample import lattice_for, nearest_values, resample_hu, voxel_lattice
 from kidneyseg.progress import Progress
 from kidneyseg.settings import BandSettings
 
-# No point inside the body is darker than this, whatever share is kept: air and lung are never kidney.
+# No point in the body is darker, whatever share is kept: air and lung are never kidney.
 LOWEST_HU = HU_WINDOW[0] + 25
 
 # The body mask is computed on cells of this size, unless the points' own cells are about as large.
@@ -45,7 +45,7 @@ def intensity_threshold(hu: NDArray[np.int16], inside: NDArray[np.bool_] | None,
 
 
 def kept_inside(hu: NDArray[np.int16], inside: NDArray[np.bool_], kept_percent: float) -> NDArray[np.bool_]:
-    """Which cells stage 1 is shown: the brightest `kept_percent` of those inside the body, none below LOWEST_HU.
+    """Which cells become stage 1's points: the brightest of those inside the body, none below LOWEST_HU.
 
     Args:
         hu: int16 (X, Y, Z).
@@ -77,7 +77,7 @@ def sample_body(
         inside = body_mask_on(hu)
     else:
         coarse = lattice_for(volume, BODY_GRID_MM)
-        inside = _looked_up(body_mask_on(resample_hu(volume, coarse, progress=progress)), coarse, lattice)
+        inside = nearest_values(body_mask_on(resample_hu(volume, coarse, progress=progress)), coarse, lattice)
     index = np.argwhere(kept_inside(hu, inside, kept_percent)).astype(np.int32)
     return PointCloud(lattice, index, hu[tuple(index.T)])
 
@@ -89,7 +89,7 @@ def sample_bands(volume: Volume, settings: BandSettings, *, progress: Progress |
         `settings.bands` clouds on the voxel lattice, HU clipped to HU_WINDOW; each kept voxel is in exactly one. Bands
         can be empty where many voxels have the same HU (see `band_bounds`).
     """
-    lattice = voxel_lattice(volume.shape, volume.spacing_mm)
+    progress = progress or Progress()
     bounds = band_bounds(volume.hu, settings)
     rows: list[list[NDArray[np.int32]]] = [[] for _ in bounds]
     values: list[list[NDArray[np.int16]]] = [[] for _ in bounds]
@@ -102,8 +102,8 @@ def sample_bands(volume: Volume, settings: BandSettings, *, progress: Progress |
             index[:, 0] += x
             rows[band].append(index)
             values[band].append(slab[kept])
-        if progress is not None:
-            progress.check()
+        progress.check()
+    lattice = voxel_lattice(volume.shape, volume.spacing_mm)
     return [PointCloud(lattice, np.concatenate(i), np.concatenate(v)) for i, v in zip(rows, values, strict=True)]
 
 
@@ -123,15 +123,6 @@ def band_bounds(hu: NDArray[np.int16], settings: BandSettings) -> list[tuple[int
         bounds.append((lowest, highest))
         highest = min(highest, lowest - 1)
     return bounds
-
-
-def _looked_up(body: NDArray[np.bool_], coarse: Lattice, lattice: Lattice) -> NDArray[np.bool_]:
-    """Which cells of `lattice` have their centre in a body cell: bool (lattice.shape), x fastest in memory."""
-    picks = [coarse.cells_around(lattice, axis).clip(0, coarse.shape[axis] - 1) for axis in range(3)]
-    inside = np.empty(lattice.shape, np.bool_, order="F")
-    for k, layer in enumerate(picks[2]):
-        inside[:, :, k] = body[:, :, layer][np.ix_(picks[0], picks[1])]
-    return inside
 
 
 def _threshold(counts: NDArray[np.int64], share: float) -> int:

@@ -1,4 +1,4 @@
-"""The method `default`: coarse cells inside the body, then fine cells around the detections; what validated best."""
+"""The method `default`: coarse cells inside the body, then fine cells around the detections; best in validation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Default(Method):
     name = "default"
 
     def check(self, loaded: Networks) -> None:
-        """Raise ModelError unless stage 1 sees HU on cells of 1-10 mm, stage 2 HU and level on finer ones."""
+        """Raise ModelError unless stage 1 takes HU on cells of 1-10 mm, stage 2 HU and kidney level on finer ones."""
         check_network(loaded.stage1, self.name, 1, 2, (1.0, 10.0))
         check_network(loaded.stage2, self.name, 2, 3, (0.5, 5.0))
         one, two = loaded.all
@@ -59,7 +59,7 @@ class Default(Method):
         return region_points(detections, volume, lattice, _margin_mm(settings))
 
     def cluster(self, context: Context, cloud: PointCloud) -> Objects:
-        """Kidney and tumour together: the two kidneys with what grows on them, without small tumours."""
+        """Kidney and tumour together: keeps the kidneys with their tumours, and removes small tumours."""
         clusters = context.settings.clusters
         needed = min_samples_of(clusters, cloud.lattice.step_mm[0])
         objects = cluster_cloud(cloud, clusters.eps_mm, needed, progress=context.progress)

@@ -1,4 +1,4 @@
-"""Writes a result: the mask as NIfTI, and beside it a sidecar JSON that says how it was made."""
+"""Writes a result: the mask as NIfTI, and beside it a sidecar JSON with how it was made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from kidneyseg.segmentation.pipeline import Result
 
 _PROGRAM = "kidneyseg "  # how a sidecar names its writer, before the version
 _LARGEST_SIDECAR = 1 << 24  # bytes
-_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel")
+# Whose versions a sidecar and `kidneyseg info` give.
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel")
 
 
 def export(result: Result, volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
@@ -53,7 +54,7 @@ def check_export(path: str | os.PathLike[str], ct: Path | None, *, overwrite: bo
 
 
 def sidecar(result: Result, volume: Volume) -> dict[str, Any]:
-    """What reproduces and explains a mask, as plain values. Nothing identifies the patient, not even a file name."""
+    """What explains and reproduces a mask, as plain values; nothing identifies the patient, not even a file name."""
     return {
         "program": _PROGRAM + __version__,
         "research_only": "Not a medical device.",
@@ -72,7 +73,7 @@ def sidecar(result: Result, volume: Volume) -> dict[str, Any]:
         "points": {"stage 1": len(result.sampled), "stage 2": len(result.stage2), "kept": len(result.objects)},
         "findings": result.findings.to_dict(),
         "notes": list(result.notes),
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}},
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
     }
 
 

@@ -1,4 +1,4 @@
-"""What a segmentation method is: five stages behind one interface, and the registry of the methods that there are."""
+"""The interface of segmentation methods, with five stages, and the registry of methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Objects = tuple[PointCloud, NDArray[np.int32]]
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What every stage is given besides the outcome of the stage before.
+    """The inputs of every stage besides the output of the previous stage.
 
     Attributes:
         volume: the CT.
@@ -46,7 +46,7 @@ class Context:
 
 
 class Method(ABC):
-    """A segmentation method. Stages are pure functions of their arguments; `Pipeline` keeps what they return.
+    """A segmentation method. Stages are pure functions of their arguments; `Pipeline` caches what they return.
 
     Attributes:
         name: of the method, its settings and its networks' files.
@@ -82,7 +82,7 @@ class Method(ABC):
 
     @abstractmethod
     def stage2_points(self, detections: PointCloud, volume: Volume, settings: Settings, lattice: Lattice) -> PointCloud:
-        """The points, unlabelled, that `stage2` sees first for these detections; `lattice` is that of its cloud."""
+        """The unlabelled points that `stage2` labels first for these detections; `lattice` is that of its output."""
 
     @abstractmethod
     def cluster(self, context: Context, cloud: PointCloud) -> Objects:
@@ -100,11 +100,11 @@ METHODS: dict[str, Method] = {}
 
 
 def register(method: Method, **start: Group) -> None:
-    """Make a method known by its name.
+    """Register a method under its name.
 
     Args:
         method: the method.
-        start: its settings groups with the values they start from, where `kidneyseg.settings.PRESETS` lacks them.
+        start: its settings groups with their initial values, where `kidneyseg.settings.PRESETS` lacks them.
     """
     METHODS[method.name] = method
     PRESETS.setdefault(method.name, start)
@@ -124,7 +124,7 @@ def check_network(model: Model, method_name: str, in_channels: int, classes: int
         model: the network.
         method_name: the method, for the message.
         in_channels: features per point.
-        classes: labels that it tells apart.
+        classes: number of output classes.
         grid_mm: smallest and largest edge of its cells; (0, 0) for a network that has none.
     """
     config, (low, high), grid = model.network.config, grid_mm, model.grid_mm

@@ -1,4 +1,4 @@
-"""A method's networks, the device they run on, and the class probabilities that they give points."""
+"""A method's networks, their device, and the class probabilities that they predict for points."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Networks:
 
     @property
     def all(self) -> tuple[Model, ...]:
-        """In the order in which they run."""
+        """Both, in the order in which they run."""
         return self.stage1, self.stage2
 
 
@@ -90,7 +90,7 @@ def predict(
     """Class probabilities (N, classes) of points on cells (N, 3) >= 0 with features (N, in_channels).
 
     Where a GPU runs out of memory, its memory is freed and this part of the CT is run again by itself; if it still does
-    not fit, the CPU runs it. `note` is told of either.
+    not fit, the CPU runs it. `note` receives a sentence on either.
 
     Raises:
         ResourceError: when the computer's memory does not suffice.
@@ -104,7 +104,7 @@ def predict(
             return _run(model.runs, coords, inputs, where, progress)
         except torch.OutOfMemoryError:
             sentence = remedy
-        # Not in the handler: the error holds what the failed pass had allocated.
+        # Outside the handler, since the error keeps the failed pass's tensors alive.
         note(sentence)
         torch.cuda.empty_cache()
     return _run(model.runs, coords, inputs, torch.device("cpu"), progress)
@@ -118,7 +118,7 @@ def _run(
     progress: Progress,
 ) -> NDArray[np.float16]:
     def report(share: float) -> None:
-        progress.update("network", share)  # which is also where a cancel takes effect
+        progress.update("network", share)  # raises Cancelled on a cancel
 
     try:
         network = network.to(device)

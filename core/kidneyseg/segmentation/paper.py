@@ -21,13 +21,13 @@ from kidneyseg.settings import BandSettings, CountClusterSettings, Settings
 
 
 class Paper(Method):
-    """Voxels in intensity bands on the paper's own grid, whatever networks say."""
+    """Voxels in intensity bands, on the paper's own grid."""
 
     name = "paper"
     per_class = True
 
     def check(self, loaded: Networks) -> None:
-        """Raise ModelError unless both stages see HU three times on the paper's grid."""
+        """Raise ModelError unless both networks take HU three times and have no grid of their own."""
         check_network(loaded.stage1, self.name, 3, 2, (0.0, 0.0))
         check_network(loaded.stage2, self.name, 3, 3, (0.0, 0.0))
 
@@ -41,11 +41,11 @@ class Paper(Method):
         return _label_bands(samples, context.networks.stage1, context)
 
     def stage2(self, context: Context, detections: list[PointCloud]) -> PointCloud:
-        """Tissue, kidney or tumour on the points that stage 1 called kidney, band by band."""
+        """Tissue, kidney or tumour on the points that stage 1 labelled kidney, band by band."""
         return unite(_label_bands([_kidney_of(band) for band in detections], context.networks.stage2, context))
 
     def stage2_points(self, detections: PointCloud, volume: Volume, settings: Settings, lattice: Lattice) -> PointCloud:
-        """The points that stage 1 called kidney."""
+        """The points that stage 1 labelled kidney."""
         return replace(_kidney_of(detections), labels=None, probability=None)
 
     def cluster(self, context: Context, cloud: PointCloud) -> Objects:
@@ -58,7 +58,7 @@ class Paper(Method):
 
 
 def _kidney_of(cloud: PointCloud) -> PointCloud:
-    return cloud.select(np.asarray(cloud.labels) == KIDNEY)
+    return cloud.select(cloud.labelled(KIDNEY))
 
 
 def _label_bands(bands: list[PointCloud], model: Model, context: Context) -> list[PointCloud]:

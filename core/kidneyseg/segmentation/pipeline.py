@@ -1,7 +1,8 @@
-"""Runs a method on a volume and keeps every intermediate, so that a changed setting re-runs only what depends on it."""
+"""Runs a method on a volume and caches each stage, so that a changed setting re-runs only what depends on it."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.findings import Findings, measure
+from kidneyseg.imaging.readers import load
 from kidneyseg.imaging.volume import UNCALIBRATED, Volume
 from kidneyseg.points.cloud import AS_STORED, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.method import Context, Method, method, unite
 from kidneyseg.segmentation.networks import Networks, load_networks, pick_device
-from kidneyseg.settings import Settings
+from kidneyseg.settings import Settings, preset
 from kidneyseg.sparse import memory
 from kidneyseg.sparse.backends import check_backend
 
@@ -30,7 +32,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A mask and how it came about.
+    """A mask and how it was made.
 
     Attributes:
         mask: uint8 (X, Y, Z): 0, 1 kidney, 2 tumour, on the volume's voxels.
@@ -38,10 +40,10 @@ class Result:
         stage2: stage 2's points with its labels, TISSUE, KIDNEY and TUMOUR.
         objects: the kidney and tumour points that were kept after DBSCAN.
         findings: measurements on the mask.
-        timings: seconds per stage of `STAGES`; 0.0 where the stage was kept from an earlier run.
+        timings: seconds per stage of `STAGES`; 0.0 where an earlier run's output was used.
         notes: plain sentences for the user.
-        settings: what produced it; `settings.method` names the method and its networks.
-        model_ids: the networks that were used, stage 1's first.
+        settings: of the run; `settings.method` names the method and its networks.
+        model_ids: of the networks, stage 1's first.
         device: where the networks ran, "cpu" or "cuda".
         backend: the library that ran them; see `sparse.backends`.
     """
@@ -61,7 +63,7 @@ class Result:
 
 @dataclass(frozen=True)
 class _Kept:
-    """The latest outcome of a stage: what it depended on, its value, and the notes that it gave."""
+    """The latest output of a stage: what it depended on, its value and its notes."""
 
     key: Hashable
     value: Any
@@ -69,9 +71,9 @@ class _Kept:
 
 
 class Pipeline:
-    """Segments one volume, as often as settings change; keeps the latest outcome of each stage.
+    """Segments one volume, with any settings; caches the latest output of each stage.
 
-    Not to be run from two threads at once.
+    Not thread-safe.
 
     Raises:
         ResourceError: for a device or a backend (see `sparse.backends`) that is not available.
@@ -100,13 +102,13 @@ class Pipeline:
             ResourceError: when memory does not suffice.
         """
         run = _Run(self, settings, progress or Progress())
-        by = run.method
-        samples = run.stage("sample", by.sample)
-        detections = run.stage("stage 1", lambda context: by.stage1(context, samples))
-        stage2 = run.stage("stage 2", lambda context: by.stage2(context, detections))
-        memory.release()  # of the networks, which are done
-        objects = run.stage("clusters", lambda context: by.cluster(context, stage2))
-        mask = run.stage("fill", lambda context: by.fill(context, objects, stage2))
+        method = run.method
+        samples = run.stage("sample", method.sample)
+        detections = run.stage("stage 1", lambda context: method.stage1(context, samples))
+        stage2 = run.stage("stage 2", lambda context: method.stage2(context, detections))
+        memory.release()  # the networks' buffers
+        objects = run.stage("clusters", lambda context: method.cluster(context, stage2))
+        mask = run.stage("fill", lambda context: method.fill(context, objects, stage2))
         oriented = all(cloud.orientation == AS_STORED for cloud in detections)
         findings = run.stage("findings", lambda _: measure(mask, self.volume, oriented=oriented))
         run.progress.update("findings", 1.0)
@@ -142,8 +144,42 @@ class Pipeline:
         return (*notes, *findings.sentences())
 
 
+def segment(
+    ct: Volume | str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    device: str = "auto",
+    models: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Segment the kidneys and kidney tumours on one CT.
+
+    To try several settings on the same CT, use a `Pipeline`: it re-runs only the stages that a changed setting affects.
+
+    Args:
+        ct: a Volume, or the path of a file that `load` can read.
+        settings: `preset("default")` if None.
+        device: "auto" (CUDA where there is a GPU, else CPU), "cpu" or "cuda".
+        models: a folder with networks of your own; the bundled ones if None.
+        progress: receives the stage and the fraction done, and may cancel; see `kidneyseg.progress`.
+
+    Returns:
+        The result; `result.mask` is uint8 (X, Y, Z) in RAS order: 0 background, 1 kidney, 2 tumour.
+
+    Raises:
+        InputError: the file cannot be used as a CT.
+        SettingsError: a setting is out of range.
+        ModelError: a network is missing or damaged.
+        ResourceError: the device is not available, or there is too little memory.
+        Cancelled: `progress` was cancelled.
+    """
+    volume = ct if isinstance(ct, Volume) else load(ct)
+    pipeline = Pipeline(volume, device=device, models_dir=None if models is None else Path(models))
+    return pipeline.run(settings or preset("default"), progress)
+
+
 class _Run:
-    """One run of a pipeline: takes each stage's outcome from the pipeline, or computes, times and keeps it."""
+    """One run of a pipeline: takes each stage's output from the cache, or computes, times and caches it."""
 
     def __init__(self, pipeline: Pipeline, settings: Settings, progress: Progress) -> None:
         self.method: Method = method(settings.method)
@@ -153,7 +189,7 @@ class _Run:
         self._key: Hashable = settings.method
 
     def stage(self, name: str, compute: Callable[[Context], _T]) -> _T:
-        """The outcome of the next stage."""
+        """The output of the next stage."""
         begin = _BEGINS[name]
         end = min((b for b in _BEGINS.values() if b > begin), default=1.0)
         self.progress.update(name, begin)
@@ -169,24 +205,10 @@ class _Run:
             self._settings,
             self._pipeline.networks_of(self._settings.method),
             self._pipeline.device,
-            _Named(self.progress, name, begin, end),
+            self.progress.part(begin, end, name),
             notes.append,
         )
         value = compute(context)
         self._pipeline._kept[name] = _Kept(self._key, value, tuple(notes))
         self.timings[name] = time.perf_counter() - started
         return value
-
-
-class _Named(Progress):
-    """Reports all that a stage reports under the stage's own name, as a part of the whole run."""
-
-    def __init__(self, whole: Progress, name: str, begin: float, end: float) -> None:
-        self._whole, self._name, self._begin, self._end = whole, name, begin, end
-
-    @property
-    def cancelled(self) -> bool:
-        return self._whole.cancelled
-
-    def show(self, stage: str, fraction: float) -> None:
-        self._whole.show(self._name, self._begin + fraction * (self._end - self._begin))

@@ -1,4 +1,4 @@
-"""Stage 1 of the method `default`: detects the kidneys among the sampled cells."""
+"""Stage 1 of the method `default`: detects kidneys among the sampled cells."""
 
 from __future__ import annotations
 
@@ -18,17 +18,27 @@ from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.networks import Note
 from kidneyseg.segmentation.orientation import best_orientation, turned
 
-# A smaller detection is not a kidney (a child's has some 20 mL) and would only cost stage 2 time.
+# A smaller detection is not a kidney (a child's has about 20 mL) and would only slow down stage 2.
 _SMALLEST_DETECTION_ML = 1.5
 
 
 def detect_kidneys(
     cloud: PointCloud, model: Model, device: torch.device, progress: Progress, note: Note = lambda _: None
 ) -> PointCloud:
-    """The cloud, on lattice cells, with labels TISSUE or KIDNEY and their probabilities (N, 2).
+    """Label the cloud TISSUE or KIDNEY, with probabilities (N, 2).
 
-    Probabilities are the mean over the CT and its mirror image, left and right exchanged. Connected detections under
-    1.5 mL become tissue. Where little is detected, other orientations are tried; see `best_orientation`.
+    Probabilities are the mean over the CT and its left-right mirror image. Connected detections under 1.5 mL become
+    tissue. Where little kidney is detected, other orientations are tried; see `best_orientation`.
+
+    Args:
+        cloud: sampled cells.
+        model: stage 1's network.
+        device: where it runs.
+        progress: 0...1 of the stage.
+        note: takes a sentence for the user.
+
+    Raises:
+        ResourceError: when memory does not suffice.
     """
     stored = _detected(cloud, model, device, progress.part(0.0, 0.9), note, AS_STORED)
     return best_orientation(
@@ -51,13 +61,13 @@ def remove_small_detections(detected: NDArray[np.bool_], cell_ml: float) -> NDAr
 def _detected(
     cloud: PointCloud, model: Model, device: torch.device, progress: Progress, note: Note, orientation: Orientation
 ) -> PointCloud:
-    """Stage 1 on the cloud as seen in another orientation."""
+    """Stage 1 in the given orientation."""
     features = hu_features(cloud.hu, model.network.config["in_channels"])
     probability = networks.predict_mirrored(model, turned(cloud.index, orientation), features, device, progress, note)
     labels = probability.argmax(1).astype(np.uint8)
     rows = np.flatnonzero(labels == KIDNEY)
     if len(rows):
         dense, local = dense_mask(cloud.index[rows])
-        stays = remove_small_detections(dense, float(np.prod(cloud.lattice.step_mm)) / 1000.0)
-        labels[rows[~stays[tuple(local.T)]]] = TISSUE
+        kept = remove_small_detections(dense, cloud.lattice.cell_ml)
+        labels[rows[~kept[tuple(local.T)]]] = TISSUE
     return replace(cloud, labels=labels, probability=probability, orientation=orientation)

@@ -22,10 +22,10 @@ from kidneyseg.segmentation.method import unite
 from kidneyseg.segmentation.networks import Note
 from kidneyseg.segmentation.orientation import turned
 
-# How many times a tumour is followed beyond the region that stage 2 has seen.
+# How many times the regions may grow to follow a tumour.
 _MOST_GROWTH = 5
 
-# Stage 2's cells may be so much darker than the darkest of stage 1's points: small cells hold more noise.
+# Stage 2's points may be this much darker than the darkest of stage 1's, as smaller cells have more noise.
 _BELOW_STAGE1_HU = 100
 
 
@@ -40,76 +40,74 @@ def separate_tumour(
 ) -> PointCloud:
     """Label the cells within a margin of the detections: TISSUE, KIDNEY or TUMOUR, with probabilities (N, 3).
 
-    Probabilities are the mean over what the network sees and its mirror image, as in stage 1. Where a tumour reaches
-    the border of its region, as large ones do of which stage 1 detects a part, the detections grow by it and their
-    surroundings are labelled again.
+    Probabilities are the mean over the points and their left-right mirror image. Where a tumour reaches the border of
+    its region, as a large one does of which stage 1 detects only a part, it is added to the detections and the region
+    that has grown is labelled again.
 
     Args:
         detections: stage 1's labelled cloud.
         volume: the CT.
-        margin_mm: distance from the surface of the detected cells up to which cells are labelled.
+        margin_mm: largest distance of a labelled cell from the surface of the detected cells.
         model: stage 2's network, with a grid.
         device: where it runs.
         progress: 0...1 of the stage.
         note: takes a sentence for the user.
+
+    Raises:
+        ResourceError: when memory does not suffice.
     """
     grid = model.grid_mm
     if grid is None:
         raise ValueError(f"{model.id} has no grid")
-    whole, lowest_hu, orientation = lattice_for(volume, grid), _lowest_hu(detections), detections.orientation
+    whole, lowest_hu = lattice_for(volume, grid), _lowest_hu(detections)
 
-    def label(region: Region, progress: Progress) -> PointCloud:
-        points, detected = _points(region, volume, whole, lowest_hu, progress)
+    def label(points: PointCloud, detected: NDArray[np.bool_], progress: Progress) -> PointCloud:
         features = stage2_features(points.hu, kidney_level(points.hu, detected), model.network.config["in_channels"])
-        cells = turned(points.index, orientation)
+        cells = turned(points.index, detections.orientation)
         probability = networks.predict_mirrored(model, cells, features, device, progress, note)
         return replace(points, labels=probability.argmax(1).astype(np.uint8), probability=probability)
 
     labelled: dict[Hashable, PointCloud] = {}
-    for turn in range(1 + _MOST_GROWTH):
-        regions = regions_around(detections, volume, grid, margin_mm)
-        fresh = [region for region in regions if region.key not in labelled]
-        reached = []
-        for i, region in enumerate(fresh):
-            labelled[region.key] = part = label(region, progress.part(*_share_of(turn, i, len(fresh))))
-            tumour = part.select(np.asarray(part.labels) == TUMOUR)
-            reached.append(cells_beyond_margin(detections, tumour.centres_mm, grid**3 / 1000.0, margin_mm))
-        if not sum(map(len, reached)):
+    grown_detections = detections
+    for growth in range(1 + _MOST_GROWTH):
+        regions = regions_around(grown_detections, volume, grid, margin_mm)
+        changed = [region for region in regions if region.key not in labelled]
+        added = []
+        for i, region in enumerate(changed):
+            part = progress.part(*_share_of(growth, i, len(changed)))
+            labelled[region.key] = cloud = label(*_points(region, volume, whole, lowest_hu, part), part)
+            tumour_mm = cloud.select(cloud.labelled(TUMOUR)).centres_mm
+            added.append(cells_beyond_margin(grown_detections, tumour_mm, whole.cell_ml, margin_mm))
+        if not sum(map(len, added)):
             break
-        detections = grown(detections, np.concatenate(reached))
-    empty = PointCloud(
-        whole,
-        np.zeros((0, 3), np.int32),
-        np.zeros(0, np.int16),
-        np.zeros(0, np.uint8),
-        np.zeros((0, model.network.config["classes"]), np.float16),
-    )
-    return unite([empty, *(labelled[region.key] for region in regions)])
+        grown_detections = grown(grown_detections, np.concatenate(added))
+    none = label(PointCloud.of_cells(whole), np.zeros(0, np.bool_), Progress())
+    return unite([none, *(labelled[region.key] for region in regions)])
 
 
 def region_points(detections: PointCloud, volume: Volume, whole: Lattice, margin_mm: float) -> PointCloud:
     """The points, unlabelled, that `separate_tumour` labels first; `whole` is the lattice of its fine cells."""
     regions, lowest_hu = regions_around(detections, volume, whole.step_mm[0], margin_mm), _lowest_hu(detections)
-    empty = PointCloud(whole, np.zeros((0, 3), np.int32), np.zeros(0, np.int16))
-    return unite([empty, *(_points(region, volume, whole, lowest_hu, Progress())[0] for region in regions)])
+    points = [_points(region, volume, whole, lowest_hu, Progress())[0] for region in regions]
+    return unite([PointCloud.of_cells(whole), *points])
 
 
 def _lowest_hu(stage1: PointCloud) -> int:
-    """The darkest HU that stage 2 sees, given all of stage 1's points."""
+    """Lower bound for the HU of stage 2's points, given all of stage 1's."""
     return max(LOWEST_HU, int(stage1.hu.min()) - _BELOW_STAGE1_HU) if len(stage1) else LOWEST_HU
 
 
 def _points(
     region: Region, volume: Volume, whole: Lattice, lowest_hu: int, progress: Progress
 ) -> tuple[PointCloud, NDArray[np.bool_]]:
-    """The region's cells that are bright enough, and which of them lie in the detections."""
+    """The region's cells of at least `lowest_hu`, and which of them lie in the detections."""
     hu = resample_hu(volume, region.lattice, progress=progress)
     kept = region.inside & (hu >= lowest_hu)
-    origin = np.rint(np.asarray(region.lattice.origin_mm) / region.lattice.step_mm).astype(np.int32)
-    return PointCloud(whole, np.argwhere(kept).astype(np.int32) + origin, hu[kept]), region.detected[kept]
+    index = np.argwhere(kept).astype(np.int32) + region.lattice.first_cell
+    return PointCloud(whole, index, hu[kept]), region.detected[kept]
 
 
-def _share_of(turn: int, i: int, count: int) -> tuple[float, float]:
-    """Part of stage 2's progress: 0.9 for the first turn, since there is mostly no other."""
-    first, width = (0.0, 0.9) if turn == 0 else (0.9 + 0.1 * (turn - 1) / _MOST_GROWTH, 0.1 / _MOST_GROWTH)
+def _share_of(growth: int, i: int, count: int) -> tuple[float, float]:
+    """Part of stage 2's progress: 0.9 before any growth, since most regions do not grow."""
+    first, width = (0.0, 0.9) if growth == 0 else (0.9 + 0.1 * (growth - 1) / _MOST_GROWTH, 0.1 / _MOST_GROWTH)
     return first + width * i / count, first + width * (i + 1) / count

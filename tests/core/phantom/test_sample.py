@@ -54,7 +54,7 @@ def test_it_lies_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sample_case().is_relative_to(tmp_path / "kidneyseg")
 
 
-def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="sample case"):
+    with pytest.raises(OutputError, match="cannot be made"):
         sample_case(tmp_path / "file")

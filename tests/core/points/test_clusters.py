@@ -5,7 +5,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from kidneyseg.errors import Cancelled
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
-from kidneyseg.points.clusters import cluster_cloud, cluster_points
+from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.progress import CallbackProgress
 
 
@@ -39,16 +39,6 @@ def test_exact_on_a_lattice_of_cells_not_much_smaller_than_eps(step, eps, min_sa
     assert adjusted_rand_score(truth[truth >= 0], ids) > 0.99
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_free_points_agree_with_exact_dbscan_up_to_the_pooling(seed):
-    points = blobs(np.random.default_rng(seed))
-    ours = cluster_points(points, 6.0, 15)
-    exact = DBSCAN(eps=6.0, min_samples=15).fit(points).labels_
-    assert adjusted_rand_score(exact, ours) > 0.9
-    assert ours.dtype == np.int32
-    assert ours.max() == 2
-
-
 def test_large_eps_pools_cells_and_still_separates():
     box = np.argwhere(np.ones((30, 30, 12), bool))
     cloud = cloud_of(np.concatenate([box, box + np.array([90, 0, 0])]), (0.75, 0.75, 3.0))  # 45 mm apart
@@ -74,14 +64,10 @@ def test_auto_is_never_more_than_a_ball_holds():
 
 
 def test_outliers_go_and_clusters_are_numbered_by_their_first_point():
-    points = np.array([[50, 0, 0], [51, 0, 0], [52, 0, 0], [0, 0, 0], [1, 0, 0], [2, 0, 0], [25, 0, 0]], np.float32)
-    assert cluster_points(points, 2.0, 2).tolist() == [0, 0, 0, 1, 1, 1, -1]
-
-
-def test_weights_count_as_that_many_points():
-    points = np.array([[0, 0, 0], [100, 0, 0]], np.float32)
-    assert cluster_points(points, 5.0, 4).tolist() == [-1, -1]
-    assert cluster_points(points, 5.0, 4, weights=np.array([4.0, 3.0])).tolist() == [0, -1]
+    cloud = cloud_of([[0, 9, 0], [0, 50, 0], [1, 50, 0], [2, 9, 0], [9, 9, 9]], (1.0,) * 3)
+    kept, ids = cluster_cloud(cloud, 2.0, 2)
+    assert kept.index.tolist() == cloud.index[:4].tolist()
+    assert ids.tolist() == [0, 1, 1, 0]
 
 
 def test_auto_is_a_twentieth_of_the_points():
@@ -106,11 +92,10 @@ def test_tissue_is_left_out_and_nothing_gives_nothing():
     cloud = cloud_of([[0, 0, 0], [1, 0, 0]], (1.0,) * 3, [TISSUE, TISSUE])
     kept, ids = cluster_cloud(cloud, 5.0, 33)
     assert len(kept) == len(ids) == 0
-    assert cluster_points(np.zeros((0, 3), np.float32), 5.0, None).shape == (0,)
 
 
 def test_single_point_and_cells_larger_than_eps():
-    assert cluster_points(np.zeros((1, 3), np.float32), 5.0, 1).tolist() == [0]
+    assert cluster_cloud(cloud_of([[7, 7, 7]], (1.0,) * 3), 5.0, 1)[1].tolist() == [0]
     cloud = cloud_of([[0, 0, 0], [1, 0, 0]], (4.0,) * 3)
     assert cluster_cloud(cloud, 1.0, 1)[1].tolist() == [0, 1]
 
@@ -118,4 +103,4 @@ def test_single_point_and_cells_larger_than_eps():
 def test_cancel():
     stop = CallbackProgress(is_cancelled=lambda: True)
     with pytest.raises(Cancelled):
-        cluster_points(np.zeros((10, 3), np.float32), 5.0, 2, progress=stop)
+        cluster_cloud(cloud_of([[0, 0, 0], [1, 0, 0]], (1.0,) * 3), 5.0, 2, progress=stop)

@@ -49,7 +49,8 @@ def test_detections_apart_make_disjoint_regions_in_order() -> None:
 def test_without_detections_there_is_no_region() -> None:
     assert regions_around(cells(), VOLUME, 2.0, 10.0) == []
     plain = cells(box(slice(4, 8)))
-    assert regions_around(PointCloud(COARSE, plain.index, plain.hu), VOLUME, 2.0, 10.0) == []
+    with pytest.raises(ValueError, match="labels"):
+        regions_around(PointCloud(COARSE, plain.index, plain.hu), VOLUME, 2.0, 10.0)
 
 
 @pytest.mark.parametrize("step", [5.0, np.array([5.0, 5.0, 5.0])])

@@ -10,7 +10,7 @@ import pytest
 from kidneyseg.errors import Cancelled, ModelError
 from kidneyseg.imaging.nifti import save_volume
 from kidneyseg.progress import CallbackProgress
-from kidneyseg.segmentation.segment import segment
+from kidneyseg.segmentation.pipeline import segment
 from kidneyseg.settings import preset
 from tiny_networks import tiny_models
 from volumes import abdomen
