@@ -13,6 +13,7 @@ from kidneyseg.cli.terminal import BarProgress, lasting_imports, peak_mb, print_
 if TYPE_CHECKING:
     from kidneyseg.segmentation.pipeline import Result
 
+_LARGEST_OFFSET = 65535  # of voxels of 16 bits
 _STARTED = time.perf_counter()
 
 
@@ -84,9 +85,14 @@ def _auto_or_offset(text: str) -> int | None:
     if text == "auto":
         return None
     try:
-        return int(text)
+        offset = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"auto or a whole number, not {text!r}") from None
+        offset = None
+    if offset is None or abs(offset) > _LARGEST_OFFSET:
+        raise argparse.ArgumentTypeError(
+            f"auto or a whole number from -{_LARGEST_OFFSET} to {_LARGEST_OFFSET}, not {text:.40}"
+        )
+    return offset
 
 
 def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) -> None:
