@@ -282,6 +282,6 @@ def _not_a_setting(method: str, group: str, name: str | None = None) -> str:
     start = PRESETS[method]
     known = list(start) if name is None else list(asdict(start[group]))
     others = [other for other, its in PRESETS.items() if group in its and (name is None or name in asdict(its[group]))]
-    what = f'"{group}"' if name is None else f'"{name}" in {group}'
+    what = _shown(group) if name is None else f"{_shown(name)} in {group}"
     belongs = f" (the method {' or '.join(others)} has it)" if others else ""
     return f"the method {method} has no setting {what}{belongs}; it has {', '.join(known)}"

@@ -13,6 +13,7 @@ from kidneyseg.cli.terminal import BarProgress, lasting_imports, peak_mb, print_
 if TYPE_CHECKING:
     from kidneyseg.segmentation.pipeline import Result
 
+_LARGEST_OFFSET = 65535  # of voxels of 16 bits
 _STARTED = time.perf_counter()
 
 
@@ -28,7 +29,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--no-overwrite", action="store_true", help="fail if the mask or its sidecar exists already")
     parser.add_argument(
         "--hu-offset",
-        type=auto_or_integer,
+        type=_hu_offset,
         default="auto",
         metavar="N",
         help="number to add to the file's values to get HU, 0 for none; auto recognises HU + 1024 and the like (auto)",
@@ -79,6 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_report(result, mask, seconds if arguments.timings else None)
     return 1 if arguments.strict and not result.mask.any() else 0
+
+
+def _hu_offset(text: str) -> str | int:
+    offset = auto_or_integer(text)
+    if isinstance(offset, int) and abs(offset) > _LARGEST_OFFSET:
+        raise argparse.ArgumentTypeError(f"a whole number from -{_LARGEST_OFFSET} to {_LARGEST_OFFSET}")
+    return offset
 
 
 def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) -> None:

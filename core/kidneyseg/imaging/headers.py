@@ -64,6 +64,15 @@ def image_path(path: Path) -> Path:
     return path if parts and parts["half"].lower() == "img" else _partner(path, "img")
 
 
+def halves(path: Path) -> tuple[Path, ...]:
+    """The files that a CT lies in: `path`, and of a pair its other half."""
+    parts = _PAIR.fullmatch(path.name)
+    try:
+        return (path, _partner(path, "img" if parts["half"].lower() == "hdr" else "hdr")) if parts else (path,)
+    except InputError:
+        return (path,)
+
+
 def _partner(path: Path, half: str) -> Path:
     parts = _PAIR.fullmatch(path.name)
     stem = parts["stem"] if parts else path.name

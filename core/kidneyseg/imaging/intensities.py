@@ -17,7 +17,7 @@ _LEAST_TISSUE = 0.02
 _BODY_CELLS = 128  # along x and y: the outline of the body need not be exact
 
 _AIR = -1000
-_USUAL_OFFSETS = (1024, 1000)
+_USUAL_OFFSETS = (1024, 1000, 2048, 4096, 8192, 16384, 32768)
 _SAMPLE = 96  # voxels along each axis are enough for a histogram
 # Air is a narrow peak: at least this share of all voxels within this many HU, and few voxels are slightly brighter.
 _LEAST_AIR, _AIR_HALF_WIDTH = 0.03, 40
@@ -159,8 +159,8 @@ def _air_peaks(counts: NDArray[np.int64]) -> list[tuple[int, bool]]:
 def _usual(offset: int, padded: bool) -> int:
     """The common offset near `offset`, if there is one; air of a single value may be a scanner's padding."""
     sign = int(np.sign(offset))
-    if padded and abs(offset) == -_AIR:
-        return sign * -AIR_HU
+    if padded and abs(offset) + _AIR - AIR_HU in _USUAL_OFFSETS:
+        return sign * (abs(offset) + _AIR - AIR_HU)
     near = [usual for usual in _USUAL_OFFSETS if abs(abs(offset) - usual) <= 12]
     return sign * near[0] if near else offset
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write
 from kidneyseg.imaging.geometry import Geometry, plain_geometry, read_geometry
-from kidneyseg.imaging.headers import Header, header_path, image_path, is_pair, read_header, voxel_offset
-from kidneyseg.imaging.intensities import add_offset, fill_padding, find_hu_offset, round_valid
+from kidneyseg.imaging.headers import Header, halves, header_path, image_path, is_pair, read_header, voxel_offset
+from kidneyseg.imaging.intensities import OUT_OF_RANGE, add_offset, fill_padding, find_hu_offset, round_valid
 from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume
 
@@ -24,6 +24,9 @@ _SLAB_VOXELS = 1 << 18  # a float64 slab stays in the cache
 _GZIP_LEVEL = 1  # a mask is mostly zeros: ISA-L's higher levels take longer and gain little or nothing
 # Fat is near -100 HU and air far below: an image without either does not hold HU.
 _UNCALIBRATED_ABOVE_HU = -100
+_HALF_RANGE = 1 << 14
+# With more voxels outside int16 an offset may be the reason, not padding alone.
+_MOST_OUT_OF_RANGE = 0.02
 
 
 def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> Volume:
@@ -44,13 +47,9 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
             anything is read).
     """
     source = Path(path)
-    (hu, invalid, darkest), geometry = _read(source, np.int16)
-    notes = geometry.notes
     recognised = hu_offset is None
-    if hu_offset is None:
-        hu_offset = find_hu_offset(hu, invalid)
-    if hu_offset:
-        add_offset(hu, hu_offset)
+    (hu, invalid, darkest), geometry, hu_offset = _read_hu(source, hu_offset)
+    notes = geometry.notes
     if hu_offset and recognised:
         added = f"{'+' if hu_offset < 0 else '-'} {abs(hu_offset)}"
         notes += (f"By air and soft tissue the file's values are HU {added}; this was corrected.",)
@@ -61,7 +60,7 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
         spacing_mm=geometry.spacing_mm,
         affine=geometry.affine,
         slice_axis=geometry.slice_axis,
-        calibrated=darkest + hu_offset <= _UNCALIBRATED_ABOVE_HU,
+        calibrated=darkest <= _UNCALIBRATED_ABOVE_HU,
         hu_offset=hu_offset,
         oriented=geometry.oriented,
         notes=notes,
@@ -117,7 +116,7 @@ def checked_target(path: str | os.PathLike[str], ct: Path | None) -> Path:
     target = Path(path)
     if not target.name.lower().endswith((".nii", ".nii.gz")):
         raise OutputError(f"{target.name} is no name for a NIfTI file. End it in .nii.gz (or .nii).")
-    if ct is not None and _same_file(target, ct):
+    if ct is not None and any(_same_file(target, half) for half in halves(ct)):
         raise OutputError(f"{target.name} is the CT itself and is never overwritten. Choose another name.")
     return target
 
@@ -139,7 +138,32 @@ class _Voxels(NamedTuple):
     darkest: int
 
 
-def _read(path: Path, dtype: type[np.int16] | type[np.uint8]) -> tuple[_Voxels, Geometry]:
+def _read_hu(path: Path, offset: int | None) -> tuple[_Voxels, Geometry, int]:
+    """A CT's voxels with an offset added, where they lie, and the offset; None finds it out."""
+    voxels, geometry = _read(path, np.int16)
+    found = find_hu_offset(voxels.array, voxels.invalid) if offset is None else offset
+    if offset != 0 and voxels.invalid is not None and _share(voxels.invalid, OUT_OF_RANGE) > _MOST_OUT_OF_RANGE:
+        # HU + 32768 do not fit int16. Shifted half of that they do, and are not HU yet.
+        shift = -_HALF_RANGE if offset is None else offset
+        shifted, _ = _read(path, np.int16, shift)
+        rest = find_hu_offset(shifted.array, shifted.invalid) if offset is None else 0
+        if offset is not None or rest not in (0, -shift):
+            return _with_offset(shifted, rest), geometry, shift + rest
+    return _with_offset(voxels, found), geometry, found
+
+
+def _with_offset(voxels: _Voxels, offset: int) -> _Voxels:
+    if offset:
+        add_offset(voxels.array, offset)
+    return voxels._replace(darkest=voxels.darkest + offset)
+
+
+def _share(invalid: NDArray[np.uint8], kind: int) -> float:
+    return float(np.count_nonzero(invalid == kind)) / invalid.size
+
+
+def _read(path: Path, dtype: type[np.int16] | type[np.uint8], shift: int = 0) -> tuple[_Voxels, Geometry]:
+    """Read the voxels, with `shift` added to their values."""
     with ExitStack() as opened:
         stream = opened.enter_context(InputStream(header_path(path)))
         header = read_header(stream)
@@ -149,15 +173,16 @@ def _read(path: Path, dtype: type[np.int16] | type[np.uint8]) -> tuple[_Voxels, 
         geometry = read_geometry(header, stream)
         try:
             stream.skip(int(voxel_offset(header)) - passed)
-            return _read_voxels(stream, header, geometry, dtype), geometry
+            return _read_voxels(stream, header, geometry, dtype, shift), geometry
         except MemoryError as error:
             raise InputError(f"{path.name} does not fit into memory. Close other programs, or crop it.") from error
 
 
 def _read_voxels(
-    stream: InputStream, header: Header, geometry: Geometry, dtype: type[np.int16] | type[np.uint8]
+    stream: InputStream, header: Header, geometry: Geometry, dtype: type[np.int16] | type[np.uint8], shift: int
 ) -> _Voxels:
     stored, (slope, intercept) = header.get_data_dtype(), _scaling(header, stream.path.name)
+    intercept += shift
     voxels = np.empty(geometry.shape, dtype, order="F")
     invalid: NDArray[np.uint8] | None = None
     darkest = int(np.iinfo(np.int16).max)

@@ -78,9 +78,11 @@ def sidecar(result: Result, volume: Volume) -> dict[str, Any]:
 
 
 def _is_sidecar(path: Path) -> bool:
-    """Whether KidneySeg wrote this JSON."""
+    """Whether KidneySeg wrote this JSON beside a mask; its evaluation reports name the program too."""
     try:
         content = json.loads(path.read_bytes()) if path.stat().st_size <= _LARGEST_SIDECAR else None
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and str(content.get("program")).startswith(_PROGRAM)
+    if not isinstance(content, dict) or not {"settings", "findings"} <= content.keys():
+        return False
+    return str(content.get("program")).startswith(_PROGRAM)

@@ -59,6 +59,9 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         if not isinstance(method, str):
             raise SettingsError('lacks method; set it, for example method = "default"')
         tables = {stage: table.pop(stage) for stage in _STAGES if stage in table}
+        for stage, its in tables.items():
+            if not isinstance(its, Mapping):
+                raise SettingsError(f"{stage} must be a table of keys, not {its!r}")
         stages = {stage: _stage(stage, tables, table) for stage in tables}
     except SettingsError as error:
         raise SettingsError(f"the recipe {path.name}: {error}") from error
@@ -74,13 +77,15 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A recipe's table with those that it extends."""
     if path in seen:
         raise SettingsError(f"extends itself by way of {path.name}; extend another recipe")
+    of_base = f"its base {path.name!r} " if seen else ""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        known = ", ".join(sorted(file.stem for file in _BUNDLED.glob("*.toml")))
-        raise SettingsError(f"cannot be read ({error.strerror}); give a TOML file or one of {known}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"is not valid TOML: {error}") from error
+        raise SettingsError(f"{of_base}is not valid TOML: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        known = ", ".join(sorted(file.stem for file in _BUNDLED.glob("*.toml")))
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"{of_base}cannot be read ({reason}); give a TOML file or one of {known}") from error
     base = table.pop("extends", None)
     if base is None:
         return table
@@ -91,13 +96,13 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _stage(name: str, tables: Mapping[str, Any], shared: Table) -> StageRecipe:
     """A stage's recipe from its table, the one it extends, and the keys that apply to every stage."""
-    table = dict(tables[name]) if isinstance(tables[name], Mapping) else {}
+    table = dict(tables[name])
     base = table.pop("extends", None)
-    if base is not None and (base not in tables or base == name):
+    if base is not None and (base not in list(tables) or base == name):
         raise SettingsError(f"{name}.extends must be another stage of the recipe, not {base!r}")
     table = merged(shared, merged(tables[base] if base is not None else {}, table))
     sampler = table.pop("sampler", None)
-    if sampler not in _SAMPLERS:
+    if sampler not in list(_SAMPLERS):
         raise SettingsError(f"{name}.sampler must be one of {', '.join(_SAMPLERS)}, not {sampler!r}")
     recipe = from_table(_SAMPLERS[sampler], table, name)
     if len(recipe.class_weights) < 2 or recipe.ema_decay >= 1 or recipe.freeze_norms_at > 1:

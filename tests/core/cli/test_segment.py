@@ -92,3 +92,11 @@ def test_strict_fails_where_no_kidney_is_found(case: Path, tmp_path: Path, capsy
     save_volume(volume, air)
     for strict, code in (((), 0), (("--strict",), 1)):
         assert main(["segment", str(air), "--models", str(case), *strict]) == code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("offset", ["1.5", "many", "65536", "-" + "9" * 30])
+def test_an_offset_that_no_file_has_is_refused(offset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", "ct.nii", f"--hu-offset={offset}"])
+    assert caught.value.code == 2
+    assert "whole number" in capsys.readouterr().err

@@ -36,6 +36,14 @@ def test_each_argument_changes_its_setting() -> None:
     )
 
 
+def test_a_long_wrong_name_is_shortened(tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps({"method": "default", "x" * 5000: 1, "sampling": {"y" * 5000: 1}}))
+    with pytest.raises(SettingsError) as caught:
+        parsed("--settings", str(file))
+    assert len(str(caught.value)) < 400 + len(str(file))
+
+
 def test_auto_sets_min_samples_back(tmp_path: Path) -> None:
     file = tmp_path / "s.json"
     file.write_text(preset("paper").with_(clusters={"min_samples": 9}).to_json())

@@ -132,6 +132,18 @@ def test_padding_darker_than_air_is_not_taken_for_air() -> None:
     assert find_hu_offset(hu + np.int16(1024)) == -1024
 
 
+@pytest.mark.parametrize("added", [8192, 32768])
+@pytest.mark.parametrize("air", [-1000, -1024])
+def test_the_offsets_of_unsigned_types_are_recognised(tmp_path: Path, added: int, air: int) -> None:
+    hu = np.maximum(body_hu().astype(np.int32), air)
+    hu[CIRCLE] = air
+    path = saved(tmp_path / "ct.nii.gz", (hu + added).astype(np.uint16))
+    volume = load_volume(path)
+    assert (volume.hu_offset, volume.calibrated) == (-added, True)
+    np.testing.assert_array_equal(volume.hu, hu)
+    np.testing.assert_array_equal(load_volume(path, hu_offset=-added).hu, hu)
+
+
 def test_padding_and_an_offset_together(tmp_path: Path) -> None:
     voxels = np.maximum(body_hu().astype(np.int32) + 1024, 0).astype(np.uint16)
     voxels[CIRCLE] = 63536  # -2000 as a uint16

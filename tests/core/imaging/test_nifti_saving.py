@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -50,6 +51,14 @@ def test_ct_is_never_overwritten(volume: Volume, tmp_path: Path) -> None:
     (tmp_path / "ct.nii.gz").unlink()
     (tmp_path / "hard.nii.gz").unlink()
     not_written(volume, tmp_path / "ct.nii.gz", "CT itself")
+
+
+def test_neither_half_of_a_pair_is_overwritten(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(HU, np.eye(4)), tmp_path / "ct.hdr")
+    for opened, other in (("ct.hdr", "ct.img"), ("ct.img", "ct.hdr")):
+        pair = load_volume(tmp_path / opened)
+        (tmp_path / f"{other}.nii").symlink_to(other)
+        not_written(pair, tmp_path / f"{other}.nii", "CT itself")
 
 
 def test_no_write_permission(volume: Volume) -> None:

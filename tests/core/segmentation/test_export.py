@@ -59,7 +59,7 @@ def test_the_sidecar_states_the_offset(ct: Volume) -> None:
 
 FOREIGN = [
     *(b'{"Modality": "CT"}', b'["program"]', b'{"program": "dcm2niix 1.0"}', b"not JSON", b"", b"\xff\xfe"),
-    *(b'{"program": null}', b"[" * 100_000),
+    *(b'{"program": null}', b"[" * 100_000, b'{"program": "kidneyseg 0.2.0", "report": "evaluation", "cases": {}}'),
 ]
 
 

@@ -104,7 +104,14 @@ def test_a_stage_that_is_not_there_is_named() -> None:
     [
         ("a = = 1", "is not valid TOML: .*line 1"),
         ("steps = 1", "lacks method; set it"),
-        ('extends = "nowhere.toml"', "cannot be read .*; give a TOML file or one of default, paper, paper_published"),
+        (
+            'extends = "nowhere.toml"',
+            "its base 'nowhere.toml' cannot be read .*; give a TOML file or one of default, paper, paper_published",
+        ),
+        ('extends = "x\\u0000y"', "cannot be read .*null byte"),
+        ('extends = "default"\nstage2 = 3', "stage2 must be a table of keys, not 3"),
+        ('extends = "default"\n[stage1]\nsampler = ["x"]', "stage1.sampler must be one of"),
+        ('extends = "default"\n[coarse]\nextends = ["x"]', "coarse.extends must be another stage"),
         ("extends = 3", "extends must be the name of a recipe, not 3"),
         ('extends = "default"\nbanana = 1', "stage1 has no key banana; it has steps, batch,"),
         ('extends = "default"\n[stage1]\nsampler = "x"', "stage1.sampler must be one of whole_ct, detections, bands"),
