@@ -56,7 +56,8 @@ def _program() -> dict[str, Any]:
     return {
         "kidneyseg": __version__,
         "python": platform.python_version(),
-        "libraries": [f"{name} {metadata.version(name)}" for name in (*LIBRARIES, "PySide6-Essentials")],
+        "torch": torch.__version__,
+        "other libraries": [f"{name} {metadata.version(name)}" for name in (*LIBRARIES[1:], "PySide6-Essentials")],
         "threads": torch.get_num_threads(),
         "CUDA": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         "CPU kernels": kernels,
