@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kidneyseg import __version__
 from kidneyseg.sparse import SparseUNet, native
 from kidneyseg.sparse.layers import BatchNormReLU, InputLayer, SubmanifoldConv
+from kidneyseg.version import __version__
 
 Kind = Literal["inference", "maps", "training", "layer"]
 CLASSES = 3

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from kidneyseg import __version__
+from kidneyseg.version import __version__
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

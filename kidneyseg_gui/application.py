@@ -14,7 +14,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMessageBox
 
-from kidneyseg import __version__
+from kidneyseg.version import __version__
 from kidneyseg_gui.logs import catch_errors, start_log
 from kidneyseg_gui.main_window import MainWindow
 from kidneyseg_gui.theme import apply_theme

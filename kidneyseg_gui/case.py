@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, Signal
 
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.settings import Settings, preset
+from kidneyseg_gui.slices import Voxel
 
 if TYPE_CHECKING:  # these import what the first paint does not wait for
     from kidneyseg.imaging.volume import Volume
@@ -18,7 +19,6 @@ if TYPE_CHECKING:  # these import what the first paint does not wait for
     from kidneyseg_gui.scene import Scene
 
 Colour = tuple[int, int, int]
-Voxel = tuple[int, int, int]
 
 
 @dataclass(frozen=True)

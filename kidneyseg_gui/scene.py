@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.progress import Progress
-    from kidneyseg_gui.case import Voxel
     from kidneyseg_gui.protocols import Result
+    from kidneyseg_gui.slices import Voxel
 
 # Finer cells add no visible detail, and VTK holds the interpreter's lock while it contours them: 30 ms for two
 # kidneys at 1.5 mm.

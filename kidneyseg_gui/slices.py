@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+Voxel = tuple[int, int, int]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # The direction in which each voxel axis grows, and its opposite, in canonical (RAS) order.

@@ -8,6 +8,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kidneyseg.version import __version__
+
 if TYPE_CHECKING:
     from kidneyseg.errors import KidneySegError
     from kidneyseg.imaging.readers import load, register_reader
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from kidneyseg.segmentation.export import export
     from kidneyseg.segmentation.pipeline import Pipeline, Result, segment
     from kidneyseg.settings import Settings, preset
-
-__version__ = "0.2.0"
 
 __all__ = [
     "KidneySegError",

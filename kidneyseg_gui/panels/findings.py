@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from kidneyseg_gui.case import Case, Voxel
+from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
+from kidneyseg_gui.slices import Voxel
 from kidneyseg_gui.widgets import hint, tool_button
 
 _COLUMNS = ("", "Side", "Volume", "Longest")

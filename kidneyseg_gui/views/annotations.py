@@ -8,8 +8,8 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
-from kidneyseg_gui.case import Case, Voxel
-from kidneyseg_gui.slices import AXIAL, FROM, TOWARDS, Plane
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.slices import AXIAL, FROM, TOWARDS, Plane, Voxel
 
 # The colours of 3D Slicer. The lines in a view are where the other two planes cut it.
 PLANE_COLOURS = {"Axial": QColor(226, 92, 84), "Coronal": QColor(110, 196, 108), "Sagittal": QColor(232, 200, 84)}

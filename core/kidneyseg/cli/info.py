@@ -8,9 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kidneyseg import __version__
 from kidneyseg.cli.terminal import print_json
 from kidneyseg.errors import InputError
+from kidneyseg.version import __version__
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from kidneyseg import __version__
 from kidneyseg.errors import Cancelled, InputError, KidneySegError, OutputError, SettingsError
+from kidneyseg.version import __version__
 
 # Each module has `add_to(subparsers)` for its arguments and `run(arguments)`. Only the latter imports the engine:
 # --help must not wait for torch.

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from kidneyseg import __version__
 from kidneyseg.evaluation.error_budget import CLASSES, ERROR_SOURCES, CaseBudget, ClassBudget
 from kidneyseg.evaluation.report import Rows, as_csv, grouped, table, write_text
 from kidneyseg.evaluation.scores import Failure
 from kidneyseg.metrics import point_iou
+from kidneyseg.version import __version__
 
 BUDGET_RULES = (
     "Points: coverage is the share of the true voxels whose cell was an input of stage 1 or of stage 2; the other "

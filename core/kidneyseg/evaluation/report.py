@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kidneyseg import __version__
 from kidneyseg.evaluation.lesions import DETECTION_SHARE, LEAST_LESION_ML
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
 from kidneyseg.evaluation.summary import Summary, summarise
 from kidneyseg.files import make_folder, write_whole
+from kidneyseg.version import __version__
 
 if TYPE_CHECKING:
     from kidneyseg.evaluation.error_budget import CaseBudget

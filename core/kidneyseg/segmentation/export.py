@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from kidneyseg import __version__
 from kidneyseg.errors import OutputError
 from kidneyseg.files import check_writable, write_whole
 from kidneyseg.imaging.nifti import case_name, checked_target, save_mask
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.pipeline import Result
+from kidneyseg.version import __version__
 
 _PROGRAM = "kidneyseg "  # how a sidecar names its writer, before the version
 _LARGEST_SIDECAR = 1 << 24  # bytes

@@ -13,7 +13,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from ctypes import Array, c_int64
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -28,9 +28,6 @@ from kidneyseg.sparse._checks import (
     check_size,
 )
 from kidneyseg.sparse._library import Output, available, instruction_set, library, limit_instruction_set, reason
-
-if TYPE_CHECKING:
-    from kidneyseg.sparse.kernel_map import Packing
 
 __all__ = [
     "Plan",
@@ -48,6 +45,17 @@ __all__ = [
     "supports",
     "weight_grad",
 ]
+
+
+class _Packing(Protocol):
+    """Cells along each axis, padding included; see `kernel_map.Packing`."""
+
+    @property
+    def x_size(self) -> int: ...
+    @property
+    def y_size(self) -> int: ...
+    @property
+    def z_size(self) -> int: ...
 
 
 class Target(NamedTuple):
@@ -194,7 +202,7 @@ def extent(coords: Tensor) -> tuple[list[int], list[int]]:
     return list(low), list(high)
 
 
-def pack(coords: Tensor, packing: Packing, padding: int = 2) -> tuple[Tensor, bool]:
+def pack(coords: Tensor, packing: _Packing, padding: int = 2) -> tuple[Tensor, bool]:
     """`Packing.pack`, and whether the keys increase strictly.
 
     Args:
@@ -221,7 +229,7 @@ def neighbour_table(keys: Tensor, y_size: int, z_size: int, size: int = 3) -> Te
     return table
 
 
-def coarsen(keys: Tensor, fine: Packing, coarse: Packing, padding: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def coarsen(keys: Tensor, fine: _Packing, coarse: _Packing, padding: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The next coarser level and the kernel map of filter 2, stride 2.
 
     Args:
