@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from kidneyseg.errors import InputError
 from kidneyseg.imaging.nifti import load_volume
 from kidneyseg.imaging.volume import Volume
 
@@ -43,9 +45,16 @@ def load(path: str | os.PathLike[str], **options: Any) -> Volume:
         options: keyword arguments of the reader; for NIfTI, those of `imaging.nifti.load_volume`.
 
     Raises:
-        InputError: the file is missing, damaged or no CT; see the reader, e.g. `imaging.nifti.load_volume`.
+        InputError: the file is missing, damaged or no CT (see the reader, e.g. `imaging.nifti.load_volume`), or the
+            reader does not know an option.
     """
     source = Path(path)
     matching = [suffix for suffix in _readers if source.name.lower().endswith(suffix)]
     reader = _readers[max(matching, key=len)] if matching else load_volume
+    try:
+        inspect.signature(reader).bind(source, **options)
+    except TypeError as error:
+        raise InputError(
+            f"{source.name} is of a kind that is read without {', '.join(options)}. Leave it out."
+        ) from error
     return reader(source, **options)

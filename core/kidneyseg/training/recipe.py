@@ -162,8 +162,9 @@ def _table(value: Any, where: str) -> Table:
 
 
 def _number(value: Any, where: str, *, whole: bool = False, signed: bool = False) -> float:
-    """A number: whole ones from 1, others from 0 unless `signed`, shares and probabilities up to 1."""
-    if type(value) not in ((int,) if whole else (int, float)) or math.isnan(value):
+    """A number: whole ones from 1, others from 0 unless `signed`, shares and probabilities up to 1, inf for max_..."""
+    numeric = type(value) in ((int,) if whole else (int, float)) and not math.isnan(value)
+    if not numeric or (math.isinf(value) and not where.rpartition(".")[2].startswith("max_")):
         raise SettingsError(f"{where} must be a {'whole ' if whole else ''}number, not {value!r}")
     if not signed and value < (1 if whole else 0):
         raise SettingsError(f"{where} must be at least {1 if whole else 0}, not {value!r}")

@@ -58,6 +58,12 @@ def test_options_reach_the_reader(tmp_path: Path) -> None:
     assert seen == {"hu_offset": -1024}
 
 
+def test_an_option_that_the_reader_does_not_know_is_refused(tmp_path: Path) -> None:
+    readers.register_reader([".raw"], _named("raw"))
+    with pytest.raises(InputError, match=r"a.raw is of a kind that is read without hu_offset"):
+        readers.load(tmp_path / "a.raw", hu_offset=0)
+
+
 def test_a_suffix_without_a_dot_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'\.mha'"):
         readers.register_reader(["mha"], _named("meta"))

@@ -186,6 +186,7 @@ def test_values_get_the_types_of_their_fields() -> None:
         ({"inner": {"probability": -1, "radius_mm": [1, 2]}}, "x.inner.probability must be at least 0, not -1"),
         ({"inner": {"probability": "1", "radius_mm": [1, 2]}}, "x.inner.probability must be a number, not '1'"),
         ({"inner": {"probability": float("nan"), "radius_mm": [1, 2]}}, "must be a number, not nan"),
+        ({"inner": {"probability": float("inf"), "radius_mm": [1, 2]}}, "must be a number, not inf"),
         ({"inner": {"probability": 1, "radius_mm": [2, 1]}}, "x.inner.radius_mm must be a range, lowest first"),
         ({"inner": {"probability": 1}}, "x.inner lacks radius_mm; set it"),
         ({"inner": {"probability": 1, "radius_mm": [1, 2], "y": 1}}, "x.inner has no key y; it has probability"),
