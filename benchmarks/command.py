@@ -139,12 +139,12 @@ def comparison_table(rows: Sequence[Row]) -> str:
                 f"wrong: outputs differ by {row.difference or 0:.1e}, gradients by {row.gradient_difference or 0:.1e}"
             )
             reason = row.failure.splitlines()[0] if row.failure else wrong
-            lines.append(f"| {row.library} | {reason} | | | | | | |")
+            lines.append(f"| {row.name} | {reason} | | | | | | |")
             continue
         percent = "" if row.gemm_percent is None else f"{row.gemm_percent:.0f}"
         differs = "" if row.difference is None else f"{row.difference:.0e}"
         seconds = [_seconds(row.median(part)) for part in ("maps", "network")]
-        cells = [row.library, *seconds, _seconds(total), f"{total / first:.2f}" if first else ""]
+        cells = [row.name, *seconds, _seconds(total), f"{total / first:.2f}" if first else ""]
         lines.append("| " + " | ".join([*cells, f"{row.peak_mb:.0f}", percent, differs]) + " |")
     return "\n".join(lines)
 

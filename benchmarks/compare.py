@@ -29,7 +29,7 @@ class Row:
     """The result of one library on one case.
 
     Attributes:
-        library: its name.
+        name: of the library.
         version: its version.
         sites: number of sites.
         threads: number of threads.
@@ -42,7 +42,7 @@ class Row:
         failure: why there are no figures.
     """
 
-    library: str
+    name: str
     version: str = ""
     sites: int = 0
     threads: int = 1

@@ -76,7 +76,7 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     arguments = ["--sites", "2000", "--repeats", "1", "--cases", "inference", "--libraries", *ours]
     assert main(["--ct", str(ct), *arguments, "-o", str(out)]) == 0
     (table,) = json.loads(out.read_text())["tables"]
-    assert [row["library"] for row in table["rows"]] == ours
+    assert [row["name"] for row in table["rows"]] == ours
     assert all((row["difference"] or 0) < 1e-4 for row in table["rows"])
     assert "| torch |" in capsys.readouterr().out
 
