@@ -1,4 +1,4 @@
-# ruff: noqa: PLC0415 - imports inside functions: Qt only when the window opens
+# ruff: noqa: PLC0415 - `--help` and `--version` must work without Qt and its libraries, so functions import it
 """The command `kidneyseg-gui [CT]`."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: PLC0415 - imports inside functions: PyVista after the first paint
+# ruff: noqa: PLC0415 - PyVista takes seconds to import, so functions import it after the first paint
 """Starts the program: what is slow to import comes after the first paint."""
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class _CloudLoader(QObject):
 
     def _import(self) -> None:
         try:
-            import kidneyseg_gui.views.pyvista_cloud  # noqa: F401
+            import kidneyseg_gui.views.pyvista_cloud  # noqa: F401 - imported here, in a thread; `_build_cloud` uses it
             from kidneyseg_gui.views.canvases import choose
 
             self.loaded.emit(choose())
-        except Exception:
+        except Exception:  # whatever the graphics driver does to VTK, the rest of the window must work
             log.exception("the 3-D view cannot be loaded")
             self.loaded.emit(None)
 
@@ -85,7 +85,7 @@ def _build_cloud(window: MainWindow, choice: Choice | None) -> None:
     try:
         canvas = canvases.make(choice, window.quad.cloud)
         window.quad.cloud.set_backend(PyVistaCloud(canvas, software=choice.software))
-    except Exception:
+    except Exception:  # as when it is loaded
         log.exception("the 3-D view cannot be built")
         window.quad.cloud.fail(_NO_3D)
 

@@ -1,4 +1,4 @@
-# ruff: noqa: PLC0415 - imports inside functions: the point of this file, see below
+# ruff: noqa: PLC0415 - functions import what they call, so that importing this module stays quick
 """Everything the window needs of the engine, as functions that import it only when they are called.
 
 torch and scikit-learn take seconds to import, which must not delay the first paint. Tests replace these functions.
@@ -50,8 +50,9 @@ def _scene(result: Result, volume: Volume, progress: Progress) -> Scene:
 
 
 def _warm_up() -> None:
+    # Importing them in advance means that the first segmentation does not wait for it.
     import kidneyseg.segmentation.export
-    import kidneyseg.segmentation.pipeline  # noqa: F401 - both imported for the time it takes
+    import kidneyseg.segmentation.pipeline  # noqa: F401
 
 
 @dataclass(frozen=True)

@@ -29,5 +29,6 @@ class ResourceError(KidneySegError):
     """Not enough memory, or a device or backend that is not available."""
 
 
-class Cancelled(Exception):  # noqa: N818 - a request, not an error
+# Not named ...Error, and no KidneySegError: the user asked for it, and nobody is to report it as a failure.
+class Cancelled(Exception):  # noqa: N818
     """Raised by long work once its `Progress` is cancelled."""

@@ -164,6 +164,7 @@ def _choice(items: Iterable[tuple[str, str]]) -> QComboBox:
 
 def _number(field: _Spin, lowest: float, highest: float, suffix: str = "") -> _Spin:
     """Set up a field that takes a typed number only once it is complete."""
+    # A QSpinBox takes int and is given int; mypy cannot tell that from the union of both kinds of field.
     field.setRange(lowest, highest)  # type: ignore[arg-type]
     field.setSuffix(suffix)
     field.setKeyboardTracking(False)

@@ -67,7 +67,7 @@ def choose() -> Choice:
         os.environ.setdefault("QT_API", "pyside6")
         import kidneyseg_gui.views.interactor_canvas
     else:
-        import kidneyseg_gui.views.offscreen_canvas  # noqa: F401
+        import kidneyseg_gui.views.offscreen_canvas  # noqa: F401 - imported in this thread for `make`
     return Choice(canvas, software)
 
 

@@ -63,7 +63,7 @@ def load_sparseconvnet_file(path: Path, input_mode: int = 4) -> SparseUNet:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many types
+    except Exception as error:  # on a damaged file torch.load raises whatever its unpickler or the zip reader does
         raise ModelError(f"{path} cannot be read as a checkpoint of plain tensors: {error}") from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]

@@ -7,14 +7,19 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from kidneyseg.errors import SettingsError
-from kidneyseg.training import anatomy_augmentations, intensity  # noqa: F401 - they register their augmentations
+
+# Imported because importing a module of augmentations registers them.
+from kidneyseg.training import anatomy_augmentations, intensity  # noqa: F401
 from kidneyseg.training.augmentation import REGISTRY, Augmentation, Kind
 from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, StageRecipe, WholeCTRecipe
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 Table = Mapping[str, Any]
 
 _BUNDLED = Path(__file__).parent / "recipes"
@@ -126,7 +131,7 @@ def from_table(cls: type[T], table: Table, where: str) -> T:
         SettingsError: a key is unknown or missing, or a value has the wrong type or lies outside its range.
     """
     types = get_type_hints(cls)
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    names = [field.name for field in fields(cls)]
     _refuse_unknown(table, names, where)
     if missing := [name for name in names if name not in table]:
         raise SettingsError(f"{where} lacks {missing[0]}; set it, or extend a recipe that does")
@@ -141,8 +146,8 @@ def _refuse_unknown(table: Table, known: list[str], where: str) -> None:
 def _value(kind: Any, value: Any, where: str) -> Any:
     """A value of a TOML file as the type `kind`. The last word of its key tells more about its range."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if is_dataclass(kind):
-        return from_table(kind, _table(value, where), where)  # type: ignore[arg-type]
+    if isinstance(kind, type) and is_dataclass(kind):
+        return from_table(kind, _table(value, where), where)
     if arguments and arguments[0] is Augmentation:
         return _augmentations(_table(value, where), where)
     if origin is tuple:
