@@ -17,8 +17,8 @@ _DESCRIPTION = """\
 Split the cases of DATA into fixed folds, by the order of their names. For each fold, train the networks on the other
 folds, segment its own cases end to end with them, as they are and with inserted tumours (of shapes that were not used
 in training), and score the masks. The report over all cases is in OUTPUT/report, each fold's networks in
-OUTPUT/fold-1, fold-2, ... Nothing is chosen by the scores: the networks of the last step are scored. Cases under
---lesions-unlabelled are summarised separately as long as nothing is inserted.
+OUTPUT/fold-1, fold-2, ... Nothing is chosen by the scores: the networks of the last step are scored. The
+original CTs of cases under --lesions-unlabelled are summarised separately.
 
 A command that was stopped continues when it is given again: finished folds, stages and cases are not repeated. If it is
 given twice at once, each process takes the next free fold (--threads 1 each, on two cores). A case that cannot be

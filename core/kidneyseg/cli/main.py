@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _open_closed_streams() -> io.StringIO | None:
     """Stand-ins for standard streams that the caller has closed; the one for standard output, if it was.
 
-    Otherwise a file that is opened later would get their descriptors, and whatever is printed.
+    Otherwise a file opened later would get one of their descriptors, and printed text would end up in it.
     """
     for descriptor in range(3):
         try:
