@@ -1,0 +1,164 @@
+"""What an edit changes, in little memory: proposed voxels, and reversible changes as runs along x.
+
+A flat index counts voxels with x fastest: x + X * (y + Y * z).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.arrays import Box
+from kidneyseg.errors import InputError
+
+Shape = tuple[int, int, int]
+
+_RUN = np.dtype([("start", "<u4"), ("length", "<u4"), ("before", "u1", 2), ("after", "u1", 2)])
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """Voxels that a tool proposes to change, and their new labels.
+
+    Attributes:
+        index: flat indices, uint32 (N,), ascending, each once.
+        labels: the new labels, uint8 (N,).
+    """
+
+    index: NDArray[np.uint32]
+    labels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @classmethod
+    def none(cls) -> Voxels:
+        """No voxels."""
+        return cls(np.zeros(0, np.uint32), np.zeros(0, np.uint8))
+
+    @classmethod
+    def of_box(cls, box: Box, chosen: NDArray[np.bool_], labels: NDArray[np.uint8] | int, shape: Shape) -> Voxels:
+        """The chosen voxels of a box.
+
+        Args:
+            box: where in the volume.
+            chosen: bool (x, y, z) of the box's size.
+            labels: their new label, or uint8 of the box's size.
+            shape: of the volume.
+        """
+        x, y, z = np.nonzero(chosen.transpose(2, 1, 0))[::-1]  # in ascending order of the flat index
+        low = [side.start for side in box]
+        flat = (x + low[0]) + shape[0] * ((y + low[1]) + shape[1] * (z + low[2]))
+        values = np.full(len(x), labels, np.uint8) if isinstance(labels, int) else labels[x, y, z]
+        return cls(flat.astype(np.uint32), values)
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """A reversible change of a mask: runs of voxels along x that changed in the same way.
+
+    Attributes:
+        start: flat index of each run's first voxel, uint32 (R,), ascending.
+        length: voxels of each run, uint32 (R,).
+        before: label and mark (see `EditedMask`) before the change, uint8 (R, 2).
+        after: label and mark after it, uint8 (R, 2).
+    """
+
+    start: NDArray[np.uint32]
+    length: NDArray[np.uint32]
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+
+    @classmethod
+    def none(cls) -> Change:
+        """No change."""
+        sides = np.zeros((0, 2), np.uint8)
+        return cls(np.zeros(0, np.uint32), np.zeros(0, np.uint32), sides, sides)
+
+    @classmethod
+    def of_voxels(cls, index: NDArray[np.uint32], before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Change:
+        """A change from ascending flat indices (N,) with label and mark (N, 2) before and after, where these differ."""
+        differs = (before != after).any(axis=1)
+        index, before, after = index[differs], before[differs], after[differs]
+        same = (before[1:] == before[:-1]).all(axis=1) & (after[1:] == after[:-1]).all(axis=1)
+        if not len(index):
+            return cls.none()
+        first = np.flatnonzero(np.append(True, (np.diff(index) != 1) | ~same))
+        length = np.diff(np.append(first, len(index))).astype(np.uint32)
+        return cls(index[first].astype(np.uint32), length, before[first], after[first])
+
+    @property
+    def index(self) -> NDArray[np.uint32]:
+        """Flat indices of the changed voxels, uint32 (N,), ascending."""
+        ends = np.cumsum(self.length, dtype=np.int64)
+        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - self.length, self.length)
+        index: NDArray[np.uint32] = (np.repeat(self.start, self.length) + within).astype(np.uint32)
+        return index
+
+    def __len__(self) -> int:
+        return int(self.length.sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return len(self.start) * _RUN.itemsize
+
+    def box(self, shape: Shape) -> Box | None:
+        """The smallest box around the changed voxels of a volume of this shape; None for no change."""
+        if not len(self.start):
+            return None
+        first, last = self.start.astype(np.int64), self.start.astype(np.int64) + self.length - 1
+        # A run may go on from one row of voxels into the next: it then covers whole rows.
+        wraps = first // shape[0] != last // shape[0]
+        x = np.where(wraps, 0, first % shape[0]), np.where(wraps, shape[0] - 1, last % shape[0])
+        rows = first // shape[0], last // shape[0]
+        new_plane = rows[0] // shape[1] != rows[1] // shape[1]
+        y = np.where(new_plane, 0, rows[0] % shape[1]), np.where(new_plane, shape[1] - 1, rows[1] % shape[1])
+        z = rows[0] // shape[1], rows[1] // shape[1]
+        sides = [slice(int(low.min()), int(high.max()) + 1) for low, high in (x, y, z)]
+        return sides[0], sides[1], sides[2]
+
+    def inverse(self) -> Change:
+        """The change that takes this one back."""
+        return Change(self.start, self.length, self.after, self.before)
+
+    def to_bytes(self) -> bytes:
+        """A compressed copy for a file."""
+        runs = np.zeros(len(self.start), _RUN)
+        for name in ("start", "length", "before", "after"):
+            runs[name] = getattr(self, name)
+        return zlib.compress(runs.tobytes(), 1)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Change:
+        """The change that `to_bytes` wrote. Raises InputError where the bytes are damaged."""
+        try:
+            runs = np.frombuffer(zlib.decompress(content), _RUN)
+        except (zlib.error, ValueError) as error:
+            raise InputError("a stored change of the mask is damaged") from error
+        start, length = runs["start"].astype(np.uint32), runs["length"].astype(np.uint32)
+        return cls(start, length, runs["before"].copy(), runs["after"].copy())
+
+
+def merged(changes: Sequence[Change]) -> Change:
+    """One change that has the effect of these, one after the other."""
+    if len(changes) == 1:
+        return changes[0]
+    if not changes:
+        return Change.none()
+    index = np.concatenate([change.index for change in changes])
+    before, after = (
+        np.concatenate([np.repeat(getattr(change, side), change.length, axis=0) for change in changes])
+        for side in ("before", "after")
+    )
+    if not len(index):
+        return Change.none()
+    order = np.argsort(index, kind="stable")
+    index, before, after = index[order], before[order], after[order]
+    first = np.flatnonzero(np.append(True, index[1:] != index[:-1]))
+    last = np.append(first[1:], len(index)) - 1
+    return Change.of_voxels(index[first], before[first], after[last])

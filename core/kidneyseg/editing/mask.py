@@ -1,0 +1,129 @@
+"""A mask under correction: what is made by hand lies as a layer over what the networks made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.arrays import Box, bounding_box
+from kidneyseg.editing.change import Change, Shape, Voxels
+from kidneyseg.errors import InputError
+from kidneyseg.imaging.labels import CYST
+
+_MOST_VOXELS = 1 << 32  # flat indices are uint32
+
+
+class EditedMask:
+    """The labels of a case with, for each voxel, whether they were made by hand.
+
+    Attributes:
+        labels: uint8 (X, Y, Z), x fastest in memory: 0, 1 kidney, 2 tumour, 3 cyst. Only `apply` changes it.
+        marks: uint8 (X, Y, Z): 0 where the label is the networks', else 1 + the networks' label below it.
+        version: grows by one with each change.
+    """
+
+    def __init__(self, labels: NDArray[np.uint8]) -> None:
+        """Start from the networks' or a file's labels, which are copied. Raises InputError for over 2^32 voxels."""
+        if labels.size > _MOST_VOXELS:
+            raise InputError("a mask of more than 4 billion voxels cannot be edited; crop the CT")
+        self.labels = np.array(labels, np.uint8, order="F")
+        self.marks = np.zeros(labels.shape, np.uint8, order="F")  # takes memory only where it is written
+        self.version = 0
+        self._flat_labels = self.labels.reshape(-1, order="F")
+        self._flat_marks = self.marks.reshape(-1, order="F")
+        self._by_hand = np.zeros(CYST + 1, np.int64)
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along x, y, z."""
+        x, y, z = self.labels.shape
+        return x, y, z
+
+    @property
+    def by_hand(self) -> Mapping[int, int]:
+        """How many voxels of each label, 0 among them, were made by hand."""
+        return MappingProxyType({label: int(count) for label, count in enumerate(self._by_hand)})
+
+    # Computing a change. None of these changes the mask: `apply` does.
+
+    def painted(self, voxels: Voxels, locked: Collection[int] = ()) -> Change:
+        """Give the voxels new labels by hand. A locked label neither gains nor loses voxels."""
+        index = voxels.index
+        before = self._at(index)
+        after = before.copy()
+        free = before[:, 0] != voxels.labels
+        if locked:
+            closed = np.zeros(256, np.bool_)
+            closed[list(locked)] = True
+            free &= ~(closed[before[:, 0]] | closed[voxels.labels])
+        after[free, 0] = voxels.labels[free]
+        unmarked = free & (before[:, 1] == 0)
+        after[unmarked, 1] = 1 + before[unmarked, 0]
+        return Change.of_voxels(index, before, after)
+
+    def replaced(self, labels: NDArray[np.uint8]) -> Change:
+        """Lay new labels of the networks, uint8 (X, Y, Z), under what was made by hand, which stays."""
+        box = _box_around(self.labels, self.marks, labels)
+        if box is None:
+            return Change.none()
+        marks, new = self.marks[box], labels[box]
+        below = np.where(marks, marks - np.uint8(1), self.labels[box])
+        voxels = Voxels.of_box(box, new != below, new, self.shape)
+        before = self._at(voxels.index)
+        after = np.stack([voxels.labels, np.zeros_like(voxels.labels)], axis=1)
+        marked = before[:, 1] > 0
+        after[marked] = np.stack([before[marked, 0], voxels.labels[marked] + np.uint8(1)], axis=1)
+        return Change.of_voxels(voxels.index, before, after)
+
+    def discarded(self) -> Change:
+        """Give every voxel the networks' label again."""
+        box = bounding_box(self.marks)
+        if box is None:
+            return Change.none()
+        index = Voxels.of_box(box, self.marks[box] > 0, 0, self.shape).index
+        before = self._at(index)
+        after = np.stack([before[:, 1] - np.uint8(1), np.zeros(len(index), np.uint8)], axis=1)
+        return Change.of_voxels(index, before, after)
+
+    def whole(self) -> Change:
+        """The change that makes this mask of an empty one."""
+        box = _box_around(self.labels, self.marks)
+        if box is None:
+            return Change.none()
+        index = Voxels.of_box(box, (self.labels[box] | self.marks[box]) > 0, 0, self.shape).index
+        after = self._at(index)
+        return Change.of_voxels(index, np.zeros_like(after), after)
+
+    # Changing the mask
+
+    def apply(self, change: Change) -> None:
+        """Carry out a change, which must have been computed for the present state."""
+        index = change.index
+        after = np.repeat(change.after, change.length, axis=0)
+        self._flat_labels[index] = after[:, 0]
+        self._flat_marks[index] = after[:, 1]
+        for side, sign in ((change.before, -1), (change.after, 1)):
+            marked = side[:, 1] > 0
+            counts = np.bincount(side[marked, 0], weights=change.length[marked], minlength=CYST + 1)
+            self._by_hand += sign * counts.astype(np.int64)
+        self.version += 1
+
+    def revert(self, change: Change) -> None:
+        """Take the change that was applied last back."""
+        self.apply(change.inverse())
+
+    def _at(self, index: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """Label and mark (N, 2) at flat indices."""
+        return np.stack([self._flat_labels[index], self._flat_marks[index]], axis=1)
+
+
+def _box_around(*arrays: NDArray[np.uint8]) -> Box | None:
+    """The smallest box around the non-zero elements of all arrays, None where there are none."""
+    boxes = [box for box in map(bounding_box, arrays) if box is not None]
+    if not boxes:
+        return None
+    x, y, z = (slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True))
+    return x, y, z

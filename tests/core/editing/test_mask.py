@@ -1,0 +1,96 @@
+"""The layer of hand-made voxels over the networks' mask."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kidneyseg.editing import EditedMask, Voxels, merged
+
+SHAPE = (9, 8, 7)
+
+
+def networks(seed: int = 0) -> NDArray[np.uint8]:
+    return np.asfortranarray(np.random.default_rng(seed).integers(0, 3, SHAPE).astype(np.uint8))
+
+
+def voxels(seed: int, count: int = 120) -> Voxels:
+    rng = np.random.default_rng(seed)
+    index = np.sort(rng.choice(np.prod(SHAPE), count, replace=False)).astype(np.uint32)
+    return Voxels(index, rng.integers(0, 4, count).astype(np.uint8))
+
+
+def state(mask: EditedMask) -> tuple[bytes, bytes, dict[int, int]]:
+    return mask.labels.tobytes(), mask.marks.tobytes(), dict(mask.by_hand)
+
+
+def test_painting_sets_labels_and_remembers_what_was_below() -> None:
+    base = networks()
+    mask, painted = EditedMask(base), voxels(1)
+    mask.apply(mask.painted(painted))
+    flat, below = mask.labels.reshape(-1, order="F"), base.reshape(-1, order="F")
+    np.testing.assert_array_equal(flat[painted.index], painted.labels)
+    changed = flat != below
+    np.testing.assert_array_equal(mask.marks.reshape(-1, order="F"), np.where(changed, below + 1, 0))
+    assert sum(mask.by_hand.values()) == changed.sum()
+    np.testing.assert_array_equal(base, networks())  # the given labels are copied
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_everything_can_be_reverted_in_turn(order: str) -> None:
+    mask = EditedMask(np.array(networks(), order=order))  # type: ignore[call-overload]
+    states, changes = [state(mask)], []
+    for seed in range(6):
+        change = (
+            mask.replaced(np.array(networks(seed), order=order))  # type: ignore[call-overload]
+            if seed % 3 == 2
+            else mask.discarded()
+            if seed == 4
+            else mask.painted(voxels(seed))
+        )
+        mask.apply(change)
+        changes.append(change)
+        states.append(state(mask))
+    assert len(set(map(str, states))) == 7
+    whole = merged(changes)
+    for change, before in zip(reversed(changes), reversed(states[:-1]), strict=True):
+        mask.revert(change)
+        assert state(mask) == before
+    mask.apply(whole)
+    assert state(mask) == states[-1]
+
+
+def test_new_labels_of_the_networks_leave_what_was_made_by_hand() -> None:
+    mask, painted = EditedMask(networks(0)), voxels(1)
+    mask.apply(mask.painted(painted))
+    made = mask.marks > 0
+    kept, new = mask.labels.copy(), networks(5)
+    mask.apply(mask.replaced(new))
+    np.testing.assert_array_equal(mask.labels, np.where(made, kept, new))
+    mask.apply(mask.discarded())
+    np.testing.assert_array_equal(mask.labels, new)
+    assert not mask.marks.any()
+    assert set(mask.by_hand.values()) == {0}
+
+
+def test_a_locked_label_neither_gains_nor_loses_voxels() -> None:
+    base = networks()
+    mask = EditedMask(base)
+    mask.apply(mask.painted(voxels(1), locked=(2,)))
+    np.testing.assert_array_equal(mask.labels == 2, base == 2)
+    assert (mask.labels != base).any()
+
+
+def test_the_whole_mask_can_be_made_of_an_empty_one() -> None:
+    mask = EditedMask(networks())
+    mask.apply(mask.painted(voxels(1)))
+    again = EditedMask(np.zeros(SHAPE, np.uint8))
+    again.apply(mask.whole())
+    assert state(again) == state(mask)
+
+
+def test_nothing_to_do_is_no_change() -> None:
+    mask = EditedMask(np.zeros(SHAPE, np.uint8))
+    for change in (mask.painted(Voxels.none()), mask.discarded(), mask.whole(), mask.replaced(mask.labels.copy())):
+        assert len(change) == 0
