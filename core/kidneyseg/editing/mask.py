@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
@@ -27,10 +28,24 @@ class EditedMask:
 
     def __init__(self, labels: NDArray[np.uint8]) -> None:
         """Start from the networks' or a file's labels, which are copied. Raises InputError for over 2^32 voxels."""
-        if labels.size > _MOST_VOXELS:
+        self._allocate(labels.shape)
+        box = bounding_box(labels)
+        if box is not None:
+            self.labels[box] = labels[box]
+
+    @classmethod
+    def empty(cls, shape: Shape) -> EditedMask:
+        """A mask without a label. Raises InputError for over 2^32 voxels."""
+        mask = cls.__new__(cls)
+        mask._allocate(shape)
+        return mask
+
+    def _allocate(self, shape: tuple[int, ...]) -> None:
+        if math.prod(shape) > _MOST_VOXELS:
             raise InputError("a mask of more than 4 billion voxels cannot be edited; crop the CT")
-        self.labels = np.array(labels, np.uint8, order="F")
-        self.marks = np.zeros(labels.shape, np.uint8, order="F")  # takes memory only where it is written
+        # Arrays of zeros take memory only where they are written.
+        self.labels = np.zeros(shape, np.uint8, order="F")
+        self.marks = np.zeros(shape, np.uint8, order="F")
         self.version = 0
         self._flat_labels = self.labels.reshape(-1, order="F")
         self._flat_marks = self.marks.reshape(-1, order="F")

@@ -85,7 +85,7 @@ def test_a_locked_label_neither_gains_nor_loses_voxels() -> None:
 def test_the_whole_mask_can_be_made_of_an_empty_one() -> None:
     mask = EditedMask(networks())
     mask.apply(mask.painted(voxels(1)))
-    again = EditedMask(np.zeros(SHAPE, np.uint8))
+    again = EditedMask.empty(SHAPE)
     again.apply(mask.whole())
     assert state(again) == state(mask)
 
