@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QSizePolicy, QToolBar, QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.controller import Controller
+from kidneyseg_gui.edit_actions import EditActions
 from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.slices import WINDOW_PRESETS
@@ -36,13 +37,15 @@ class Actions:
     ) -> None:
         self._window, self._case, self._jobs = window, case, jobs
         self._make_file(controller, options)
+        self.edit = EditActions(window.menuBar().addMenu("&Edit"), case, self._action)
         self._make_segment(controller)
         self._make_view(reset_views)
         self._make_help()
         self._make_tool_bar()
         drawn = (case.display_changed, case.overlay_changed, case.window_changed)
-        for signal in (case.volume_changed, case.result_changed, *drawn, jobs.busy_changed):
+        for signal in (case.volume_changed, case.result_changed, case.scene_changed, *drawn, jobs.busy_changed):
             signal.connect(self._refresh)
+        case.mask_changed.connect(lambda _box: self._refresh())
         self._refresh()
 
     def _action(
@@ -131,7 +134,10 @@ class Actions:
         self.crosshair = self._checkable(
             "Cross&hair", lambda: case.set_display(crosshair=not case.display.crosshair), "X", picture="crosshair"
         )
-        menu.addActions([self.overlay, self.style, self.crosshair])
+        self.unsure = self._checkable(
+            "Where the networks are &unsure", lambda: case.set_display(uncertainty=not case.display.uncertainty), "C"
+        )
+        menu.addActions([self.overlay, self.style, self.unsure, self.crosshair])
         menu.addSeparator()
         self.conventions = {
             radiological: self._checkable(text, partial(case.set_display, radiological=radiological))
@@ -182,6 +188,8 @@ class Actions:
         bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         bar.addActions([self.open, self.export])
         bar.addSeparator()
+        bar.addActions([self.edit.undo, self.edit.redo])
+        bar.addSeparator()
         bar.addActions([self.overlay, self.crosshair, self.reset])
         space = QWidget()
         space.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
@@ -192,12 +200,14 @@ class Actions:
 
     def _refresh(self) -> None:
         case, busy = self._case, self._jobs.busy
-        self.export.setEnabled(case.result is not None and busy in (None, JobKind.UPDATE))
+        self.export.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
         self.segment.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
         self.cancel.setEnabled(busy in (JobKind.OPEN, JobKind.SEGMENT, JobKind.UPDATE))
         self.overlay.setChecked(case.overlay.shown)
         self.overlay.setIcon(icon("overlay" if case.overlay.shown else "overlay-off"))
         self.crosshair.setChecked(case.display.crosshair)
+        self.unsure.setChecked(case.display.uncertainty)
+        self.unsure.setEnabled(case.scene is not None and case.scene.uncertainty is not None)
         for name, action in self.layouts.items():
             action.setChecked(name == case.display.maximised)
         for window, action in self.windows.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.settings import Settings, preset
+from kidneyseg_gui.edits import Edits, Origin
 from kidneyseg_gui.slices import Voxel
+from kidneyseg_gui.tools import LARGEST_MM, SMALLEST_MM, ToolOptions
 
 if TYPE_CHECKING:  # these import what the first paint does not wait for
+    from typing import Any as Provenance
+
+    from kidneyseg.arrays import Box
+    from kidneyseg.editing.change import Change, Voxels
+    from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.scene import Scene
 
 Colour = tuple[int, int, int]
+Compute = Callable[["Volume", NDArray[np.uint8]], "Voxels"]
+Finish = Callable[[str, "Voxels"], bool]
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class Overlay:
     labels: tuple[tuple[int, LabelStyle], ...] = (
         (KIDNEY, LabelStyle("Kidney", (226, 104, 76))),
         (TUMOUR, LabelStyle("Tumour", (255, 214, 64))),
+        (CYST, LabelStyle("Cyst", (86, 180, 233))),
     )
 
     def style(self, label: int) -> LabelStyle:
@@ -56,20 +67,33 @@ class Overlay:
 class Display:
     """How the views are arranged. `maximised` names the pane that fills the window, "" for all four.
 
-    `cloud` is what the 3-D pane shows: "sampled", "kidney", "objects" or "surface".
+    `cloud` is what the 3-D pane shows: "sampled", "kidney", "objects" or "surface". With `uncertainty` the slices show
+    where the networks are unsure.
     """
 
     radiological: bool = True
     crosshair: bool = True
     cloud: str = "surface"
     maximised: str = ""
+    uncertainty: bool = False
 
 
 class Case(QObject):
-    """One CT with its result and how it is being looked at."""
+    """One CT with its mask, and how both are being looked at.
+
+    Signals:
+        mask_changed: the box that changed, or None for all of the mask.
+        result_changed: the labels below the hand-made ones come from elsewhere now.
+        findings_changed: the mask was measured, or there is none.
+        edit_requested: name of an edit, what computes it in the working thread, and what makes a step of it.
+        click_requested: voxel and label of a click to fix.
+        The others say what changed by their names.
+    """
 
     volume_changed = Signal()
+    mask_changed = Signal(object)
     result_changed = Signal()
+    findings_changed = Signal()
     scene_changed = Signal()
     crosshair_changed = Signal()
     window_changed = Signal()
@@ -77,11 +101,14 @@ class Case(QObject):
     display_changed = Signal()
     settings_changed = Signal()
     dirty_changed = Signal()
+    tool_changed = Signal()
+    edit_requested = Signal(str, object, object)
+    click_requested = Signal(object, int)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.volume: Volume | None = None
-        self.result: Result | None = None
+        self.findings: Findings | None = None
         self.scene: Scene | None = None
         self.crosshair: Voxel = (0, 0, 0)
         self.window: tuple[float, float] = (350.0, 40.0)
@@ -89,40 +116,132 @@ class Case(QObject):
         self.display = Display()
         self.settings: Settings = preset("default")
         self.device = "auto"
-        self.dirty = False
-        self.device_of_result = ""
+        self.tool = ToolOptions()
+        self.pointed: Voxel | None = None  # under the mouse
+        self.edits = Edits(self)
+        self.edits.changed.connect(self._on_mask)
+        self.edits.origin_changed.connect(self._on_origin)
+        self.edits.steps_changed.connect(self._on_steps)
+
+    @property
+    def result(self) -> Result | None:
+        """The networks' result below the hand-made voxels; its own mask is empty, see `mask`."""
+        return self.edits.origin.result
+
+    @property
+    def device_of_result(self) -> str:
+        """The choice that the result was made with."""
+        return self.edits.origin.device
 
     @property
     def mask(self) -> NDArray[np.uint8] | None:
-        """The labels (X, Y, Z) to draw and export, or None before a segmentation."""
-        return None if self.result is None else self.result.mask
+        """The labels (X, Y, Z) to draw and export, or None before a segmentation or an edit."""
+        mask = self.edits.mask
+        if mask is None or not (mask.version or any(mask.count.values()) or self.result is not None):
+            return None
+        return mask.labels
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the mask has changed since it was saved."""
+        mask = self.edits.mask
+        return mask is not None and any(mask.count.values()) and not self.edits.stack.isClean()
 
     def open(self, volume: Volume) -> None:
-        """Show another CT and drop the old one's result; window, overlay and display stay."""
-        self.volume = volume
-        self.result, self.scene, self.dirty, self.device_of_result = None, None, False, ""
+        """Show another CT, without a mask; window, overlay and display stay."""
+        self.volume, self.findings, self.scene = volume, None, None
         self.crosshair = _middle(volume)
-        changed = (self.volume_changed, self.result_changed, self.scene_changed)
+        self.edits.start(volume.shape)
+        changed = (self.volume_changed, self.findings_changed, self.scene_changed)
         for signal in (*changed, self.crosshair_changed, self.dirty_changed):
             signal.emit()
 
-    def set_result(self, result: Result, device: str) -> None:
-        """Show a segmentation of the open volume; `device` is the choice it was made with."""
-        self.result, self.dirty, self.device_of_result = result, True, device
-        self.result_changed.emit()
-        self.dirty_changed.emit()
+    def set_result(
+        self,
+        result: Result,
+        device: str,
+        change: Change | None = None,
+        provenance: Provenance | None = None,
+        name: str = "Segment",
+    ) -> None:
+        """Lay a segmentation of the open volume under what was made by hand.
+
+        Args:
+            result: of the networks.
+            device: the choice it was made with.
+            change: `EditedMask.replaced` for the result's mask and the present state, where that is known already.
+            provenance: of the result.
+            name: of the step on the undo stack.
+        """
+        if self.edits.mask is not None:
+            change = change or self.edits.mask.replaced(result.mask)
+            self.set_origin(name, Origin(result, device, provenance, result.settings), change)
+
+    def set_origin(self, name: str, origin: Origin, change: Change) -> None:
+        """Lay new labels under what was made by hand, as a step named `name` that can be undone."""
+        result = origin.result
+        same = self.result is not None and result is not None and self.result.settings == result.settings
+        if len(change) or not same:
+            self.edits.push(name, change, origin)
+        else:
+            self.edits.set_origin(origin, again=False)
+        if result is not None and not self.edits.by_hand:
+            self.set_findings(result.findings)
+
+    def set_findings(self, findings: Findings | None) -> None:
+        """Show what was measured on the mask."""
+        self.findings = findings
+        self.findings_changed.emit()
 
     def set_scene(self, scene: Scene) -> None:
-        """Show the 3-D objects of the result. The first ones of a CT move the crosshair, unless the user has."""
+        """Show the 3-D objects of the mask. The first ones of a CT move the crosshair, unless the user has."""
         first, self.scene = self.scene is None, scene
         self.scene_changed.emit()
         if first and scene.focus is not None and self.volume is not None and self.crosshair == _middle(self.volume):
             self.set_crosshair(scene.focus)
 
     def mark_saved(self) -> None:
-        """Remember that the result was exported."""
-        self.dirty = False
+        """Remember that the mask was saved as it is."""
+        self.edits.stack.setClean()
+
+    def set_tool(self, **changes: Any) -> None:
+        """Choose a tool for the mask or change its options, e.g. `set_tool(radius_mm=6.0)`."""
+        tool = replace(self.tool, **changes)
+        if tool != self.tool:
+            self.tool = tool
+            self.tool_changed.emit()
+
+    def resize_tool(self, factor: float) -> None:
+        """Make the tool larger or smaller, within its bounds."""
+        self.set_tool(radius_mm=min(max(round(self.tool.radius_mm * factor, 1), SMALLEST_MM), LARGEST_MM))
+
+    def request_edit(self, name: str, compute: Compute, finish: Finish | None = None) -> None:
+        """Edit the mask by a function of the CT and its labels, which runs in the working thread.
+
+        Args:
+            name: of the step.
+            compute: gives the Voxels that change.
+            finish: makes a step of them, in the window's thread; `Edits.paint` if None.
+        """
+        if self.volume is not None:
+            self.edit_requested.emit(name, compute, finish or self.edits.paint)
+
+    def request_click(self, voxel: Voxel, label: int) -> None:
+        """Fix the mask around a voxel, where `label` is right."""
+        if self.volume is not None:
+            self.click_requested.emit(voxel, label)
+
+    def _on_steps(self) -> None:
         self.dirty_changed.emit()
+
+    def _on_mask(self, box: Box | None) -> None:
+        self.mask_changed.emit(box)
+
+    def _on_origin(self, again: bool) -> None:
+        settings = self.edits.origin.settings
+        if again and settings is not None:
+            self.set_settings(settings)  # the panel shows what made the mask
+        self.result_changed.emit()
 
     def set_crosshair(self, voxel: Voxel) -> None:
         """Move the crosshair, clamped into the volume."""

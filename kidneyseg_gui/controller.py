@@ -12,21 +12,25 @@ from PySide6.QtWidgets import QWidget
 
 from kidneyseg.errors import KidneySegError
 from kidneyseg.imaging.volume import UNCALIBRATED, Volume
-from kidneyseg_gui.case import Case
+from kidneyseg_gui.case import Case, Compute, Finish
 from kidneyseg_gui.files import proposed_mask, read_settings, write_settings
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.widgets import single_shot
-from kidneyseg_gui.worker import JobKind, JobRunner
+from kidneyseg_gui.worker import JobKind, JobRunner, Segmented
 
 if TYPE_CHECKING:
-    from kidneyseg_gui.protocols import Result
+    from kidneyseg.editing.change import Voxels
+    from kidneyseg.editing.mask import EditedMask
+    from kidneyseg.findings import Findings
+    from kidneyseg.settings import Settings
     from kidneyseg_gui.scene import Scene
 
 log = logging.getLogger(__name__)
 _DEBOUNCE_MS = 300
+_FOLLOW_MS = 120
 
 
 class Controller(QObject):
@@ -45,9 +49,15 @@ class Controller(QObject):
         self._case, self._jobs, self._options, self._prompts, self._window = case, jobs, options, prompts, window
         self._opening: Path | None = None
         self._debounce = single_shot(self, _DEBOUNCE_MS, self.update_result)
+        self._following = single_shot(self, _FOLLOW_MS, self._follow_mask)
         case.settings_changed.connect(self._debounce.start)
+        case.mask_changed.connect(lambda _box: self._following.start())
+        case.result_changed.connect(self._following.start)
+        case.edit_requested.connect(self._on_edit_requested)
         jobs.opened.connect(self._on_opened)
         jobs.segmented.connect(self._on_segmented)
+        jobs.edited.connect(self._on_edited)
+        jobs.measured.connect(self._on_measured)
         jobs.scene_ready.connect(self._on_scene)
         jobs.exported.connect(self._on_exported)
         jobs.failed.connect(self._on_failed)
@@ -86,13 +96,17 @@ class Controller(QObject):
         """Run the whole pipeline on the open CT; stages that are still valid are re-used."""
         if self._case.volume is not None and self._jobs.busy in (None, JobKind.UPDATE):
             self.notified.emit("", "", None)
-            self._jobs.segment(self._case.volume, self._case.settings, self._case.device)
+            self._run(self._case.settings, self._case.device)
 
     def update_result(self) -> None:
         """Bring the mask up to date with changed cluster and fill settings, without running a network."""
         settings = self._case.quick_update
         if settings is not None and self._case.volume is not None and self._jobs.busy in (None, JobKind.UPDATE):
-            self._jobs.segment(self._case.volume, settings, self._case.device_of_result, update=True)
+            self._run(settings, self._case.device_of_result, update=True)
+
+    def _run(self, settings: Settings, device: str, *, update: bool = False) -> None:
+        if self._case.volume is not None and self._case.edits.mask is not None:
+            self._jobs.segment(self._case.volume, settings, device, self._case.edits.mask, update=update)
 
     def cancel(self) -> None:
         """Stop the work in hand; the open case and its result stay."""
@@ -100,14 +114,46 @@ class Controller(QObject):
             self._jobs.cancel()
             self.cancelling.emit()
 
-    def _on_segmented(self, result: Result, device: str) -> None:
-        self._case.set_result(result, device)
+    def _on_segmented(self, made: Segmented) -> None:
+        edits = self._case.edits
+        if edits.mask is None:
+            return
+        # An edit while the networks ran has changed what the result changes.
+        change = made.change if edits.mask.version == made.version else edits.mask.replaced(made.mask)
+        name = "Change settings" if made.update else "Segment"
+        self._case.set_result(made.result, made.device, change, made.provenance, name)
+        if edits.by_hand and not made.update:
+            kept = f"The {edits.by_hand:,} voxels that you edited were kept."
+            self.notified.emit(notices.INFO, kept, ("Discard my edits", edits.discard))
         if self._case.quick_update is not None:  # a setting was changed while this was running
             self._debounce.start()
 
-    def _on_scene(self, scene: Scene) -> None:
-        if scene.result is self._case.result:  # not of a case, or a result, that has been replaced
+    # Editing
+
+    def _follow_mask(self) -> None:
+        """Measure the mask and rebuild its 3-D objects."""
+        case = self._case
+        if case.volume is not None and case.edits.mask is not None and case.mask is not None:
+            self._jobs.follow(case.edits.mask, case.result, case.scene, case.volume)
+
+    def _on_measured(self, mask: EditedMask, findings: Findings) -> None:
+        if mask is self._case.edits.mask:  # not of a case that has been replaced
+            self._case.set_findings(findings)
+
+    def _on_scene(self, mask: EditedMask, scene: Scene) -> None:
+        if mask is self._case.edits.mask:
             self._case.set_scene(scene)
+
+    def _on_edit_requested(self, name: str, compute: Compute, finish: Finish) -> None:
+        """Compute an edit in the working thread, for the mask as it is then."""
+        volume, mask = self._case.volume, self._case.edits.mask
+        if volume is not None and mask is not None:
+            self._jobs.edit(lambda: (mask, name, compute(volume, mask.labels), finish))
+
+    def _on_edited(self, edit: tuple[EditedMask, str, Voxels, Finish]) -> None:
+        mask, name, voxels, finish = edit
+        if mask is self._case.edits.mask and not finish(name, voxels):
+            self.notified.emit(notices.INFO, f"{name}: nothing changes here.", None)
 
     # Exporting
 
@@ -183,10 +229,12 @@ class Controller(QObject):
         return self._prompts.confirm(self._window, question, text, go_on, "Stay")
 
     def warnings(self) -> dict[str, tuple[str, ...]]:
-        """What the user should know of the open CT ("volume") and of its result ("result")."""
-        volume, result = self._case.volume, self._case.result
+        """What the user should know of the open CT ("volume") and of its mask ("result")."""
+        volume, result, findings = self._case.volume, self._case.result, self._case.findings
         of_volume = () if volume is None else volume.notes
         if volume is not None and not volume.calibrated:
             of_volume = (UNCALIBRATED, *of_volume)
-        notes = () if result is None else result.notes
-        return {"volume": of_volume, "result": tuple(note for note in notes if note not in of_volume)}
+        measured = () if result is None else result.findings.sentences()  # of the mask as the networks made it
+        notes = [note for note in (() if result is None else result.notes) if note not in (*of_volume, *measured)]
+        found = () if findings is None or (result is None and not findings.kidneys) else findings.sentences()
+        return {"volume": of_volume, "result": (*notes, *found)}

@@ -8,16 +8,19 @@ from PySide6.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QWidget
 
 from kidneyseg_gui.actions import Actions
 from kidneyseg_gui.case import Case
+from kidneyseg_gui.clicks import ClickSession
 from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.drop_zone import DropZone
 from kidneyseg_gui.files import judge_drop
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
+from kidneyseg_gui.panels.correcting import CorrectingPanel
 from kidneyseg_gui.panels.findings import FindingsPanel
 from kidneyseg_gui.panels.labels import LabelsPanel
 from kidneyseg_gui.panels.notices import Notices
 from kidneyseg_gui.panels.parameters import ParametersPanel
 from kidneyseg_gui.panels.run import RunPanel
+from kidneyseg_gui.piece_menu import show_piece_menu
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.services import Services
 from kidneyseg_gui.views.quad import Quad
@@ -41,6 +44,7 @@ class MainWindow(QMainWindow):
         self.case = Case(self)
         self.options = Options(store if store is not None else QSettings("KidneySeg", "KidneySeg"))
         self.jobs = JobRunner(services or Services(), self)
+        self.clicks = ClickSession(self.case, self)
         self.controller = Controller(self.case, self.jobs, self.options, prompts or Prompts(), self)
         self.options.restore(self.case)
         self._build()
@@ -55,6 +59,7 @@ class MainWindow(QMainWindow):
         self.parameters = ParametersPanel(self.case)
         self.labels = LabelsPanel(self.case)
         self.findings = FindingsPanel(self.case)
+        self.correcting = CorrectingPanel(self.case)
         views = QWidget()
         left = column(views, spacing=3, margins=(3, 3, 3, 3))
         left.addWidget(self.notices)
@@ -74,7 +79,7 @@ class MainWindow(QMainWindow):
         middle = QWidget()
         middle.setFixedWidth(_PANEL_WIDTH - 1)  # a scroll bar covers its margin and moves nothing
         sections = column(middle, spacing=0)
-        for section in (self.findings, self.parameters, self.labels):
+        for section in (self.findings, self.correcting, self.labels, self.parameters):
             sections.addWidget(section)
         sections.addStretch(1)
         scroll = QScrollArea()
@@ -97,8 +102,11 @@ class MainWindow(QMainWindow):
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
         self.controller.notified.connect(self.notices.show_event)
         self.case.volume_changed.connect(self._on_volume)
-        self.case.result_changed.connect(lambda: self._show_warnings("result"))
+        self.case.findings_changed.connect(lambda: self._show_warnings("result"))
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
+
+        for pane in self.quad.slices:
+            pane.slices.menu_requested.connect(lambda voxel, at: show_piece_menu(self.case, voxel, at, self))
 
     def _place(self) -> None:
         geometry = self.options.store.value("geometry")

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kidneyseg.arrays import bounding_box
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
+from kidneyseg.points.cloud import PointCloud
+from kidneyseg.segmentation.uncertainty import Uncertainty, uncertainty_of
 
 if TYPE_CHECKING:
     import pyvista
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 # kidneys at 1.5 mm.
 _SURFACE_MM = 1.5
 _PAD_MM = 6.0
-_MOST_TUMOURS = 50
 _LARGEST_CLOUD = 1_000_000
 
 
@@ -53,36 +54,55 @@ class Scene:
     """What the 3-D pane can show.
 
     Attributes:
-        clouds: "sampled", "kidney", "objects" to {label: Dots}.
+        clouds: "sampled", "kidney", "objects" to {label: Dots}; empty without a result.
         surfaces: label to a pyvista.PolyData with normals.
-        tumours: the voxel at each tumour's centre, largest tumour first, as in the findings.
         focus: the voxel to show first: the centre of the largest tumour, else of the largest kidney; None if there is
             neither.
-        result: what the scene was made from.
+        result: what the clouds are of.
+        uncertainty: of the networks; None where it is not known.
     """
 
     clouds: dict[str, dict[int, Dots]]
     surfaces: dict[int, pyvista.PolyData]
-    tumours: tuple[Voxel, ...]
     focus: Voxel | None
-    result: Result
+    result: Result | None
+    uncertainty: Uncertainty | None = None
 
 
-def build_scene(result: Result, volume: Volume, progress: Progress) -> Scene:
-    """Prepare a pipeline result for the 3-D pane."""
-    clouds = {}
-    for name, cloud in (("sampled", result.sampled), ("kidney", result.stage2), ("objects", result.objects)):
-        progress.check()
-        clouds[name] = _split(cloud)
+def build_scene(
+    labels: NDArray[np.uint8], result: Result | None, previous: Scene | None, volume: Volume, progress: Progress
+) -> Scene:
+    """Prepare a mask and the clouds of a result for the 3-D pane.
+
+    Args:
+        labels: the mask, uint8 (X, Y, Z).
+        result: of the networks; None for a mask from a file.
+        previous: the scene before; its clouds are used again where they are of the same result.
+        volume: the CT.
+        progress: may cancel.
+    """
+    clouds: dict[str, dict[int, Dots]] = {}
+    unsure = None
+    if previous is not None and previous.result is result:
+        clouds, unsure = previous.clouds, previous.uncertainty
+    elif result is not None:
+        unsure = uncertainty_of(result.stage2)
+        for name, cloud in (("sampled", result.sampled), ("kidney", result.stage2), ("objects", result.objects)):
+            progress.check()
+            clouds[name] = _split(cloud)
+    box = bounding_box(labels)
+    if box is None:
+        return Scene(clouds, {}, None, result, unsure)
+    part, low = labels[box], [side.start for side in box]
     surfaces = {}
-    for label in (KIDNEY, TUMOUR):
+    # The kidney's surface encloses its tumours and cysts.
+    for label, inside in ((KIDNEY, part > 0), (TUMOUR, part == TUMOUR), (CYST, part == CYST)):
         progress.check()
-        surface = _surface(result.mask >= label, volume.spacing_mm)  # the kidney's surface encloses its tumour
+        surface = _surface(inside, low, volume.spacing_mm)
         if surface is not None:
             surfaces[label] = surface
-    tumours = _middles(result.mask == TUMOUR)
-    focus = next(iter(tumours or _middles(result.mask > 0)), None)
-    return Scene(clouds, surfaces, tumours, focus, result)
+    focus = _middle(part == TUMOUR, low) or _middle(part > 0, low)
+    return Scene(clouds, surfaces, focus, result, unsure)
 
 
 def _split(cloud: PointCloud | None) -> dict[int, Dots]:
@@ -103,7 +123,10 @@ def _split(cloud: PointCloud | None) -> dict[int, Dots]:
     return split
 
 
-def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> pyvista.PolyData | None:
+def _surface(
+    inside: NDArray[np.bool_], low: list[int], spacing_mm: tuple[float, float, float]
+) -> pyvista.PolyData | None:
+    """The smooth surface of the true voxels; `low` is the voxel of the array's corner."""
     box = bounding_box(inside)
     if box is None:
         return None
@@ -118,7 +141,7 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
     field = ndimage.affine_transform(field, step, step / 2 - 0.5, tuple(cells), order=1, mode="nearest")
     # The blur spans a slice of the CT; otherwise thick slices would show as steps.
     field = ndimage.gaussian_filter(field, np.maximum(1.0, 0.6 * spacing / _SURFACE_MM))
-    origin = (np.array([piece.start for piece in box]) - pad) * spacing + _SURFACE_MM / 2
+    origin = (np.array([side.start for side in box]) + low - pad) * spacing + _SURFACE_MM / 2
     grid = pyvista.ImageData(dimensions=field.shape, origin=origin, spacing=(_SURFACE_MM,) * 3)
     grid.point_data["field"] = field.ravel(order="F")
     surface: pyvista.PolyData = grid.contour(
@@ -127,13 +150,12 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
     return surface if surface.n_points else None
 
 
-def _middles(inside: NDArray[np.bool_]) -> tuple[Voxel, ...]:
-    """The centre of each connected component, largest first."""
+def _middle(inside: NDArray[np.bool_], low: list[int]) -> Voxel | None:
+    """The centre of the largest connected component; `low` is the voxel of the array's corner."""
     box = bounding_box(inside)
     if box is None:
-        return ()
+        return None
     parts, _count = ndimage.label(inside[box], structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(parts.ravel())[1:]
-    order = np.argsort(-sizes, kind="stable") + 1
-    found = np.array(ndimage.center_of_mass(parts > 0, parts, order[:_MOST_TUMOURS])) + [piece.start for piece in box]
-    return tuple((round(x), round(y), round(z)) for x, y, z in found)
+    largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    x, y, z = np.array(ndimage.center_of_mass(parts == largest)) + [side.start for side in box] + low
+    return round(x), round(y), round(z)

@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from typing import Any as Provenance
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.progress import Progress
     from kidneyseg.segmentation import pipeline
@@ -43,10 +49,24 @@ def _export(result: Result, volume: Volume, path: Path) -> None:
     export(cast("pipeline.Result", result), volume, path)  # it came from `_pipeline`
 
 
-def _scene(result: Result, volume: Volume, progress: Progress) -> Scene:
+def _provenance(result: Result) -> Provenance:
+    return None
+
+
+def _measure(labels: NDArray[np.uint8], result: Result | None, volume: Volume) -> Findings:
+    from kidneyseg.findings import measure
+    from kidneyseg.findings.measure import ORIENTATION_WRONG
+
+    oriented = result is None or result.findings.side_unknown != ORIENTATION_WRONG
+    return measure(labels, volume, oriented=oriented)
+
+
+def _scene(
+    labels: NDArray[np.uint8], result: Result | None, previous: Scene | None, volume: Volume, progress: Progress
+) -> Scene:
     from kidneyseg_gui.scene import build_scene
 
-    return build_scene(result, volume, progress)
+    return build_scene(labels, result, previous, volume, progress)
 
 
 def _warm_up() -> None:
@@ -63,5 +83,7 @@ class Services:
     sample: Callable[[], Path] = _sample
     pipeline: Callable[[Volume, str], Pipeline] = _pipeline
     export: Callable[[Result, Volume, Path], None] = _export
-    scene: Callable[[Result, Volume, Progress], Scene] = _scene
+    provenance: Callable[[Result], Provenance] = _provenance
+    measure: Callable[[NDArray[np.uint8], Result | None, Volume], Findings] = _measure
+    scene: Callable[[NDArray[np.uint8], Result | None, Scene | None, Volume, Progress], Scene] = _scene
     warm_up: Callable[[], None] = _warm_up

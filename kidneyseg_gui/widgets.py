@@ -71,3 +71,8 @@ def _spaced(layout: _Layout, spacing: int, margins: _Margins) -> _Layout:
     layout.setSpacing(spacing)
     layout.setContentsMargins(*margins)
     return layout
+
+
+def volume_text(ml: float) -> str:
+    """A volume in mL, in words."""
+    return f"{ml:.1f} mL" if ml < 100 else f"{ml:.0f} mL"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
 from kidneyseg.errors import Cancelled
@@ -22,9 +24,15 @@ from kidneyseg_gui.logs import keep_private, log_failure, sentence
 from kidneyseg_gui.widgets import single_shot
 
 if TYPE_CHECKING:
+    from typing import Any as Provenance
+
+    from kidneyseg.editing.change import Change
+    from kidneyseg.editing.mask import EditedMask
+    from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.settings import Settings
     from kidneyseg_gui.protocols import Pipeline, Result
+    from kidneyseg_gui.scene import Scene
     from kidneyseg_gui.services import Services
 
 _PATIENCE_MS = 900
@@ -38,12 +46,37 @@ class JobKind(StrEnum):
     SEGMENT = "segment"
     UPDATE = "update"
     EXPORT = "export"
+    EDIT = "edit"
+    MEASURE = "measure"
     SCENE = "scene"
     WARM_UP = "warm up"
 
 
 # These run without progress, and do not count as work in hand.
-_BACKGROUND = (JobKind.SCENE, JobKind.WARM_UP)
+_BACKGROUND = (JobKind.EDIT, JobKind.MEASURE, JobKind.SCENE, JobKind.WARM_UP)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A result, without its mask, and what it changes.
+
+    Attributes:
+        result: of the networks.
+        device: the choice it was made with.
+        provenance: of the result.
+        change: `EditedMask.replaced` for the result's mask, when the edited mask had `version`.
+        mask: the result's own.
+        version: of the edited mask.
+        update: whether a changed setting asked for it, not the user.
+    """
+
+    result: Result
+    device: str
+    provenance: Provenance | None
+    change: Change
+    mask: NDArray[np.uint8]
+    version: int
+    update: bool
 
 
 @dataclass(eq=False)
@@ -100,14 +133,17 @@ class JobRunner(QObject):
     """Starts jobs and signals how they end. All signals arrive in the window's thread.
 
     Signals:
-        opened: the Volume. segmented: the Result and the chosen device. scene_ready: the Scene. exported: the path.
+        opened: the Volume. segmented: a Segmented. edited: what `edit` computed.
+        measured, scene_ready: the EditedMask, and its Findings or Scene. exported: the path.
         failed: kind and a sentence for the user. cancelled: kind.
         progressed: kind, stage, fraction (0...1) and seconds left (-1 if unknown).
     """
 
     opened = Signal(object)
-    segmented = Signal(object, str)
-    scene_ready = Signal(object)
+    segmented = Signal(object)
+    edited = Signal(object)
+    measured = Signal(object, object)
+    scene_ready = Signal(object, object)
     exported = Signal(object)
     failed = Signal(str, str)
     cancelled = Signal(str)
@@ -160,22 +196,51 @@ class JobRunner(QObject):
             keep_private(path)
         self._submit(_Job(JobKind.OPEN, work, self.opened.emit))
 
-    def segment(self, volume: Volume, settings: Settings, device: str, *, update: bool = False) -> None:
-        """Run the pipeline; stages that the settings do not touch are re-used. `update` marks a quick re-run."""
+    def segment(
+        self, volume: Volume, settings: Settings, device: str, mask: EditedMask, *, update: bool = False
+    ) -> None:
+        """Run the pipeline; stages that the settings do not touch are re-used.
 
-        def work(progress: Progress) -> Result:
+        Args:
+            volume: the CT.
+            settings: of the run.
+            device: to run on.
+            mask: that the result is laid under.
+            update: marks a quick re-run.
+        """
+
+        def work(progress: Progress) -> Segmented:
             if self._pipeline is None or self._pipeline[0] is not volume or self._pipeline[1] != device:
                 progress.show("Loading the networks", 0.0)
                 self._pipeline = (volume, device, self._services.pipeline(volume, device))
             result = self._pipeline[2].run(settings, progress)
             progress.check()
-            return result
+            version = mask.version
+            change = mask.replaced(result.mask)
+            provenance = self._services.provenance(result)
+            return Segmented(without_mask(result), device, provenance, change, result.mask, version, update)
 
-        def announce(result: Result) -> None:
-            self.segmented.emit(result, device)
-            self._prepare_scene(result, volume)
+        self._submit(_Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, self.segmented.emit))
 
-        self._submit(_Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, announce))
+    def edit(self, compute: Callable[[], Any]) -> None:
+        """Compute an edit; `edited` has what `compute` returns. Edits run one after the other."""
+        self._submit(_Job(JobKind.EDIT, lambda _progress: compute(), self.edited.emit))
+
+    def follow(self, mask: EditedMask, result: Result | None, previous: Scene | None, volume: Volume) -> None:
+        """Measure the mask and prepare its 3-D objects, in place of earlier such jobs that wait or run."""
+        for job in self._background:
+            if job.kind in (JobKind.MEASURE, JobKind.SCENE):
+                job.stop()
+        services, labels = self._services, mask.labels
+
+        def measure(_progress: Progress) -> Findings:
+            return services.measure(labels, result, volume)
+
+        def build(progress: Progress) -> Scene:
+            return services.scene(labels, result, previous, volume, progress)
+
+        self._submit(_Job(JobKind.MEASURE, measure, lambda findings: self.measured.emit(mask, findings)))
+        self._submit(_Job(JobKind.SCENE, build, lambda scene: self.scene_ready.emit(mask, scene)))
 
     def export(self, result: Result, volume: Volume, path: Path) -> None:
         """Write the mask and its sidecar."""
@@ -217,13 +282,6 @@ class JobRunner(QObject):
             self.busy_changed.emit()
         self._submitted.emit(job)
 
-    def _prepare_scene(self, result: Result, volume: Volume) -> None:
-        for job in self._background:
-            if job.kind == JobKind.SCENE:
-                job.stop()
-        build = self._services.scene
-        self._submit(_Job(JobKind.SCENE, lambda progress: build(result, volume, progress), self.scene_ready.emit))
-
     def _on_progress(self, job: _Job, stage: str, fraction: float, left: float) -> None:
         if job is self._current and not job.stopped.is_set():
             self.progressed.emit(job.kind, stage, fraction, left)
@@ -235,6 +293,8 @@ class JobRunner(QObject):
                 job.announce(value)
             elif error is not None and not isinstance(error, Cancelled):
                 log_failure(job.kind, error)
+                if job.kind == JobKind.EDIT:
+                    self.failed.emit(job.kind, sentence(error))
         elif job is self._current:
             self._current = None
             self._patience.stop()
@@ -257,3 +317,8 @@ class JobRunner(QObject):
         if job is not None:
             self.cancelled.emit(job.kind)
             self.busy_changed.emit()
+
+
+def without_mask(result: Result) -> Result:
+    """The result with an empty mask that takes no memory, for the undo stack."""
+    return cast("Result", replace(cast("Any", result), mask=np.broadcast_to(np.uint8(0), result.mask.shape)))

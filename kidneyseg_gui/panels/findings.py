@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
-
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
@@ -11,7 +9,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTab
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.slices import Voxel
-from kidneyseg_gui.widgets import hint, tool_button
+from kidneyseg_gui.widgets import hint, tool_button, volume_text
 
 _COLUMNS = ("", "Side", "Volume", "Longest")
 _Row = tuple[tuple[str, str, str, str], Voxel | None]  # texts, and where a click goes
@@ -45,8 +43,7 @@ class FindingsPanel(Section):
         self.empty = hint()
         self.body.addWidget(self.table)
         self.body.addWidget(self.empty)
-        case.result_changed.connect(self._show)
-        case.scene_changed.connect(self._show)
+        case.findings_changed.connect(self._show)
         self._show()
 
     def copy_table(self) -> None:
@@ -54,15 +51,14 @@ class FindingsPanel(Section):
         QGuiApplication.clipboard().setText("\n".join("\t".join(row[0]) for row in self._rows()))
 
     def _rows(self) -> list[_Row]:
-        result = self._case.result
-        if result is None:
+        findings = self._case.findings
+        if findings is None:
             return []
-        kidneys, tumours, scene = result.findings.kidneys, result.findings.tumours, self._case.scene
-        rows: list[_Row] = [(("Kidney", _side(kidney.side), _ml(kidney.ml), ""), None) for kidney in kidneys]
-        middles = scene.tumours[: len(tumours)] if scene is not None and scene.result is result else ()
-        for tumour, middle in zip_longest(tumours, middles):
-            rows.append((("Tumour", _side(tumour.side), _ml(tumour.ml), f"{tumour.longest_mm:.0f} mm"), middle))
-        return rows
+        rows: list[_Row] = [(("Kidney", _side(one.side), volume_text(one.ml), ""), None) for one in findings.kidneys]
+        return rows + [
+            (("Tumour", _side(one.side), volume_text(one.ml), f"{one.longest_mm:.0f} mm"), None)
+            for one in findings.tumours
+        ]
 
     def _show(self) -> None:
         rows = self._rows()
@@ -97,7 +93,3 @@ def _alignment(column: int) -> Qt.AlignmentFlag:
 
 def _side(side: str | None) -> str:
     return "Unknown" if side is None else side.capitalize()
-
-
-def _ml(volume: float) -> str:
-    return f"{volume:.1f} mL" if volume < 100 else f"{volume:.0f} mL"

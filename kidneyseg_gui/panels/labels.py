@@ -1,4 +1,4 @@
-"""The labels of the mask: colour, visibility, opacity, outline."""
+"""The labels of the mask: volume, colour, visibility, lock, opacity, outline."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QCheckBox, QColorDialog, QLabel, QSlider, QToolButton, QWidget
 
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.theme import icon
-from kidneyseg_gui.widgets import row, tool_button
+from kidneyseg_gui.widgets import hint, row, tool_button, volume_text
 
 
 class LabelsPanel(Section):
@@ -24,7 +24,9 @@ class LabelsPanel(Section):
         self._case = case
         self.eyes: dict[int, QToolButton] = {}
         self.swatches: dict[int, QToolButton] = {}
-        for label in (KIDNEY, TUMOUR):
+        self.locks: dict[int, QToolButton] = {}
+        self.volumes: dict[int, QLabel] = {}
+        for label in (KIDNEY, TUMOUR, CYST):
             self._add_row(label)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
@@ -46,6 +48,8 @@ class LabelsPanel(Section):
         line.addWidget(self.outlined)
         self.body.addLayout(line)
         case.overlay_changed.connect(self._show)
+        case.edits.locked_changed.connect(self._show)
+        case.mask_changed.connect(lambda _box: self._show_volumes())
         self._show()
 
     def _add_row(self, label: int) -> None:
@@ -55,12 +59,28 @@ class LabelsPanel(Section):
         eye = tool_button(tip=f"Hide or show {name.lower()}")
         eye.setCheckable(True)
         eye.toggled.connect(lambda on: self._case.set_overlay(self._case.overlay.with_label(label, visible=on)))
+        lock = tool_button(tip=f"Lock {name.lower()}: it neither gains nor loses voxels by hand")
+        lock.setCheckable(True)
+        lock.toggled.connect(lambda on: self._lock(label, on))
+        volume = hint()
         line = row(spacing=8)
         line.addWidget(swatch)
         line.addWidget(QLabel(name), 1)
-        line.addWidget(eye)
+        for widget in (volume, lock, eye):
+            line.addWidget(widget)
         self.body.addLayout(line)
         self.swatches[label], self.eyes[label] = swatch, eye
+        self.locks[label], self.volumes[label] = lock, volume
+
+    def _lock(self, label: int, on: bool) -> None:
+        locked = self._case.edits.locked
+        self._case.edits.set_locked(locked | {label} if on else locked - {label})
+
+    def _show_volumes(self) -> None:
+        mask, volume = self._case.edits.mask, self._case.volume
+        for label, text in self.volumes.items():
+            voxels = 0 if mask is None else mask.count[label]
+            text.setText("" if volume is None or not voxels else volume_text(voxels * volume.voxel_ml))
 
     def _choose_colour(self, label: int) -> None:
         style = self._case.overlay.style(label)
@@ -74,7 +94,10 @@ class LabelsPanel(Section):
 
     def _show(self) -> None:
         overlay = self._case.overlay
-        blockers = [QSignalBlocker(w) for w in (self.opacity, self.filled, self.outlined, *self.eyes.values())]
+        blockers = [
+            QSignalBlocker(w)
+            for w in (self.opacity, self.filled, self.outlined, *self.eyes.values(), *self.locks.values())
+        ]
         self.opacity.setValue(round(overlay.opacity * 100))
         self.filled.setChecked(overlay.filled)
         self.outlined.setChecked(overlay.outlined)
@@ -85,4 +108,7 @@ class LabelsPanel(Section):
             pixmap = QPixmap(16, 16)
             pixmap.fill(QColor(*style.colour))
             self.swatches[label].setIcon(QIcon(pixmap))
+        for label, lock in self.locks.items():
+            lock.setChecked(label in self._case.edits.locked)
+            lock.setIcon(icon("lock" if label in self._case.edits.locked else "unlock"))
         del blockers

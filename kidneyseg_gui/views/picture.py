@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QLineF
 from PySide6.QtGui import QColor, QImage, QPainter, QPen, QTransform
 
+from kidneyseg.arrays import Box
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.slices import Plane, blend, grey_image, grey_table, outline
+from kidneyseg_gui.slices import Plane, blend, blend_heat, grey_image, grey_table, outline
 
 
 class Picture:
@@ -22,14 +23,20 @@ class Picture:
         self._table: NDArray[np.uint32] | None = None
         self._index = -1
         case.window_changed.connect(self._forget_table)
-        for signal in (case.volume_changed, case.overlay_changed, case.result_changed):
+        for signal in (case.volume_changed, case.overlay_changed, case.display_changed, case.scene_changed):
             signal.connect(self._forget_picture)
+        case.mask_changed.connect(self._on_mask)
 
     def _forget_table(self) -> None:
         self._table = self._pixels = None
 
     def _forget_picture(self) -> None:
         self._pixels = None
+
+    def _on_mask(self, box: Box | None) -> None:
+        side = None if box is None else box[self._plane.normal]
+        if side is None or side.start <= self._index < side.stop:
+            self._pixels = None
 
     def image(self) -> QImage:
         """The current slice as RGB32; columns and rows grow with the voxel index."""
@@ -44,6 +51,11 @@ class Picture:
         self._outlines = {}
         if case.mask is not None and case.overlay.shown:
             self._lay_over(pixels, np.ascontiguousarray(self._plane.slice_of(case.mask, self._index)))
+        if case.display.uncertainty and case.scene is not None and case.scene.uncertainty is not None:
+            unsure = case.scene.uncertainty.on_slice(
+                self._plane.normal, self._index, case.volume.shape, case.volume.spacing_mm
+            )
+            blend_heat(pixels, unsure.T)
         rows, columns = pixels.shape
         self._image = QImage(pixels.data, columns, rows, columns * 4, QImage.Format.Format_RGB32)
         self._pixels = pixels  # QImage borrows this memory

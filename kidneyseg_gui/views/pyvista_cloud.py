@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QWidget
 from vtkmodules.vtkRenderingAnnotation import vtkAnnotatedCubeActor
 from vtkmodules.vtkRenderingCore import vtkRenderer
 
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Colour
 from kidneyseg_gui.scene import Dots, Scene
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
@@ -22,7 +22,7 @@ _POINT_SIZE = {TISSUE: 2.0, KIDNEY: 4.0, TUMOUR: 5.0}
 _OPACITY = {TISSUE: 0.16, KIDNEY: 1.0, TUMOUR: 1.0}
 _VEIL = 0.2  # opacity of kidney points where there is a tumour
 _DARKEST = 0.45  # share of the colour that points of the lowest HU get
-_SURFACE_OPACITY = {KIDNEY: 0.5, TUMOUR: 1.0}
+_SURFACE_OPACITY = {KIDNEY: 0.5, TUMOUR: 1.0, CYST: 0.9}
 _NEARER = (-1.0, -60.0)  # of a surface's depth: its slope, and steps of the depth buffer
 _ARM_MM = 22.0
 _COMPASS = 76  # pixels
@@ -121,12 +121,12 @@ class PyVistaCloud:
         self._canvas.redraw()
 
     def _add_surfaces(self, scene: Scene, colours: dict[int, Colour]) -> None:
-        for label in (TUMOUR, KIDNEY):
+        for label in (TUMOUR, CYST, KIDNEY):
             if label in scene.surfaces and label in colours:
                 actor = self._plotter.add_mesh(
                     scene.surfaces[label],
                     color=colours[label],
-                    opacity=_SURFACE_OPACITY[label] if TUMOUR in scene.surfaces else 1.0,
+                    opacity=_SURFACE_OPACITY[label] if len(scene.surfaces) > 1 else 1.0,
                     specular=0.25,
                     specular_power=18,
                     ambient=0.12,
@@ -134,7 +134,7 @@ class PyVistaCloud:
                     **_PLAIN,
                 )
                 actor.prop.interpolation = "Gouraud"  # by the normals of the surface
-                if label == TUMOUR:
+                if label != KIDNEY:
                     # Where both surfaces coincide, the kidney's would show through in stripes.
                     actor.mapper.SetResolveCoincidentTopologyToPolygonOffset()
                     actor.mapper.SetRelativeCoincidentTopologyPolygonOffsetParameters(*_NEARER)

@@ -12,6 +12,7 @@ from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Plane
 from kidneyseg_gui.views.annotations import Annotations
 from kidneyseg_gui.views.picture import Picture
+from kidneyseg_gui.views.tool_input import ToolInput
 
 _CLICK_PIXELS = 4
 _STEP_KEYS = {
@@ -30,12 +31,16 @@ class SliceView(QWidget):
     """Draws one plane of the case. It holds only the camera (zoom, pan) and the mouse position itself."""
 
     maximise_requested = Signal()
+    menu_requested = Signal(
+        object, object
+    )  # the voxel under the mouse, None outside the CT; the position on the screen
 
     def __init__(self, case: Case, plane: Plane, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._case, self.plane = case, plane
         self._picture = Picture(case, plane)
         self._annotations = Annotations(case, plane)
+        self.tool = ToolInput(case, plane)
         self._zoom, self._pan = 1.0, QPointF(0, 0)
         self._wheel = 0.0
         self._pressed: QPointF | None = None
@@ -49,9 +54,11 @@ class SliceView(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(f"{plane.name} slice view")
         case.volume_changed.connect(self.reset_camera)
-        pictured = (case.crosshair_changed, case.window_changed, case.overlay_changed, case.result_changed)
-        for signal in (*pictured, case.display_changed):
+        pictured = (case.crosshair_changed, case.window_changed, case.overlay_changed, case.display_changed)
+        for signal in pictured:
             signal.connect(self.update)
+        case.mask_changed.connect(lambda _box: self.update())
+        case.tool_changed.connect(self._on_tool)
 
     @property
     def slice_index(self) -> int:
@@ -124,6 +131,8 @@ class SliceView(QWidget):
         self._annotations.draw(
             painter, self.rect(), self.position_of(self._case.crosshair), self.pixels_per_mm(), pointed
         )
+        if self.tool.active:
+            self.tool.draw(painter, to_widget, self._pointer, self.pixels_per_mm())
 
     # Mouse and keys
 
@@ -131,11 +140,17 @@ class SliceView(QWidget):
         """Begin a click or a drag."""
         self._pressed = self._last = event.position()
         self._dragging = Qt.MouseButton.NoButton
+        if self._edits_with(event):
+            self.tool.press(self._slice_position(event.position()))
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
         """Drag, and show what is under the mouse."""
         position = event.position()
-        self._pointer = position
+        self._pointer, self._case.pointed = position, self.voxel_at(position)
+        if self.tool.drawing:
+            self.tool.move(self._slice_position(position))
+            self.update()
+            return
         if self._pressed is not None and self._dragging == Qt.MouseButton.NoButton:
             if (position - self._pressed).manhattanLength() < _CLICK_PIXELS:
                 return
@@ -161,14 +176,33 @@ class SliceView(QWidget):
     def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
         """Move the crosshair after a left click without a drag."""
         clicked = self._pressed is not None and self._dragging == Qt.MouseButton.NoButton
-        if clicked and event.button() == Qt.MouseButton.LeftButton:
+        if self.tool.drawing and event.button() == Qt.MouseButton.LeftButton:
+            self.tool.release()
+        elif clicked and event.button() == Qt.MouseButton.LeftButton:
             self._point_crosshair(event.position())
+        elif clicked and event.button() == Qt.MouseButton.RightButton:
+            self.menu_requested.emit(self.voxel_at(event.position()), event.globalPosition().toPoint())
         self._pressed, self._dragging = None, Qt.MouseButton.NoButton
 
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
         """Fill the window with this view, and back."""
-        if event.button() == Qt.MouseButton.LeftButton:
+        if event.button() == Qt.MouseButton.LeftButton and not self.tool.active:
             self.maximise_requested.emit()
+        else:
+            self.mousePressEvent(event)
+
+    def _edits_with(self, event: QtGui.QMouseEvent) -> bool:
+        """Whether this press begins an edit; with Shift the left button moves the crosshair, whatever the tool."""
+        shift = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        return self.tool.active and event.button() == Qt.MouseButton.LeftButton and not shift
+
+    def _slice_position(self, position: QPointF) -> QPointF:
+        return self.transform().inverted()[0].map(position)
+
+    def _on_tool(self) -> None:
+        self.tool.cancel()
+        self.setCursor(Qt.CursorShape.BlankCursor if self._case.tool.sized else Qt.CursorShape.CrossCursor)
+        self.update()
 
     def _point_crosshair(self, position: QPointF) -> None:
         voxel = self.voxel_at(position)
@@ -185,6 +219,9 @@ class SliceView(QWidget):
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         """Step through the slices; zoom with Ctrl."""
         turned = event.angleDelta().y() / 120.0
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier and self._case.tool.sized:
+            self._case.resize_tool(1.15**turned)
+            return
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self._zoom_at(1.15**turned, event.position())
             self.update()
@@ -213,7 +250,7 @@ class SliceView(QWidget):
 
     def leaveEvent(self, event: QEvent) -> None:
         """Forget the mouse position."""
-        self._pointer = None
+        self._pointer = self._case.pointed = None
         self.update()
         super().leaveEvent(event)
 

@@ -112,16 +112,20 @@ class FakePipeline:
         lattice = Lattice((x * step, y * step, z), (coarse.shape[0], coarse.shape[1], coarse.shape[2]))
         sampled = PointCloud(lattice, index, coarse_hu[tuple(index.T)], np.minimum(labels, KIDNEY))
         stage2 = replace(sampled, labels=labels)
-        left, right = np.array_split(mask, 2)
-        ml = [float((part > 0).sum() * self.volume.voxel_ml) for part in (right, left)]
-        tumour_ml = float((mask == TUMOUR).sum() * self.volume.voxel_ml)
-        kidneys = (KidneyFinding("right", ml[0], tumour_ml), KidneyFinding("left", ml[1], 0.0))
-        tumours = (TumourFinding("right", tumour_ml, 21.0),) if tumour_ml else ()
-        findings = Findings(kidneys, tumours, sum(ml), tumour_ml)
+        findings = findings_of(mask, self.volume)
         timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
         objects = stage2.select(labels > 0)
         notes = (*self.volume.notes, *self.notes)
         return FakeResult(mask, sampled, stage2, objects, findings, timings, notes, settings)
+
+
+def findings_of(mask: NDArray[np.uint8], volume: Volume) -> Findings:
+    left, right = np.array_split(mask, 2)
+    ml = [float((part > 0).sum() * volume.voxel_ml) for part in (right, left)]
+    tumour_ml = float((mask == TUMOUR).sum() * volume.voxel_ml)
+    kidneys = (KidneyFinding("right", ml[0], tumour_ml), KidneyFinding("left", ml[1], 0.0))
+    tumours = (TumourFinding("right", tumour_ml, 21.0),) if tumour_ml else ()
+    return Findings(kidneys, tumours, sum(ml), tumour_ml)
 
 
 class FakeServices:
@@ -136,7 +140,13 @@ class FakeServices:
 
     def services(self) -> Services:
         return Services(
-            load=self.load, sample=self.sample, pipeline=self.pipeline, export=self.export, warm_up=lambda: None
+            load=self.load,
+            sample=self.sample,
+            pipeline=self.pipeline,
+            provenance=lambda _result: None,
+            measure=lambda labels, _result, volume: findings_of(labels, volume),
+            export=self.export,
+            warm_up=lambda: None,
         )
 
     def load(self, path: Path) -> Volume:

@@ -18,7 +18,7 @@ def test_segmenting_shows_mask_findings_and_scene(window: WindowFixture):
     scene, shown, colours = window.cloud.shown
     assert shown == "surface"
     assert set(scene.surfaces) == {1, 2}
-    assert set(colours) == {0, 1, 2}
+    assert set(colours) == {0, 1, 2, 3}
     assert window.main.isWindowModified()
     assert window.main.actions_.export.isEnabled()
 
@@ -125,8 +125,8 @@ def test_a_change_during_a_run_is_caught_up_with(make_window: MakeWindow):
 def test_a_scene_of_a_case_that_has_gone_is_not_shown(window: WindowFixture):
     window.open("first.nii")
     window.segment()
-    late = window.case.scene
+    late, mask = window.case.scene, window.case.edits.mask
     window.case.mark_saved()
     window.open("second.nii")
-    window.jobs.scene_ready.emit(late)
+    window.jobs.scene_ready.emit(mask, late)
     assert window.case.scene is None

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +19,21 @@ def test_without_a_tumour_the_larger_kidney_is_looked_at_first():
     result = FakePipeline(volume).run(preset("default"))
     mask = (result.mask > 0).astype(np.uint8)
     mask[:24, :, :12] = 0
-    assert build_scene(replace(result, mask=mask), volume, Progress()).focus == pytest.approx((34, 16, 12), abs=1)
-    assert build_scene(replace(result, mask=np.zeros_like(mask)), volume, Progress()).focus is None
+    assert build_scene(mask, result, None, volume, Progress()).focus == pytest.approx((34, 16, 12), abs=1)
+    assert build_scene(np.zeros_like(mask), result, None, volume, Progress()).focus is None
+
+
+def test_the_clouds_of_the_same_result_are_made_once():
+    volume = make_volume()
+    result = FakePipeline(volume).run(preset("default"))
+    first = build_scene(result.mask, result, None, volume, Progress())
+    again = build_scene(np.minimum(result.mask, 1), result, first, volume, Progress())
+    assert again.clouds is first.clouds
+    assert set(first.surfaces) == {1, 2}
+    assert set(again.surfaces) == {1}
+    other = FakePipeline(volume).run(preset("default"))
+    assert build_scene(other.mask, other, first, volume, Progress()).clouds is not first.clouds
+    assert build_scene(result.mask, None, first, volume, Progress()).clouds == {}
 
 
 def test_surfaces_lie_where_the_mask_lies(window: WindowFixture):

@@ -99,6 +99,11 @@ class Change:
         index: NDArray[np.uint32] = (np.repeat(self.start, self.length) + within).astype(np.uint32)
         return index
 
+    @property
+    def before_labels(self) -> NDArray[np.uint8]:
+        """The labels of the changed voxels before the change, uint8 (N,)."""
+        return np.repeat(self.before[:, 0], self.length)
+
     def __len__(self) -> int:
         return int(self.length.sum())
 

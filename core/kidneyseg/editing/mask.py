@@ -32,6 +32,8 @@ class EditedMask:
         box = bounding_box(labels)
         if box is not None:
             self.labels[box] = labels[box]
+            self._count += np.bincount(labels[box].ravel(order="K"), minlength=CYST + 1)
+            self._count[0] = 0
 
     @classmethod
     def empty(cls, shape: Shape) -> EditedMask:
@@ -49,13 +51,18 @@ class EditedMask:
         self.version = 0
         self._flat_labels = self.labels.reshape(-1, order="F")
         self._flat_marks = self.marks.reshape(-1, order="F")
-        self._by_hand = np.zeros(CYST + 1, np.int64)
+        self._count, self._by_hand = np.zeros((2, CYST + 1), np.int64)
 
     @property
     def shape(self) -> Shape:
         """Voxels along x, y, z."""
         x, y, z = self.labels.shape
         return x, y, z
+
+    @property
+    def count(self) -> Mapping[int, int]:
+        """How many voxels have each label but 0."""
+        return MappingProxyType({label: int(self._count[label]) for label in range(1, CYST + 1)})
 
     @property
     def by_hand(self) -> Mapping[int, int]:
@@ -121,9 +128,9 @@ class EditedMask:
         self._flat_labels[index] = after[:, 0]
         self._flat_marks[index] = after[:, 1]
         for side, sign in ((change.before, -1), (change.after, 1)):
-            marked = side[:, 1] > 0
-            counts = np.bincount(side[marked, 0], weights=change.length[marked], minlength=CYST + 1)
-            self._by_hand += sign * counts.astype(np.int64)
+            for count, rows in ((self._count, side[:, 0] > 0), (self._by_hand, side[:, 1] > 0)):
+                voxels = np.bincount(side[rows, 0], weights=change.length[rows], minlength=CYST + 1)
+                np.add(count, sign * voxels.astype(np.int64), out=count)
         self.version += 1
 
     def revert(self, change: Change) -> None:

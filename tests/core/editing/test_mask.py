@@ -22,6 +22,9 @@ def voxels(seed: int, count: int = 120) -> Voxels:
 
 
 def state(mask: EditedMask) -> tuple[bytes, bytes, dict[int, int]]:
+    assert dict(mask.count) == {label: int((mask.labels == label).sum()) for label in (1, 2, 3)}
+    made = mask.marks > 0
+    assert dict(mask.by_hand) == {label: int((made & (mask.labels == label)).sum()) for label in range(4)}
     return mask.labels.tobytes(), mask.marks.tobytes(), dict(mask.by_hand)
 
 

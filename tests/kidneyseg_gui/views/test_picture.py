@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
 from fakes import FakePipeline, make_volume
+from kidneyseg.editing import Voxels
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case
@@ -52,7 +54,9 @@ def test_an_image_is_kept_until_something_changes(case: Case):
         lambda: case.step(2, 1),
         lambda: case.set_window(1500, 300),
         case.toggle_overlay,
-        lambda: case.set_result(FakePipeline(case.volume).run(preset("default")), "auto"),
+        lambda: case.edits.paint(
+            "Paint", Voxels(np.arange(48 * 40 * 24, dtype=np.uint32), np.full(48 * 40 * 24, KIDNEY, np.uint8))
+        ),
         lambda: case.open(make_volume()),
     ):
         change()

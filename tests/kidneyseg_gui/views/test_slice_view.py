@@ -10,8 +10,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from fakes import FakeResult, make_volume
+from fakes import make_volume
+from kidneyseg.editing import EditedMask
 from kidneyseg_gui.case import Case
+from kidneyseg_gui.edits import Origin
 from kidneyseg_gui.slices import AXIAL, CORONAL, PLANES, SAGITTAL, Plane
 from kidneyseg_gui.views.slice_view import SliceView
 
@@ -107,7 +109,7 @@ def test_the_overlay_lies_on_its_voxels(case, qtbot, plane, radiological):
     mask[tuple(slice(v - 1, v + 2) for v in voxel)] = 1
     case.set_crosshair(voxel)
     case.set_overlay(replace(case.overlay, opacity=1.0, outlined=False).with_label(1, colour=(255, 0, 0)))
-    case.result = FakeResult(mask, None, None, None, None, {}, (), case.settings)
+    case.edits.start_from(EditedMask(mask), Origin())
     case.result_changed.emit()
     view = view_of(case, plane, qtbot, (600, 500))
     picture = picture_of(view)
@@ -124,7 +126,7 @@ def test_outline_surrounds_the_label_and_leaves_its_inside(case, qtbot):
     mask = np.zeros(case.volume.shape, np.uint8, order="F")
     mask[20:40, 10:30, :] = 1
     case.set_overlay(replace(case.overlay, filled=False, outlined=True).with_label(1, colour=(0, 255, 0)))
-    case.result = FakeResult(mask, None, None, None, None, {}, (), case.settings)
+    case.edits.start_from(EditedMask(mask), Origin())
     case.result_changed.emit()
     view = view_of(case, AXIAL, qtbot, (600, 500))
     picture = picture_of(view)

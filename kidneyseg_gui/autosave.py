@@ -1,0 +1,171 @@
+"""Keeps the open case on disk while it is edited, and brings it back after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+from PySide6.QtCore import QObject, Signal
+
+from kidneyseg.editing import journal
+from kidneyseg.editing.change import Change
+from kidneyseg.editing.journal import Journal
+from kidneyseg.errors import SettingsError
+from kidneyseg.settings import Settings
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.edits import MOST_STEPS, Origin, Step
+
+if TYPE_CHECKING:
+    from kidneyseg.editing.mask import EditedMask
+    from kidneyseg.editing.recovery import Recovered
+    from kidneyseg.imaging.volume import Volume
+
+
+def autosave_folder() -> Path:
+    """Where the journals of open cases are."""
+    return platformdirs.user_state_path("kidneyseg", appauthor=False) / "autosave"
+
+
+class Autosave(QObject):
+    """Writes every step to a journal; see `kidneyseg.editing.journal`.
+
+    A case gets a journal with its first step: looking at a CT leaves nothing on disk.
+
+    Signals:
+        failed: a sentence for the user, once, when writing fails.
+    """
+
+    failed = Signal(str)
+
+    def __init__(self, case: Case, folder: Path, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._case, self._folder = case, folder
+        self._journal: Journal | None = None
+        self._index = 0  # of the undo stack, as the journal has it
+        self.saved_as: Path | None = None
+        case.edits.started.connect(self._on_start)
+        case.edits.pushed.connect(self._on_step)
+        case.edits.moved.connect(self._on_move)
+        for signal in (case.settings_changed, case.window_changed, case.crosshair_changed, case.dirty_changed):
+            signal.connect(self._write_state)
+        case.edits.locked_changed.connect(self._write_state)
+
+    @property
+    def folder(self) -> Path:
+        """Where the journals are."""
+        return self._folder
+
+    def close(self, *, keep: bool) -> None:
+        """End the journal of the open case; `keep` leaves it for the next start to offer."""
+        if self._journal is not None:
+            self._journal.close(keep)
+            self._journal = None
+
+    def restored(self, recovered: Recovered, volume: Volume, mask: EditedMask) -> None:
+        """Open a case as it was autosaved, with its undo stack.
+
+        Args:
+            recovered: what was read from the journal.
+            volume: its CT.
+            mask: `recovered.restore(volume)`.
+        """
+        case, edits = self._case, self._case.edits
+        case.open(volume)
+        self._set_state(recovered.state)
+        for step in recovered.steps[recovered.position :]:
+            mask.apply(step.change)  # the stack is filled with all steps, and the undone ones are undone then
+        edits.start_from(mask, _origin(recovered.base.result))
+        for kept in recovered.steps:
+            origin = None if kept.result is None else _origin(kept.result)
+            edits.restore(Step(edits, kept.name, kept.change, origin))
+        clean = recovered.state.get("clean")
+        if isinstance(clean, int) and 0 <= clean <= len(recovered.steps):
+            edits.stack.setIndex(clean)
+            edits.stack.setClean()
+        else:
+            edits.stack.resetClean()
+        edits.stack.setIndex(recovered.position)
+        self._begin(recovered.base, recovered.steps, recovered.position)
+
+    def _on_start(self) -> None:
+        self.close(keep=False)
+        self._index, self.saved_as = 0, None
+
+    def _on_step(self, step: Step) -> None:
+        stack = self._case.edits.stack
+        if self._journal is None:
+            self._begin(journal.Step("", Change.none()), [_kept(step)], 1)
+            return
+        kept = _kept(step)
+        self._journal.push(self._index, kept.name, kept.change, kept.result)
+        if self._index == MOST_STEPS:
+            self._journal.discard_oldest()
+        self._index = stack.index()
+
+    def _on_move(self) -> None:
+        self._index = self._case.edits.stack.index()
+        if self._journal is not None:
+            self._journal.move(self._index)
+
+    def _begin(self, base: journal.Step, steps: Iterable[journal.Step], position: int) -> None:
+        volume = self._case.volume
+        if volume is not None:
+            self._journal = Journal(self._folder, self.failed.emit)
+            self._journal.begin(volume, base.change, self._state(), result=base.result, steps=steps, position=position)
+            self._index = position
+
+    def _write_state(self) -> None:
+        if self._journal is not None:
+            self._journal.set_state(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        case = self._case
+        return {
+            "settings": case.settings.to_dict(),
+            "device": case.device,
+            "window": list(case.window),
+            "crosshair": list(case.crosshair),
+            "locked": sorted(case.edits.locked),
+            "clean": case.edits.stack.cleanIndex(),
+            "saved_as": None if self.saved_as is None else str(self.saved_as),
+        }
+
+    def _set_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what fits this version."""
+        case = self._case
+        try:
+            case.set_settings(Settings.from_dict(state["settings"]))
+            case.set_window(*state["window"])
+            x, y, z = state["crosshair"]
+            case.set_crosshair((x, y, z))
+            self.saved_as = Path(state["saved_as"]) if state["saved_as"] else None
+        except (KeyError, TypeError, ValueError, SettingsError):
+            return
+
+
+def _kept(step: Step) -> journal.Step:
+    return journal.Step(step.text(), step.change, None if step.origin is None else _provenance(step.origin))
+
+
+def _provenance(origin: Origin) -> dict[str, Any]:
+    """What a journal holds of where labels come from."""
+    return {
+        "provenance": None if origin.provenance is None else origin.provenance.to_dict(),
+        "settings": None if origin.settings is None else origin.settings.to_dict(),
+    }
+
+
+def _origin(kept: Mapping[str, Any] | None) -> Origin:
+    """The origin that `_provenance` wrote; nothing is known where it does not fit this version."""
+    if kept is None:
+        return Origin()
+    provenance, settings = kept.get("provenance"), kept.get("settings")
+    try:
+        return Origin(
+            provenance=None if provenance is None else Provenance.from_dict(provenance),
+            settings=None if settings is None else Settings.from_dict(settings),
+        )
+    except (KeyError, TypeError, ValueError, SettingsError):
+        return Origin()

@@ -1,0 +1,146 @@
+"""Turns the mouse over a slice into edits of the mask, by the tool in use."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF, QTransform
+
+from kidneyseg.editing import brush, region
+from kidneyseg.editing.components import relabel_piece
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.slices import Plane, Voxel
+from kidneyseg_gui.tools import NAMES, STROKES, Tool
+
+_HALO = QColor(0, 0, 0, 170)
+
+
+class ToolInput:
+    """The edits of one plane. Positions are slice coordinates (column, row): pixel i covers i...i+1."""
+
+    def __init__(self, case: Case, plane: Plane) -> None:
+        self._case, self._plane = case, plane
+        self._path: list[QPointF] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether the left button edits the mask."""
+        return self._case.tool.tool != Tool.POINTER and self._case.volume is not None
+
+    @property
+    def drawing(self) -> bool:
+        """Whether a gesture has begun and not ended."""
+        return bool(self._path)
+
+    def press(self, at: QPointF) -> None:
+        """Begin a gesture."""
+        self._path = [at]
+        if self._case.tool.tool in STROKES:
+            self._paint([at])
+
+    def move(self, at: QPointF) -> None:
+        """Go on with it."""
+        last = self._path[-1]
+        self._path.append(at)
+        if self._case.tool.tool in STROKES:
+            self._paint([last, at])
+
+    def release(self) -> None:
+        """End it, as one step that can be undone."""
+        path, self._path = self._path, []
+        tool, case = self._case.tool, self._case
+        if tool.tool in STROKES:
+            case.edits.finish_stroke("Erase" if tool.tool == Tool.ERASER else f"Paint {NAMES[tool.label].lower()}")
+        elif tool.tool == Tool.LASSO and len(path) > 2:
+            self._fill(path)
+        elif (voxel := self._voxel(path[-1])) is not None:
+            self._click(voxel)
+
+    def cancel(self) -> None:
+        """Give the gesture up; a stroke keeps what it has painted."""
+        if self._path:
+            self._path = []
+            self._case.edits.finish_stroke()
+
+    def draw(self, painter: QPainter, to_widget: QTransform, pointer: QPointF | None, pixels_per_mm: float) -> None:
+        """Draw the tool's outline: a circle of its size at the pointer, and the lasso's path."""
+        tool = self._case.tool
+        colour = QColor(*self._case.overlay.style(tool.label).colour) if tool.painted_label else QColor(235, 235, 235)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        for pen in (QPen(_HALO, 3.0), QPen(colour, 1.4)):
+            painter.setPen(pen)
+            if tool.tool == Tool.LASSO and self._path:
+                painter.drawPolyline(to_widget.map(QPolygonF(self._path)))
+            elif tool.sized and pointer is not None:
+                radius = tool.radius_mm * pixels_per_mm
+                painter.drawEllipse(pointer, radius, radius)
+
+    def _paint(self, path: list[QPointF]) -> None:
+        case, tool = self._case, self._case.tool
+        if case.volume is None or case.edits.mask is None:
+            return
+        stroke = brush.Brush(
+            tool.painted_label,
+            tool.radius_mm,
+            None if tool.ball else self._plane.normal,
+            tool.hu_range,
+            tool.over,
+        )
+        points = np.array([self._coordinates(at) for at in path])
+        case.edits.stroke(brush.paint(case.volume, case.edits.mask.labels, stroke, points))
+
+    def _fill(self, path: list[QPointF]) -> None:
+        case, tool = self._case, self._case.tool
+        if case.volume is None or case.edits.mask is None:
+            return
+        outline = np.array([(at.x() - 0.5, at.y() - 0.5) for at in path])
+        if self._plane.column > self._plane.row:
+            outline = outline[:, ::-1]
+        index = case.crosshair[self._plane.normal]
+        voxels = region.fill_polygon(
+            case.volume,
+            case.edits.mask.labels,
+            self._plane.normal,
+            index,
+            outline,
+            tool.label,
+            over=tool.over,
+            hu_range=tool.hu_range,
+        )
+        case.edits.paint(f"Fill with {NAMES[tool.label].lower()}", voxels)
+
+    def _click(self, voxel: Voxel) -> None:
+        case, tool = self._case, self._case.tool
+        if tool.tool == Tool.PIECE:
+            name = f"Piece to {NAMES[tool.label].lower()}" if tool.label else "Delete piece"
+            case.request_edit(name, partial(relabel_piece, voxel=voxel, label=tool.label))
+        elif tool.tool == Tool.THRESHOLD:
+            ball = partial(region.threshold_ball, centre=voxel, radius_mm=tool.radius_mm, label=tool.label)
+            hu_range = tool.hu_range or self._window_range()
+            case.request_edit(
+                f"Threshold to {NAMES[tool.label].lower()}", partial(ball, hu_range=hu_range, over=tool.over)
+            )
+        elif tool.tool == Tool.CLICK:
+            case.request_click(voxel, tool.label)
+
+    def _window_range(self) -> tuple[int, int]:
+        """The window, as a range of HU."""
+        width, level = self._case.window
+        return round(level - width / 2), round(level + width / 2)
+
+    def _coordinates(self, at: QPointF) -> NDArray[np.float64]:
+        """Voxel coordinates of a position; a voxel's centre has its index."""
+        found = np.array(self._case.crosshair, float)
+        found[self._plane.column], found[self._plane.row] = at.x() - 0.5, at.y() - 0.5
+        return found
+
+    def _voxel(self, at: QPointF) -> Voxel | None:
+        """The voxel at a position, None outside the CT."""
+        volume = self._case.volume
+        x, y, z = np.rint(self._coordinates(at)).astype(int).tolist()
+        if volume is None or not all(0 <= v < n for v, n in zip((x, y, z), volume.shape, strict=True)):
+            return None
+        return x, y, z

@@ -1,0 +1,88 @@
+"""Click to fix, in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from kidneyseg.editing import Voxels, click
+from kidneyseg_gui.tools import Tool
+from window_fixture import WindowFixture
+
+MakeWindow = Callable[..., WindowFixture]
+FIRST, SECOND = (10, 10, 5), (12, 10, 5)
+
+
+@pytest.fixture
+def clicked(window: WindowFixture, monkeypatch: pytest.MonkeyPatch) -> WindowFixture:
+    """A window whose clicks label their own voxel, and of several clicks only the latest and a voxel between."""
+
+    def fix(volume, labels, evidence, clicks):
+        seen.append((labels.copy(), tuple(one.voxel for one in clicks)))
+        out = np.zeros(labels.shape, np.bool_)
+        out[clicks[-1].voxel] = out[11, 10, 5] = True
+        return Voxels.of_box(tuple(slice(0, n) for n in labels.shape), out, 2, labels.shape)
+
+    seen: list = []
+    window.seen = seen  # type: ignore[attr-defined]
+    monkeypatch.setattr(click, "fix", fix)
+    window.open()
+    window.segment()
+    window.case.set_tool(tool=Tool.CLICK, label=2)
+    return window
+
+
+def wait_for_steps(window: WindowFixture, count: int) -> None:
+    window.qtbot.waitUntil(lambda: window.case.edits.stack.index() == count, timeout=5000)
+
+
+def test_a_further_click_refines_what_the_first_gave(clicked: WindowFixture):
+    before = clicked.case.mask.copy()
+    clicked.case.request_click(FIRST, 2)
+    wait_for_steps(clicked, 2)
+    assert clicked.case.mask[FIRST] == 2
+    clicked.case.request_click(SECOND, 2)
+    wait_for_steps(clicked, 3)
+    assert clicked.case.mask[SECOND] == 2
+    assert clicked.case.mask[FIRST] == before[FIRST]  # the second answer leaves it out
+    assert clicked.case.edits.mask.marks[FIRST] == 0
+    for labels, _clicks in clicked.seen:  # both were computed for the mask before the first click
+        np.testing.assert_array_equal(labels, before)
+    assert [clicks for _labels, clicks in clicked.seen] == [(FIRST,), (FIRST, SECOND)]
+
+
+def test_undo_takes_a_click_back(clicked: WindowFixture):
+    clicked.case.request_click(FIRST, 2)
+    wait_for_steps(clicked, 2)
+    clicked.case.request_click(SECOND, 2)
+    wait_for_steps(clicked, 3)
+    clicked.case.edits.undo()
+    assert clicked.case.mask[FIRST] == 2
+    third = (30, 30, 3)
+    clicked.case.request_click(third, 2)
+    wait_for_steps(clicked, 3)
+    assert clicked.seen[-1][1] == (FIRST, third)
+
+
+def test_clicks_wait_for_each_other(clicked: WindowFixture):
+    clicked.case.request_click(FIRST, 2)
+    clicked.case.request_click(SECOND, 2)
+    wait_for_steps(clicked, 3)
+    assert [clicks for _labels, clicks in clicked.seen] == [(FIRST,), (FIRST, SECOND)]
+
+
+@pytest.mark.parametrize("ending", ["edit", "tool"])
+def test_another_edit_or_tool_ends_the_session(clicked: WindowFixture, ending: str):
+    clicked.case.request_click(FIRST, 2)
+    wait_for_steps(clicked, 2)
+    if ending == "edit":
+        clicked.case.edits.paint("Paint", Voxels(np.zeros(1, np.uint32), np.ones(1, np.uint8)))
+    else:
+        clicked.case.set_tool(tool=Tool.BRUSH)
+    count = clicked.case.edits.stack.count()
+    clicked.case.request_click(SECOND, 2)
+    wait_for_steps(clicked, count + 1)
+    assert clicked.seen[-1][1] == (SECOND,)
+    assert clicked.case.mask[FIRST] == 2
