@@ -14,10 +14,11 @@ from kidneyseg_gui.case import Case
 from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.edit_actions import EditActions
 from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
+from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
-from kidneyseg_gui.worker import JobKind, JobRunner
+from kidneyseg_gui.worker import JobRunner
 
 # What F steps through: (filled, outlined).
 _STYLES = [(True, True), (True, False), (False, True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from PySide6.QtCore import QObject, Signal
 from kidneyseg.editing import journal
 from kidneyseg.editing.change import Change
 from kidneyseg.editing.journal import Journal
-from kidneyseg.errors import SettingsError
+from kidneyseg.errors import KidneySegError
 from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.edits import MOST_STEPS, Origin, Step
@@ -26,6 +27,25 @@ if TYPE_CHECKING:
 def autosave_folder() -> Path:
     """Where the journals of open cases are."""
     return platformdirs.user_state_path("kidneyseg", appauthor=False) / "autosave"
+
+
+@dataclass(frozen=True, eq=False)
+class RecoveredCase:
+    """An autosaved case, ready to be opened.
+
+    Attributes:
+        recovered: what was read from the journal.
+        volume: its CT.
+        mask: at the journal's position.
+        base: where the labels before the oldest step come from.
+        origins: of each step that laid new labels below; None for the others.
+    """
+
+    recovered: Recovered
+    volume: Volume
+    mask: EditedMask
+    base: Origin
+    origins: tuple[Origin | None, ...]
 
 
 class Autosave(QObject):
@@ -57,29 +77,31 @@ class Autosave(QObject):
         """Where the journals are."""
         return self._folder
 
+    def flush(self) -> bool:
+        """Wait until the open case is on disk; False where that takes longer than seconds or fails."""
+        return self._journal is not None and self._journal.flush()
+
+    def set_saved(self, path: Path) -> None:
+        """Remember where the mask was saved."""
+        self.saved_as = path
+        self._write_state()
+
     def close(self, *, keep: bool) -> None:
         """End the journal of the open case; `keep` leaves it for the next start to offer."""
         if self._journal is not None:
             self._journal.close(keep)
             self._journal = None
 
-    def restored(self, recovered: Recovered, volume: Volume, mask: EditedMask) -> None:
-        """Open a case as it was autosaved, with its undo stack.
-
-        Args:
-            recovered: what was read from the journal.
-            volume: its CT.
-            mask: `recovered.restore(volume)`.
-        """
-        case, edits = self._case, self._case.edits
-        case.open(volume)
+    def restore(self, kept: RecoveredCase) -> None:
+        """Open a case as it was autosaved, with its undo stack."""
+        case, edits, recovered, mask = self._case, self._case.edits, kept.recovered, kept.mask
+        case.open(kept.volume)
         self._set_state(recovered.state)
         for step in recovered.steps[recovered.position :]:
             mask.apply(step.change)  # the stack is filled with all steps, and the undone ones are undone then
-        edits.start_from(mask, _origin(recovered.base.result))
-        for kept in recovered.steps:
-            origin = None if kept.result is None else _origin(kept.result)
-            edits.restore(Step(edits, kept.name, kept.change, origin))
+        edits.start_from(mask, kept.base)
+        for step, origin in zip(recovered.steps, kept.origins, strict=True):
+            edits.restore(Step(edits, step.name, step.change, origin))
         clean = recovered.state.get("clean")
         if isinstance(clean, int) and 0 <= clean <= len(recovered.steps):
             edits.stack.setIndex(clean)
@@ -141,7 +163,7 @@ class Autosave(QObject):
             x, y, z = state["crosshair"]
             case.set_crosshair((x, y, z))
             self.saved_as = Path(state["saved_as"]) if state["saved_as"] else None
-        except (KeyError, TypeError, ValueError, SettingsError):
+        except (KeyError, TypeError, ValueError, KidneySegError):
             return
 
 
@@ -157,8 +179,10 @@ def _provenance(origin: Origin) -> dict[str, Any]:
     }
 
 
-def _origin(kept: Mapping[str, Any] | None) -> Origin:
+def origin_of(kept: Mapping[str, Any] | None) -> Origin:
     """The origin that `_provenance` wrote; nothing is known where it does not fit this version."""
+    from kidneyseg.segmentation.provenance import Provenance  # noqa: PLC0415 - imported in the working thread
+
     if kept is None:
         return Origin()
     provenance, settings = kept.get("provenance"), kept.get("settings")
@@ -167,5 +191,5 @@ def _origin(kept: Mapping[str, Any] | None) -> Origin:
             provenance=None if provenance is None else Provenance.from_dict(provenance),
             settings=None if settings is None else Settings.from_dict(settings),
         )
-    except (KeyError, TypeError, ValueError, SettingsError):
+    except (KeyError, TypeError, ValueError, KidneySegError):
         return Origin()

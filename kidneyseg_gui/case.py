@@ -12,12 +12,13 @@ from PySide6.QtCore import QObject, Signal
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.settings import Settings, preset
+from kidneyseg_gui.comparing import Compare
 from kidneyseg_gui.edits import Edits, Origin
 from kidneyseg_gui.slices import Voxel
 from kidneyseg_gui.tools import LARGEST_MM, SMALLEST_MM, ToolOptions
 
 if TYPE_CHECKING:  # these import what the first paint does not wait for
-    from typing import Any as Provenance
+    from kidneyseg.segmentation.provenance import Provenance
 
     from kidneyseg.arrays import Box
     from kidneyseg.editing.change import Change, Voxels
@@ -102,6 +103,7 @@ class Case(QObject):
     settings_changed = Signal()
     dirty_changed = Signal()
     tool_changed = Signal()
+    compare_changed = Signal()
     edit_requested = Signal(str, object, object)
     click_requested = Signal(object, int)
 
@@ -117,6 +119,7 @@ class Case(QObject):
         self.settings: Settings = preset("default")
         self.device = "auto"
         self.tool = ToolOptions()
+        self.compare: Compare | None = None
         self.pointed: Voxel | None = None  # under the mouse
         self.edits = Edits(self)
         self.edits.changed.connect(self._on_mask)
@@ -152,6 +155,7 @@ class Case(QObject):
         self.volume, self.findings, self.scene = volume, None, None
         self.crosshair = _middle(volume)
         self.edits.start(volume.shape)
+        self.set_compare(None)
         changed = (self.volume_changed, self.findings_changed, self.scene_changed)
         for signal in (*changed, self.crosshair_changed, self.dirty_changed):
             signal.emit()
@@ -199,6 +203,17 @@ class Case(QObject):
         self.scene_changed.emit()
         if first and scene.focus is not None and self.volume is not None and self.crosshair == _middle(self.volume):
             self.set_crosshair(scene.focus)
+
+    def set_compare(self, compare: Compare | None) -> None:
+        """Show another mask of the CT beside this one; None ends that."""
+        if compare is not self.compare:
+            self.compare = compare
+            self.compare_changed.emit()
+
+    def show_next_compared(self) -> None:
+        """Show this mask, the other one, or the differences, in turn."""
+        if self.compare is not None:
+            self.set_compare(replace(self.compare, shown=self.compare.following))
 
     def mark_saved(self) -> None:
         """Remember that the mask was saved as it is."""

@@ -14,12 +14,13 @@ from kidneyseg.errors import KidneySegError
 from kidneyseg.imaging.volume import UNCALIBRATED, Volume
 from kidneyseg_gui.case import Case, Compute, Finish
 from kidneyseg_gui.files import proposed_mask, read_settings, write_settings
+from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.widgets import single_shot
-from kidneyseg_gui.worker import JobKind, JobRunner, Segmented
+from kidneyseg_gui.worker import JobRunner, Segmented
 
 if TYPE_CHECKING:
     from kidneyseg.editing.change import Voxels
@@ -78,7 +79,7 @@ class Controller(QObject):
             self._options.forget(path)
             self.notified.emit(notices.ERROR, f"{path.name} is not there any more: {path}", None)
             return
-        if not self._may_leave("Open another CT?", "Open"):
+        if not self.may_leave("Open another CT?", "Open"):
             return
         self._opening = path
         self._jobs.open(path)
@@ -215,9 +216,9 @@ class Controller(QObject):
 
     def may_close(self) -> bool:
         """Whether the window may close; asks when work runs or a result is not saved."""
-        return self._may_leave("Close KidneySeg?", "Close")
+        return self.may_leave("Close KidneySeg?", "Close")
 
-    def _may_leave(self, question: str, go_on: str) -> bool:
+    def may_leave(self, question: str, go_on: str) -> bool:
         if self._jobs.busy == JobKind.SEGMENT:
             text = "The segmentation is still running and would be stopped."
         elif self._jobs.busy == JobKind.EXPORT:

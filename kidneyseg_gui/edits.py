@@ -13,7 +13,7 @@ from kidneyseg.editing.change import Change, Shape, Voxels, merged
 from kidneyseg.editing.mask import EditedMask
 
 if TYPE_CHECKING:
-    from typing import Any as Provenance
+    from kidneyseg.segmentation.provenance import Provenance
 
     from kidneyseg.settings import Settings
     from kidneyseg_gui.protocols import Result

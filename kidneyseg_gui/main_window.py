@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QWidget
 
 from kidneyseg_gui.actions import Actions
+from kidneyseg_gui.autosave import Autosave, autosave_folder
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.clicks import ClickSession
 from kidneyseg_gui.controller import Controller
+from kidneyseg_gui.comparing import compare_text
 from kidneyseg_gui.drop_zone import DropZone
 from kidneyseg_gui.files import judge_drop
+from kidneyseg_gui.mask_files import MaskFiles
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.panels.correcting import CorrectingPanel
@@ -22,6 +27,7 @@ from kidneyseg_gui.panels.parameters import ParametersPanel
 from kidneyseg_gui.panels.run import RunPanel
 from kidneyseg_gui.piece_menu import show_piece_menu
 from kidneyseg_gui.prompts import Prompts
+from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.services import Services
 from kidneyseg_gui.views.quad import Quad
 from kidneyseg_gui.widgets import column, named, row
@@ -35,7 +41,11 @@ class MainWindow(QMainWindow):
     """Shows one case at a time. Tests pass `services`, `store` and `prompts` of their own."""
 
     def __init__(
-        self, services: Services | None = None, store: QSettings | None = None, prompts: Prompts | None = None
+        self,
+        services: Services | None = None,
+        store: QSettings | None = None,
+        prompts: Prompts | None = None,
+        autosave: Path | None = None,
     ) -> None:
         super().__init__()
         self.setObjectName("KidneySeg")
@@ -44,8 +54,12 @@ class MainWindow(QMainWindow):
         self.case = Case(self)
         self.options = Options(store if store is not None else QSettings("KidneySeg", "KidneySeg"))
         self.jobs = JobRunner(services or Services(), self)
+        self.prompts = prompts or Prompts()
         self.clicks = ClickSession(self.case, self)
-        self.controller = Controller(self.case, self.jobs, self.options, prompts or Prompts(), self)
+        self.controller = Controller(self.case, self.jobs, self.options, self.prompts, self)
+        self.autosave = Autosave(self.case, autosave or autosave_folder(), self)
+        self.mask_files = MaskFiles(self.case, self.jobs, self.autosave, self.prompts, self)
+        self.recovering = Recovering(self.jobs, self.autosave, self.controller.may_leave, self)
         self.options.restore(self.case)
         self._build()
         self.actions_ = Actions(self, self.case, self.jobs, self.controller, self.options, self.quad.reset_cameras)
@@ -100,7 +114,9 @@ class MainWindow(QMainWindow):
         self.jobs.progressed.connect(self.run_panel.show_progress)
         self.jobs.busy_changed.connect(lambda: self.run_panel.show_busy(self.jobs.busy))
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
-        self.controller.notified.connect(self.notices.show_event)
+        for source in (self.controller, self.mask_files, self.recovering):
+            source.notified.connect(self.notices.show_event)
+        self.case.compare_changed.connect(self._show_compare)
         self.case.volume_changed.connect(self._on_volume)
         self.case.findings_changed.connect(lambda: self._show_warnings("result"))
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
@@ -116,6 +132,11 @@ class MainWindow(QMainWindow):
 
     def _show_warnings(self, subject: str) -> None:
         self.notices.show_warnings(subject, self.controller.warnings()[subject])
+
+    def _show_compare(self) -> None:
+        compare = self.case.compare
+        texts = () if compare is None else (compare_text(compare),)
+        self.notices.show_warnings("compare", texts)
 
     def _on_volume(self) -> None:
         volume = self.case.volume
@@ -166,5 +187,6 @@ class MainWindow(QMainWindow):
         self.options.save(self.case)
         self.hide()
         self.jobs.shutdown()
+        self.autosave.close(keep=False)
         self.quad.cloud.close_backend()
         event.accept()

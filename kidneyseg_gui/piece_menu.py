@@ -55,7 +55,6 @@ def _entries(case: Case, voxel: Voxel) -> list[tuple[str, Callable[[], object]]]
     def edit(text: str, compute: Compute) -> tuple[str, Callable[[], object]]:
         return text, partial(case.request_edit, text, compute)
 
-    at = {"label": label, "voxel": voxel}
     return [
         edit(f"Delete this {name}", partial(relabel_piece, voxel=voxel, label=TISSUE)),
         edit(f"Keep only this {name}", partial(keep_only_piece, voxel=voxel)),
@@ -66,9 +65,9 @@ def _entries(case: Case, voxel: Voxel) -> list[tuple[str, Callable[[], object]]]
         ),
         line,
         edit("Fill its holes", partial(shape.fill_holes, label=label, where=voxel)),
-        edit("Smooth it", partial(shape.smooth, mm=STEP_MM, **at)),
-        edit(f"Grow it by {STEP_MM:g} mm", partial(shape.grow, mm=STEP_MM, **at)),
-        edit(f"Shrink it by {STEP_MM:g} mm", partial(shape.grow, mm=-STEP_MM, **at)),
+        edit("Smooth it", partial(shape.smooth, label=label, mm=STEP_MM, voxel=voxel)),
+        edit(f"Grow it by {STEP_MM:g} mm", partial(shape.grow, label=label, mm=STEP_MM, voxel=voxel)),
+        edit(f"Shrink it by {STEP_MM:g} mm", partial(shape.grow, label=label, mm=-STEP_MM, voxel=voxel)),
         line,
         (f"This is not {name} (click to fix)", partial(_click, case, voxel, KIDNEY if label != KIDNEY else TISSUE)),
     ]

@@ -16,6 +16,10 @@ class Prompts:
             parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz *.hdr *.img *.hdr.gz *.img.gz);;All files (*)"
         )
 
+    def open_mask(self, parent: QWidget, title: str, folder: Path) -> Path | None:
+        """Which mask of the open CT."""
+        return _open(parent, title, folder, "Masks (*.nii *.nii.gz);;All files (*)")
+
     def open_settings(self, parent: QWidget, folder: Path) -> Path | None:
         """Which settings file, or sidecar of a mask, to load."""
         return _open(parent, "Load settings", folder, "Settings and masks' sidecars (*.json);;All files (*)")

@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-if TYPE_CHECKING:
-    from typing import Any as Provenance
+from kidneyseg.errors import InputError
 
+if TYPE_CHECKING:
     import numpy as np
+    from kidneyseg.editing.compare import Comparison
+    from kidneyseg.editing.open_mask import OpenedMask
+    from kidneyseg.segmentation.provenance import Provenance
     from numpy.typing import NDArray
 
     from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.progress import Progress
     from kidneyseg.segmentation import pipeline
+    from kidneyseg_gui.autosave import RecoveredCase
     from kidneyseg_gui.protocols import Pipeline, Result
     from kidneyseg_gui.scene import Scene
 
@@ -50,7 +54,33 @@ def _export(result: Result, volume: Volume, path: Path) -> None:
 
 
 def _provenance(result: Result) -> Provenance:
-    return None
+    from kidneyseg.segmentation.provenance import Provenance
+
+    return Provenance.of(cast("pipeline.Result", result))  # it came from `_pipeline`
+
+
+def _recover(path: Path) -> RecoveredCase:
+    from kidneyseg.editing.recovery import read
+    from kidneyseg_gui.autosave import RecoveredCase, origin_of
+
+    recovered = read(path)
+    if recovered.ct_path is None:
+        raise InputError("The autosaved case does not say which CT it is of.")
+    volume = _load(recovered.ct_path)
+    origins = tuple(None if step.result is None else origin_of(step.result) for step in recovered.steps)
+    return RecoveredCase(recovered, volume, recovered.restore(volume), origin_of(recovered.base.result), origins)
+
+
+def _open_mask(path: Path, volume: Volume) -> OpenedMask:
+    from kidneyseg.editing.open_mask import open_mask
+
+    return open_mask(path, volume)
+
+
+def _compare(ours: NDArray[np.uint8], other: NDArray[np.uint8], volume: Volume) -> Comparison:
+    from kidneyseg.editing.compare import compare
+
+    return compare(ours, other, volume)
 
 
 def _measure(labels: NDArray[np.uint8], result: Result | None, volume: Volume) -> Findings:
@@ -84,6 +114,9 @@ class Services:
     pipeline: Callable[[Volume, str], Pipeline] = _pipeline
     export: Callable[[Result, Volume, Path], None] = _export
     provenance: Callable[[Result], Provenance] = _provenance
+    recover: Callable[[Path], RecoveredCase] = _recover
+    open_mask: Callable[[Path, Volume], OpenedMask] = _open_mask
+    compare: Callable[[NDArray[np.uint8], NDArray[np.uint8], Volume], Comparison] = _compare
     measure: Callable[[NDArray[np.uint8], Result | None, Volume], Findings] = _measure
     scene: Callable[[NDArray[np.uint8], Result | None, Scene | None, Volume, Progress], Scene] = _scene
     warm_up: Callable[[], None] = _warm_up

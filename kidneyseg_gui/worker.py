@@ -1,59 +1,34 @@
-"""Runs the pipeline in a thread of its own, so that the window stays responsive.
-
-`JobRunner` lives in the window's thread and is all the window knows; `Worker` lives in the working thread and does one
-job after another. A cancelled job gets a second to stop; then the window stops waiting and drops what it still brings.
-"""
+"""What the window asks of the engine, as jobs in the working thread."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
+from PySide6.QtCore import QObject, Signal
 
-from kidneyseg.errors import Cancelled
-from kidneyseg.progress import CallbackProgress, Progress
-from kidneyseg_gui.logs import keep_private, log_failure, sentence
-from kidneyseg_gui.widgets import single_shot
+from kidneyseg.progress import Progress
+from kidneyseg_gui.jobs import Job, JobKind, JobQueue
+from kidneyseg_gui.logs import keep_private
 
 if TYPE_CHECKING:
-    from typing import Any as Provenance
+    from kidneyseg.segmentation.provenance import Provenance
 
     from kidneyseg.editing.change import Change
+    from kidneyseg.editing.compare import Comparison
     from kidneyseg.editing.mask import EditedMask
+    from kidneyseg.editing.open_mask import OpenedMask
     from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.settings import Settings
+    from kidneyseg_gui.autosave import RecoveredCase
     from kidneyseg_gui.protocols import Pipeline, Result
     from kidneyseg_gui.scene import Scene
     from kidneyseg_gui.services import Services
-
-_PATIENCE_MS = 900
-_REPORT_EVERY_S = 0.05
-
-
-class JobKind(StrEnum):
-    """What a job does."""
-
-    OPEN = "open"
-    SEGMENT = "segment"
-    UPDATE = "update"
-    EXPORT = "export"
-    EDIT = "edit"
-    MEASURE = "measure"
-    SCENE = "scene"
-    WARM_UP = "warm up"
-
-
-# These run without progress, and do not count as work in hand.
-_BACKGROUND = (JobKind.EDIT, JobKind.MEASURE, JobKind.SCENE, JobKind.WARM_UP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,104 +54,57 @@ class Segmented:
     update: bool
 
 
-@dataclass(eq=False)
-class _Job:
-    kind: JobKind
-    work: Callable[[Progress], Any]
-    announce: Callable[[Any], None] = lambda _value: None  # called in the window's thread with what `work` returned
-    stopped: threading.Event = field(default_factory=threading.Event)
+@dataclass(frozen=True, eq=False)
+class MaskOpened:
+    """A label map of the open CT, and what it changes; see `Segmented`."""
 
-    def stop(self) -> None:
-        """Ask the work to stop. An export always runs to its end: it cannot be made good once the case is closed."""
-        if self.kind != JobKind.EXPORT:
-            self.stopped.set()
+    path: Path
+    opened: OpenedMask
+    change: Change
+    version: int
 
 
-class Worker(QObject):
-    """Does jobs in the working thread."""
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The edited mask against another label map.
 
-    progressed = Signal(object, str, float, float)
-    ended = Signal(object, object, object)
+    Attributes:
+        path: of the other one.
+        mask: the edited one.
+        labels: of the other one, uint8 (X, Y, Z).
+        comparison: of the two.
+    """
 
-    @Slot(object)
-    def do(self, job: _Job) -> None:
-        """Do one job; `ended` carries its value or the exception that ended it."""
-        value, error = None, None
-        try:
-            progress = CallbackProgress(_Reporter(job, self.progressed.emit), job.stopped.is_set)
-            progress.check()
-            value = job.work(progress)
-        except BaseException as caught:
-            error = caught
-        self.ended.emit(job, value, error)
+    path: Path
+    mask: EditedMask
+    labels: NDArray[np.uint8]
+    comparison: Comparison
 
 
-class _Reporter:
-    """Thins out progress reports and adds the seconds left, estimated from the share that is done; -1 if unknown."""
-
-    def __init__(self, job: _Job, emit: Callable[[_Job, str, float, float], None]) -> None:
-        self._job, self._emit = job, emit
-        self._began = time.monotonic()
-        self._last, self._stage = 0.0, ""
-
-    def __call__(self, stage: str, fraction: float) -> None:
-        now = time.monotonic()
-        if stage == self._stage and now - self._last < _REPORT_EVERY_S:
-            return
-        self._last, self._stage = now, stage
-        spent = now - self._began
-        left = spent * (1 - fraction) / fraction if fraction > 0.03 and spent > 1.0 else -1.0
-        self._emit(self._job, stage, fraction, left)
-
-
-class JobRunner(QObject):
-    """Starts jobs and signals how they end. All signals arrive in the window's thread.
+class JobRunner(JobQueue):
+    """Starts jobs; their values come as signals, in the window's thread.
 
     Signals:
-        opened: the Volume. segmented: a Segmented. edited: what `edit` computed.
-        measured, scene_ready: the EditedMask, and its Findings or Scene. exported: the path.
-        failed: kind and a sentence for the user. cancelled: kind.
-        progressed: kind, stage, fraction (0...1) and seconds left (-1 if unknown).
+        opened: the Volume. segmented: a Segmented. edited: what `edit` computed. exported: the path.
+        recovered: a RecoveredCase. mask_opened: a MaskOpened. compared: a Compared.
+        measured, scene_ready: the EditedMask, and its Findings or Scene.
     """
 
     opened = Signal(object)
     segmented = Signal(object)
     edited = Signal(object)
+    exported = Signal(object)
+    recovered = Signal(object)
+    mask_opened = Signal(object)
+    compared = Signal(object)
     measured = Signal(object, object)
     scene_ready = Signal(object, object)
-    exported = Signal(object)
-    failed = Signal(str, str)
-    cancelled = Signal(str)
-    progressed = Signal(str, str, float, float)
-    busy_changed = Signal()
-    _submitted = Signal(object)
 
     def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services = services
-        self._current: _Job | None = None
-        self._background: list[_Job] = []
         # Used by the working thread alone.
         self._pipeline: tuple[Volume, str, Pipeline] | None = None
-        self._thread = QThread()
-        self._thread.setObjectName("worker")
-        self._worker = Worker()
-        self._worker.moveToThread(self._thread)
-        self._submitted.connect(self._worker.do, Qt.ConnectionType.QueuedConnection)
-        self._worker.progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
-        self._worker.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
-        self._patience = single_shot(self, _PATIENCE_MS, self._stop_waiting)
-        self._thread.start(QThread.Priority.LowPriority)
-
-    @property
-    def busy(self) -> JobKind | None:
-        """The kind of the work in hand, None when there is none."""
-        return None if self._current is None else self._current.kind
-
-    @property
-    def in_background(self) -> bool:
-        """Whether background jobs are waiting or running."""
-        return bool(self._background)
 
     def open(self, path: Path | None) -> None:
         """Load a CT; None makes (once) and loads the sample case."""
@@ -194,7 +122,7 @@ class JobRunner(QObject):
 
         if path is not None:
             keep_private(path)
-        self._submit(_Job(JobKind.OPEN, work, self.opened.emit))
+        self.submit(Job(JobKind.OPEN, work, self.opened.emit))
 
     def segment(
         self, volume: Volume, settings: Settings, device: str, mask: EditedMask, *, update: bool = False
@@ -220,17 +148,49 @@ class JobRunner(QObject):
             provenance = self._services.provenance(result)
             return Segmented(without_mask(result), device, provenance, change, result.mask, version, update)
 
-        self._submit(_Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, self.segmented.emit))
+        self.submit(Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, self.segmented.emit))
+
+    def recover(self, journal: Path) -> None:
+        """Read an autosaved case and load its CT."""
+
+        def work(progress: Progress) -> RecoveredCase:
+            progress.show("Recovering", 0.0)
+            kept = self._services.recover(journal)
+            progress.check()
+            self._pipeline = None
+            return kept
+
+        self.submit(Job(JobKind.OPEN, work, self.recovered.emit))
+
+    def open_mask(self, path: Path, volume: Volume, mask: EditedMask) -> None:
+        """Read a label map that lies over the CT; `mask` is the edited one that it is laid under."""
+
+        def work(progress: Progress) -> MaskOpened:
+            progress.show(f"Opening {path.name}", 0.0)
+            opened = self._services.open_mask(path, volume)
+            return MaskOpened(path, opened, mask.replaced(opened.labels), mask.version)
+
+        keep_private(path)
+        self.submit(Job(JobKind.OPEN, work, self.mask_opened.emit))
+
+    def compare(self, path: Path, volume: Volume, mask: EditedMask) -> None:
+        """Compare the mask with another label map of the CT."""
+
+        def work(progress: Progress) -> Compared:
+            progress.show(f"Opening {path.name}", 0.0)
+            other = self._services.open_mask(path, volume).labels
+            return Compared(path, mask, other, self._services.compare(mask.labels, other, volume))
+
+        keep_private(path)
+        self.submit(Job(JobKind.OPEN, work, self.compared.emit))
 
     def edit(self, compute: Callable[[], Any]) -> None:
         """Compute an edit; `edited` has what `compute` returns. Edits run one after the other."""
-        self._submit(_Job(JobKind.EDIT, lambda _progress: compute(), self.edited.emit))
+        self.submit(Job(JobKind.EDIT, lambda _progress: compute(), self.edited.emit))
 
     def follow(self, mask: EditedMask, result: Result | None, previous: Scene | None, volume: Volume) -> None:
         """Measure the mask and prepare its 3-D objects, in place of earlier such jobs that wait or run."""
-        for job in self._background:
-            if job.kind in (JobKind.MEASURE, JobKind.SCENE):
-                job.stop()
+        self.stop_waiting_jobs(JobKind.MEASURE, JobKind.SCENE)
         services, labels = self._services, mask.labels
 
         def measure(_progress: Progress) -> Findings:
@@ -239,8 +199,8 @@ class JobRunner(QObject):
         def build(progress: Progress) -> Scene:
             return services.scene(labels, result, previous, volume, progress)
 
-        self._submit(_Job(JobKind.MEASURE, measure, lambda findings: self.measured.emit(mask, findings)))
-        self._submit(_Job(JobKind.SCENE, build, lambda scene: self.scene_ready.emit(mask, scene)))
+        self.submit(Job(JobKind.MEASURE, measure, lambda findings: self.measured.emit(mask, findings)))
+        self.submit(Job(JobKind.SCENE, build, lambda scene: self.scene_ready.emit(mask, scene)))
 
     def export(self, result: Result, volume: Volume, path: Path) -> None:
         """Write the mask and its sidecar."""
@@ -251,72 +211,11 @@ class JobRunner(QObject):
             return path
 
         keep_private(path)
-        self._submit(_Job(JobKind.EXPORT, work, self.exported.emit))
+        self.submit(Job(JobKind.EXPORT, work, self.exported.emit))
 
     def warm_up(self) -> None:
         """Import what the first segmentation needs, so that it starts at once."""
-        self._submit(_Job(JobKind.WARM_UP, lambda _progress: self._services.warm_up()))
-
-    def cancel(self) -> None:
-        """Stop the work in hand, unless it is an export; `cancelled` is emitted within a second."""
-        if self._current is not None and self._current.kind != JobKind.EXPORT:
-            self._current.stop()
-            self._patience.start()
-
-    def shutdown(self) -> None:
-        """Stop all work but an export, and wait for the thread's end."""
-        for job in [*self._background, *([self._current] if self._current else [])]:
-            job.stop()
-        self._current = None
-        self._thread.quit()
-        self._thread.wait()
-
-    def _submit(self, job: _Job) -> None:
-        if job.kind in _BACKGROUND:
-            self._background.append(job)
-        else:
-            if self._current is not None:
-                self._current.stop()  # a newer job replaces an older one
-            self._current = job
-            self._patience.stop()
-            self.busy_changed.emit()
-        self._submitted.emit(job)
-
-    def _on_progress(self, job: _Job, stage: str, fraction: float, left: float) -> None:
-        if job is self._current and not job.stopped.is_set():
-            self.progressed.emit(job.kind, stage, fraction, left)
-
-    def _on_ended(self, job: _Job, value: Any, error: BaseException | None) -> None:
-        if job in self._background:
-            self._background.remove(job)
-            if error is None and not job.stopped.is_set():
-                job.announce(value)
-            elif error is not None and not isinstance(error, Cancelled):
-                log_failure(job.kind, error)
-                if job.kind == JobKind.EDIT:
-                    self.failed.emit(job.kind, sentence(error))
-        elif job is self._current:
-            self._current = None
-            self._patience.stop()
-            self._announce(job, value, error)
-            self.busy_changed.emit()
-        elif job.kind == JobKind.EXPORT:  # a newer job has replaced it, but the file is written
-            self._announce(job, value, error)
-
-    def _announce(self, job: _Job, value: Any, error: BaseException | None) -> None:
-        if isinstance(error, Cancelled) or (error is None and job.stopped.is_set()):
-            self.cancelled.emit(job.kind)
-        elif error is not None:
-            log_failure(job.kind, error)
-            self.failed.emit(job.kind, sentence(error))
-        else:
-            job.announce(value)
-
-    def _stop_waiting(self) -> None:
-        job, self._current = self._current, None
-        if job is not None:
-            self.cancelled.emit(job.kind)
-            self.busy_changed.emit()
+        self.submit(Job(JobKind.WARM_UP, lambda _progress: self._services.warm_up()))
 
 
 def without_mask(result: Result) -> Result:

@@ -6,9 +6,9 @@ from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QProgressBar, QPushButton, QWidget
 
 from kidneyseg_gui.case import Case
+from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.theme import icon
 from kidneyseg_gui.widgets import column, hint, named, row
-from kidneyseg_gui.worker import JobKind
 
 _CANCELLABLE = (JobKind.OPEN, JobKind.SEGMENT)
 _IDLE = {

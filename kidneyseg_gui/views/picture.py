@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPen, QTransform
 
 from kidneyseg.arrays import Box
 from kidneyseg_gui.case import Case
+from kidneyseg_gui.comparing import DIFFERENCE_COLOURS, Shown
 from kidneyseg_gui.slices import Plane, blend, blend_heat, grey_image, grey_table, outline
 
 
@@ -23,7 +24,7 @@ class Picture:
         self._table: NDArray[np.uint32] | None = None
         self._index = -1
         case.window_changed.connect(self._forget_table)
-        for signal in (case.volume_changed, case.overlay_changed, case.display_changed, case.scene_changed):
+        for signal in (case.volume_changed, case.overlay_changed, case.display_changed, case.scene_changed, case.compare_changed):
             signal.connect(self._forget_picture)
         case.mask_changed.connect(self._on_mask)
 
@@ -49,8 +50,8 @@ class Picture:
             self._table = grey_table(*case.window)
         pixels = grey_image(self._plane.slice_of(case.volume.hu, self._index), self._table)
         self._outlines = {}
-        if case.mask is not None and case.overlay.shown:
-            self._lay_over(pixels, np.ascontiguousarray(self._plane.slice_of(case.mask, self._index)))
+        if case.overlay.shown:
+            self._draw_masks(pixels)
         if case.display.uncertainty and case.scene is not None and case.scene.uncertainty is not None:
             unsure = case.scene.uncertainty.on_slice(
                 self._plane.normal, self._index, case.volume.shape, case.volume.spacing_mm
@@ -60,6 +61,16 @@ class Picture:
         self._image = QImage(pixels.data, columns, rows, columns * 4, QImage.Format.Format_RGB32)
         self._pixels = pixels  # QImage borrows this memory
         return self._image
+
+    def _draw_masks(self, pixels: NDArray[np.uint32]) -> None:
+        """Draw the mask, and with another one beside it that or the differences."""
+        case, compare = self._case, self._case.compare
+        mask = case.mask if compare is None or compare.shown != Shown.OTHER else compare.labels
+        if mask is not None:
+            self._lay_over(pixels, np.ascontiguousarray(self._plane.slice_of(mask, self._index)))
+        if compare is not None and compare.shown == Shown.DIFFERENCE:
+            difference = self._plane.slice_of(compare.comparison.difference, self._index)
+            blend(pixels, np.ascontiguousarray(difference), DIFFERENCE_COLOURS, 0.75)
 
     def _lay_over(self, pixels: NDArray[np.uint32], labels: NDArray[np.uint8]) -> None:
         overlay = self._case.overlay

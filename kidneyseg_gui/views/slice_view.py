@@ -54,7 +54,7 @@ class SliceView(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(f"{plane.name} slice view")
         case.volume_changed.connect(self.reset_camera)
-        pictured = (case.crosshair_changed, case.window_changed, case.overlay_changed, case.display_changed)
+        pictured = (case.crosshair_changed, case.window_changed, case.overlay_changed, case.display_changed, case.compare_changed)
         for signal in pictured:
             signal.connect(self.update)
         case.mask_changed.connect(lambda _box: self.update())

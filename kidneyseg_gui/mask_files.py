@@ -1,0 +1,88 @@
+"""Opens a mask over its CT, and compares the mask with another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QWidget
+
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.comparing import Compare
+from kidneyseg_gui.edits import Origin
+from kidneyseg_gui.files import proposed_mask
+from kidneyseg_gui.jobs import JobKind
+from kidneyseg_gui.panels import notices
+from kidneyseg_gui.prompts import Prompts
+from kidneyseg_gui.worker import Compared, JobRunner, MaskOpened
+
+if TYPE_CHECKING:
+    from kidneyseg_gui.autosave import Autosave
+
+
+class MaskFiles(QObject):
+    """Connects mask files with the case.
+
+    Signals:
+        notified: as of the controller.
+    """
+
+    notified = Signal(str, str, object)
+
+    def __init__(self, case: Case, jobs: JobRunner, autosave: Autosave, prompts: Prompts, window: QWidget) -> None:
+        super().__init__(window)
+        self._case, self._jobs, self._autosave = case, jobs, autosave
+        self._prompts, self._window = prompts, window
+        jobs.mask_opened.connect(self._on_opened)
+        jobs.compared.connect(self._on_compared)
+
+    def ask_open(self) -> None:
+        """Let the user choose a mask of the open CT, and lay it over the CT."""
+        path = self._ask("Open a mask over the CT")
+        if path is not None:
+            self.open(path)
+
+    def open(self, path: Path) -> None:
+        """Lay a mask over the open CT; what was made by hand stays on top, and the step can be undone."""
+        if self._case.volume is not None and self._case.edits.mask is not None and self._free():
+            self._jobs.open_mask(path, self._case.volume, self._case.edits.mask)
+
+    def ask_compare(self) -> None:
+        """Let the user choose another mask of the open CT, and show the differences."""
+        path = self._ask("Compare with another mask")
+        if path is not None:
+            self.compare(path)
+
+    def compare(self, path: Path) -> None:
+        """Show how the mask differs from another one."""
+        if self._case.volume is not None and self._case.edits.mask is not None and self._free():
+            self._jobs.compare(path, self._case.volume, self._case.edits.mask)
+
+    def _ask(self, title: str) -> Path | None:
+        return None if self._case.volume is None else self._prompts.open_mask(self._window, title, self._folder())
+
+    def _folder(self) -> Path:
+        return (self._autosave.saved_as or proposed_mask(self._case)).parent
+
+    def _free(self) -> bool:
+        return self._jobs.busy in (None, JobKind.UPDATE)
+
+    def _on_opened(self, made: MaskOpened) -> None:
+        edits, opened = self._case.edits, made.opened
+        if edits.mask is None:
+            return
+        change = made.change if edits.mask.version == made.version else edits.mask.replaced(opened.labels)
+        first = self._case.mask is None
+        self._case.set_origin("Open mask", Origin(provenance=opened.provenance, settings=opened.settings), change)
+        if opened.settings is not None:
+            self._case.set_settings(opened.settings)
+        if first:
+            self._case.mark_saved()
+            self._autosave.set_saved(made.path)
+        text = " ".join((f"The mask {made.path.name} lies over the CT.", *opened.notes))
+        self.notified.emit(notices.WARNING if opened.notes else notices.DONE, text, None)
+
+    def _on_compared(self, made: Compared) -> None:
+        if made.mask is self._case.edits.mask:
+            self._case.set_compare(Compare(made.path.name, made.labels, made.comparison))
