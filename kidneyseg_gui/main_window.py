@@ -10,6 +10,7 @@ from kidneyseg_gui.actions import Actions
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.drop_zone import DropZone
+from kidneyseg_gui.fields import FieldGuard
 from kidneyseg_gui.files import judge_drop
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
@@ -87,6 +88,7 @@ class MainWindow(QMainWindow):
         whole = column(side, spacing=0)
         whole.addWidget(self.run_panel)
         whole.addWidget(scroll, 1)
+        FieldGuard(side, self.quad.focus_view)
         return side
 
     def _wire(self) -> None:
