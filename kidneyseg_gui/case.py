@@ -51,6 +51,10 @@ class Overlay:
         """A copy with one label's style changed, e.g. `with_label(KIDNEY, visible=False)`."""
         return replace(self, labels=tuple((k, replace(v, **changes) if k == label else v) for k, v in self.labels))
 
+    def all_shown(self) -> Overlay:
+        """A copy in which nothing is hidden."""
+        return replace(self, shown=True, labels=tuple((k, replace(v, visible=True)) for k, v in self.labels))
+
 
 @dataclass(frozen=True)
 class Display:
@@ -98,10 +102,11 @@ class Case(QObject):
         return None if self.result is None else self.result.mask
 
     def open(self, volume: Volume) -> None:
-        """Show another CT and drop the old one's result; window, overlay and display stay."""
+        """Show another CT and drop the old one's result. Window, overlay and display stay; what was hidden is shown."""
         self.volume = volume
         self.result, self.scene, self.dirty, self.device_of_result = None, None, False, ""
         self.crosshair = _middle(volume)
+        self.set_overlay(self.overlay.all_shown())
         changed = (self.volume_changed, self.result_changed, self.scene_changed)
         for signal in (*changed, self.crosshair_changed, self.dirty_changed):
             signal.emit()

@@ -7,6 +7,7 @@ z to the Superior.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,11 +55,12 @@ class Scene:
 
     Attributes:
         clouds: "sampled", "kidney", "objects" to {label: Dots}.
-        surfaces: label to a pyvista.PolyData with normals.
+        surfaces: label to a pyvista.PolyData with normals; the kidneys' encloses their tumours.
         tumours: the voxel at each tumour's centre, largest tumour first, as in the findings.
         focus: the voxel to show first: the centre of the largest tumour, else of the largest kidney; None if there is
             neither.
         result: what the scene was made from.
+        kidneys_alone: the kidneys' surface without their tumours; None where there is no tumour, or nothing else.
     """
 
     clouds: dict[str, dict[int, Dots]]
@@ -66,6 +68,20 @@ class Scene:
     tumours: tuple[Voxel, ...]
     focus: Voxel | None
     result: Result
+    kidneys_alone: pyvista.PolyData | None = None
+
+    def surfaces_of(self, labels: Collection[int]) -> dict[int, pyvista.PolyData]:
+        """The surfaces to draw when only these labels are shown.
+
+        Without its tumour a kidney is drawn as it is labelled, with a hollow where the tumour lies: the surface around
+        both would show the tumour as kidney.
+        """
+        shown = {label: surface for label, surface in self.surfaces.items() if label in labels}
+        if KIDNEY in shown and TUMOUR in self.surfaces and TUMOUR not in labels:
+            del shown[KIDNEY]
+            if self.kidneys_alone is not None:
+                shown[KIDNEY] = self.kidneys_alone
+        return shown
 
 
 def build_scene(result: Result, volume: Volume, progress: Progress) -> Scene:
@@ -77,12 +93,14 @@ def build_scene(result: Result, volume: Volume, progress: Progress) -> Scene:
     surfaces = {}
     for label in (KIDNEY, TUMOUR):
         progress.check()
-        surface = _surface(result.mask >= label, volume.spacing_mm)  # the kidney's surface encloses its tumour
+        surface = _surface(result.mask >= label, volume.spacing_mm)
         if surface is not None:
             surfaces[label] = surface
+    progress.check()
+    alone = _surface(result.mask == KIDNEY, volume.spacing_mm) if TUMOUR in surfaces else None
     tumours = _middles(result.mask == TUMOUR)
     focus = next(iter(tumours or _middles(result.mask > 0)), None)
-    return Scene(clouds, surfaces, tumours, focus, result)
+    return Scene(clouds, surfaces, tumours, focus, result, alone)
 
 
 def _split(cloud: PointCloud | None) -> dict[int, Dots]:

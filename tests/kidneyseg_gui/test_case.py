@@ -28,6 +28,14 @@ def test_opening_puts_the_crosshair_in_the_middle_and_drops_the_result(qtbot: Qt
     assert not case.dirty
 
 
+def test_another_ct_shows_what_was_hidden_on_the_one_before(qtbot: QtBot):
+    case = segmented()
+    case.set_overlay(replace(case.overlay, shown=False, opacity=0.9).with_label(TUMOUR, visible=False))
+    with qtbot.waitSignal(case.overlay_changed):
+        case.open(make_volume((10, 20, 30)))
+    assert case.overlay == replace(Overlay(), opacity=0.9)
+
+
 def test_crosshair_stays_inside(qtbot: QtBot):
     case = Case()
     case.open(make_volume((10, 20, 30)))
