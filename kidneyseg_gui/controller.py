@@ -116,8 +116,23 @@ class Controller(QObject):
         if self._case.result is None or self._case.volume is None:
             return
         path = self._prompts.save_mask(self._window, proposed_mask(self._case))
-        if path is not None:
+        if path is None:
+            return
+        try:
+            sidecar = self._jobs.check_export(self._case.volume, path)
+        except KidneySegError as error:
+            self._on_failed(JobKind.EXPORT, sentence(error))
+            return
+        if self._may_replace(path, sidecar):
             self._jobs.export(self._case.result, self._case.volume, path)
+
+    def _may_replace(self, *paths: Path) -> bool:
+        """Whether these files may be written; asks once about all that exist."""
+        there = [path.name for path in paths if path.exists()]
+        if not there:
+            return True
+        text = f"{'They exist' if len(there) > 1 else 'It exists'} already in {paths[0].parent}."
+        return self._prompts.confirm(self._window, f"Replace {' and '.join(there)}?", text, "Replace", "Cancel")
 
     def _on_exported(self, path: Path) -> None:
         self._case.mark_saved()
@@ -131,7 +146,7 @@ class Controller(QObject):
         """Let the user choose a file, and write the settings into it."""
         proposed = proposed_mask(self._case).with_name(f"kidneyseg-{self._case.settings.method}.json")
         path = self._prompts.save_settings(self._window, proposed)
-        if path is None:
+        if path is None or not self._may_replace(path):
             return
         try:
             keep_private(path)

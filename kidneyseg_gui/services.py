@@ -43,6 +43,12 @@ def _export(result: Result, volume: Volume, path: Path) -> None:
     export(cast("pipeline.Result", result), volume, path)  # it came from `_pipeline`
 
 
+def _check_export(path: Path, ct: Path | None) -> Path:
+    from kidneyseg.segmentation.export import check_export
+
+    return check_export(path, ct)
+
+
 def _scene(result: Result, volume: Volume, progress: Progress) -> Scene:
     from kidneyseg_gui.scene import build_scene
 
@@ -57,11 +63,12 @@ def _warm_up() -> None:
 
 @dataclass(frozen=True)
 class Services:
-    """What the working thread calls; see the functions above for what each returns."""
+    """What the working thread calls, and `check_export`; see the functions above for what each returns."""
 
     load: Callable[[Path], Volume] = _load
     sample: Callable[[], Path] = _sample
     pipeline: Callable[[Volume, str], Pipeline] = _pipeline
     export: Callable[[Result, Volume, Path], None] = _export
+    check_export: Callable[[Path, Path | None], Path] = _check_export
     scene: Callable[[Result, Volume, Progress], Scene] = _scene
     warm_up: Callable[[], None] = _warm_up

@@ -77,6 +77,11 @@ class Worker(QObject):
             error = caught
         self.ended.emit(job, value, error)
 
+    @Slot()
+    def end(self) -> None:
+        """End the working thread, once the jobs that were submitted before are done."""
+        QThread.currentThread().quit()
+
 
 class _Reporter:
     """Thins out progress reports and adds the seconds left, estimated from the share that is done; -1 if unknown."""
@@ -114,6 +119,7 @@ class JobRunner(QObject):
     progressed = Signal(str, str, float, float)
     busy_changed = Signal()
     _submitted = Signal(object)
+    _ending = Signal()
 
     def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -127,6 +133,7 @@ class JobRunner(QObject):
         self._worker = Worker()
         self._worker.moveToThread(self._thread)
         self._submitted.connect(self._worker.do, Qt.ConnectionType.QueuedConnection)
+        self._ending.connect(self._worker.end, Qt.ConnectionType.QueuedConnection)
         self._worker.progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
         self._worker.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
         self._patience = single_shot(self, _PATIENCE_MS, self._stop_waiting)
@@ -177,6 +184,11 @@ class JobRunner(QObject):
 
         self._submit(_Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, announce))
 
+    def check_export(self, volume: Volume, path: Path) -> Path:
+        """The path of the sidecar of a mask at `path`; at once. Raises OutputError where either cannot be written."""
+        keep_private(path)
+        return self._services.check_export(path, volume.path)
+
     def export(self, result: Result, volume: Volume, path: Path) -> None:
         """Write the mask and its sidecar."""
 
@@ -203,7 +215,7 @@ class JobRunner(QObject):
         for job in [*self._background, *([self._current] if self._current else [])]:
             job.stop()
         self._current = None
-        self._thread.quit()
+        self._ending.emit()  # not `quit()`, which overtakes an export that still waits in the thread's queue
         self._thread.wait()
 
     def _submit(self, job: _Job) -> None:
