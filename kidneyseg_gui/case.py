@@ -112,8 +112,13 @@ class Case(QObject):
             signal.emit()
 
     def set_result(self, result: Result, device: str) -> None:
-        """Show a segmentation of the open volume; `device` is the choice it was made with."""
-        self.result, self.dirty, self.device_of_result = result, True, device
+        """Show a segmentation of the open volume; `device` is the choice it was made with.
+
+        It is unsaved unless its mask is empty. The same result once more stays as saved or unsaved as it was.
+        """
+        if self.result is None or not _same(self.result, result):
+            self.dirty = bool(result.mask.any())
+        self.result, self.device_of_result = result, device
         self.result_changed.emit()
         self.dirty_changed.emit()
 
@@ -200,6 +205,11 @@ class Case(QObject):
             return None
         wanted = self.settings.with_network_part_of(self.result.settings)
         return None if wanted == self.result.settings else wanted
+
+
+def _same(one: Result, other: Result) -> bool:
+    """Whether two results of one CT would be exported alike."""
+    return one.settings == other.settings and (one.mask is other.mask or np.array_equal(one.mask, other.mask))
 
 
 def _middle(volume: Volume) -> Voxel:

@@ -134,11 +134,12 @@ class Controller(QObject):
         text = f"{'They exist' if len(there) > 1 else 'It exists'} already in {paths[0].parent}."
         return self._prompts.confirm(self._window, f"Replace {' and '.join(there)}?", text, "Replace", "Cancel")
 
-    def _on_exported(self, path: Path) -> None:
+    def _on_exported(self, path: Path, problem: str) -> None:
         self._case.mark_saved()
         folder = QUrl.fromLocalFile(str(path.parent))
         show = ("Show in folder", lambda: QDesktopServices.openUrl(folder))
-        self.notified.emit(notices.DONE, f"The mask is saved: {path}", show)
+        kind, text = (notices.ERROR, problem) if problem else (notices.DONE, f"The mask is saved: {path}")
+        self.notified.emit(kind, text, show)
 
     # Settings
 

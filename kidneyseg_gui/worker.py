@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
-from kidneyseg.errors import Cancelled
+from kidneyseg.errors import Cancelled, SidecarError
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
 from kidneyseg_gui.widgets import single_shot
@@ -105,7 +105,8 @@ class JobRunner(QObject):
     """Starts jobs and signals how they end. All signals arrive in the window's thread.
 
     Signals:
-        opened: the Volume. segmented: the Result and the chosen device. scene_ready: the Scene. exported: the path.
+        opened: the Volume. segmented: the Result and the chosen device. scene_ready: the Scene. exported: the
+            mask's path, and a sentence where its sidecar was not written.
         failed: kind and a sentence for the user. cancelled: kind.
         progressed: kind, stage, fraction (0...1) and seconds left (-1 if unknown).
     """
@@ -113,7 +114,7 @@ class JobRunner(QObject):
     opened = Signal(object)
     segmented = Signal(object, str)
     scene_ready = Signal(object)
-    exported = Signal(object)
+    exported = Signal(object, str)
     failed = Signal(str, str)
     cancelled = Signal(str)
     progressed = Signal(str, str, float, float)
@@ -192,13 +193,17 @@ class JobRunner(QObject):
     def export(self, result: Result, volume: Volume, path: Path) -> None:
         """Write the mask and its sidecar."""
 
-        def work(progress: Progress) -> Path:
+        def work(progress: Progress) -> str:
             progress.show(f"Saving {path.name}", 0.0)
-            self._services.export(result, volume, path)
-            return path
+            try:
+                self._services.export(result, volume, path)
+            except SidecarError as error:
+                log_failure(JobKind.EXPORT, error)
+                return sentence(error)
+            return ""
 
         keep_private(path)
-        self._submit(_Job(JobKind.EXPORT, work, self.exported.emit))
+        self._submit(_Job(JobKind.EXPORT, work, lambda problem: self.exported.emit(path, problem)))
 
     def warm_up(self) -> None:
         """Import what the first segmentation needs, so that it starts at once."""

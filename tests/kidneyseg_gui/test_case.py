@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from pytestqt.qtbot import QtBot
 
 from fakes import FakePipeline, make_volume
@@ -97,6 +98,29 @@ def test_a_result_of_another_method_is_not_updated():
     case.set_settings(preset("default").with_(fill={"closing_mm": 3.0}))
     assert case.quick_update is not None
     assert not case.needs_network
+
+
+def test_the_same_result_once_more_stays_saved(qtbot: QtBot):
+    case = segmented()
+    case.mark_saved()
+    result = case.result
+    case.set_result(result, "auto")
+    case.set_result(replace(result, mask=result.mask.copy()), "auto")
+    assert not case.dirty
+    for changed in (
+        {"mask": np.roll(result.mask, 1, axis=0)},
+        {"settings": preset("default").with_(fill={"closing_mm": 3.0})},
+    ):
+        case.set_result(result, "auto")
+        case.mark_saved()
+        case.set_result(replace(result, **changed), "auto")
+        assert case.dirty
+
+
+def test_an_empty_mask_is_not_unsaved(qtbot: QtBot):
+    case = segmented()
+    case.set_result(replace(case.result, mask=np.zeros_like(case.mask)), "auto")
+    assert not case.dirty
 
 
 def test_a_result_is_unsaved_until_it_is_saved(qtbot: QtBot):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kidneyseg.errors import OutputError
+from kidneyseg.errors import OutputError, SidecarError
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -87,6 +87,31 @@ def test_an_export_that_fails_says_why_and_stays_unsaved(window: WindowFixture, 
     assert "not saved" in window.notices()
     assert words in window.notices()
     assert window.case.dirty
+
+
+def test_a_mask_without_its_sidecar_is_reported_as_saved(window: WindowFixture):
+    window.open()
+    window.segment()
+
+    def fail(*_args: object) -> None:
+        raise SidecarError("The mask m.nii.gz is saved, but not its sidecar. The disk is full.")
+
+    window.jobs._services = replace(window.jobs._services, export=fail)
+    window.answers.path = window.folder / "m.nii.gz"
+    window.main.controller.ask_export()
+    window.idle()
+    assert window.main.notices.texts() == ["The mask m.nii.gz is saved, but not its sidecar. The disk is full."]
+    assert not window.case.dirty
+
+
+def test_segmenting_again_with_nothing_changed_leaves_an_exported_mask_saved(window: WindowFixture):
+    window.open()
+    window.segment()
+    window.answers.path = window.folder / "m.nii.gz"
+    with window.qtbot.waitSignal(window.jobs.exported, timeout=5000):
+        window.main.controller.ask_export()
+    window.segment()
+    assert not window.main.isWindowModified()
 
 
 def test_an_export_that_a_new_ct_overtakes_is_reported_as_saved(window: WindowFixture):

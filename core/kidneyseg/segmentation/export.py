@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kidneyseg.errors import OutputError
+from kidneyseg.errors import OutputError, SidecarError
 from kidneyseg.files import check_writable, write_whole
 from kidneyseg.imaging.nifti import case_name, checked_target, save_mask
 from kidneyseg.imaging.volume import Volume
@@ -29,11 +29,17 @@ def export(result: Result, volume: Volume, path: str | os.PathLike[str], *, over
     """Write `result.mask` to `path` and `sidecar` beside it; returns the sidecar's path.
 
     Raises:
-        OutputError: as for `check_export`, before anything is written, and when the disk is full.
+        OutputError: as for `check_export`, before anything is written, and when the mask cannot be written.
+        SidecarError: the mask was written, its sidecar was not.
     """
     beside = check_export(path, volume.path, overwrite=overwrite)
+    content = (json.dumps(sidecar(result, volume), indent=2) + "\n").encode()
     save_mask(result.mask, volume, path, overwrite=overwrite)
-    write_whole(beside, (json.dumps(sidecar(result, volume), indent=2) + "\n").encode())
+    try:
+        write_whole(beside, content)
+    except OutputError as error:
+        older = f" The {beside.name} that is there describes an earlier mask." if beside.exists() else ""
+        raise SidecarError(f"The mask {Path(path).name} is saved, but not its sidecar. {error}{older}") from error
     return beside
 
 
