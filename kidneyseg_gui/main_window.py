@@ -130,11 +130,11 @@ class MainWindow(QMainWindow):
             return
         path, problem = judge_drop(event.mimeData())
         self._drop_zone.offer(f"Drop to open {path.name}" if path else problem, good=path is not None)
-        event.acceptProposedAction()  # also a file that cannot be opened: the drop then says why
+        _accept_copy(event)  # also a file that cannot be opened: the drop then says why
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         """Accept the drag, as when it entered."""
-        event.acceptProposedAction()
+        _accept_copy(event)
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Hide the drop zone."""
@@ -145,7 +145,7 @@ class MainWindow(QMainWindow):
         """Open the dropped CT, or say why not."""
         self._drop_zone.hide()
         path, problem = judge_drop(event.mimeData())
-        event.acceptProposedAction()
+        _accept_copy(event)
         if path is None:
             self.notices.show_event(notices.ERROR, problem)
         else:  # after the drop: a dialog inside it would block the file manager
@@ -162,3 +162,9 @@ class MainWindow(QMainWindow):
         self.jobs.shutdown()
         self.quad.cloud.close_backend()
         event.accept()
+
+
+def _accept_copy(event: QDropEvent) -> None:
+    """Take the files as copies. A file manager proposes to move them, and may then delete what it thinks has moved."""
+    event.setDropAction(Qt.DropAction.CopyAction)
+    event.accept()

@@ -104,12 +104,13 @@ def test_a_file_dragged_from_another_program_opens(phantom: Path, tmp_path: Path
     shutil.copy(phantom, dropped)
     with contextlib.ExitStack() as programs:
 
-        def start(*command: str, wait_for: str = "") -> None:
+        def start(*command: str, wait_for: str = "") -> subprocess.Popen[str]:
             program = subprocess.Popen(command, env=there, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             programs.callback(program.communicate)
             programs.callback(program.terminate)
             if wait_for:
                 assert wait_for in program.stdout.readline()
+            return program
 
         reading, writing = os.pipe()
         server = subprocess.Popen(
@@ -124,13 +125,14 @@ def test_a_file_dragged_from_another_program_opens(phantom: Path, tmp_path: Path
         start("openbox")
         start(sys.executable, "-m", "kidneyseg_gui", str(phantom))
         await_log(tmp_path, "opened a CT", times=1)
-        start(sys.executable, str(ROOT / "tests/acceptance/drag_source.py"), str(dropped), wait_for="ready")
+        source = start(sys.executable, str(ROOT / "tests/acceptance/drag_source.py"), str(dropped), wait_for="ready")
         time.sleep(2)
         for move in ("50 30", "mousedown", "90 70", "300 300", "500 400", "520 420", "540 440", "mouseup"):
             command = [move, "1"] if move.startswith("mouse") else ["mousemove", *move.split()]
             subprocess.run(["xdotool", *command], env=there, check=True)
             time.sleep(0.5)
         await_log(tmp_path, "opened a CT", times=2)
+        assert source.stdout.readline().strip() == "CopyAction"  # a file manager deletes what was moved
 
 
 def await_log(home: Path, words: str, times: int) -> None:
