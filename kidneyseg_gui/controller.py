@@ -188,15 +188,20 @@ class Controller(QObject):
         return self._may_leave("Close KidneySeg?", "Close")
 
     def _may_leave(self, question: str, go_on: str) -> bool:
-        if self._jobs.busy == JobKind.SEGMENT:
-            text = "The segmentation is still running and would be stopped."
-        elif self._jobs.busy == JobKind.EXPORT:
-            text = "The mask is still being saved."
-        elif self._case.dirty:
-            text = "The mask has not been exported and would be lost."
-        else:
-            return True
-        return self._prompts.confirm(self._window, question, text, go_on, "Stay")
+        """Whether the open case may be left; asks about what would be lost, again if that has changed meanwhile."""
+        agreed = ""
+        while (lost := self._lost_by_leaving()) not in ("", agreed):
+            if not self._prompts.confirm(self._window, question, lost, go_on, "Stay"):
+                return False
+            agreed = lost  # while the question was open a run may have ended, with a mask that nobody has seen
+        return True
+
+    def _lost_by_leaving(self) -> str:
+        if self._jobs.busy == JobKind.EXPORT:
+            return "The mask is still being saved."
+        running = "The segmentation is still running and would be stopped."
+        unsaved = "The mask has not been exported and would be lost."
+        return " ".join([running] * (self._jobs.busy == JobKind.SEGMENT) + [unsaved] * self._case.dirty)
 
     def warnings(self) -> dict[str, tuple[str, ...]]:
         """What the user should know of the open CT ("volume") and of its result ("result")."""
