@@ -15,7 +15,9 @@ from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.edit_actions import EditActions
 from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
 from kidneyseg_gui.jobs import JobKind
+from kidneyseg_gui.mask_files import MaskFiles
 from kidneyseg_gui.options import Options
+from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
 from kidneyseg_gui.worker import JobRunner
@@ -33,18 +35,27 @@ class Actions:
         case: Case,
         jobs: JobRunner,
         controller: Controller,
+        mask_files: MaskFiles,
+        recovering: Recovering,
         options: Options,
         reset_views: Callable[[], object],
     ) -> None:
         self._window, self._case, self._jobs = window, case, jobs
-        self._make_file(controller, options)
+        self._make_file(controller, options, mask_files, recovering)
         self.edit = EditActions(window.menuBar().addMenu("&Edit"), case, self._action)
         self._make_segment(controller)
         self._make_view(reset_views)
         self._make_help()
         self._make_tool_bar()
         drawn = (case.display_changed, case.overlay_changed, case.window_changed)
-        for signal in (case.volume_changed, case.result_changed, case.scene_changed, *drawn, jobs.busy_changed):
+        for signal in (
+            case.volume_changed,
+            case.result_changed,
+            case.scene_changed,
+            case.compare_changed,
+            *drawn,
+            jobs.busy_changed,
+        ):
             signal.connect(self._refresh)
         case.mask_changed.connect(lambda _box: self._refresh())
         self._refresh()
@@ -72,7 +83,9 @@ class Actions:
         action.triggered.connect(lambda _checked=False: do())
         return action
 
-    def _make_file(self, controller: Controller, options: Options) -> None:
+    def _make_file(
+        self, controller: Controller, options: Options, mask_files: MaskFiles, recovering: Recovering
+    ) -> None:
         menu = self._window.menuBar().addMenu("&File")
         self.open = self._action("&Open…", controller.ask_open, "Ctrl+O", picture="open", tip="Open a CT")
         tip = "Save the mask as NIfTI"
@@ -81,8 +94,18 @@ class Actions:
         self._recent: QMenu = menu.addMenu("Open &recent")
         self._recent.aboutToShow.connect(lambda: self._fill_recent(controller, options))
         menu.addAction(self._action("Open the &sample case", lambda: controller.open(None)))
+        lost = menu.addMenu("Reco&ver")
+        lost.aboutToShow.connect(lambda: recovering.fill(lost))
         menu.addSeparator()
-        menu.addAction(self.export)
+        self.open_mask = self._action("Open a &mask over the CT…", mask_files.ask_open, "Ctrl+M")
+        self.compare = self._action("&Compare with another mask…", mask_files.ask_compare)
+        self.next_compared = self._action(
+            "This mask, the &other one, the differences", self._case.show_next_compared, "D"
+        )
+        self.end_compare = self._action("&End the comparison", lambda: self._case.set_compare(None))
+        menu.addActions([self.open_mask, self.export])
+        menu.addSeparator()
+        menu.addActions([self.compare, self.next_compared, self.end_compare])
         menu.addSeparator()
         menu.addAction(self._action("&Load settings…", controller.ask_load_settings, "Ctrl+Shift+O"))
         menu.addAction(self._action("Save se&ttings…", controller.ask_save_settings, "Ctrl+Shift+S"))
@@ -202,6 +225,10 @@ class Actions:
     def _refresh(self) -> None:
         case, busy = self._case, self._jobs.busy
         self.export.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
+        self.open_mask.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
+        self.compare.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
+        for action in (self.next_compared, self.end_compare):
+            action.setEnabled(case.compare is not None)
         self.segment.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
         self.cancel.setEnabled(busy in (JobKind.OPEN, JobKind.SEGMENT, JobKind.UPDATE))
         self.overlay.setChecked(case.overlay.shown)

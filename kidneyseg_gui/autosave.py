@@ -64,7 +64,6 @@ class Autosave(QObject):
         self._case, self._folder = case, folder
         self._journal: Journal | None = None
         self._index = 0  # of the undo stack, as the journal has it
-        self.saved_as: Path | None = None
         case.edits.started.connect(self._on_start)
         case.edits.pushed.connect(self._on_step)
         case.edits.moved.connect(self._on_move)
@@ -80,11 +79,6 @@ class Autosave(QObject):
     def flush(self) -> bool:
         """Wait until the open case is on disk; False where that takes longer than seconds or fails."""
         return self._journal is not None and self._journal.flush()
-
-    def set_saved(self, path: Path) -> None:
-        """Remember where the mask was saved."""
-        self.saved_as = path
-        self._write_state()
 
     def close(self, *, keep: bool) -> None:
         """End the journal of the open case; `keep` leaves it for the next start to offer."""
@@ -113,7 +107,7 @@ class Autosave(QObject):
 
     def _on_start(self) -> None:
         self.close(keep=False)
-        self._index, self.saved_as = 0, None
+        self._index = 0
 
     def _on_step(self, step: Step) -> None:
         stack = self._case.edits.stack
@@ -151,18 +145,22 @@ class Autosave(QObject):
             "crosshair": list(case.crosshair),
             "locked": sorted(case.edits.locked),
             "clean": case.edits.stack.cleanIndex(),
-            "saved_as": None if self.saved_as is None else str(self.saved_as),
+            "saved": None if case.saved is None else [str(case.saved.path), *case.saved[1:]],
         }
 
     def _set_state(self, state: Mapping[str, Any]) -> None:
         """Restore what fits this version."""
+        from kidneyseg.segmentation.export import FileStamp  # noqa: PLC0415 - imported in the working thread
+
         case = self._case
         try:
             case.set_settings(Settings.from_dict(state["settings"]))
             case.set_window(*state["window"])
             x, y, z = state["crosshair"]
             case.set_crosshair((x, y, z))
-            self.saved_as = Path(state["saved_as"]) if state["saved_as"] else None
+            if state["saved"] is not None:
+                path, *others = state["saved"]
+                case.saved = FileStamp(Path(path), *others)
         except (KeyError, TypeError, ValueError, KidneySegError):
             return
 

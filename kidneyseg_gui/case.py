@@ -18,12 +18,12 @@ from kidneyseg_gui.slices import Voxel
 from kidneyseg_gui.tools import LARGEST_MM, SMALLEST_MM, ToolOptions
 
 if TYPE_CHECKING:  # these import what the first paint does not wait for
-    from kidneyseg.segmentation.provenance import Provenance
-
     from kidneyseg.arrays import Box
     from kidneyseg.editing.change import Change, Voxels
     from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
+    from kidneyseg.segmentation.export import FileStamp
+    from kidneyseg.segmentation.provenance import Provenance
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.scene import Scene
 
@@ -62,6 +62,10 @@ class Overlay:
     def with_label(self, label: int, **changes: Any) -> Overlay:
         """A copy with one label's style changed, e.g. `with_label(KIDNEY, visible=False)`."""
         return replace(self, labels=tuple((k, replace(v, **changes) if k == label else v) for k, v in self.labels))
+
+    def all_shown(self) -> Overlay:
+        """A copy in which nothing is hidden."""
+        return replace(self, shown=True, labels=tuple((k, replace(v, visible=True)) for k, v in self.labels))
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Case(QObject):
         self.device = "auto"
         self.tool = ToolOptions()
         self.compare: Compare | None = None
+        self.saved: FileStamp | None = None  # the file that the mask was saved to or opened from
         self.pointed: Voxel | None = None  # under the mouse
         self.edits = Edits(self)
         self.edits.changed.connect(self._on_mask)
@@ -151,9 +156,10 @@ class Case(QObject):
         return mask is not None and any(mask.count.values()) and not self.edits.stack.isClean()
 
     def open(self, volume: Volume) -> None:
-        """Show another CT, without a mask; window, overlay and display stay."""
-        self.volume, self.findings, self.scene = volume, None, None
+        """Show another CT, without a mask. Window, overlay and display stay; what was hidden is shown."""
+        self.volume, self.findings, self.scene, self.saved = volume, None, None, None
         self.crosshair = _middle(volume)
+        self.set_overlay(self.overlay.all_shown())
         self.edits.start(volume.shape)
         self.set_compare(None)
         changed = (self.volume_changed, self.findings_changed, self.scene_changed)
@@ -218,6 +224,13 @@ class Case(QObject):
     def mark_saved(self) -> None:
         """Remember that the mask was saved as it is."""
         self.edits.stack.setClean()
+
+    def set_saved(self, stamp: FileStamp | None, *, clean: bool) -> None:
+        """Remember the file that the mask was saved to or opened from; with `clean` it holds the mask as it is."""
+        self.saved = stamp
+        if clean:
+            self.mark_saved()
+        self.dirty_changed.emit()
 
     def set_tool(self, **changes: Any) -> None:
         """Choose a tool for the mask or change its options, e.g. `set_tool(radius_mm=6.0)`."""
@@ -329,6 +342,11 @@ class Case(QObject):
             return None
         wanted = self.settings.with_network_part_of(self.result.settings)
         return None if wanted == self.result.settings else wanted
+
+
+def _same(one: Result, other: Result) -> bool:
+    """Whether two results of one CT would be exported alike."""
+    return one.settings == other.settings and (one.mask is other.mask or np.array_equal(one.mask, other.mask))
 
 
 def _middle(volume: Volume) -> Voxel:

@@ -42,6 +42,15 @@ class Compare:
     shown: Shown = Shown.DIFFERENCE
 
     @property
+    def text(self) -> str:
+        """What is compared and shown, and how well the two agree, in a sentence."""
+        agreed = "   ".join(
+            f"{name} Dice {dice:.3f}, {volume_text(ours)} against {volume_text(other)}"
+            for name, dice, ours, other in rows_of(self.comparison)
+        )
+        return f"Compared with {self.name}: {self.shown.value} shown (D). {agreed}"
+
+    @property
     def following(self) -> Shown:
         """What to show next, in turn."""
         order = list(Shown)

@@ -20,7 +20,7 @@ from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.widgets import single_shot
-from kidneyseg_gui.worker import JobRunner, Segmented
+from kidneyseg_gui.worker import JobRunner, Saved, Saving, Segmented
 
 if TYPE_CHECKING:
     from kidneyseg.editing.change import Voxels
@@ -160,17 +160,49 @@ class Controller(QObject):
 
     def ask_export(self) -> None:
         """Let the user choose where the mask goes, and write it."""
-        if self._case.result is None or self._case.volume is None:
+        case = self._case
+        if case.mask is None or case.volume is None or case.edits.mask is None:
             return
-        path = self._prompts.save_mask(self._window, proposed_mask(self._case))
-        if path is not None:
-            self._jobs.export(self._case.result, self._case.volume, path)
+        case.edits.finish_stroke()
+        path = self._prompts.save_mask(self._window, case.saved.path if case.saved else proposed_mask(case))
+        if path is None:
+            return
+        try:
+            sidecar = self._jobs.check_export(case.volume, path)
+        except KidneySegError as error:
+            self._on_failed(JobKind.EXPORT, sentence(error))
+            return
+        if self._may_replace_mask(path, sidecar):
+            origin = case.edits.origin
+            saving = Saving(case.edits.mask, origin.result, origin.provenance, case.edits.mask.version)
+            self._jobs.export(saving, case.volume, path)
 
-    def _on_exported(self, path: Path) -> None:
-        self._case.mark_saved()
-        folder = QUrl.fromLocalFile(str(path.parent))
+    def _may_replace_mask(self, path: Path, sidecar: Path) -> bool:
+        """Whether a mask may be written; not asked about a file that this case was saved to, and that is unchanged."""
+        saved = self._case.saved
+        if saved is None or saved.path != path.resolve() or not path.exists():
+            return self._may_replace(path, sidecar)
+        if not self._jobs.changed_since(saved):
+            return True
+        text = "Another program, or another window, has changed it since it was opened or saved here."
+        return self._prompts.confirm(self._window, f"Replace {path.name}?", text, "Replace", "Cancel")
+
+    def _may_replace(self, *paths: Path) -> bool:
+        """Whether these files may be written; asks once about all that exist."""
+        there = [path.name for path in paths if path.exists()]
+        if not there:
+            return True
+        text = f"{'They exist' if len(there) > 1 else 'It exists'} already in {paths[0].parent}."
+        return self._prompts.confirm(self._window, f"Replace {' and '.join(there)}?", text, "Replace", "Cancel")
+
+    def _on_exported(self, made: Saved) -> None:
+        mask = self._case.edits.mask
+        if mask is made.mask:
+            self._case.set_saved(made.stamp, clean=mask.version == made.version)
+        folder = QUrl.fromLocalFile(str(made.path.parent))
         show = ("Show in folder", lambda: QDesktopServices.openUrl(folder))
-        self.notified.emit(notices.DONE, f"The mask is saved: {path}", show)
+        kind = notices.ERROR if made.problem else notices.DONE
+        self.notified.emit(kind, made.problem or f"The mask is saved: {made.path}", show)
 
     # Settings
 
@@ -178,7 +210,7 @@ class Controller(QObject):
         """Let the user choose a file, and write the settings into it."""
         proposed = proposed_mask(self._case).with_name(f"kidneyseg-{self._case.settings.method}.json")
         path = self._prompts.save_settings(self._window, proposed)
-        if path is None:
+        if path is None or not self._may_replace(path):
             return
         try:
             keep_private(path)
@@ -219,15 +251,20 @@ class Controller(QObject):
         return self.may_leave("Close KidneySeg?", "Close")
 
     def may_leave(self, question: str, go_on: str) -> bool:
-        if self._jobs.busy == JobKind.SEGMENT:
-            text = "The segmentation is still running and would be stopped."
-        elif self._jobs.busy == JobKind.EXPORT:
-            text = "The mask is still being saved."
-        elif self._case.dirty:
-            text = "The mask has not been exported and would be lost."
-        else:
-            return True
-        return self._prompts.confirm(self._window, question, text, go_on, "Stay")
+        """Whether the open case may be left; asks about what would be lost, again if that has changed meanwhile."""
+        agreed = ""
+        while (lost := self._lost_by_leaving()) not in ("", agreed):
+            if not self._prompts.confirm(self._window, question, lost, go_on, "Stay"):
+                return False
+            agreed = lost  # while the question was open a run may have ended, with a mask that nobody has seen
+        return True
+
+    def _lost_by_leaving(self) -> str:
+        if self._jobs.busy == JobKind.EXPORT:
+            return "The mask is still being saved."
+        running = "The segmentation is still running and would be stopped."
+        unsaved = "The mask has not been exported and would be lost."
+        return " ".join([running] * (self._jobs.busy == JobKind.SEGMENT) + [unsaved] * self._case.dirty)
 
     def warnings(self) -> dict[str, tuple[str, ...]]:
         """What the user should know of the open CT ("volume") and of its mask ("result")."""

@@ -14,7 +14,6 @@ from kidneyseg.editing.mask import EditedMask
 
 if TYPE_CHECKING:
     from kidneyseg.segmentation.provenance import Provenance
-
     from kidneyseg.settings import Settings
     from kidneyseg_gui.protocols import Result
 

@@ -74,6 +74,11 @@ class Worker(QObject):
             error = caught
         self.ended.emit(job, value, error)
 
+    @Slot()
+    def end(self) -> None:
+        """End the working thread, once the jobs that were submitted before are done."""
+        QThread.currentThread().quit()
+
 
 class _Reporter:
     """Thins out progress reports and adds the seconds left, estimated from the share that is done; -1 if unknown."""
@@ -107,6 +112,7 @@ class JobQueue(QObject):
     progressed = Signal(str, str, float, float)
     busy_changed = Signal()
     _submitted = Signal(object)
+    _ending = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -117,6 +123,7 @@ class JobQueue(QObject):
         self._worker = Worker()
         self._worker.moveToThread(self._thread)
         self._submitted.connect(self._worker.do, Qt.ConnectionType.QueuedConnection)
+        self._ending.connect(self._worker.end, Qt.ConnectionType.QueuedConnection)
         self._worker.progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
         self._worker.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
         self._patience = single_shot(self, _PATIENCE_MS, self._stop_waiting)
@@ -143,7 +150,7 @@ class JobQueue(QObject):
         for job in [*self._background, *([self._current] if self._current else [])]:
             job.stop()
         self._current = None
-        self._thread.quit()
+        self._ending.emit()  # not `quit()`, which overtakes an export that still waits in the thread's queue
         self._thread.wait()
 
     def submit(self, job: Job) -> None:

@@ -13,8 +13,8 @@ from kidneyseg_gui.autosave import Autosave, autosave_folder
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.clicks import ClickSession
 from kidneyseg_gui.controller import Controller
-from kidneyseg_gui.comparing import compare_text
 from kidneyseg_gui.drop_zone import DropZone
+from kidneyseg_gui.fields import FieldGuard
 from kidneyseg_gui.files import judge_drop
 from kidneyseg_gui.mask_files import MaskFiles
 from kidneyseg_gui.options import Options
@@ -58,11 +58,20 @@ class MainWindow(QMainWindow):
         self.clicks = ClickSession(self.case, self)
         self.controller = Controller(self.case, self.jobs, self.options, self.prompts, self)
         self.autosave = Autosave(self.case, autosave or autosave_folder(), self)
-        self.mask_files = MaskFiles(self.case, self.jobs, self.autosave, self.prompts, self)
+        self.mask_files = MaskFiles(self.case, self.jobs, self.prompts, self)
         self.recovering = Recovering(self.jobs, self.autosave, self.controller.may_leave, self)
         self.options.restore(self.case)
         self._build()
-        self.actions_ = Actions(self, self.case, self.jobs, self.controller, self.options, self.quad.reset_cameras)
+        self.actions_ = Actions(
+            self,
+            self.case,
+            self.jobs,
+            self.controller,
+            self.mask_files,
+            self.recovering,
+            self.options,
+            self.quad.reset_cameras,
+        )
         self._wire()
         self._place()
 
@@ -106,6 +115,7 @@ class MainWindow(QMainWindow):
         whole = column(side, spacing=0)
         whole.addWidget(self.run_panel)
         whole.addWidget(scroll, 1)
+        FieldGuard(side, self.quad.focus_view)
         return side
 
     def _wire(self) -> None:
@@ -135,7 +145,7 @@ class MainWindow(QMainWindow):
 
     def _show_compare(self) -> None:
         compare = self.case.compare
-        texts = () if compare is None else (compare_text(compare),)
+        texts = () if compare is None else (compare.text,)
         self.notices.show_warnings("compare", texts)
 
     def _on_volume(self) -> None:
@@ -157,11 +167,11 @@ class MainWindow(QMainWindow):
             return
         path, problem = judge_drop(event.mimeData())
         self._drop_zone.offer(f"Drop to open {path.name}" if path else problem, good=path is not None)
-        event.acceptProposedAction()  # also a file that cannot be opened: the drop then says why
+        _accept_copy(event)  # also a file that cannot be opened: the drop then says why
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         """Accept the drag, as when it entered."""
-        event.acceptProposedAction()
+        _accept_copy(event)
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Hide the drop zone."""
@@ -172,7 +182,7 @@ class MainWindow(QMainWindow):
         """Open the dropped CT, or say why not."""
         self._drop_zone.hide()
         path, problem = judge_drop(event.mimeData())
-        event.acceptProposedAction()
+        _accept_copy(event)
         if path is None:
             self.notices.show_event(notices.ERROR, problem)
         else:  # after the drop: a dialog inside it would block the file manager
@@ -190,3 +200,9 @@ class MainWindow(QMainWindow):
         self.autosave.close(keep=False)
         self.quad.cloud.close_backend()
         event.accept()
+
+
+def _accept_copy(event: QDropEvent) -> None:
+    """Take the files as copies. A file manager proposes to move them, and may then delete what it thinks has moved."""
+    event.setDropAction(Qt.DropAction.CopyAction)
+    event.accept()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
@@ -17,9 +16,6 @@ from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.worker import Compared, JobRunner, MaskOpened
 
-if TYPE_CHECKING:
-    from kidneyseg_gui.autosave import Autosave
-
 
 class MaskFiles(QObject):
     """Connects mask files with the case.
@@ -30,9 +26,9 @@ class MaskFiles(QObject):
 
     notified = Signal(str, str, object)
 
-    def __init__(self, case: Case, jobs: JobRunner, autosave: Autosave, prompts: Prompts, window: QWidget) -> None:
+    def __init__(self, case: Case, jobs: JobRunner, prompts: Prompts, window: QWidget) -> None:
         super().__init__(window)
-        self._case, self._jobs, self._autosave = case, jobs, autosave
+        self._case, self._jobs = case, jobs
         self._prompts, self._window = prompts, window
         jobs.mask_opened.connect(self._on_opened)
         jobs.compared.connect(self._on_compared)
@@ -63,7 +59,7 @@ class MaskFiles(QObject):
         return None if self._case.volume is None else self._prompts.open_mask(self._window, title, self._folder())
 
     def _folder(self) -> Path:
-        return (self._autosave.saved_as or proposed_mask(self._case)).parent
+        return (self._case.saved.path if self._case.saved else proposed_mask(self._case)).parent
 
     def _free(self) -> bool:
         return self._jobs.busy in (None, JobKind.UPDATE)
@@ -78,8 +74,7 @@ class MaskFiles(QObject):
         if opened.settings is not None:
             self._case.set_settings(opened.settings)
         if first:
-            self._case.mark_saved()
-            self._autosave.set_saved(made.path)
+            self._case.set_saved(opened.stamp, clean=True)
         text = " ".join((f"The mask {made.path.name} lies over the CT.", *opened.notes))
         self.notified.emit(notices.WARNING if opened.notes else notices.DONE, text, None)
 

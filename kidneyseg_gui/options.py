@@ -47,7 +47,7 @@ class Options:
         """Save what the next run starts with."""
         for key, value in (
             ("window", case.window),
-            ("overlay", asdict(case.overlay)),
+            ("overlay", _kept_of(case.overlay)),
             ("display", asdict(case.display)),
             ("settings", {"preset": case.settings.method, "changes": _changes(case.settings)}),
             ("device", case.device),
@@ -82,6 +82,12 @@ def _changes(settings: Settings) -> dict[str, dict[str, Any]]:
     return {name: values for name, values in changed.items() if values}
 
 
+def _kept_of(overlay: Overlay) -> dict[str, Any]:
+    """An overlay without what is hidden: that belongs to the open case, and the next one must not lack a label."""
+    styles = [(label, {"colour": style.colour}) for label, style in overlay.labels]
+    return {"opacity": overlay.opacity, "outlined": overlay.outlined, "filled": overlay.filled, "labels": styles}
+
+
 def _overlay_of(values: dict[str, Any], base: Overlay) -> Overlay:
     overlay = replace(
         base,
@@ -91,5 +97,5 @@ def _overlay_of(values: dict[str, Any], base: Overlay) -> Overlay:
     )
     for label, style in values["labels"]:
         red, green, blue = (min(max(int(v), 0), 255) for v in style["colour"])
-        overlay = overlay.with_label(int(label), colour=(red, green, blue), visible=bool(style["visible"]))
+        overlay = overlay.with_label(int(label), colour=(red, green, blue))
     return overlay

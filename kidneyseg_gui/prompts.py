@@ -8,7 +8,10 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 
 class Prompts:
-    """Asks with ordinary dialogs. A file question that is cancelled is answered with None."""
+    """Asks with ordinary dialogs. A file question that is cancelled is answered with None.
+
+    A file to write may exist: the caller asks with `confirm` before it is replaced.
+    """
 
     def open_file(self, parent: QWidget, folder: Path) -> Path | None:
         """Which CT to open."""
@@ -25,11 +28,11 @@ class Prompts:
         return _open(parent, "Load settings", folder, "Settings and masks' sidecars (*.json);;All files (*)")
 
     def save_mask(self, parent: QWidget, proposed: Path) -> Path | None:
-        """Where to write the mask."""
+        """Where to write the mask; the name ends in .nii.gz or .nii."""
         return _save(parent, "Export the mask", proposed, "NIfTI (*.nii.gz *.nii)", (".nii.gz", ".nii"))
 
     def save_settings(self, parent: QWidget, proposed: Path) -> Path | None:
-        """Where to write the settings."""
+        """Where to write the settings; the name ends in .json."""
         return _save(parent, "Save settings", proposed, "Settings (*.json)", (".json",))
 
     def confirm(self, parent: QWidget, question: str, consequence: str, go_on: str, stay: str) -> bool:
@@ -50,8 +53,10 @@ def _open(parent: QWidget, title: str, folder: Path, kinds: str) -> Path | None:
 
 
 def _save(parent: QWidget, title: str, proposed: Path, kinds: str, suffixes: tuple[str, ...]) -> Path | None:
-    chosen, _ = QFileDialog.getSaveFileName(parent, title, str(proposed), kinds)
+    # The dialog would ask about the name as typed, before it gets its suffix: the controller asks instead.
+    quietly = QFileDialog.Option.DontConfirmOverwrite
+    chosen, _ = QFileDialog.getSaveFileName(parent, title, str(proposed), kinds, "", quietly)
     if not chosen:
         return None
     path = Path(chosen)
-    return path if path.name.endswith(suffixes) else path.with_name(path.name + suffixes[0])
+    return path if path.name.lower().endswith(suffixes) else path.with_name(path.name + suffixes[0])

@@ -7,6 +7,7 @@ z to the Superior.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,11 +56,12 @@ class Scene:
 
     Attributes:
         clouds: "sampled", "kidney", "objects" to {label: Dots}; empty without a result.
-        surfaces: label to a pyvista.PolyData with normals.
+        surfaces: label to a pyvista.PolyData with normals; the kidneys' encloses their tumours and cysts.
         focus: the voxel to show first: the centre of the largest tumour, else of the largest kidney; None if there is
             neither.
         result: what the clouds are of.
         uncertainty: of the networks; None where it is not known.
+        kidneys_alone: the kidneys' surface without tumours and cysts; None where there are none, or nothing else.
     """
 
     clouds: dict[str, dict[int, Dots]]
@@ -67,6 +69,20 @@ class Scene:
     focus: Voxel | None
     result: Result | None
     uncertainty: Uncertainty | None = None
+    kidneys_alone: pyvista.PolyData | None = None
+
+    def surfaces_of(self, labels: Collection[int]) -> dict[int, pyvista.PolyData]:
+        """The surfaces to draw when only these labels are shown.
+
+        Without its tumour a kidney is drawn as it is labelled, with a hollow where the tumour lies: the surface around
+        both would show the tumour as kidney.
+        """
+        shown = {label: surface for label, surface in self.surfaces.items() if label in labels}
+        if KIDNEY in shown and len(shown) < len(self.surfaces):
+            del shown[KIDNEY]
+            if self.kidneys_alone is not None:
+                shown[KIDNEY] = self.kidneys_alone
+        return shown
 
 
 def build_scene(
@@ -101,8 +117,10 @@ def build_scene(
         surface = _surface(inside, low, volume.spacing_mm)
         if surface is not None:
             surfaces[label] = surface
+    progress.check()
+    alone = _surface(part == KIDNEY, low, volume.spacing_mm) if len(surfaces) > 1 else None
     focus = _middle(part == TUMOUR, low) or _middle(part > 0, low)
-    return Scene(clouds, surfaces, focus, result, unsure)
+    return Scene(clouds, surfaces, focus, result, unsure, alone)
 
 
 def _split(cloud: PointCloud | None) -> dict[int, Dots]:

@@ -16,17 +16,19 @@ from kidneyseg.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
     from kidneyseg.editing.compare import Comparison
-    from kidneyseg.editing.open_mask import OpenedMask
-    from kidneyseg.segmentation.provenance import Provenance
     from numpy.typing import NDArray
 
+    from kidneyseg.editing.open_mask import OpenedMask
     from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.progress import Progress
     from kidneyseg.segmentation import pipeline
+    from kidneyseg.segmentation.export import FileStamp
+    from kidneyseg.segmentation.provenance import Provenance
     from kidneyseg_gui.autosave import RecoveredCase
     from kidneyseg_gui.protocols import Pipeline, Result
     from kidneyseg_gui.scene import Scene
+    from kidneyseg_gui.worker import Saving
 
 
 def _load(path: Path) -> Volume:
@@ -47,10 +49,35 @@ def _pipeline(volume: Volume, device: str) -> Pipeline:
     return Pipeline(volume, device=device)
 
 
-def _export(result: Result, volume: Volume, path: Path) -> None:
-    from kidneyseg.segmentation.export import export
+def _export(saving: Saving, volume: Volume, path: Path) -> FileStamp:
+    from kidneyseg.segmentation.export import export_mask, stamp
 
-    export(cast("pipeline.Result", result), volume, path)  # it came from `_pipeline`
+    mask = saving.mask
+    while True:
+        version, by_hand, labels = mask.version, dict(mask.by_hand), mask.labels.copy(order="K")
+        if version == mask.version:  # else the user has painted meanwhile
+            break
+    export_mask(
+        labels,
+        volume,
+        path,
+        findings=_measure(labels, saving.result, volume),
+        provenance=saving.provenance,
+        by_hand=by_hand,
+    )
+    return stamp(path)
+
+
+def _check_export(path: Path, ct: Path | None) -> Path:
+    from kidneyseg.segmentation.export import check_export
+
+    return check_export(path, ct)
+
+
+def _changed_since(stamp: FileStamp) -> bool:
+    from kidneyseg.segmentation.export import changed_since
+
+    return changed_since(stamp)
 
 
 def _provenance(result: Result) -> Provenance:
@@ -107,12 +134,14 @@ def _warm_up() -> None:
 
 @dataclass(frozen=True)
 class Services:
-    """What the working thread calls; see the functions above for what each returns."""
+    """What the working thread calls, and `check_export`; see the functions above for what each returns."""
 
     load: Callable[[Path], Volume] = _load
     sample: Callable[[], Path] = _sample
     pipeline: Callable[[Volume, str], Pipeline] = _pipeline
-    export: Callable[[Result, Volume, Path], None] = _export
+    export: Callable[[Saving, Volume, Path], FileStamp] = _export
+    check_export: Callable[[Path, Path | None], Path] = _check_export
+    changed_since: Callable[[FileStamp], bool] = _changed_since
     provenance: Callable[[Result], Provenance] = _provenance
     recover: Callable[[Path], RecoveredCase] = _recover
     open_mask: Callable[[Path, Volume], OpenedMask] = _open_mask

@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
+from kidneyseg.errors import SidecarError
 from kidneyseg.progress import Progress
 from kidneyseg_gui.jobs import Job, JobKind, JobQueue
-from kidneyseg_gui.logs import keep_private
+from kidneyseg_gui.logs import keep_private, log_failure, sentence
 
 if TYPE_CHECKING:
-    from kidneyseg.segmentation.provenance import Provenance
+    from kidneyseg.editing.compare import Comparison
 
     from kidneyseg.editing.change import Change
-    from kidneyseg.editing.compare import Comparison
     from kidneyseg.editing.mask import EditedMask
     from kidneyseg.editing.open_mask import OpenedMask
     from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
+    from kidneyseg.segmentation.export import FileStamp
+    from kidneyseg.segmentation.provenance import Provenance
     from kidneyseg.settings import Settings
     from kidneyseg_gui.autosave import RecoveredCase
     from kidneyseg_gui.protocols import Pipeline, Result
@@ -52,6 +54,42 @@ class Segmented:
     mask: NDArray[np.uint8]
     version: int
     update: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Saving:
+    """What is saved of a case.
+
+    Attributes:
+        mask: with the hand-made voxels.
+        result: of the networks, None for a mask from a file.
+        provenance: of the labels below the hand-made ones; None if unknown.
+        version: of the mask, when saving was asked for.
+    """
+
+    mask: EditedMask
+    result: Result | None
+    provenance: Provenance | None
+    version: int
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """A mask that was written.
+
+    Attributes:
+        path: of the file.
+        mask: that was written.
+        version: of the mask, when saving was asked for.
+        problem: a sentence where the sidecar was not written.
+        stamp: of the file; None with a problem.
+    """
+
+    path: Path
+    mask: EditedMask
+    version: int
+    problem: str = ""
+    stamp: FileStamp | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +123,7 @@ class JobRunner(JobQueue):
     """Starts jobs; their values come as signals, in the window's thread.
 
     Signals:
-        opened: the Volume. segmented: a Segmented. edited: what `edit` computed. exported: the path.
+        opened: the Volume. segmented: a Segmented. edited: what `edit` computed. exported: a Saved.
         recovered: a RecoveredCase. mask_opened: a MaskOpened. compared: a Compared.
         measured, scene_ready: the EditedMask, and its Findings or Scene.
     """
@@ -202,13 +240,26 @@ class JobRunner(JobQueue):
         self.submit(Job(JobKind.MEASURE, measure, lambda findings: self.measured.emit(mask, findings)))
         self.submit(Job(JobKind.SCENE, build, lambda scene: self.scene_ready.emit(mask, scene)))
 
-    def export(self, result: Result, volume: Volume, path: Path) -> None:
+    def check_export(self, volume: Volume, path: Path) -> Path:
+        """The path of the sidecar of a mask at `path`; at once. Raises OutputError where either cannot be written."""
+        keep_private(path)
+        return self._services.check_export(path, volume.path)
+
+    def changed_since(self, stamp: FileStamp) -> bool:
+        """Whether another program has changed a file since; at once."""
+        return self._services.changed_since(stamp)
+
+    def export(self, saving: Saving, volume: Volume, path: Path) -> None:
         """Write the mask and its sidecar."""
 
-        def work(progress: Progress) -> Path:
+        def work(progress: Progress) -> Saved:
             progress.show(f"Saving {path.name}", 0.0)
-            self._services.export(result, volume, path)
-            return path
+            try:
+                stamp = self._services.export(saving, volume, path)
+            except SidecarError as error:
+                log_failure(JobKind.EXPORT, error)
+                return Saved(path, saving.mask, saving.version, problem=sentence(error))
+            return Saved(path, saving.mask, saving.version, stamp=stamp)
 
         keep_private(path)
         self.submit(Job(JobKind.EXPORT, work, self.exported.emit))

@@ -13,6 +13,10 @@ class OutputError(KidneySegError):
     """A file that cannot be written to the requested path."""
 
 
+class SidecarError(OutputError):
+    """A mask that was written while its sidecar could not be."""
+
+
 class SettingsError(KidneySegError, ValueError):
     """A setting outside its range, or settings that contradict each other."""
 

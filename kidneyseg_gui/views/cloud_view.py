@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
 
 from kidneyseg.points.cloud import TISSUE
@@ -51,6 +51,8 @@ class CloudBackend(Protocol):
 
 class CloudPane(Pane):
     """The pane around a backend. Without one, a notice says why nothing is shown."""
+
+    entered = Signal()  # by the mouse
 
     def __init__(self, case: Case, parent: QWidget | None = None) -> None:
         body = named(QWidget(), "cloudBody")
@@ -100,7 +102,9 @@ class CloudPane(Pane):
         self._draw()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """A double-click on the view fills the window with it, and back."""
+        """A double-click on the view fills the window with it, and back; tell when the mouse enters."""
+        if event.type() == QEvent.Type.Enter:
+            self.entered.emit()
         if event.type() == QEvent.Type.MouseButtonDblClick:
             self.maximise_requested.emit(self.title)
         return super().eventFilter(watched, event)

@@ -24,7 +24,13 @@ class Picture:
         self._table: NDArray[np.uint32] | None = None
         self._index = -1
         case.window_changed.connect(self._forget_table)
-        for signal in (case.volume_changed, case.overlay_changed, case.display_changed, case.scene_changed, case.compare_changed):
+        for signal in (
+            case.volume_changed,
+            case.overlay_changed,
+            case.display_changed,
+            case.scene_changed,
+            case.compare_changed,
+        ):
             signal.connect(self._forget_picture)
         case.mask_changed.connect(self._on_mask)
 

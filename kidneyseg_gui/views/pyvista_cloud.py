@@ -121,12 +121,13 @@ class PyVistaCloud:
         self._canvas.redraw()
 
     def _add_surfaces(self, scene: Scene, colours: dict[int, Colour]) -> None:
+        surfaces = scene.surfaces_of(colours)
         for label in (TUMOUR, CYST, KIDNEY):
-            if label in scene.surfaces and label in colours:
+            if label in surfaces:
                 actor = self._plotter.add_mesh(
-                    scene.surfaces[label],
+                    surfaces[label],
                     color=colours[label],
-                    opacity=_SURFACE_OPACITY[label] if len(scene.surfaces) > 1 else 1.0,
+                    opacity=_SURFACE_OPACITY[label] if len(surfaces) > 1 else 1.0,
                     specular=0.25,
                     specular_power=18,
                     ambient=0.12,
@@ -142,13 +143,14 @@ class PyVistaCloud:
                 self._light.append(actor)
 
     def _add_points(self, cloud: dict[int, Dots], colours: dict[int, Colour]) -> None:
+        veiled = TUMOUR in cloud and TUMOUR in colours
         at_rest, moving = (_AT_REST_SOFTWARE, _MOVING_SOFTWARE) if self._software else (_AT_REST, _MOVING)
         for actors, left in ((self._dense, at_rest), (self._light, moving)):
             for label in (TUMOUR, KIDNEY, TISSUE):  # tissue is thinned out before kidneys and tumours are
                 if label in cloud and label in colours and left:
                     dots = cloud[label].first(left)
                     left -= len(dots)  # noqa: PLW2901 - the budget is used up label by label
-                    actors.append(self._add_dots(dots, label, colours[label], veiled=TUMOUR in cloud))
+                    actors.append(self._add_dots(dots, label, colours[label], veiled=veiled))
 
     def _add_dots(self, dots: Dots, label: int, colour: Colour, *, veiled: bool) -> pyvista.Actor:
         shade = _DARKEST + (1 - _DARKEST) * dots.brightness[:, None]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QSplitter, QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import AXIAL, CORONAL, SAGITTAL
 from kidneyseg_gui.views.cloud_view import CloudPane
 from kidneyseg_gui.views.pane import Pane, SlicePane
+from kidneyseg_gui.views.slice_view import SliceView
 from kidneyseg_gui.widgets import column
 
 
@@ -27,6 +28,10 @@ class Quad(QWidget):
         column(self, spacing=0).addWidget(self._whole)
         for pane in self.panes:
             pane.maximise_requested.connect(self._toggle)
+        self._last_used = axial.slices
+        for pane in self.slices:
+            pane.slices.installEventFilter(self)
+        self.cloud.entered.connect(self.focus_view)
         case.display_changed.connect(self._arrange)
 
     @property
@@ -39,6 +44,17 @@ class Quad(QWidget):
         for pane in self.slices:
             pane.slices.reset_camera()
         self.cloud.reset_camera()
+
+    def focus_view(self) -> None:
+        """Give the keys to the slice view that was used last, or to another one that is visible."""
+        views = [self._last_used, *(pane.slices for pane in self.slices)]
+        next((view for view in views if view.isVisible()), self).setFocus()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Remember which slice view was used last."""
+        if event.type() == QEvent.Type.FocusIn and isinstance(watched, SliceView):
+            self._last_used = watched
+        return super().eventFilter(watched, event)
 
     def _splitter(self, orientation: Qt.Orientation, *widgets: QWidget) -> QSplitter:
         splitter = QSplitter(orientation)

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6 import QtGui
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QTransform
-from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
+from PySide6.QtWidgets import QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Plane
@@ -54,7 +54,13 @@ class SliceView(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(f"{plane.name} slice view")
         case.volume_changed.connect(self.reset_camera)
-        pictured = (case.crosshair_changed, case.window_changed, case.overlay_changed, case.display_changed, case.compare_changed)
+        pictured = (
+            case.crosshair_changed,
+            case.window_changed,
+            case.overlay_changed,
+            case.display_changed,
+            case.compare_changed,
+        )
         for signal in pictured:
             signal.connect(self.update)
         case.mask_changed.connect(lambda _box: self.update())
@@ -242,10 +248,8 @@ class SliceView(QWidget):
             super().keyPressEvent(event)
 
     def enterEvent(self, event: QtGui.QEnterEvent) -> None:
-        """Take the keyboard focus."""
-        # The view under the mouse gets the keys, unless the user is typing into a field.
-        if not isinstance(QApplication.focusWidget(), QAbstractSpinBox | QLineEdit):
-            self.setFocus(Qt.FocusReason.MouseFocusReason)
+        """Take the keyboard focus; a field that loses it takes what was typed into it."""
+        self.setFocus(Qt.FocusReason.MouseFocusReason)
         super().enterEvent(event)
 
     def leaveEvent(self, event: QEvent) -> None:

@@ -1,4 +1,7 @@
-"""A small window that a test drags a file out of: `drag_source.py FILE`."""
+"""A small window that a test drags a file out of, as out of a file manager: `drag_source.py FILE`.
+
+It prints the action that the target answered with.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ class Source(QLabel):
         drag, mime = QDrag(self), QMimeData()
         mime.setUrls([QUrl.fromLocalFile(sys.argv[1])])
         drag.setMimeData(mime)
-        drag.exec(Qt.DropAction.CopyAction)
+        actions = Qt.DropAction.MoveAction | Qt.DropAction.CopyAction | Qt.DropAction.LinkAction
+        print(drag.exec(actions, Qt.DropAction.MoveAction).name, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Draws a tumour and a kidney with the same surface, and prints the share of the tumour that the kidney tints.
+"""Draws a tumour and a kidney with the same surface, and prints two shares of the tumour: how much the kidney tints,
+and how much of it is kidney-coloured once the tumour is hidden.
 
 In a process of its own: VTK keeps its X connection until the process ends, and the server must live that long.
 """
@@ -20,12 +21,23 @@ def main() -> None:
     _application = QApplication([])
     canvas = OffscreenCanvas()
     whole = pyvista.Sphere(radius=30.0, theta_resolution=60, phi_resolution=60)
-    scene = Scene({}, {KIDNEY: whole, TUMOUR: whole.copy()}, (), None, None)
-    PyVistaCloud(canvas, software=True).show_scene(scene, "surface", {KIDNEY: (255, 0, 0), TUMOUR: (0, 255, 0)})
-    red, green, _ = np.moveaxis(canvas.plotter.screenshot(return_img=True).astype(int), 2, 0)
+    scene = Scene({}, {KIDNEY: whole, TUMOUR: whole.copy()}, (), None, None, pyvista.Sphere(radius=8.0))
+    cloud = PyVistaCloud(canvas, software=True)
+    cloud.show_scene(scene, "surface", {KIDNEY: (255, 0, 0), TUMOUR: (0, 255, 0)})
+    red, green = colours_of(canvas)
     ball = (green > 100) | (red > 100)
     print(float(np.mean(red[ball] > green[ball] / 2)) if ball.mean() > 0.1 else "nothing was drawn")
+    cloud.show_scene(scene, "surface", {KIDNEY: (255, 0, 0)})
+    red, green = colours_of(canvas)
+    print(float(np.mean(red[ball] > green[ball] + 30)))
     canvas.finish()
+
+
+def colours_of(canvas: OffscreenCanvas) -> tuple[np.ndarray, np.ndarray]:
+    """The red and the green of every pixel."""
+    canvas.plotter.render_window.Render()  # PyVista renders for the first screenshot only
+    red, green, _ = np.moveaxis(canvas.plotter.screenshot(return_img=True).astype(int), 2, 0)
+    return red, green
 
 
 if __name__ == "__main__":

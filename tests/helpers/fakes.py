@@ -19,6 +19,8 @@ from kidneyseg.findings import Findings, KidneyFinding, TumourFinding
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
 from kidneyseg.progress import Progress
+from kidneyseg.segmentation.export import FileStamp, stamp
+from kidneyseg.segmentation.provenance import Provenance
 from kidneyseg.settings import Settings
 from kidneyseg_gui.services import Services
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from kidneyseg_gui.case import Colour
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.scene import Scene
+    from kidneyseg_gui.worker import Saving
 
 STAGES = ("sample", "stage 1", "stage 2", "clusters", "fill", "findings")
 
@@ -128,6 +131,11 @@ def findings_of(mask: NDArray[np.uint8], volume: Volume) -> Findings:
     return Findings(kidneys, tumours, sum(ml), tumour_ml)
 
 
+def provenance_of(result: Result) -> Provenance:
+    """What a sidecar would say of a fake result."""
+    return Provenance(settings=result.settings)
+
+
 class FakeServices:
     """Makes services from fakes and remembers what went through them."""
 
@@ -143,7 +151,7 @@ class FakeServices:
             load=self.load,
             sample=self.sample,
             pipeline=self.pipeline,
-            provenance=lambda _result: None,
+            provenance=provenance_of,
             measure=lambda labels, _result, volume: findings_of(labels, volume),
             export=self.export,
             warm_up=lambda: None,
@@ -164,12 +172,13 @@ class FakeServices:
         )
         return self.pipelines[-1]
 
-    def export(self, _result: Result, _volume: Volume, path: Path) -> None:
+    def export(self, _saving: Saving, _volume: Volume, path: Path) -> FileStamp:
         if not path.parent.is_dir():
             raise OutputError(f"{path.parent} is no folder; choose another place for the mask.")
         time.sleep(self.export_seconds)
         path.write_bytes(b"mask")
         self.exported.append(path)
+        return stamp(path)
 
 
 class FakeCloud:

@@ -29,6 +29,9 @@ class Answers(Prompts):
         self.proposed = proposed
         return self.path
 
+    def open_mask(self, parent: QWidget, title: str, folder: Path) -> Path | None:
+        return self.path
+
     open_settings = open_file
     save_settings = save_mask
 
@@ -44,7 +47,7 @@ class WindowFixture:
         self.qtbot, self.fake, self.folder = qtbot, fake, folder
         self.answers = Answers()
         self.store = QSettings(str(folder / "options.ini"), QSettings.Format.IniFormat)
-        self.main = MainWindow(fake.services(), self.store, self.answers)
+        self.main = MainWindow(fake.services(), self.store, self.answers, folder / "autosave")
         self.cloud = FakeCloud()
         self.main.quad.cloud.set_backend(self.cloud)
         self.main.resize(1280, 800)

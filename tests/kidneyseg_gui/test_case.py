@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from pytestqt.qtbot import QtBot
 
 from fakes import FakePipeline, make_volume
@@ -26,6 +27,14 @@ def test_opening_puts_the_crosshair_in_the_middle_and_drops_the_result(qtbot: Qt
     assert case.result is None
     assert case.mask is None
     assert not case.dirty
+
+
+def test_another_ct_shows_what_was_hidden_on_the_one_before(qtbot: QtBot):
+    case = segmented()
+    case.set_overlay(replace(case.overlay, shown=False, opacity=0.9).with_label(TUMOUR, visible=False))
+    with qtbot.waitSignal(case.overlay_changed):
+        case.open(make_volume((10, 20, 30)))
+    assert case.overlay == replace(Overlay(), opacity=0.9)
 
 
 def test_crosshair_stays_inside(qtbot: QtBot):
@@ -89,6 +98,29 @@ def test_a_result_of_another_method_is_not_updated():
     case.set_settings(preset("default").with_(fill={"closing_mm": 3.0}))
     assert case.quick_update is not None
     assert not case.needs_network
+
+
+def test_the_same_result_once_more_stays_saved(qtbot: QtBot):
+    case = segmented()
+    case.mark_saved()
+    result = case.result
+    case.set_result(result, "auto")
+    case.set_result(replace(result, mask=result.mask.copy()), "auto")
+    assert not case.dirty
+    for changed in (
+        {"mask": np.roll(result.mask, 1, axis=0)},
+        {"settings": preset("default").with_(fill={"closing_mm": 3.0})},
+    ):
+        case.set_result(result, "auto")
+        case.mark_saved()
+        case.set_result(replace(result, **changed), "auto")
+        assert case.dirty
+
+
+def test_an_empty_mask_is_not_unsaved(qtbot: QtBot):
+    case = segmented()
+    case.set_result(replace(case.result, mask=np.zeros_like(case.mask)), "auto")
+    assert not case.dirty
 
 
 def test_a_result_is_unsaved_until_it_is_saved(qtbot: QtBot):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from PySide6.QtWidgets import QToolButton
 
 from fakes import make_volume
@@ -86,3 +87,39 @@ def test_opening_another_ct_asks_for_an_unsaved_mask(window: WindowFixture):
     assert window.answers.asked
     assert window.case.volume.name == "first"
     assert not window.jobs.busy
+
+
+def test_a_run_that_ends_while_the_question_is_open_is_asked_about_again(
+    make_window: MakeWindow, monkeypatch: pytest.MonkeyPatch
+):
+    window = make_window(seconds=0.3)
+    window.open("first.nii")
+    asked: list[str] = []
+
+    def confirm(_parent: object, _question: str, consequence: str, *_buttons: str) -> bool:
+        asked.append(consequence)
+        window.idle()
+        return len(asked) == 1
+
+    monkeypatch.setattr(window.answers, "confirm", confirm)
+    window.main.controller.segment()
+    window.main.controller.open(window.file("second.nii"))
+    monkeypatch.undo()
+    assert [text.partition(" and ")[0] for text in asked] == [
+        "The segmentation is still running",
+        "The mask has not been exported",
+    ]
+    assert window.case.mask.any()
+    assert not window.jobs.busy
+
+
+def test_an_unsaved_mask_is_named_beside_the_run_that_would_replace_it(make_window: MakeWindow):
+    window = make_window()
+    window.open("first.nii")
+    window.segment()
+    window.fake.pipelines[0].seconds = 5
+    window.case.set_settings(window.case.settings.with_(sampling={"kept_percent": 12.0}))
+    window.main.controller.segment()
+    window.answers.go_on = False
+    window.main.controller.open(window.file("second.nii"))
+    assert "would be stopped. The mask has not been exported" in window.answers.asked[-1]

@@ -62,6 +62,17 @@ def test_settings_that_cannot_be_loaded_are_refused_in_a_sentence(window: Window
     assert window.case.settings == before
 
 
+def test_replacing_a_settings_file_is_asked_about(window: WindowFixture):
+    window.answers.path, window.answers.go_on = window.folder / "settings.json", False
+    window.answers.path.write_text("{}")
+    window.main.controller.ask_save_settings()
+    assert window.answers.asked[0].startswith("Replace settings.json?")
+    assert window.answers.path.read_text() == "{}"
+    window.answers.go_on = True
+    window.main.controller.ask_save_settings()
+    assert read_by_the_command_line(window.answers.path) == window.case.settings
+
+
 def test_settings_that_cannot_be_saved_are_reported(window: WindowFixture):
     window.answers.path = window.folder / "missing" / "settings.json"
     window.main.controller.ask_save_settings()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from kidneyseg.settings import preset
 from window_fixture import WindowFixture
@@ -13,7 +13,7 @@ MakeWindow = Callable[..., WindowFixture]
 def test_options_survive_a_restart(make_window: MakeWindow):
     first = make_window()
     first.case.set_window(1500, 300)
-    first.case.set_overlay(replace(first.case.overlay, opacity=0.7, outlined=False).with_label(2, visible=False))
+    first.case.set_overlay(replace(first.case.overlay, opacity=0.7, outlined=False).with_label(2, colour=(1, 2, 3)))
     first.case.set_display(radiological=False)
     first.case.set_settings(first.case.settings.with_(clusters={"eps_mm": 8.0}))
     first.main.close()
@@ -22,6 +22,16 @@ def test_options_survive_a_restart(make_window: MakeWindow):
     assert second.case.overlay == first.case.overlay
     assert not second.case.display.radiological
     assert second.case.settings.clusters.eps_mm == 8.0
+
+
+def test_what_is_hidden_is_shown_again_after_a_restart(make_window: MakeWindow):
+    first = make_window()
+    first.case.set_overlay(replace(first.case.overlay, shown=False).with_label(2, visible=False))
+    first.main.close()
+    assert "visible" not in first.store.value("case/overlay")
+    first.store.setValue("case/overlay", json.dumps(asdict(first.case.overlay)))  # as earlier versions saved it
+    second = make_window()
+    assert second.case.overlay == second.case.overlay.all_shown()
 
 
 def test_only_changed_settings_are_kept(make_window: MakeWindow):

@@ -19,13 +19,30 @@ def parent(qtbot: QtBot) -> QWidget:
 
 @pytest.mark.parametrize(
     ("chosen", "expected"),
-    [("a/m", "a/m.nii.gz"), ("a/m.nii", "a/m.nii"), ("a/m.nii.gz", "a/m.nii.gz"), ("a/m.1", "a/m.1.nii.gz")],
+    [
+        ("a/m", "a/m.nii.gz"),
+        ("a/m.nii", "a/m.nii"),
+        ("a/m.nii.gz", "a/m.nii.gz"),
+        ("a/m.1", "a/m.1.nii.gz"),
+        ("a/M3.NII.GZ", "a/M3.NII.GZ"),
+        ("a/M3.Nii", "a/M3.Nii"),
+    ],
 )
 def test_a_masks_name_gets_a_suffix_where_it_has_none(
     parent: QWidget, monkeypatch: pytest.MonkeyPatch, chosen: str, expected: str
 ):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (chosen, ""))
     assert Prompts().save_mask(parent, Path("x")) == Path(expected)
+
+
+def test_the_file_dialog_leaves_the_question_about_existing_files_to_the_controller(
+    parent: QWidget, monkeypatch: pytest.MonkeyPatch
+):
+    options: list[QFileDialog.Option] = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (options.append(args[5]), ("m", ""))[1])
+    Prompts().save_mask(parent, Path("x"))
+    Prompts().save_settings(parent, Path("x"))
+    assert options == [QFileDialog.Option.DontConfirmOverwrite] * 2
 
 
 def test_a_file_question_that_is_cancelled_is_answered_with_none(parent: QWidget, monkeypatch: pytest.MonkeyPatch):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fakes import FakePipeline, make_volume
+from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
 from kidneyseg_gui.scene import build_scene
@@ -44,6 +46,16 @@ def test_surfaces_lie_where_the_mask_lies(window: WindowFixture):
     for axis, step in enumerate(window.case.volume.spacing_mm):
         assert low_high[2 * axis] == pytest.approx(filled[axis].min() * step, abs=2.5)
         assert low_high[2 * axis + 1] == pytest.approx((filled[axis].max() + 1) * step, abs=2.5)
+
+
+def test_a_kidney_whose_tumour_is_hidden_has_a_hollow_there(window: WindowFixture):
+    window.open()
+    window.segment()
+    scene, voxel_mm3 = window.case.scene, 1000 * window.case.volume.voxel_ml
+    whole, alone = (scene.surfaces_of(shown)[KIDNEY].volume for shown in ({KIDNEY, TUMOUR}, {KIDNEY}))
+    assert whole - alone == pytest.approx(np.count_nonzero(window.case.mask == TUMOUR) * voxel_mm3, rel=0.3)
+    assert set(scene.surfaces_of({TUMOUR})) == {TUMOUR}
+    assert set(replace(scene, kidneys_alone=None).surfaces_of({KIDNEY})) == set()
 
 
 def test_surfaces_have_normals_and_so_look_smooth(window: WindowFixture):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.errors import InputError, OutputError
+from kidneyseg.errors import InputError, OutputError, SidecarError
 from kidneyseg.files import check_writable, write_whole
 from kidneyseg.findings import Findings
 from kidneyseg.imaging.labels import LABEL_NAMES
@@ -56,7 +56,8 @@ def export(result: Result, volume: Volume, path: str | os.PathLike[str], *, over
     """Write `result.mask` to `path` and its sidecar beside it; returns the sidecar's path.
 
     Raises:
-        OutputError: as for `check_export`, before anything is written, and when the disk is full.
+        OutputError: as for `check_export`, before anything is written, and when the mask cannot be written.
+        SidecarError: the mask was written, its sidecar was not.
     """
     made = Provenance.of(result)
     return export_mask(result.mask, volume, path, findings=result.findings, provenance=made, overwrite=overwrite)
@@ -91,7 +92,11 @@ def export_mask(
     beside = check_export(path, volume.path, overwrite=overwrite, expected=expected)
     content = json.dumps(sidecar(volume, findings, provenance, by_hand), indent=2) + "\n"
     save_mask(mask, volume, path, overwrite=overwrite)
-    write_whole(beside, content.encode())
+    try:
+        write_whole(beside, content.encode())
+    except OutputError as error:
+        older = f" The {beside.name} that is there describes an earlier mask." if beside.exists() else ""
+        raise SidecarError(f"The mask {Path(path).name} is saved, but not its sidecar. {error}{older}") from error
     return beside
 
 

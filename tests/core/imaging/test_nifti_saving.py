@@ -160,3 +160,9 @@ def test_mask_must_fit_the_volume(volume: Volume, tmp_path: Path) -> None:
             save_mask(wrong, volume, tmp_path / "mask.nii.gz")
     save_mask(MASK > 0, volume, tmp_path / "mask.nii.gz")
     np.testing.assert_array_equal(load_mask(tmp_path / "mask.nii.gz")[0], MASK)
+
+
+def test_a_suffix_in_capitals_is_one_too(volume: Volume, tmp_path: Path) -> None:
+    save_mask(MASK, volume, tmp_path / "M3.NII.GZ")
+    assert (tmp_path / "M3.NII.GZ").read_bytes()[:2] == b"\x1f\x8b"
+    np.testing.assert_array_equal(load_mask(tmp_path / "M3.NII.GZ")[0], MASK)

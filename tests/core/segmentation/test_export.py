@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kidneyseg.errors import OutputError
+from kidneyseg.errors import OutputError, SidecarError
 from kidneyseg.findings import measure
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.resample import voxel_lattice
+from kidneyseg.segmentation import export as module
 from kidneyseg.segmentation.export import check_export, export, sidecar
 from kidneyseg.segmentation.pipeline import Result
 from kidneyseg.settings import Settings, preset
@@ -56,6 +57,22 @@ def test_the_sidecar_states_the_offset(ct: Volume) -> None:
     path = ct.path
     assert path is not None
     assert sidecar(load_volume(path, hu_offset=-1024), result_for(ct).findings, None)["input"]["hu_offset"] == -1024
+
+
+def test_a_sidecar_that_fails_says_that_the_mask_is_saved(
+    ct: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, _content: bytes) -> None:
+        raise OutputError(f"{path.name} was not written: the disk is full.")
+
+    monkeypatch.setattr(module, "write_whole", full)
+    for older in (False, True):
+        with pytest.raises(SidecarError, match=r"^The mask m\.nii\.gz is saved, but not its sidecar") as caught:
+            export(result_for(ct), ct, tmp_path / "m.nii.gz")
+        assert "m.json was not written: the disk is full." in str(caught.value)
+        assert ("earlier mask" in str(caught.value)) == older
+        np.testing.assert_array_equal(load_mask(tmp_path / "m.nii.gz")[0], abdomen()[1])
+        (tmp_path / "m.json").write_text('{"program": "kidneyseg 0.2.0", "settings": {}, "findings": {}}')
 
 
 FOREIGN = [
