@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from kidneyseg.arrays import bounding_box
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
+from kidneyseg_gui.middles import kidney_middles, tumour_middles
 
 if TYPE_CHECKING:
     import pyvista
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 # kidneys at 1.5 mm.
 _SURFACE_MM = 1.5
 _PAD_MM = 6.0
-_MOST_TUMOURS = 50
 _LARGEST_CLOUD = 1_000_000
 
 
@@ -56,6 +56,7 @@ class Scene:
     Attributes:
         clouds: "sampled", "kidney", "objects" to {label: Dots}.
         surfaces: label to a pyvista.PolyData with normals; the kidneys' encloses their tumours.
+        kidneys: the voxel at each kidney's centre, in the order of the findings; None where it is not clear.
         tumours: the voxel at each tumour's centre, largest tumour first, as in the findings.
         focus: the voxel to show first: the centre of the largest tumour, else of the largest kidney; None if there is
             neither.
@@ -65,6 +66,7 @@ class Scene:
 
     clouds: dict[str, dict[int, Dots]]
     surfaces: dict[int, pyvista.PolyData]
+    kidneys: tuple[Voxel | None, ...]
     tumours: tuple[Voxel, ...]
     focus: Voxel | None
     result: Result
@@ -98,9 +100,10 @@ def build_scene(result: Result, volume: Volume, progress: Progress) -> Scene:
             surfaces[label] = surface
     progress.check()
     alone = _surface(result.mask == KIDNEY, volume.spacing_mm) if TUMOUR in surfaces else None
-    tumours = _middles(result.mask == TUMOUR)
-    focus = next(iter(tumours or _middles(result.mask > 0)), None)
-    return Scene(clouds, surfaces, tumours, focus, result, alone)
+    tumours = tumour_middles(result.mask)
+    progress.check()
+    kidneys, largest = kidney_middles(result.mask, result.findings, volume.spacing_mm)
+    return Scene(clouds, surfaces, kidneys, tumours, tumours[0] if tumours else largest, result, alone)
 
 
 def _split(cloud: PointCloud | None) -> dict[int, Dots]:
@@ -143,15 +146,3 @@ def _surface(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
         [0.5], scalars="field", method="flying_edges", compute_normals=True, compute_scalars=False
     )
     return surface if surface.n_points else None
-
-
-def _middles(inside: NDArray[np.bool_]) -> tuple[Voxel, ...]:
-    """The centre of each connected component, largest first."""
-    box = bounding_box(inside)
-    if box is None:
-        return ()
-    parts, _count = ndimage.label(inside[box], structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(parts.ravel())[1:]
-    order = np.argsort(-sizes, kind="stable") + 1
-    found = np.array(ndimage.center_of_mass(parts > 0, parts, order[:_MOST_TUMOURS])) + [piece.start for piece in box]
-    return tuple((round(x), round(y), round(z)) for x, y, z in found)
