@@ -14,7 +14,7 @@ from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.settings import Settings, preset
 from kidneyseg_gui.comparing import Compare
 from kidneyseg_gui.edits import Edits, Origin
-from kidneyseg_gui.slices import Voxel
+from kidneyseg_gui.slices import Colour, Voxel
 from kidneyseg_gui.tools import LARGEST_MM, SMALLEST_MM, ToolOptions
 
 if TYPE_CHECKING:  # these import what the first paint does not wait for
@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # these import what the first paint does not wait for
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.scene import Scene
 
-Colour = tuple[int, int, int]
 Compute = Callable[["Volume", NDArray[np.uint8]], "Voxels"]
 Finish = Callable[[str, "Voxels"], bool]
 

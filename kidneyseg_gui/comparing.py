@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg_gui.slices import Colour
+from kidneyseg_gui.widgets import volume_text
+
 if TYPE_CHECKING:
     from kidneyseg.editing.compare import Comparison
 
-ONLY_OURS, ONLY_OTHER, OTHER_LABEL = 1, 2, 3
-# How differences are drawn: red, green, blue.
-DIFFERENCE_COLOURS = {ONLY_OURS: (110, 220, 120), ONLY_OTHER: (235, 90, 200), OTHER_LABEL: (245, 190, 60)}
+# How differences are drawn, by their values in `Comparison.difference`: only in this mask, only in the other, in both
+# with another label.
+DIFFERENCE_COLOURS: dict[int, Colour] = {1: (110, 220, 120), 2: (235, 90, 200), 3: (245, 190, 60)}
 
 
 class Shown(StrEnum):
@@ -44,11 +47,14 @@ class Compare:
     @property
     def text(self) -> str:
         """What is compared and shown, and how well the two agree, in a sentence."""
-        agreed = "   ".join(
-            f"{name} Dice {dice:.3f}, {volume_text(ours)} against {volume_text(other)}"
-            for name, dice, ours, other in rows_of(self.comparison)
+        found = self.comparison
+        agreed = "; ".join(
+            f"{name} Dice {found.dice[name]:.3f} ({volume_text(found.ml_a[name])}, there {volume_text(ml)})"
+            for name, ml in found.ml_b.items()
+            if name != "kidney_and_masses" and (ml or found.ml_a[name])
         )
-        return f"Compared with {self.name}: {self.shown.value} shown (D). {agreed}"
+        colours = " Green is only here, magenta only there." if self.shown == Shown.DIFFERENCE else ""
+        return f"{self.shown.value.capitalize()} against {self.name} (D changes the view).{colours} {agreed}"
 
     @property
     def following(self) -> Shown:

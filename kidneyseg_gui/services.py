@@ -15,9 +15,9 @@ from kidneyseg.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
-    from kidneyseg.editing.compare import Comparison
     from numpy.typing import NDArray
 
+    from kidneyseg.editing.compare import Comparison
     from kidneyseg.editing.open_mask import OpenedMask
     from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Voxel = tuple[int, int, int]
+Colour = tuple[int, int, int]  # red, green, blue
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # The direction in which each voxel axis grows, and its opposite, in canonical (RAS) order.

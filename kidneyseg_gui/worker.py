@@ -17,9 +17,8 @@ from kidneyseg_gui.jobs import Job, JobKind, JobQueue
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
 
 if TYPE_CHECKING:
-    from kidneyseg.editing.compare import Comparison
-
     from kidneyseg.editing.change import Change
+    from kidneyseg.editing.compare import Comparison
     from kidneyseg.editing.mask import EditedMask
     from kidneyseg.editing.open_mask import OpenedMask
     from kidneyseg.findings import Findings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStackedWidget, QTableWidget, QTableWidgetItem, QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
@@ -12,11 +12,12 @@ from kidneyseg_gui.slices import Voxel
 from kidneyseg_gui.widgets import hint, tool_button, volume_text
 
 _COLUMNS = ("", "Side", "Volume", "Longest")
+_ROW_PIXELS, _ROWS = 26, 4  # two kidneys and two tumours; more rows scroll
 _Row = tuple[tuple[str, str, str, str], Voxel | None]  # texts, and where a click goes
 
 
 class FindingsPanel(Section):
-    """A table of the result's findings; a click on a tumour moves the crosshair there."""
+    """A table of the result's findings; a click on a row moves the crosshair there."""
 
     def __init__(self, case: Case, parent: QWidget | None = None) -> None:
         super().__init__("Findings", parent)
@@ -26,7 +27,7 @@ class FindingsPanel(Section):
         self.heading.addWidget(self.copy)
         self.table = QTableWidget(0, len(_COLUMNS))
         self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(26)
+        self.table.verticalHeader().setDefaultSectionSize(_ROW_PIXELS)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -41,8 +42,14 @@ class FindingsPanel(Section):
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.table.itemClicked.connect(self._on_click)
         self.empty = hint()
-        self.body.addWidget(self.table)
-        self.body.addWidget(self.empty)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self.table)
+        self._pages.addWidget(self.empty)
+        # Always as high as most tables, so that a result does not move the fields below under the mouse.
+        header = self.table.horizontalHeader().sizeHint().height()
+        self._pages.setFixedHeight(header + _ROW_PIXELS * _ROWS + 4)
+        self.body.addWidget(self._pages)
         case.findings_changed.connect(self._show)
         self._show()
 
@@ -71,11 +78,8 @@ class FindingsPanel(Section):
                 if centre is not None:
                     item.setToolTip("Click to go there")
                 self.table.setItem(number, column, item)
-        header = self.table.horizontalHeader().sizeHint().height()
-        self.table.setFixedHeight(header + 26 * min(max(len(rows), 1), 6) + 4)
-        self.table.setVisible(bool(rows))
+        self._pages.setCurrentWidget(self.table if rows else self.empty)
         self.copy.setEnabled(bool(rows))
-        self.empty.setVisible(not rows)
         done = self._case.result is not None
         self.empty.setText("No kidneys were found on this CT." if done else "Nothing segmented yet.")
 

@@ -12,7 +12,8 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
 
 from kidneyseg.points.cloud import TISSUE
-from kidneyseg_gui.case import Case, Colour
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.slices import Colour
 from kidneyseg_gui.views.pane import Pane
 from kidneyseg_gui.widgets import named, single_shot, tool_button
 

@@ -10,8 +10,8 @@ from vtkmodules.vtkRenderingAnnotation import vtkAnnotatedCubeActor
 from vtkmodules.vtkRenderingCore import vtkRenderer
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
-from kidneyseg_gui.case import Colour
 from kidneyseg_gui.scene import Dots, Scene
+from kidneyseg_gui.slices import Colour
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
 from kidneyseg_gui.views.canvases import Canvas
 

@@ -44,6 +44,7 @@ class SliceView(QWidget):
         self._zoom, self._pan = 1.0, QPointF(0, 0)
         self._wheel = 0.0
         self._pressed: QPointF | None = None
+        self._before_press = case.crosshair
         self._last = QPointF()
         self._dragging = Qt.MouseButton.NoButton
         self._pointer: QPointF | None = None
@@ -145,6 +146,7 @@ class SliceView(QWidget):
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         """Begin a click or a drag."""
         self._pressed = self._last = event.position()
+        self._before_press = self._case.crosshair
         self._dragging = Qt.MouseButton.NoButton
         if self._edits_with(event):
             self.tool.press(self._slice_position(event.position()))
@@ -191,8 +193,9 @@ class SliceView(QWidget):
         self._pressed, self._dragging = None, Qt.MouseButton.NoButton
 
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Fill the window with this view, and back."""
+        """Fill the window with this view, and back; the crosshair returns to where it was before the first click."""
         if event.button() == Qt.MouseButton.LeftButton and not self.tool.active:
+            self._case.set_crosshair(self._before_press)
             self.maximise_requested.emit()
         else:
             self.mousePressEvent(event)

@@ -20,6 +20,42 @@ def test_a_click_on_a_tumour_takes_the_crosshair_there(window: WindowFixture):
     assert window.case.mask[window.case.crosshair] == 2
 
 
+def test_a_click_on_a_kidney_takes_the_crosshair_to_its_centre(window: WindowFixture):
+    window.open()
+    window.segment()
+    table = window.main.findings.table
+    for row, side in ((0, "Right"), (1, "Left")):
+        assert table.item(row, 1).text() == side
+        table.itemClicked.emit(table.item(row, 0))
+        assert window.case.mask[window.case.crosshair] == 1
+        x = window.case.crosshair[0]
+        assert (x > 24) == (side == "Right")  # x grows to the patient's right
+
+
+def test_a_result_does_not_move_the_fields(make_window: MakeWindow):
+    window = make_window(seconds=0.3)
+    fields = (window.main.parameters.eps, window.main.parameters.device, window.main.labels.opacity)
+
+    def places() -> list[int]:
+        window.qtbot.wait(20)
+        return [field.mapTo(window.main, field.rect().topLeft()).y() for field in fields]
+
+    at_first = places()
+    window.open()
+    assert places() == at_first
+    window.main.controller.segment()
+    assert places() == at_first
+    window.idle()
+    assert places() == at_first
+    result = window.case.result
+    for count in (0, 9):
+        findings = replace(result.findings, kidneys=(), tumours=result.findings.tumours * count)
+        window.case.set_result(replace(result, findings=findings), "auto")
+        assert places() == at_first
+    window.case.set_settings(window.case.settings.with_(sampling={"kept_percent": 12.0}))
+    assert places() == at_first
+
+
 def test_a_side_that_the_ct_does_not_show_is_unknown(window: WindowFixture):
     window.open()
     window.segment()
