@@ -1,5 +1,5 @@
 # ruff: noqa: PLC0415 - `--help` and `--version` must work without Qt and its libraries, so functions import it
-"""The command `kidneyseg-gui [CT]`."""
+"""The command `kidneyseg-gui [CT] [--mask MASK]`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         " how the 3-D view is drawn: pyvistaqt (the default with a graphics card) or offscreen (the default without).",
     )
     parser.add_argument("ct", nargs="?", type=Path, metavar="CT", help="a CT to open, as .nii or .nii.gz")
+    parser.add_argument("--mask", type=Path, metavar="MASK", help="a mask of this CT, to be shown and corrected")
     parser.add_argument("--version", action="version", version=f"KidneySeg {__version__}")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.mask is not None and arguments.ct is None:
+        parser.error("--mask needs the CT that the mask lies on: kidneyseg-gui CT --mask MASK")
+    return arguments
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parse(argv)
     from kidneyseg_gui.application import run  # after parsing: --help needs no display
 
-    return run(arguments.ct)
+    return run(arguments.ct, arguments.mask)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ class _CloudLoader(QObject):
             self.loaded.emit(None)
 
 
-def run(ct: Path | None) -> int:
-    """Show the window, with `ct` or the sample case. Returns the exit status."""
+def run(ct: Path | None, mask: Path | None = None) -> int:
+    """Show the window, with `ct` and its mask, or the sample case. Returns the exit status."""
     began = time.monotonic()
     existing = QApplication.instance()
     application = existing if isinstance(existing, QApplication) else QApplication(["kidneyseg-gui"])
@@ -66,6 +66,7 @@ def run(ct: Path | None) -> int:
     def after_first_paint() -> None:
         log.info("KidneySeg %s, first paint after %.2f s", __version__, time.monotonic() - began)
         window.controller.open(ct)
+        _after_opening(window, mask)
         window.jobs.warm_up()
         loader.start()
 
@@ -73,6 +74,23 @@ def run(ct: Path | None) -> int:
     status = application.exec()
     pulse.stop()
     return status
+
+
+def _after_opening(window: MainWindow, mask: Path | None) -> None:
+    """Lay the mask over the CT, and offer what a crash has left, once the first CT is open or cannot be."""
+
+    def go_on(*_: object) -> None:
+        for signal in (window.jobs.opened, window.jobs.failed):
+            signal.disconnect(go_on)
+        QTimer.singleShot(0, finish)  # after the window has shown how it went
+
+    def finish() -> None:
+        if mask is not None and window.case.volume is not None:
+            window.mask_files.open(mask)
+        window.recovering.offer()
+
+    for signal in (window.jobs.opened, window.jobs.failed):
+        signal.connect(go_on)
 
 
 def _build_cloud(window: MainWindow, choice: Choice | None) -> None:
@@ -96,6 +114,7 @@ def _answer_interrupts(window: MainWindow) -> QTimer:
     def stop(_number: int, _frame: object) -> None:
         window.hide()
         window.jobs.shutdown()
+        window.autosave.close(keep=window.case.dirty)  # the next start offers it
         QApplication.exit(130)
 
     signal.signal(signal.SIGINT, stop)
