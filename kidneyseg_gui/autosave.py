@@ -90,7 +90,6 @@ class Autosave(QObject):
         """Open a case as it was autosaved, with its undo stack."""
         case, edits, recovered, mask = self._case, self._case.edits, kept.recovered, kept.mask
         case.open(kept.volume)
-        self._set_state(recovered.state)
         for step in recovered.steps[recovered.position :]:
             mask.apply(step.change)  # the stack is filled with all steps, and the undone ones are undone then
         edits.start_from(mask, kept.base)
@@ -103,6 +102,7 @@ class Autosave(QObject):
         else:
             edits.stack.resetClean()
         edits.stack.setIndex(recovered.position)
+        self._set_state(recovered.state)
         self._begin(recovered.base, recovered.steps, recovered.position)
 
     def _on_start(self) -> None:

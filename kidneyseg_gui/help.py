@@ -8,11 +8,13 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QLayout, QWidge
 
 from kidneyseg.version import __version__
 from kidneyseg_gui.logs import log_folder
+from kidneyseg_gui.panels.correcting import TOOLS
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
+from kidneyseg_gui.tools import NAMES
 from kidneyseg_gui.widgets import column, grid, named, row
 
-# Two columns of blocks: title to keys to what they do.
+# Columns of blocks: title to keys to what they do.
 _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
     {
         "Mouse over a slice": {
@@ -47,6 +49,22 @@ _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
         },
         "Window and level": {
             str(n): f"{name} {width} / {level}" for n, (name, width, level) in enumerate(WINDOW_PRESETS, start=1)
+        },
+    },
+    {
+        "Correcting": {
+            "Ctrl + Z": "Undo",
+            "Ctrl + Shift + Z, Ctrl + Y": "Redo",
+            **{text.key: text.name for text in TOOLS.values()},
+            "[, ]": "Smaller, larger",
+            "Ctrl + wheel": "Size of the tool",
+            **{f"Shift + {label}": f"Mark as {name.lower()}" for label, name in sorted(NAMES.items())},
+            "Del": "Delete the piece under the mouse",
+            "Right click": "Menu of the piece under the mouse",
+            "Shift + left button": "Move the crosshair, whatever the tool",
+            "C": "Where the networks are unsure",
+            "Ctrl + M": "Open a mask over the CT",
+            "D": "Compared masks: this, the other, the differences",
         },
     },
 )

@@ -86,14 +86,14 @@ def _provenance(result: Result) -> Provenance:
     return Provenance.of(cast("pipeline.Result", result))  # it came from `_pipeline`
 
 
-def _recover(path: Path) -> RecoveredCase:
+def _recover(path: Path, load: Callable[[Path], Volume]) -> RecoveredCase:
     from kidneyseg.editing.recovery import read
     from kidneyseg_gui.autosave import RecoveredCase, origin_of
 
     recovered = read(path)
     if recovered.ct_path is None:
         raise InputError("The autosaved case does not say which CT it is of.")
-    volume = _load(recovered.ct_path)
+    volume = load(recovered.ct_path)
     origins = tuple(None if step.result is None else origin_of(step.result) for step in recovered.steps)
     return RecoveredCase(recovered, volume, recovered.restore(volume), origin_of(recovered.base.result), origins)
 
@@ -143,7 +143,7 @@ class Services:
     check_export: Callable[[Path, Path | None], Path] = _check_export
     changed_since: Callable[[FileStamp], bool] = _changed_since
     provenance: Callable[[Result], Provenance] = _provenance
-    recover: Callable[[Path], RecoveredCase] = _recover
+    recover: Callable[[Path, Callable[[Path], Volume]], RecoveredCase] = _recover
     open_mask: Callable[[Path, Volume], OpenedMask] = _open_mask
     compare: Callable[[NDArray[np.uint8], NDArray[np.uint8], Volume], Comparison] = _compare
     measure: Callable[[NDArray[np.uint8], Result | None, Volume], Findings] = _measure

@@ -192,7 +192,7 @@ class JobRunner(JobQueue):
 
         def work(progress: Progress) -> RecoveredCase:
             progress.show("Recovering", 0.0)
-            kept = self._services.recover(journal)
+            kept = self._services.recover(journal, self._services.load)
             progress.check()
             self._pipeline = None
             return kept

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QSignalBlocker, Qt
+from PySide6.QtCore import QSignalBlocker, QSize, Qt
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QButtonGroup, QCheckBox, QComboBox, QLabel, QSlider, QSpinBox, QToolButton, QWidget
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.section import Section
-from kidneyseg_gui.theme import icon
 from kidneyseg_gui.tools import LARGEST_MM, NAMES, Tool
 from kidneyseg_gui.widgets import hint, named, row, tool_button
 
@@ -80,17 +79,20 @@ class CorrectingPanel(Section):
         line.addStretch(1)
         self.body.addLayout(line)
         self.hint = hint()
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.hint.setMinimumHeight(2 * self.hint.fontMetrics().lineSpacing())  # so that nothing moves
         self.body.addWidget(self.hint)
 
     def _make_labels(self) -> None:
         self._label_row = QWidget()
         group = QButtonGroup(self)
-        line = row(self._label_row, spacing=2)
+        line = row(self._label_row, spacing=0)
         for label in _LABELS:
             button = named(QToolButton(), "segment")
             button.setText(NAMES[label])
             button.setToolTip(f"Label what you mark as {NAMES[label].lower()} (Shift + {label})")
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            button.setIconSize(QSize(10, 10))
             button.setCheckable(True)
             button.clicked.connect(lambda _checked=False, label=label: self._case.set_tool(label=label))
             group.addButton(button)
@@ -166,7 +168,6 @@ class CorrectingPanel(Section):
         self._overs.setVisible(bounded)
         self._bounds.setVisible(bounded)
         for label in (TUMOUR, KIDNEY, CYST):
-            pixmap = QPixmap(12, 12)
+            pixmap = QPixmap(10, 10)
             pixmap.fill(QColor(*self._case.overlay.style(label).colour))
             self.labels[label].setIcon(QIcon(pixmap))
-        self.labels[TISSUE].setIcon(icon("eraser"))
