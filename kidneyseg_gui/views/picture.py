@@ -20,7 +20,8 @@ class Picture:
         self._case, self._plane = case, plane
         self._image = QImage()
         self._pixels: NDArray[np.uint32] | None = None
-        self._outlines: dict[int, list[QLineF]] = {}
+        self._outlines: dict[int, tuple[NDArray[np.bool_], list[QLineF]]] = {}
+        self._outlined: list[int] = []
         self._table: NDArray[np.uint32] | None = None
         self._index = -1
         case.window_changed.connect(self._forget_table)
@@ -55,7 +56,7 @@ class Picture:
         if self._table is None:
             self._table = grey_table(*case.window)
         pixels = grey_image(self._plane.slice_of(case.volume.hu, self._index), self._table)
-        self._outlines = {}
+        self._outlined = []
         if case.overlay.shown:
             self._draw_masks(pixels)
         if case.display.uncertainty and case.scene is not None and case.scene.uncertainty is not None:
@@ -85,19 +86,24 @@ class Picture:
             blend(pixels, labels, shown, overlay.opacity)
         if overlay.outlined:
             for label in shown:
-                pieces = outline(labels == label).tolist()
-                self._outlines[label] = [QLineF(*piece) for piece in pieces]
+                self._outline(label, labels == label)
+
+    def _outline(self, label: int, inside: NDArray[np.bool_]) -> None:
+        """Keep the lines around a label. Those of a label that has not changed, as in a stroke, are used again."""
+        self._outlined.append(label)
+        if label not in self._outlines or not np.array_equal(self._outlines[label][0], inside):
+            self._outlines[label] = inside, [QLineF(*piece) for piece in outline(inside).tolist()]
 
     def draw_outlines(self, painter: QPainter, to_widget: QTransform) -> None:
         """Draw the labels' outlines, equally thin at any zoom."""
-        if not self._outlines:
+        if not self._outlined:
             return
         painter.save()
         painter.setTransform(to_widget)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for label, lines in self._outlines.items():
+        for label in self._outlined:
             pen = QPen(QColor(*self._case.overlay.style(label).colour), 1.6)
             pen.setCosmetic(True)
             painter.setPen(pen)
-            painter.drawLines(lines)
+            painter.drawLines(self._outlines[label][1])
         painter.restore()

@@ -8,6 +8,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QTransform
 from PySide6.QtWidgets import QWidget
 
+from kidneyseg.arrays import Box
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Plane
 from kidneyseg_gui.views.annotations import Annotations
@@ -64,8 +65,13 @@ class SliceView(QWidget):
         )
         for signal in pictured:
             signal.connect(self.update)
-        case.mask_changed.connect(lambda _box: self.update())
+        case.mask_changed.connect(self._on_mask)
         case.tool_changed.connect(self._on_tool)
+
+    def _on_mask(self, box: Box | None) -> None:
+        side = None if box is None else box[self.plane.normal]
+        if side is None or side.start <= self.slice_index < side.stop:
+            self.update()
 
     @property
     def slice_index(self) -> int:
