@@ -1,4 +1,4 @@
-"""Bounding boxes of masks, and dense masks of cells."""
+"""Boxes around masks and around their separate parts, and dense masks of cells."""
 
 from __future__ import annotations
 
@@ -31,17 +31,68 @@ def bounding_box(mask: NDArray[np.generic], margin: int | Sequence[int] | NDArra
     Returns:
         Slices along X, Y, Z; None when all elements are zero.
     """
-    box = [slice(None)] * 3
-    for axis in sorted(range(3), key=lambda i: -abs(mask.strides[i])):
-        used = np.flatnonzero(mask[tuple(box)].any(axis=tuple(i for i in range(3) if i != axis)))
+    slowest, *others = sorted(range(3), key=lambda i: -abs(mask.strides[i]))
+    box, shape = [slice(None)] * 3, mask.shape
+    for axis in (slowest, *others):
+        used = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
         if len(used) == 0:
             return None
         box[axis] = slice(int(used[0]), int(used[-1]) + 1)
+        if axis == slowest:  # from here on, one plane that holds every used line
+            mask = np.any(mask[tuple(box)], axis=slowest, keepdims=True)
     margins = np.broadcast_to(margin, 3)
     x, y, z = (
         slice(max(side.start - int(m), 0), min(side.stop + int(m), n))
-        for side, m, n in zip(box, margins, mask.shape, strict=True)
+        for side, m, n in zip(box, margins, shape, strict=True)
     )
+    return x, y, z
+
+
+def separate_boxes(mask: NDArray[np.generic], gap: int | Sequence[int] | NDArray[np.integer] = 1) -> list[Box]:
+    """Boxes that together hold all non-zero elements of a 3-D array, with empty planes between any two.
+
+    Connected objects are never divided. Two that no empty plane separates share a box.
+
+    Args:
+        mask: (X, Y, Z).
+        gap: at least so many empty planes, one number or one per axis, lie between two boxes along some axis.
+
+    Returns:
+        Slices along X, Y, Z of each box, each the smallest around its elements.
+    """
+    gaps = np.broadcast_to(gap, 3).tolist()
+    slowest, *others = sorted(range(3), key=lambda i: -abs(mask.strides[i]))
+    x, y, z = mask.shape
+    waiting: list[Box] = [(slice(0, x), slice(0, y), slice(0, z))]
+    boxes = []
+    while waiting:
+        box = waiting.pop()
+        for axis in (slowest, *others):
+            if axis == others[0]:  # all lines along the slowest axis at once
+                plane = np.any(mask[box], axis=slowest, keepdims=True)
+            part = mask[box] if axis == slowest else plane
+            parts = _used_parts(part, axis, box[axis].start, gaps[axis])
+            if len(parts) != 1:
+                waiting += [_with_side(box, axis, one) for one in reversed(parts)]
+                break
+            box = _with_side(box, axis, parts[0])
+        else:
+            boxes.append(box)
+    return boxes
+
+
+def _used_parts(part: NDArray[np.generic], axis: int, start: int, gap: int) -> list[slice]:
+    """Where `part`, which begins at `start` along `axis`, is not empty, with at least `gap` empty planes between."""
+    used = np.flatnonzero(part.any(axis=tuple(i for i in range(3) if i != axis))) + start
+    if len(used) == 0:
+        return []
+    cuts = np.flatnonzero(np.diff(used) > gap)
+    firsts, lasts = used[[0, *(cuts + 1)]], used[[*cuts, -1]] + 1
+    return [slice(first, last) for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]
+
+
+def _with_side(box: Box, axis: int, side: slice) -> Box:
+    x, y, z = (side if i == axis else old for i, old in enumerate(box))
     return x, y, z
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import bounding_box
+from kidneyseg.arrays import Box, separate_boxes
+from kidneyseg.findings.components import Components, connected_components, label_components
 from kidneyseg.findings.diameter import longest_diameter_mm
 from kidneyseg.findings.sides import Midline, find_midline
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
@@ -111,45 +112,53 @@ def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -
         volume: the CT; x grows to the patient's right.
         oriented: False when x may not do so, although the file says so: sides are then unknown.
     """
-    ml = volume.voxel_ml
-    box = bounding_box(mask)
-    if box is None:
+    parts = connected_components(mask)
+    if not parts:
         return Findings((), (), 0.0, 0.0)
-    part = mask[box]
-    components, count = ndimage.label(part > 0, np.ones((3, 3, 3)))
-    profiles = _profiles(components, count)
-    x_mm = (np.arange(part.shape[0]) + box[0].start + 0.5) * volume.spacing_mm[0]
-    sizes = profiles.sum(axis=1)
-    centres = profiles @ x_mm / sizes
-    midline = find_midline(mask, volume, box, sizes * ml, centres) if oriented else Midline(None, ORIENTATION_WRONG)
+    ml = volume.voxel_ml
+    profiles = np.concatenate([part.profiles for part in parts])
+    x_mm = np.arange(0.5, len(mask)) * volume.spacing_mm[0]
+    sizes = profiles.sum(axis=(1, 2))
+    centres = profiles.sum(axis=1) @ x_mm / sizes
+    midline = (
+        find_midline(mask, volume, _around(parts), sizes * ml, centres)
+        if oriented
+        else Midline(None, ORIENTATION_WRONG)
+    )
     middle, unknown = -np.inf if midline.mm is None else midline.mm, midline.unknown
-    joined = _joined_across(_profiles(np.where(part == KIDNEY, components, 0), count), x_mm, middle)
-    # Side of a voxel: that of its component, or its own where the component is split.
-    is_right = np.concatenate([[False], centres > middle])[components]
-    if joined.any():
-        split = np.concatenate([[False], joined])[components]
-        is_right = np.where(split, (x_mm > middle)[:, None, None], is_right)
+    joined = _joined_across(profiles[:, KIDNEY], x_mm, middle)
+    # Whether a component's voxels in each x lie on the right: (components, x).
+    on_right = np.where(joined[:, None], x_mm > middle, (centres > middle)[:, None])
     kidney_sized = int(np.count_nonzero(sizes * ml >= KIDNEY_SIZED_ML))
     if kidney_sized > 2 or midline.mm is None:
         large = [i for i in np.argsort(-centres, kind="stable") if sizes[i] * ml >= LEAST_KIDNEY_ML]
-        owners = [(bool(centres[i] > middle), components == i + 1) for i in large]
+        owners = [(bool(centres[i] > middle), np.arange(len(sizes))[:, None] == i) for i in large]
     else:
-        owners = [(True, is_right), (False, ~is_right)]
-    kidneys = (_kidney(part, own, ml, _side(right, unknown)) for right, own in owners)
+        owners = [(True, on_right), (False, ~on_right)]
+    kidneys = (_kidney(profiles, own, ml, _side(right, unknown)) for right, own in owners)
     return Findings(
         kidneys=tuple(kidney for kidney in kidneys if kidney.ml + kidney.tumour_ml >= LEAST_KIDNEY_ML),
-        tumours=_tumours(part == TUMOUR, is_right, volume, unknown),
-        kidney_ml=float(np.count_nonzero(part == KIDNEY) * ml),
-        tumour_ml=float(np.count_nonzero(part == TUMOUR) * ml),
+        tumours=_tumours(parts, on_right, volume, unknown),
+        kidney_ml=float(profiles[:, KIDNEY].sum() * ml),
+        tumour_ml=float(profiles[:, TUMOUR].sum() * ml),
         horseshoe=bool(joined.any()),
         kidney_sized=kidney_sized,
         side_unknown=unknown,
     )
 
 
-def _kidney(part: NDArray[np.uint8], own: NDArray[np.bool_], ml: float, side: Side | None) -> KidneyFinding:
-    """What of the labels `part` (X, Y, Z) is this kidney's `own`."""
-    tissue, tumour = (float(np.count_nonzero(own & (part == label)) * ml) for label in (KIDNEY, TUMOUR))
+def _around(parts: list[Components]) -> Box:
+    """The box around all parts."""
+    x, y, z = (
+        slice(min(part.box[axis].start for part in parts), max(part.box[axis].stop for part in parts))
+        for axis in range(3)
+    )
+    return x, y, z
+
+
+def _kidney(profiles: NDArray[np.int64], own: NDArray[np.bool_], ml: float, side: Side | None) -> KidneyFinding:
+    """What of the components' `profiles` is this kidney's `own` (components, x)."""
+    tissue, tumour = (float((profiles[:, label] * own).sum() * ml) for label in (KIDNEY, TUMOUR))
     return KidneyFinding(side, tissue, tumour)
 
 
@@ -158,28 +167,32 @@ def _side(right: bool, unknown: str) -> Side | None:
 
 
 def _tumours(
-    tumour: NDArray[np.bool_], is_right: NDArray[np.bool_], volume: Volume, unknown: str
+    parts: list[Components], on_right: NDArray[np.bool_], volume: Volume, unknown: str
 ) -> tuple[TumourFinding, ...]:
     """Each listed tumour component, largest first."""
-    labels, _ = ndimage.label(tumour, np.ones((3, 3, 3)))
     found = []
-    for label, where in enumerate(ndimage.find_objects(labels), start=1):
-        own = labels[where] == label
-        voxels = int(np.count_nonzero(own))
-        if voxels * volume.voxel_ml >= LEAST_TUMOUR_ML:
-            side = _side(bool(2 * np.count_nonzero(is_right[where] & own) > voxels), unknown)
-            diameter = longest_diameter_mm(own, volume.spacing_mm)
-            found.append(TumourFinding(side, float(voxels * volume.voxel_ml), diameter))
+    before = 0  # components of the parts before
+    for part in parts:
+        tumour = part.labels == TUMOUR
+        for box in separate_boxes(tumour):
+            numbers, count = label_components(tumour[box])
+            for number, where in enumerate(ndimage.find_objects(numbers, count), start=1):
+                own = numbers[where] == number
+                voxels = int(np.count_nonzero(own))
+                if voxels * volume.voxel_ml < LEAST_TUMOUR_ML:
+                    continue
+                component = before + int(part.number[box][where][own][0]) - 1
+                first = part.box[0].start + box[0].start + where[0].start
+                right = np.count_nonzero(own, axis=(1, 2)) @ on_right[component, first : first + len(own)]
+                diameter = longest_diameter_mm(own, volume.spacing_mm)
+                side = _side(2 * int(right) > voxels, unknown)
+                found.append(TumourFinding(side, float(voxels * volume.voxel_ml), diameter))
+        before += len(part.profiles)
     return tuple(sorted(found, key=lambda one: -one.ml))
 
 
-def _joined_across(profiles: NDArray[np.float64], x_mm: NDArray[np.float64], middle: float) -> NDArray[np.bool_]:
+def _joined_across(profiles: NDArray[np.int64], x_mm: NDArray[np.float64], middle: float) -> NDArray[np.bool_]:
     """Which components, given their kidney voxels in each x (count, width), are horseshoe kidneys."""
     right = profiles[:, x_mm > middle].sum(axis=1) / np.maximum(profiles.sum(axis=1), 1)
     width = np.array([np.ptp(x_mm[used]) if used.any() else 0.0 for used in profiles > 0])
     return np.asarray((np.minimum(right, 1 - right) >= _HORSESHOE_SHARE) & (width >= _HORSESHOE_MM))
-
-
-def _profiles(components: NDArray[np.integer], count: int) -> NDArray[np.float64]:
-    """Voxels of each component 1 ... count in each x: float64 (count, width)."""
-    return np.stack([np.bincount(plane.ravel(), minlength=count + 1)[1:] for plane in components], axis=1).astype(float)

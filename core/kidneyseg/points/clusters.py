@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.spatial import KDTree
 
+from kidneyseg.arrays import separate_boxes
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
 from kidneyseg.progress import Progress
 
@@ -23,6 +24,9 @@ _CELLS_PER_EPS = 6
 
 # With more cells than this in the box around all points, they are pooled further (8 bytes per cell).
 _MOST_CELLS = 12_000_000
+
+# With more parts than this, boxes around them are not compared: there are nearer ones.
+_MOST_BOXES = 32
 
 _EPS_SLACK = 1 + 1e-6  # a neighbour at exactly eps counts, whatever the rounding
 
@@ -149,14 +153,21 @@ class _Grid:
         dense.reshape(-1)[self.cells[core]] = True
         offsets = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1)
         touching = np.linalg.norm(offsets * self.step, axis=-1) <= self.eps_mm
-        labelled, count = ndimage.label(dense, touching)
-        parts = np.asarray(labelled, np.int32).reshape(-1)
+        labelled, count = np.zeros(self.shape, np.int32), 0
+        boxes = separate_boxes(dense)
+        for box in boxes:
+            parts, more = ndimage.label(dense[box], touching)
+            labelled[box] = np.where(parts, parts + count, 0)
+            count += more
+        parts = labelled.reshape(-1)
         own: NDArray[np.int64] = parts[self.cells[core]].astype(np.int64) - 1
         if count == 1:
             return own
         # Only cells at the rim of a part can be the closest to another part.
-        inner = ndimage.binary_erosion(dense, touching).reshape(-1)[self.cells[core]]
-        joined = self._joined(parts, count, self.cells[core][~inner], progress)
+        for box in boxes:
+            dense[box] &= ~ndimage.binary_erosion(dense[box], touching)
+        rim = self.cells[core][dense.reshape(-1)[self.cells[core]]]
+        joined = self._joined(parts, count, rim, progress)
         return np.asarray(joined[own], np.int64)
 
     def _joined(
@@ -165,10 +176,13 @@ class _Grid:
         """New component of each of the parts 1 ... count, after joining those with rim cells within eps."""
         largest = int(np.bincount(parts)[1:].argmax())
         joined = np.arange(count)
+        all_rim, rim = rim, self._near_another(rim, joined[parts[rim] - 1], count)
         # Nearest columns first: most parts join early, and cells that have joined the largest part can be skipped,
         # because every other part that reaches it checks this itself.
         for dx, dy, reach in sorted(self._columns(), key=lambda run: run[0] ** 2 + run[1] ** 2):
             rim = rim[joined[parts[rim] - 1] != joined[largest]]
+            if len(rim) == 0:
+                break
             own = joined[parts[rim] - 1]
             pairs = []
             for dz in range(-reach, reach + 1):
@@ -181,8 +195,21 @@ class _Grid:
                 graph = sparse.coo_array((np.ones(len(a)), (a, b)), shape=(count, count))
                 count, merged = sparse.csgraph.connected_components(graph, directed=False)
                 joined = merged[joined].astype(np.int64)
+                rim = self._near_another(all_rim, joined[parts[all_rim] - 1], count)
             progress.check()
         return joined
+
+    def _near_another(self, rim: NDArray[np.int64], own: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """The rim cells, each of the part `own`, that lie within eps of the box around another part."""
+        if count > _MOST_BOXES:
+            return rim
+        positions = np.stack(np.unravel_index(rim, self.shape), axis=1) * self.step
+        near = np.zeros(len(rim), np.bool_)
+        for part in np.unique(own):
+            cells = positions[own == part]
+            apart = np.maximum(cells.min(axis=0) - positions, positions - cells.max(axis=0)).clip(0)
+            near |= (own != part) & ((apart**2).sum(axis=1) <= self.eps_mm**2 * _EPS_SLACK)
+        return rim[near]
 
     def _columns(self) -> Iterator[tuple[int, int, int]]:
         """(dx, dy, reach): the ball of radius eps as runs of cells -reach ... reach along z."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import bounding_box
+from kidneyseg.arrays import bounding_box, dense_mask, separate_boxes
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.hull import paint_hull
@@ -56,20 +56,13 @@ def fill_closing(
     cloud = cloud.select(~cloud.labelled(TISSUE))
     if len(cloud) == 0:
         return mask
-    # With tissue around the points, as far as a voxel's mean reaches.
+    # Tissue around the points, as far as a voxel's mean reaches.
     around = np.ceil(np.divide(volume.spacing_mm, cloud.lattice.step_mm)).astype(np.int64)
-    crop = cloud.lattice.crop(cloud.index.min(axis=0) - around, cloud.index.max(axis=0) + around + 1)
-    target = _voxels_around(crop, volume, settings.closing_mm)
-    kidney = np.zeros(target.shape, np.bool_, order="F")
-    tumour = np.zeros(target.shape, np.bool_, order="F")
-    for k, either, inner in _painted(cloud, context, crop, target):
-        kidney[:, :, k], tumour[:, :, k] = either, inner
-        progress.check()
-    # "kidney" holds the tumour too, so that no gap opens between the two.
-    kidney, tumour = (_without_gaps(part, volume, settings, progress) for part in (kidney, tumour))
-    where = tuple(slice(first, first + n) for first, n in zip(target.first_cell.tolist(), target.shape, strict=True))
-    mask[where][kidney] = KIDNEY
-    mask[where][tumour] = TUMOUR
+    # Objects farther apart than this have no voxel that both paint, and no ball of the closing meets two of them.
+    reach = np.add(volume.spacing_mm, settings.closing_mm) / cloud.lattice.step_mm
+    for part in _parts(cloud, 2 * (np.ceil(reach).astype(np.int64) + around + 1)):
+        crop = cloud.lattice.crop(part.index.min(axis=0) - around, part.index.max(axis=0) + around + 1)
+        _fill_part(part, context, crop, volume, settings, mask, progress)
     return mask
 
 
@@ -135,25 +128,48 @@ def _runs(values: NDArray[np.int32], start: int) -> Iterator[slice]:
         yield from (slice(start + i, start + j) for i, j in pairwise(cuts))
 
 
-def _without_gaps(
-    part: NDArray[np.bool_], volume: Volume, settings: FillSettings, progress: Progress
-) -> NDArray[np.bool_]:
-    """`part` closed and with its small holes filled, working on its own bounding box only."""
-    margin = np.array([int(settings.closing_mm / spacing) + 1 for spacing in volume.spacing_mm])
-    box = bounding_box(part, margin)
-    if box is None:
-        return part
-    closed = close_gaps(part[box], settings.closing_mm, volume.spacing_mm, progress=progress)
-    part[box] = fill_small_holes(closed, volume.spacing_mm, volume.slice_axis, HOLE_MM2)
-    progress.check()
-    return part
+def _parts(cloud: PointCloud, gap: NDArray[np.int64]) -> list[PointCloud]:
+    """The cloud in parts whose boxes have at least `gap` (3,) empty cells between them along some axis."""
+    dense, cells = dense_mask(cloud.index)
+    boxes = separate_boxes(dense, gap)
+    part_of = np.zeros(dense.shape, np.min_scalar_type(len(boxes)))
+    for number, box in enumerate(boxes):
+        part_of[box] = number
+    own = part_of[tuple(cells.T)]
+    return [cloud.select(own == number) for number in range(len(boxes))]
 
 
-def _voxels_around(crop: Lattice, volume: Volume, margin_mm: float) -> Lattice:
-    """The voxels that the crop touches, with a margin for the closing."""
+def _fill_part(
+    cloud: PointCloud,
+    context: PointCloud | None,
+    crop: Lattice,
+    volume: Volume,
+    settings: FillSettings,
+    mask: NDArray[np.uint8],
+    progress: Progress,
+) -> None:
+    """Paint kidney and tumour points, which lie in the cells `crop`, into `mask`."""
+    target = _voxels_around(crop, volume)
+    kidney = np.zeros(target.shape, np.bool_, order="F")
+    tumour = np.zeros(target.shape, np.bool_, order="F")
+    for k, either, inner in _painted(cloud, context, crop, target):
+        kidney[:, :, k], tumour[:, :, k] = either, inner
+        progress.check()
+    first = target.first_cell.tolist()
+    where = tuple(slice(start, start + n) for start, n in zip(first, target.shape, strict=True))
+    # "kidney" holds the tumour too, so that no gap opens between the two.
+    for label, part in ((KIDNEY, kidney), (TUMOUR, tumour)):
+        box = bounding_box(part)
+        if box is not None:
+            closed = close_gaps(part[box], settings.closing_mm, volume.spacing_mm, progress=progress)
+            mask[where][box][fill_small_holes(closed, volume.spacing_mm, volume.slice_axis, HOLE_MM2)] = label
+
+
+def _voxels_around(crop: Lattice, volume: Volume) -> Lattice:
+    """The voxels that the crop touches."""
     origin, extent = np.asarray(crop.origin_mm), np.multiply(crop.shape, crop.step_mm)
-    low = ((origin - margin_mm) / volume.spacing_mm).astype(int)
-    high = np.ceil((origin + extent + margin_mm) / volume.spacing_mm - 1e-6).astype(int)
+    low = (origin / volume.spacing_mm).astype(int)
+    high = np.ceil((origin + extent) / volume.spacing_mm - 1e-6).astype(int)
     return voxel_lattice(volume.shape, volume.spacing_mm, (low, high))
 
 

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -131,6 +132,22 @@ def test_nothing_found_says_so_and_everything_is_ready_for_json():
     assert values["kidneys"][0]["side"] == "left"
     assert values["tumours"][0].keys() == {"side", "ml", "longest_mm"}
     assert values["horseshoe"] is False
+
+
+def test_objects_far_apart_take_no_memory_of_the_box_around_them():
+    """On 512 x 512 x 600 voxels, where one number per voxel of the box around both takes 600 MB."""
+    hu = np.zeros((512, 512, 600), np.int16, order="F")
+    mask = np.zeros(hu.shape, np.uint8, order="F")
+    mask[5:60, 5:60, 5:60] = mask[450:510, 450:510, 540:598] = 1
+    mask[455:470, 455:470, 545:560] = 2
+    volume = Volume(hu, (0.75, 0.75, 1.0), np.diag([0.75, 0.75, 1.0, 1.0]))
+    tracemalloc.start()
+    found = measure(mask, volume)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [kidney.side for kidney in found.kidneys] == ["right", "left"]
+    assert [tumour.side for tumour in found.tumours] == ["right"]
+    assert peak < 60e6
 
 
 def test_sides_on_a_real_ct(data_dir):

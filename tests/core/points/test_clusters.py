@@ -104,3 +104,15 @@ def test_cancel():
     stop = CallbackProgress(is_cancelled=lambda: True)
     with pytest.raises(Cancelled):
         cluster_cloud(cloud_of([[0, 0, 0], [1, 0, 0]], (1.0,) * 3), 5.0, 2, progress=stop)
+
+
+@pytest.mark.parametrize("apart", [45, 90])
+def test_cells_far_from_every_other_object_are_not_searched(apart):
+    """Beside the count of neighbours in each of the 149 columns of the ball, few more are searched."""
+    box = np.argwhere(np.ones((20, 20, 20), bool))
+    both = np.concatenate([box, box + np.array([apart, 0, 0])])
+    columns = []
+    counting = CallbackProgress(is_cancelled=lambda: bool(columns.append(1)))
+    _, ids = cluster_cloud(cloud_of(both, (1.0,) * 3), 7.0, 9, progress=counting)
+    assert set(ids) == {0, 1}
+    assert len(columns) <= 149 + 5
