@@ -121,6 +121,7 @@ class Controller(QObject):
         try:
             sidecar = self._jobs.check_export(self._case.volume, path)
         except KidneySegError as error:
+            log_failure(JobKind.EXPORT, error)
             self._on_failed(JobKind.EXPORT, sentence(error))
             return
         if self._may_replace(path, sidecar):
