@@ -20,6 +20,7 @@ from kidneyseg_gui.options import Options
 from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
+from kidneyseg_gui.widgets import shortened
 from kidneyseg_gui.worker import JobRunner
 
 # What F steps through: (filled, outlined).
@@ -115,7 +116,7 @@ class Actions:
     def _fill_recent(self, controller: Controller, options: Options) -> None:
         self._recent.clear()
         for path in options.recent:
-            action = self._recent.addAction(f"{path.name}    {path.parent}")
+            action = self._recent.addAction(shortened(f"{path.name}    {path.parent}"))
             action.triggered.connect(lambda _checked=False, path=path: controller.open(path))
         if options.recent:
             self._recent.addSeparator()

@@ -80,8 +80,8 @@ def _after_opening(window: MainWindow, mask: Path | None) -> None:
     """Lay the mask over the CT, and offer what a crash has left, once the first CT is open or cannot be."""
 
     def go_on(*_: object) -> None:
-        for signal in (window.jobs.opened, window.jobs.failed):
-            signal.disconnect(go_on)
+        for ended in (window.jobs.opened, window.jobs.failed):
+            ended.disconnect(go_on)
         QTimer.singleShot(0, finish)  # after the window has shown how it went
 
     def finish() -> None:
@@ -89,8 +89,8 @@ def _after_opening(window: MainWindow, mask: Path | None) -> None:
             window.mask_files.open(mask)
         window.recovering.offer()
 
-    for signal in (window.jobs.opened, window.jobs.failed):
-        signal.connect(go_on)
+    for ended in (window.jobs.opened, window.jobs.failed):
+        ended.connect(go_on)
 
 
 def _build_cloud(window: MainWindow, choice: Choice | None) -> None:

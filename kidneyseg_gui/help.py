@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QIcon
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QLabel, QLayout, QScrollArea, QWidget
 
 from kidneyseg.version import __version__
 from kidneyseg_gui.logs import log_folder
@@ -14,6 +14,7 @@ from kidneyseg_gui.theme import icon
 from kidneyseg_gui.tools import NAMES
 from kidneyseg_gui.widgets import column, grid, named, row
 
+_SHARE_OF_SCREEN, _BELOW = 0.9, 100  # pixels for the button, the margins and the window's frame
 # Columns of blocks: title to keys to what they do.
 _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
     {
@@ -114,7 +115,12 @@ def show_about(parent: QWidget) -> None:
 
 
 def _show(parent: QWidget, title: str, content: QLayout) -> None:
-    """Open a dialog with a Close button under its content."""
+    """Open a dialog with a Close button under its content, which scrolls on a small screen."""
+    inside = QWidget()
+    inside.setLayout(content)
+    scroll = QScrollArea(widgetResizable=True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setWidget(inside)
     dialog = QDialog(parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle(title)
@@ -122,8 +128,10 @@ def _show(parent: QWidget, title: str, content: QLayout) -> None:
     buttons.button(QDialogButtonBox.StandardButton.Close).setIcon(QIcon())  # the style's own is black on black
     buttons.rejected.connect(dialog.reject)
     whole = column(dialog, spacing=14, margins=(22, 18, 22, 16))
-    whole.addLayout(content)
+    whole.addWidget(scroll)
     whole.addWidget(buttons)
+    room, wanted = parent.screen().availableSize() * _SHARE_OF_SCREEN, inside.sizeHint()
+    scroll.setMinimumSize(min(wanted.width() + 12, room.width()), min(wanted.height(), room.height() - _BELOW))
     dialog.open()
 
 

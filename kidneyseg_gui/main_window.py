@@ -30,10 +30,11 @@ from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.services import Services
 from kidneyseg_gui.views.quad import Quad
-from kidneyseg_gui.widgets import column, named, row
+from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened
 from kidneyseg_gui.worker import JobRunner
 
 _PANEL_WIDTH = 326
+_ROOMY = (1300, 760)  # the window fills a smaller screen
 DISCLAIMER = "Research use only — not a medical device"
 
 
@@ -94,7 +95,7 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(central)
         self._drop_zone = DropZone(self)
         self.statusBar().setSizeGripEnabled(False)
-        self._file = QLabel()
+        self._file = ElidedLabel()
         self.statusBar().addWidget(self._file, 1)
         self.statusBar().addPermanentWidget(named(QLabel(DISCLAIMER), "disclaimer"))
 
@@ -139,6 +140,8 @@ class MainWindow(QMainWindow):
         if geometry is None or not self.restoreGeometry(geometry):
             available = self.screen().availableGeometry()
             self.resize(min(1440, round(available.width() * 0.92)), min(930, round(available.height() * 0.9)))
+            if available.width() < _ROOMY[0] or available.height() < _ROOMY[1]:
+                self.setWindowState(Qt.WindowState.WindowMaximized)
 
     def _show_warnings(self, subject: str) -> None:
         self.notices.show_warnings(subject, self.controller.warnings()[subject])
@@ -157,7 +160,7 @@ class MainWindow(QMainWindow):
         size = " × ".join(str(n) for n in volume.shape)
         spacing = " × ".join(f"{step:.2f}" for step in volume.spacing_mm)
         where = f"   {volume.path}" if volume.path is not None else ""
-        self._file.setText(f"{size} voxels   {spacing} mm{where}")
+        self._file.show_text(f"{size} voxels   {spacing} mm{where}")
 
     # Drag and drop
 
@@ -166,7 +169,7 @@ class MainWindow(QMainWindow):
         if not event.mimeData().hasUrls():
             return
         path, problem = judge_drop(event.mimeData())
-        self._drop_zone.offer(f"Drop to open {path.name}" if path else problem, good=path is not None)
+        self._drop_zone.offer(shortened(f"Drop to open {path.name}" if path else problem), good=path is not None)
         _accept_copy(event)  # also a file that cannot be opened: the drop then says why
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from kidneyseg_gui.widgets import shortened
+
 
 class Prompts:
     """Asks with ordinary dialogs. A file question that is cancelled is answered with None.
@@ -37,8 +39,8 @@ class Prompts:
 
     def confirm(self, parent: QWidget, question: str, consequence: str, go_on: str, stay: str) -> bool:
         """Whether to go on with something that loses work."""
-        box = QMessageBox(QMessageBox.Icon.Question, "KidneySeg", question, parent=parent)
-        box.setInformativeText(consequence)
+        box = QMessageBox(QMessageBox.Icon.Question, "KidneySeg", shortened(question), parent=parent)
+        box.setInformativeText(shortened(consequence))
         yes = box.addButton(go_on, QMessageBox.ButtonRole.DestructiveRole)
         no = box.addButton(stay, QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(no)

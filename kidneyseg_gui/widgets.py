@@ -1,12 +1,23 @@
-"""Constructors for widgets, layouts and timers; object names are those of assets/style.qss."""
+"""Constructors for widgets, layouts and timers, and texts that fit; object names are those of assets/style.qss."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from PySide6.QtCore import QObject, QSize, QTimer
-from PySide6.QtWidgets import QBoxLayout, QGridLayout, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QObject, QSize, Qt, QTimer
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from kidneyseg_gui.theme import icon
 
@@ -14,6 +25,7 @@ _Widget = TypeVar("_Widget", bound=QWidget)
 _Layout = TypeVar("_Layout", bound=QBoxLayout)
 _Margins = tuple[int, int, int, int]
 _NONE: _Margins = (0, 0, 0, 0)
+_LONGEST_NAME = 36  # characters
 
 
 def named(widget: _Widget, name: str) -> _Widget:
@@ -27,6 +39,40 @@ def hint(text: str = "") -> QLabel:
     label = named(QLabel(text), "hint")
     label.setWordWrap(True)
     return label
+
+
+def shortened(text: str) -> str:
+    """The text with every file or folder name that is too long for one line shortened in its middle."""
+
+    def shorten(name: re.Match[str]) -> str:
+        return f"{name[0][:20]}…{name[0][-15:]}"
+
+    return re.sub(rf"[^\s/\\]{{{_LONGEST_NAME + 1},}}", shorten, text)
+
+
+class ElidedLabel(QLabel):
+    """One line that is cut in its middle where it does not fit; the tooltip shows all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def show_text(self, text: str) -> None:
+        """Show as much of this text as fits."""
+        self._whole = text
+        self.setToolTip(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the text into the new width."""
+        self._fit()
+        super().resizeEvent(event)
+
+    def _fit(self) -> None:
+        self.ensurePolished()
+        frame = super().sizeHint().width() - self.fontMetrics().horizontalAdvance(self.text())  # of the style sheet
+        self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, self.width() - frame))
 
 
 def tool_button(picture: str = "", tip: str = "", *, pixels: int | None = None) -> QToolButton:

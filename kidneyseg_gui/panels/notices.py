@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtCore import QEvent, QObject, QSize, Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QWidget
 
 from kidneyseg_gui.theme import icon
-from kidneyseg_gui.widgets import column, named, row, tool_button
+from kidneyseg_gui.widgets import column, named, row, shortened, tool_button
 
 INFO, WARNING, ERROR, DONE = "info", "warning", "error", "done"
+_LARGEST_SHARE = 0.2
 _ICONS = {INFO: "info", WARNING: "warning", ERROR: "warning", DONE: "done"}
 # A button's text and what it does.
 Action = tuple[str, Callable[[], object]]
@@ -23,8 +25,13 @@ class _Notice(QFrame):
         self.setObjectName("notice")
         self.setProperty("kind", kind)
         picture = QLabel(pixmap=icon(_ICONS[kind]).pixmap(QSize(16, 16)))
-        words = QLabel(text, wordWrap=True, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse)
-        words.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        words = QLabel(
+            shortened(text), wordWrap=True, textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse
+        )
+        words.setToolTip(text if words.text() != text else "")
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        policy.setHeightForWidth(True)
+        words.setSizePolicy(policy)
         close = tool_button("close", "Dismiss", pixels=12)
         close.clicked.connect(self.deleteLater)
         line = row(self, spacing=9, margins=(10, 4, 6, 4))
@@ -37,12 +44,46 @@ class _Notice(QFrame):
         line.addWidget(close)
 
 
-class Notices(QWidget):
-    """Notices: at most one event, which the next one replaces, and the warnings of the open CT and its result."""
+class Notices(QScrollArea):
+    """Notices: at most one event, which the next one replaces, and the warnings of the open CT and its result.
+
+    They scroll where they would push the views off a small screen.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._layout = column(self, spacing=3)
+        self._inside = named(QWidget(), "notices")
+        self._layout = column(self._inside, spacing=3)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidgetResizable(True)
+        self.setWidget(self._inside)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
+        self._inside.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take another height when a notice has come or gone."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._fit()
+        return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Take another height where sentences wrap otherwise."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._fit()
+
+    def _fit(self) -> None:
+        self._inside.setMinimumHeight(self.sizeHint().height())  # or they would be squeezed instead of scrolled
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        """All notices, one below the other."""
+        return QSize(0, max(self._layout.totalHeightForWidth(self.viewport().width()), 0))
+
+    def minimumSizeHint(self) -> QSize:
+        """All notices, up to a fifth of the window."""
+        return QSize(0, min(self.sizeHint().height(), round(self.window().height() * _LARGEST_SHARE)))
 
     def show_event(self, kind: str, text: str, action: Action | None = None) -> None:
         """Show what just happened in place of the event before; an empty text only takes that away."""

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QProgressBar, QPushButton, QWidget
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.theme import icon
-from kidneyseg_gui.widgets import column, hint, named, row
+from kidneyseg_gui.widgets import column, hint, named, row, shortened
 
 _CANCELLABLE = (JobKind.OPEN, JobKind.SEGMENT)
 _IDLE = {
@@ -60,7 +60,7 @@ class RunPanel(QFrame):
         self.bar.setMaximum(1000 if fraction > 0 else 0)
         self.bar.setValue(round(fraction * 1000))
         percent = f"{fraction * 100:.0f} %" if fraction > 0 else ""
-        self.stage.setText(f"{stage[:1].upper()}{stage[1:]}  {percent}".strip())
+        self.stage.setText(shortened(f"{stage[:1].upper()}{stage[1:]}  {percent}".strip()))
         self.left.setText(f"{duration(seconds_left)} left" if seconds_left >= 0 else "")
 
     def show_cancelling(self) -> None:

@@ -18,6 +18,7 @@ _TEXT, _SHADOW = QColor(226, 230, 234), QColor(0, 0, 0, 200)
 _INVITATION = QColor(125, 135, 147)
 _MARGIN = 8
 _GAP = 9
+_LEAST_FOR_SCALE = 140  # pixels; in a lower view the scale bar would lie on the letters
 
 
 class Annotations:
@@ -45,7 +46,8 @@ class Annotations:
             self._draw_crosshair(painter, area, cross)
         self._draw_letters(painter, area)
         painter.setFont(self._font)
-        self._draw_scale(painter, area, pixels_per_mm)
+        if area.height() >= _LEAST_FOR_SCALE:
+            self._draw_scale(painter, area, pixels_per_mm)
         self._draw_texts(painter, area, pointed)
 
     def _draw_crosshair(self, painter: QPainter, area: QRect, at: QPointF) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtWidgets import QButtonGroup, QLabel, QStackedLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QLabel, QStackedLayout, QWidget
 
 from kidneyseg.points.cloud import TISSUE
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Colour
+from kidneyseg_gui.views.choice_bar import ChoiceBar
 from kidneyseg_gui.views.pane import Pane
 from kidneyseg_gui.widgets import named, single_shot, tool_button
 
@@ -64,7 +65,6 @@ class CloudPane(Pane):
         self._notice = named(QLabel("Loading 3D…"), "paneNotice")
         self._notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._stack.addWidget(self._notice)
-        self.buttons: dict[str, QToolButton] = {}
         self._make_buttons()
         # Scrolling moves the crosshair dozens of times a second: draw once for several moves.
         self._crosshair_timer = single_shot(self, 40, self._draw_crosshair)
@@ -76,17 +76,9 @@ class CloudPane(Pane):
         self._on_display()
 
     def _make_buttons(self) -> None:
-        group = QButtonGroup(self)
-        self.controls.addStretch(1)
-        for name, text, hint in SHOWN:
-            button = named(QToolButton(), "segment")
-            button.setText(text)
-            button.setToolTip(hint)
-            button.setCheckable(True)
-            button.clicked.connect(lambda _checked, name=name: self._case.set_display(cloud=name))
-            group.addButton(button)
-            self.buttons[name] = button
-            self.controls.addWidget(button)
+        self._choices = ChoiceBar(SHOWN, lambda name: self._case.set_display(cloud=name))
+        self.buttons = self._choices.buttons
+        self.controls.addWidget(self._choices, 1)
         self.controls.setSpacing(1)
         self.controls.addSpacing(6)
         reset = tool_button("reset", "Look at everything from the front (R)")
@@ -126,15 +118,15 @@ class CloudPane(Pane):
             self._backend = None
 
     def _on_display(self) -> None:
-        self.buttons[self._case.display.cloud].setChecked(True)
+        self._choices.show_choice(self._case.display.cloud)
         self._draw()
         self._draw_crosshair()
 
     def _draw(self) -> None:
         scene, overlay = self._case.scene, self._case.overlay
-        for name, button in self.buttons.items():
+        for name in self.buttons:
             shows = {} if scene is None else scene.surfaces if name == "surface" else scene.clouds.get(name, {})
-            button.setEnabled(bool(shows))
+            self._choices.enable(name, bool(shows))
         if self._backend is None:
             return
         colours: dict[int, Colour] = {TISSUE: TISSUE_COLOUR}

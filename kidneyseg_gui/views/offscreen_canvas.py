@@ -37,7 +37,7 @@ class OffscreenCanvas(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.setMinimumSize(160, 140)
+        self.setMinimumSize(120, 90)
         self.widget: QWidget = self
         self.plotter = cast("Any", pyvista.Plotter(off_screen=True, lighting="none"))
         self._window = self.plotter.render_window

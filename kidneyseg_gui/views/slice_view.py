@@ -49,7 +49,7 @@ class SliceView(QWidget):
         self._last = QPointF()
         self._dragging = Qt.MouseButton.NoButton
         self._pointer: QPointF | None = None
-        self.setMinimumSize(160, 140)
+        self.setMinimumSize(120, 90)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.CrossCursor)

@@ -84,6 +84,21 @@ def test_a_tumour_at_the_rim_is_not_striped_by_the_kidneys_surface_nor_drawn_as_
     assert 0.01 < as_kidney < 0.2  # the kidney that is left is a small ball inside the tumour
 
 
+@pytest.mark.parametrize(("screen", "scale"), [("1280x720", "1"), ("1600x1000", "1.5"), ("1600x1000", "2")])
+def test_everything_fits_on_a_small_screen(tmp_path: Path, screen: str, scale: str):
+    script = str(ROOT / "tests/acceptance/small_screen.py")
+    command = ["xvfb-run", "-a", "-s", f"-screen 0 {screen}x24", sys.executable, script, str(tmp_path)]
+    there = {**environment(tmp_path), "QT_SCALE_FACTOR": scale}
+    done = subprocess.run(command, env=there, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["screen"] == [round(int(pixels) / float(scale)) for pixels in screen.split("x")]
+    assert seen["hidden"] == []
+    width, height = seen["smallest view"]
+    assert width >= 190
+    assert height >= 85
+
+
 @pytest.mark.skipif(
     not (Path(models.__file__).parent / "default-stage2.safetensors").is_file(), reason="no networks are bundled yet"
 )

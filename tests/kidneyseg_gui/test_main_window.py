@@ -10,6 +10,7 @@ from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLabel
 
 from kidneyseg_gui.main_window import DISCLAIMER
+from kidneyseg_gui.worker import Saved
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -104,3 +105,18 @@ def test_closing_asks_while_work_runs_and_then_stops_it(make_window: MakeWindow)
 def test_it_says_once_that_it_is_no_medical_device(window: WindowFixture):
     texts = [label.text() for label in window.main.findChildren(QLabel)]
     assert [text for text in texts if "medical" in text.lower()] == [DISCLAIMER]
+
+
+def test_a_long_file_name_does_not_widen_the_window(make_window: MakeWindow):
+    name = "a" * 189 + ".nii.gz"
+    window = make_window(notes=(f"{name} states no orientation.",))
+    width = window.main.minimumSizeHint().width()
+    path = window.open(name)
+    window.segment()
+    for file in (path, path.with_name("b" + name[1:])):
+        window.main.controller._on_exported(Saved(file, window.case.edits.mask, 1))
+        hold_over(window, mime_of(file))
+        window.qtbot.wait(50)
+        assert window.main.minimumSizeHint().width() == width < 780
+    window.main.actions_._recent.aboutToShow.emit()
+    assert len(window.main.actions_._recent.actions()[0].text()) < 300

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtWidgets import QPushButton, QToolButton
+from PySide6.QtWidgets import QPushButton, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from kidneyseg_gui.panels.notices import DONE, ERROR, Notices
+from kidneyseg_gui.widgets import column
 
 
 @pytest.fixture
@@ -45,3 +46,19 @@ def test_the_button_of_a_notice_acts(notices: Notices):
     notices.show_event(DONE, "saved", ("Show in folder", lambda: calls.append(1)))
     notices.findChild(QPushButton).click()
     assert calls == [1]
+
+
+def test_many_notices_scroll_instead_of_growing(qtbot: QtBot):
+    window = QWidget()
+    qtbot.addWidget(window)
+    made = Notices()
+    column(window, spacing=0).addWidget(made)
+    window.resize(400, 300)
+    window.show()
+    made.show_warnings("volume", tuple(f"{number}: {'a' * 200} is odd" for number in range(9)))
+    qtbot.waitUntil(lambda: made.verticalScrollBar().maximum() > 0, timeout=2000)
+    assert made.minimumSizeHint().height() <= 60
+    assert made.widget().width() <= made.viewport().width()  # the buttons that dismiss them are not cut off
+    assert made.texts()[0] == f"0: {'a' * 200} is odd"
+    made.show_warnings("volume", ())
+    qtbot.waitUntil(lambda: made.sizeHint().height() == 0, timeout=2000)

@@ -1,0 +1,129 @@
+"""Masks from files: over their CT, beside the mask, and saved again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fakes import make_volume
+from kidneyseg.editing import Voxels
+from kidneyseg.imaging.nifti import load_volume, save_mask, save_volume
+from kidneyseg_gui.comparing import Shown
+from window_fixture import WindowFixture
+
+MakeWindow = Callable[..., WindowFixture]
+
+
+@pytest.fixture
+def opened(window: WindowFixture) -> WindowFixture:
+    """A window with a CT from a real file, without a mask."""
+    path = ct_file(window, "ct.nii.gz")
+    window.fake.volumes["ct.nii.gz"] = load_volume(path)
+    with window.qtbot.waitSignal(window.case.volume_changed, timeout=5000):
+        window.main.controller.open(path)
+    window.idle()
+    return window
+
+
+def ct_file(window: WindowFixture, name: str, shape: tuple[int, int, int] = (48, 40, 24)) -> Path:
+    path = window.folder / name
+    save_volume(make_volume(shape), path)
+    return path
+
+
+def mask_file(window: WindowFixture, name: str, labels: NDArray[np.uint8]) -> Path:
+    path = window.folder / name
+    save_mask(labels, window.case.volume, path)
+    return path
+
+
+def some_labels(window: WindowFixture) -> NDArray[np.uint8]:
+    labels = np.zeros(window.case.volume.shape, np.uint8, order="F")
+    labels[5:10, 6:12, 3:7] = 1
+    labels[8:10, 8:10, 4:6] = 2
+    return labels
+
+
+def lay_over(window: WindowFixture, path: Path) -> None:
+    window.answers.path = path
+    window.main.actions_.open_mask.trigger()
+    window.idle()
+    window.qtbot.waitUntil(lambda: window.case.mask is not None, timeout=5000)
+
+
+def test_a_mask_is_opened_over_its_ct_corrected_and_saved(opened: WindowFixture):
+    labels = some_labels(opened)
+    path = mask_file(opened, "ct_mask.nii.gz", labels)
+    lay_over(opened, path)
+    np.testing.assert_array_equal(opened.case.mask, labels)
+    assert not opened.case.dirty
+    assert opened.case.saved.path == path
+    opened.qtbot.waitUntil(lambda: opened.case.findings is not None, timeout=5000)
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    assert opened.case.dirty
+    opened.main.controller.ask_export()
+    opened.idle()
+    assert opened.answers.proposed == path  # where it came from
+    assert opened.answers.asked == []  # its own file, unchanged since
+    assert not opened.case.dirty
+
+
+def test_a_mask_that_another_program_changed_is_asked_about(opened: WindowFixture):
+    path = mask_file(opened, "ct_mask.nii.gz", some_labels(opened))
+    lay_over(opened, path)
+    path.write_bytes(path.read_bytes() + b"more")
+    opened.answers.go_on = False
+    opened.main.controller.ask_export()
+    opened.idle()
+    assert "Another program, or another window, has changed it" in opened.answers.asked[-1]
+    assert opened.fake.exported == []
+    opened.answers.go_on = True
+    opened.main.controller.ask_export()
+    opened.idle()
+    assert opened.fake.exported == [path]
+
+
+def test_opening_a_mask_can_be_undone_and_keeps_what_was_made_by_hand(opened: WindowFixture):
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    lay_over(opened, mask_file(opened, "ct_mask.nii.gz", some_labels(opened)))
+    opened.qtbot.waitUntil(lambda: opened.case.edits.stack.count() == 2, timeout=5000)
+    assert opened.case.edits.mask.count[3] == 9
+    assert opened.case.edits.mask.count[2] == 8
+    opened.case.edits.undo()
+    assert opened.case.edits.mask.count[2] == 0
+
+
+def test_a_mask_of_another_ct_is_refused_with_a_sentence(opened: WindowFixture):
+    other = load_volume(ct_file(opened, "other.nii.gz", (12, 11, 10)))
+    path = opened.folder / "other_mask.nii.gz"
+    save_mask(np.zeros((12, 11, 10), np.uint8), other, path)
+    opened.answers.path = path
+    opened.main.actions_.open_mask.trigger()
+    opened.idle()
+    assert "voxels" in opened.notices()
+    assert opened.case.mask is None
+
+
+def test_two_masks_are_compared(opened: WindowFixture):
+    labels = some_labels(opened)
+    lay_over(opened, mask_file(opened, "a.nii.gz", labels))
+    other = labels.copy()
+    other[5:7] = 0
+    opened.answers.path = mask_file(opened, "b.nii.gz", other)
+    opened.main.actions_.compare.trigger()
+    opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
+    found = opened.case.compare
+    assert found.shown == Shown.DIFFERENCE
+    np.testing.assert_array_equal(found.comparison.difference == 1, (labels > 0) & (other == 0))
+    assert f"kidney Dice {found.comparison.dice['kidney']:.3f}" in opened.notices()
+    assert "b.nii.gz" in opened.notices()
+    for expected in (Shown.OURS, Shown.OTHER, Shown.DIFFERENCE):
+        opened.main.actions_.next_compared.trigger()
+        assert opened.case.compare.shown == expected
+    opened.main.actions_.end_compare.trigger()
+    assert opened.case.compare is None
+    assert "b.nii.gz" not in opened.notices()
