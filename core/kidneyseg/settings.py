@@ -16,13 +16,13 @@ GROUPS = ("sampling", "stage2", "clusters", "fill")
 
 
 def _check_eps(eps_mm: object) -> None:
-    _check_number("DBSCAN eps", eps_mm, 0.5, 100, unit=" mm")
+    check_number("DBSCAN eps", eps_mm, 0.5, 100, unit=" mm")
 
 
-def _check_number(
+def check_number(
     name: str, value: object, low: float, high: float, *, unit: str = "", above: bool = False, whole: bool = False
 ) -> None:
-    """Refuse what is no number, or not in low ... high; with `above`, `low` itself is refused too."""
+    """Raise SettingsError for what is no number, or not in low ... high; with `above`, for `low` itself too."""
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise SettingsError(f"{name} must be a {'whole ' if whole else ''}number, not {_shown(value)}")
     if not low <= value <= high or (above and value == low):
@@ -47,7 +47,7 @@ class SamplingSettings:
     kept_percent: float = 65.0
 
     def __post_init__(self) -> None:
-        _check_number("kept intensity", self.kept_percent, 0, 100, unit=" %", above=True)
+        check_number("kept intensity", self.kept_percent, 0, 100, unit=" %", above=True)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class BandSettings(SamplingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_number("intensity bands", self.bands, 1, 20, whole=True)
+        check_number("intensity bands", self.bands, 1, 20, whole=True)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Stage2Settings:
     margin_mm: float = 10.0
 
     def __post_init__(self) -> None:
-        _check_number("stage 2 margin", self.margin_mm, 0, 50, unit=" mm")
+        check_number("stage 2 margin", self.margin_mm, 0, 50, unit=" mm")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class ClusterSettings:
 
     def __post_init__(self) -> None:
         _check_eps(self.eps_mm)
-        _check_number("DBSCAN core share", self.core_share, 0, 1, above=True)
+        check_number("DBSCAN core share", self.core_share, 0, 1, above=True)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class CountClusterSettings:
     def __post_init__(self) -> None:
         _check_eps(self.eps_mm)
         if self.min_samples is not None:
-            _check_number("DBSCAN min samples", self.min_samples, 1, 1_000_000, whole=True)
+            check_number("DBSCAN min samples", self.min_samples, 1, 1_000_000, whole=True)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class FillSettings:
     def __post_init__(self) -> None:
         if self.algorithm not in ("closing", "hull"):
             raise SettingsError(f"fill must be closing or hull, not {_shown(self.algorithm)}")
-        _check_number("closing radius", self.closing_mm, 0, 20, unit=" mm")
+        check_number("closing radius", self.closing_mm, 0, 20, unit=" mm")
 
 
 Group = SamplingSettings | Stage2Settings | ClusterSettings | CountClusterSettings | FillSettings
