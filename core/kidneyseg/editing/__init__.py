@@ -1,6 +1,19 @@
 """Corrections of a mask by hand: gestures become changed voxels, which can be taken back and journalled."""
 
+from kidneyseg.editing.brush import Brush, paint
 from kidneyseg.editing.change import Change, Voxels, merged
+from kidneyseg.editing.components import Piece, keep_only_piece, piece_at, relabel_piece
 from kidneyseg.editing.mask import EditedMask
 
-__all__ = ["Change", "EditedMask", "Voxels", "merged"]
+__all__ = [
+    "Brush",
+    "Change",
+    "EditedMask",
+    "Piece",
+    "Voxels",
+    "keep_only_piece",
+    "merged",
+    "paint",
+    "piece_at",
+    "relabel_piece",
+]
