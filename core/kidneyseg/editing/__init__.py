@@ -4,6 +4,7 @@ from kidneyseg.editing.brush import Brush, paint
 from kidneyseg.editing.change import Change, Voxels, merged
 from kidneyseg.editing.components import Piece, keep_only_piece, piece_at, relabel_piece
 from kidneyseg.editing.mask import EditedMask
+from kidneyseg.editing.region import fill_polygon, threshold_ball
 
 __all__ = [
     "Brush",
@@ -11,9 +12,11 @@ __all__ = [
     "EditedMask",
     "Piece",
     "Voxels",
+    "fill_polygon",
     "keep_only_piece",
     "merged",
     "paint",
     "piece_at",
     "relabel_piece",
+    "threshold_ball",
 ]
