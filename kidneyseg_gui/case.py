@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -252,6 +253,11 @@ class Case(QObject):
         """
         if self.volume is not None:
             self.edit_requested.emit(name, compute, finish or self.edits.paint)
+
+    @property
+    def step_mm(self) -> float:
+        """By how much a label is grown, shrunk or smoothed: 1 mm, or a voxel of the slice where that is larger."""
+        return 1.0 if self.volume is None else max(1.0, math.ceil(10 * sorted(self.volume.spacing_mm)[1]) / 10)
 
     def request_click(self, voxel: Voxel, label: int) -> None:
         """Fix the mask around a voxel, where `label` is right."""

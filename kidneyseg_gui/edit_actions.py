@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QMenu
 from kidneyseg.editing import interpolate, shape
 from kidneyseg_gui.case import Case, Compute
 from kidneyseg_gui.panels.correcting import TOOLS
-from kidneyseg_gui.piece_menu import STEP_MM, delete_piece
+from kidneyseg_gui.piece_menu import delete_piece
 from kidneyseg_gui.slices import AXIAL
 from kidneyseg_gui.tools import NAMES, Tool
 
@@ -69,23 +69,23 @@ class EditActions:
     def _whole_mask(self, menu: QMenu, make: MakeAction) -> list[QAction]:
         """Edits of all pieces of the chosen label."""
 
-        def edit(text: str, compute: Callable[[int], Compute]) -> QAction:
+        def edit(text: str, compute: Callable[[int, float], Compute]) -> QAction:
             def do() -> None:
-                label = self._case.tool.label
+                label, name = self._case.tool.label, text.replace("&", "")
                 if label:
-                    self._case.request_edit(f"{text}: {NAMES[label].lower()}", compute(label))
+                    self._case.request_edit(f"{name}: {NAMES[label].lower()}", compute(label, self._case.step_mm))
 
             return make(text, do)
 
+        def interpolated(label: int, _mm: float) -> Compute:
+            return partial(interpolate.interpolate_slices, axis=AXIAL.normal, label=label, drawn=None)
+
         actions = [
-            edit("Fill &holes", lambda label: partial(shape.fill_holes, label=label, where=None)),
-            edit("&Smooth", lambda label: partial(shape.smooth, label=label, mm=STEP_MM, voxel=None)),
-            edit(f"&Grow by {STEP_MM:g} mm", lambda label: partial(shape.grow, label=label, mm=STEP_MM, voxel=None)),
-            edit(f"S&hrink by {STEP_MM:g} mm", lambda label: partial(shape.grow, label=label, mm=-STEP_MM, voxel=None)),
-            edit(
-                "&Interpolate between axial slices",
-                lambda label: partial(interpolate.interpolate_slices, axis=AXIAL.normal, label=label, drawn=None),
-            ),
+            edit("Fill &holes", lambda label, _mm: partial(shape.fill_holes, label=label, where=None)),
+            edit("&Smooth", lambda label, mm: partial(shape.smooth, label=label, mm=mm, voxel=None)),
+            edit("&Grow", lambda label, mm: partial(shape.grow, label=label, mm=mm, voxel=None)),
+            edit("S&hrink", lambda label, mm: partial(shape.grow, label=label, mm=-mm, voxel=None)),
+            edit("&Interpolate between axial slices", interpolated),
         ]
         menu.addActions(actions)
         return actions

@@ -15,8 +15,6 @@ from kidneyseg_gui.case import Case, Compute
 from kidneyseg_gui.slices import Voxel
 from kidneyseg_gui.tools import NAMES, Tool
 
-STEP_MM = 1.0
-
 
 def show_piece_menu(case: Case, voxel: Voxel | None, at: QPoint, parent: QWidget) -> QMenu | None:
     """Open the menu of the piece at a voxel, or of what may be missing there. Returns it; None outside the CT."""
@@ -50,7 +48,7 @@ def _entries(case: Case, voxel: Voxel) -> list[tuple[str, Callable[[], object]]]
             (f"There is {'an' if name[0] in 'aeiou' else 'a'} {name} here", partial(_click, case, voxel, chosen))
             for chosen, name in ((TUMOUR, "unmarked tumour"), (KIDNEY, "unmarked kidney"), (CYST, "unmarked cyst"))
         ]
-    name = NAMES[label].lower()
+    name, mm = NAMES[label].lower(), case.step_mm
 
     def edit(text: str, compute: Compute) -> tuple[str, Callable[[], object]]:
         return text, partial(case.request_edit, text, compute)
@@ -65,9 +63,9 @@ def _entries(case: Case, voxel: Voxel) -> list[tuple[str, Callable[[], object]]]
         ),
         line,
         edit("Fill its holes", partial(shape.fill_holes, label=label, where=voxel)),
-        edit("Smooth it", partial(shape.smooth, label=label, mm=STEP_MM, voxel=voxel)),
-        edit(f"Grow it by {STEP_MM:g} mm", partial(shape.grow, label=label, mm=STEP_MM, voxel=voxel)),
-        edit(f"Shrink it by {STEP_MM:g} mm", partial(shape.grow, label=label, mm=-STEP_MM, voxel=voxel)),
+        edit("Smooth it", partial(shape.smooth, label=label, mm=mm, voxel=voxel)),
+        edit(f"Grow it by {mm:g} mm", partial(shape.grow, label=label, mm=mm, voxel=voxel)),
+        edit(f"Shrink it by {mm:g} mm", partial(shape.grow, label=label, mm=-mm, voxel=voxel)),
         line,
         (f"This is not {name} (click to fix)", partial(_click, case, voxel, KIDNEY if label != KIDNEY else TISSUE)),
     ]

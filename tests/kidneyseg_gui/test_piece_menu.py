@@ -52,7 +52,7 @@ def test_a_piece_is_deleted_relabelled_or_kept_alone(opened: WindowFixture):
     np.testing.assert_array_equal(case.mask, before)
 
 
-@pytest.mark.parametrize(("text", "grows"), [("Grow it by 1 mm", True), ("Shrink it by 1 mm", False)])
+@pytest.mark.parametrize(("text", "grows"), [("Grow it by 2 mm", True), ("Shrink it by 2 mm", False)])
 def test_a_piece_grows_and_shrinks(opened: WindowFixture, text: str, grows: bool):
     count = opened.case.edits.mask.count[2]
     choose(opened, TUMOUR, text)

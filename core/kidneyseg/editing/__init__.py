@@ -3,8 +3,10 @@
 from kidneyseg.editing.brush import Brush, paint
 from kidneyseg.editing.change import Change, Voxels, merged
 from kidneyseg.editing.components import Piece, keep_only_piece, piece_at, relabel_piece
+from kidneyseg.editing.interpolate import interpolate_slices
 from kidneyseg.editing.mask import EditedMask
 from kidneyseg.editing.region import fill_polygon, threshold_ball
+from kidneyseg.editing.shape import fill_holes, grow, smooth
 
 __all__ = [
     "Brush",
@@ -12,11 +14,15 @@ __all__ = [
     "EditedMask",
     "Piece",
     "Voxels",
+    "fill_holes",
     "fill_polygon",
+    "grow",
+    "interpolate_slices",
     "keep_only_piece",
     "merged",
     "paint",
     "piece_at",
     "relabel_piece",
+    "smooth",
     "threshold_ball",
 ]

@@ -62,7 +62,7 @@ def test_a_quick_stroke_of_a_fine_brush_has_no_gaps(axis: int | None) -> None:
 
 
 def test_a_disc_stays_in_its_slice_and_is_round_in_mm() -> None:
-    painted = after(EMPTY, paint(ct(), EMPTY, Brush(1, 2.5, 1), (8, 7.2, 5))) == 1
+    painted = after(EMPTY, paint(ct(), EMPTY, Brush(1, 2.5, 1), (8, 6.8, 5))) == 1
     assert painted.any(axis=(0, 2)).nonzero()[0].tolist() == [7]
     x, _, z = painted.nonzero()
     assert np.ptp(x) == 6  # 2.4 mm to either side at 0.8 mm

@@ -36,7 +36,7 @@ def reference(labels: NDArray[np.uint8], voxel: tuple[int, int, int], together: 
 def test_a_piece_is_that_of_the_whole_volume(
     order: str, seed: int, share: float, voxel: tuple[int, int, int], together: bool
 ) -> None:
-    sparse = np.random.default_rng(seed).random(SHAPE) < share
+    sparse = np.random.default_rng([seed, 1]).random(SHAPE) < share
     labels = np.array(some_labels(seed) * sparse, order=order)  # type: ignore[call-overload]
     piece = piece_at(labels, voxel, together=together)
     np.testing.assert_array_equal(as_mask(piece), reference(labels, voxel, together))
