@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
-from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.settings import Settings, preset
 from kidneyseg_gui.comparing import Compare
+from kidneyseg_gui.display import Display, Overlay
 from kidneyseg_gui.edits import Edits, Origin
-from kidneyseg_gui.slices import Colour, Voxel
+from kidneyseg_gui.slices import Voxel
 from kidneyseg_gui.tools import LARGEST_MM, SMALLEST_MM, ToolOptions
 
 if TYPE_CHECKING:  # these import what the first paint does not wait for
@@ -30,57 +30,6 @@ if TYPE_CHECKING:  # these import what the first paint does not wait for
 
 Compute = Callable[["Volume", NDArray[np.uint8]], "Voxels"]
 Finish = Callable[[str, "Voxels"], bool]
-
-
-@dataclass(frozen=True)
-class LabelStyle:
-    """How one label of the mask is drawn."""
-
-    name: str
-    colour: Colour
-    visible: bool = True
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """How the mask is drawn over the slices and in 3-D. `opacity` is 0...1 of the fill."""
-
-    shown: bool = True
-    opacity: float = 0.4
-    outlined: bool = True
-    filled: bool = True
-    labels: tuple[tuple[int, LabelStyle], ...] = (
-        (KIDNEY, LabelStyle("Kidney", (226, 104, 76))),
-        (TUMOUR, LabelStyle("Tumour", (255, 214, 64))),
-        (CYST, LabelStyle("Cyst", (86, 180, 233))),
-    )
-
-    def style(self, label: int) -> LabelStyle:
-        """The style of one label."""
-        return dict(self.labels)[label]
-
-    def with_label(self, label: int, **changes: Any) -> Overlay:
-        """A copy with one label's style changed, e.g. `with_label(KIDNEY, visible=False)`."""
-        return replace(self, labels=tuple((k, replace(v, **changes) if k == label else v) for k, v in self.labels))
-
-    def all_shown(self) -> Overlay:
-        """A copy in which nothing is hidden."""
-        return replace(self, shown=True, labels=tuple((k, replace(v, visible=True)) for k, v in self.labels))
-
-
-@dataclass(frozen=True)
-class Display:
-    """How the views are arranged. `maximised` names the pane that fills the window, "" for all four.
-
-    `cloud` is what the 3-D pane shows: "sampled", "kidney", "objects" or "surface". With `uncertainty` the slices show
-    where the networks are unsure.
-    """
-
-    radiological: bool = True
-    crosshair: bool = True
-    cloud: str = "surface"
-    maximised: str = ""
-    uncertainty: bool = False
 
 
 class Case(QObject):

@@ -13,7 +13,8 @@ from PySide6.QtCore import QSettings
 
 from kidneyseg.errors import SettingsError
 from kidneyseg.settings import Settings, preset
-from kidneyseg_gui.case import Case, Overlay
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.display import Overlay
 
 log = logging.getLogger(__name__)
 _MOST_RECENT = 8

@@ -8,7 +8,8 @@ from pytestqt.qtbot import QtBot
 from fakes import FakePipeline, make_volume
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.settings import preset
-from kidneyseg_gui.case import Case, Overlay
+from kidneyseg_gui.case import Case
+from kidneyseg_gui.display import Overlay
 
 
 def segmented(**settings: dict[str, object]) -> Case:
