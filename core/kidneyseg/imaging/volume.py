@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,3 +62,8 @@ class Volume:
         """Volume of one voxel in millilitres."""
         x, y, z = self.spacing_mm
         return x * y * z / 1000.0
+
+    @cached_property
+    def hu_sha256(self) -> str:
+        """SHA-256 of the HU in hexadecimal digits, to recognise the CT by; takes .3 s for 512 x 512 x 600 voxels."""
+        return hashlib.sha256(np.ascontiguousarray(self.hu.T).data).hexdigest()
