@@ -48,7 +48,7 @@ def _program() -> dict[str, Any]:
     import torch
 
     from kidneyseg.models import BUNDLED, load_model
-    from kidneyseg.segmentation.export import LIBRARIES
+    from kidneyseg.segmentation.provenance import LIBRARIES
     from kidneyseg.sparse import native
     from kidneyseg.sparse.backends import has_sparseconvnet
 

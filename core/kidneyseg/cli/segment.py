@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         from kidneyseg.imaging.streams import InputStream
         from kidneyseg.segmentation.export import check_export, export, sidecar
         from kidneyseg.segmentation.pipeline import Pipeline
+        from kidneyseg.segmentation.provenance import Provenance
 
     imported = time.perf_counter()
     ct: Path = arguments.ct
@@ -75,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = {"import": imported - _STARTED, "read": read - imported, **result.timings}
     seconds |= {"write": time.perf_counter() - computed, "total": time.perf_counter() - _STARTED}
     if arguments.json:
-        report = sidecar(result, volume) | {"mask": str(mask), "sidecar": str(beside), "peak_mb": peak_mb()}
+        made = sidecar(volume, result.findings, Provenance.of(result))
+        report = made | {"mask": str(mask), "sidecar": str(beside), "peak_mb": peak_mb()}
         print_json(report | {"seconds": {stage: round(s, 3) for stage, s in seconds.items()}})
     else:
         _print_report(result, mask, seconds if arguments.timings else None)

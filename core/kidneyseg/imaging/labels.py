@@ -14,6 +14,7 @@ from kidneyseg.imaging.volume import Volume
 
 # Values of a label map. Networks and masks use the first three.
 TISSUE, KIDNEY, TUMOUR, CYST = 0, 1, 2, 3
+LABEL_NAMES = ("background", "kidney", "tumour", "cyst")
 
 
 def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:

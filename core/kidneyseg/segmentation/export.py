@@ -1,88 +1,221 @@
-"""Writes a result: the mask as NIfTI, and beside it a sidecar JSON with how it was made."""
+"""Writes a mask as NIfTI, and beside it a sidecar JSON with how it was made; reads the sidecar again."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
-import platform
-from importlib import metadata
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kidneyseg.errors import OutputError
+from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import check_writable, write_whole
+from kidneyseg.findings import Findings
+from kidneyseg.imaging.labels import LABEL_NAMES
 from kidneyseg.imaging.nifti import case_name, checked_target, save_mask
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.segmentation.pipeline import Result
+from kidneyseg.segmentation.provenance import Provenance, current_versions
 from kidneyseg.version import __version__
+
+if TYPE_CHECKING:  # it imports torch
+    from kidneyseg.segmentation.pipeline import Result
 
 _PROGRAM = "kidneyseg "  # how a sidecar names its writer, before the version
 _LARGEST_SIDECAR = 1 << 24  # bytes
-# Whose versions a sidecar and `kidneyseg info` give.
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel")
+
+
+class FileStamp(NamedTuple):
+    """What a file was when it was read or written; `path` has no links."""
+
+    path: Path
+    mtime_ns: int
+    size: int
+    sha256: str
+
+
+class Sidecar(NamedTuple):
+    """What a mask's sidecar says.
+
+    Attributes:
+        provenance: how the networks made the mask.
+        hu_sha256: of the CT, see `Volume.hu_sha256`; None where it is not stated.
+        by_hand: how many voxels were made by hand.
+    """
+
+    provenance: Provenance
+    hu_sha256: str | None
+    by_hand: int
 
 
 def export(result: Result, volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
-    """Write `result.mask` to `path` and `sidecar` beside it; returns the sidecar's path.
+    """Write `result.mask` to `path` and its sidecar beside it; returns the sidecar's path.
 
     Raises:
         OutputError: as for `check_export`, before anything is written, and when the disk is full.
     """
-    beside = check_export(path, volume.path, overwrite=overwrite)
-    save_mask(result.mask, volume, path, overwrite=overwrite)
-    write_whole(beside, (json.dumps(sidecar(result, volume), indent=2) + "\n").encode())
+    made = Provenance.of(result)
+    return export_mask(result.mask, volume, path, findings=result.findings, provenance=made, overwrite=overwrite)
+
+
+def export_mask(
+    mask: NDArray[np.uint8],
+    volume: Volume,
+    path: str | os.PathLike[str],
+    *,
+    findings: Findings,
+    provenance: Provenance | None,
+    by_hand: Mapping[int, int] | None = None,
+    overwrite: bool = True,
+    expected: FileStamp | None = None,
+) -> Path:
+    """Write a mask to `path` and its sidecar beside it; returns the sidecar's path.
+
+    Args:
+        mask: uint8 (X, Y, Z), on the volume's voxels: 0, 1 kidney, 2 tumour, 3 cyst, as in KiTS.
+        volume: the CT.
+        path: ends in .nii or .nii.gz.
+        findings: measurements on the mask.
+        provenance: how the networks made the mask; None where this is unknown.
+        by_hand: how many voxels of each label were made by hand; see `EditedMask.by_hand`.
+        overwrite: False refuses to replace either file.
+        expected: what the file at `path` was when it was opened or saved last; see `check_export`.
+
+    Raises:
+        OutputError: as for `check_export`, before anything is written, and when the disk is full.
+    """
+    beside = check_export(path, volume.path, overwrite=overwrite, expected=expected)
+    content = json.dumps(sidecar(volume, findings, provenance, by_hand), indent=2) + "\n"
+    save_mask(mask, volume, path, overwrite=overwrite)
+    write_whole(beside, content.encode())
     return beside
 
 
-def check_export(path: str | os.PathLike[str], ct: Path | None, *, overwrite: bool = True) -> Path:
+def check_export(
+    path: str | os.PathLike[str], ct: Path | None, *, overwrite: bool = True, expected: FileStamp | None = None
+) -> Path:
     """Check that a mask can be written to `path`, and its sidecar beside it; returns the sidecar's path.
 
     Raises:
         OutputError: `path` does not end in .nii or .nii.gz or is the CT; the folder is missing or not writable; either
-            file exists while `overwrite` is false; or another program's JSON lies where the sidecar would.
+            file exists while `overwrite` is false; another program's JSON lies where the sidecar would; or `expected`
+            is of this path and the file was changed since.
     """
     mask = Path(path)
-    beside = mask.with_name(case_name(mask) + ".json")
+    beside = _beside(mask)
     check_writable(checked_target(mask, ct), overwrite=overwrite)
     check_writable(beside, overwrite=overwrite)
-    if beside.exists() and not _is_sidecar(beside):
+    if beside.exists() and not _is_sidecar(_json(beside)):
         raise OutputError(f"{beside.name} is another program's file and is not replaced. Choose another name.")
+    if expected is not None and expected.path == _resolved(mask) and changed_since(expected):
+        raise OutputError(
+            f"{mask.name} was changed by another program since it was opened or saved here. "
+            "Choose another name, or confirm that it may be replaced."
+        )
     return beside
 
 
-def sidecar(result: Result, volume: Volume) -> dict[str, Any]:
-    """What explains and reproduces a mask, as plain values; nothing identifies the patient, not even a file name."""
-    return {
+def sidecar(
+    volume: Volume, findings: Findings, provenance: Provenance | None, by_hand: Mapping[int, int] | None = None
+) -> dict[str, Any]:
+    """What explains and reproduces a mask, as plain values; nothing identifies the patient, not even a file name.
+
+    `export_mask` says what the arguments are.
+    """
+    made = (Provenance() if provenance is None else provenance).to_dict()
+    sentences = list(findings.sentences())
+    values = {
         "program": _PROGRAM + __version__,
         "research_only": "Not a medical device.",
         "input": {
             "shape": list(volume.shape),
             "spacing_mm": [round(s, 6) for s in volume.spacing_mm],
-            "hu_sha256": hashlib.sha256(np.ascontiguousarray(volume.hu.T).data).hexdigest(),
+            "hu_sha256": volume.hu_sha256,
             "calibrated": volume.calibrated,
             "hu_offset": volume.hu_offset,
         },
-        "settings": result.settings.to_dict(),
-        "models": list(result.model_ids),
-        "device": result.device,
-        "backend": result.backend,
-        "seconds": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
-        "points": {"stage 1": len(result.sampled), "stage 2": len(result.stage2), "kept": len(result.objects)},
-        "findings": result.findings.to_dict(),
-        "notes": list(result.notes),
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
+        **made,
+        "findings": findings.to_dict() | {"sentences": sentences},
+        "notes": [*made["notes"], *sentences],
+        "versions": made["versions"] or current_versions(),
     }
+    if by_hand and any(by_hand.values()):
+        values["edits"] = {"voxels by hand": {LABEL_NAMES[label]: count for label, count in by_hand.items()}}
+    return values
 
 
-def _is_sidecar(path: Path) -> bool:
-    """Whether KidneySeg wrote this JSON beside a mask; its evaluation reports name the program too."""
+def read_sidecar(mask: str | os.PathLike[str]) -> Sidecar | None:
+    """What the sidecar beside a mask says; None where there is none, or another program's JSON in its place.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    beside = _beside(Path(mask))
+    if not beside.exists():
+        return None
+    content = _json(beside)
+    if content is None:
+        raise InputError(f"{beside.name} cannot be read as JSON")
+    if not _is_sidecar(content):
+        return None
     try:
-        content = json.loads(path.read_bytes()) if path.stat().st_size <= _LARGEST_SIDECAR else None
-    except (OSError, ValueError, RecursionError):
+        provenance = Provenance.from_dict(content)
+        on_findings = content["findings"].get("sentences", [])
+        notes = tuple(note for note in provenance.notes if note not in on_findings)
+        by_hand = sum(content.get("edits", {}).get("voxels by hand", {}).values())
+        digest = content.get("input", {}).get("hu_sha256")
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"{beside.name} is damaged") from error
+    return Sidecar(dataclasses.replace(provenance, notes=notes), digest, by_hand)
+
+
+def stamp(path: str | os.PathLike[str]) -> FileStamp:
+    """What a file is now. Raises InputError where it cannot be read."""
+    real = _resolved(path)
+    try:
+        with real.open("rb") as file:
+            about = os.fstat(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{real.name} cannot be read: {error.strerror}.") from error
+    return FileStamp(real, about.st_mtime_ns, about.st_size, digest)
+
+
+def changed_since(before: FileStamp) -> bool:
+    """Whether a file has another content than before. One that is gone has not: nothing of it can be lost."""
+    try:
+        about = before.path.stat()
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
+    if (about.st_mtime_ns, about.st_size) == (before.mtime_ns, before.size):
+        return False
+    return about.st_size != before.size or stamp(before.path).sha256 != before.sha256
+
+
+def _resolved(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _beside(mask: Path) -> Path:
+    return mask.with_name(case_name(mask) + ".json")
+
+
+def _json(path: Path) -> object:
+    """The content of a JSON file, None where it cannot be read."""
+    try:
+        return json.loads(path.read_bytes()) if path.stat().st_size <= _LARGEST_SIDECAR else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _is_sidecar(content: object) -> TypeGuard[dict[str, Any]]:
+    """Whether KidneySeg wrote this beside a mask; its evaluation reports name the program too."""
     if not isinstance(content, dict) or not {"settings", "findings"} <= content.keys():
         return False
     return str(content.get("program")).startswith(_PROGRAM)

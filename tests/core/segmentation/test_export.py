@@ -46,7 +46,8 @@ def test_mask_and_sidecar_are_written_and_replace_their_own(ct: Volume, tmp_path
         assert values["notes"] == ["A note."]
         assert Settings.from_dict(values["settings"]) == result.settings
         assert values["models"] == ["net"]
-        assert values["findings"] == json.loads(json.dumps(result.findings.to_dict()))
+        assert values["findings"] == json.loads(json.dumps(result.findings.to_dict() | {"sentences": []}))
+        assert "edits" not in values
         assert values["input"]["hu_offset"] == 0
         assert "Jane" not in beside.read_text()
 
@@ -54,7 +55,7 @@ def test_mask_and_sidecar_are_written_and_replace_their_own(ct: Volume, tmp_path
 def test_the_sidecar_states_the_offset(ct: Volume) -> None:
     path = ct.path
     assert path is not None
-    assert sidecar(result_for(ct), load_volume(path, hu_offset=-1024))["input"]["hu_offset"] == -1024
+    assert sidecar(load_volume(path, hu_offset=-1024), result_for(ct).findings, None)["input"]["hu_offset"] == -1024
 
 
 FOREIGN = [
