@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,9 @@ from kidneyseg.findings import Findings
 from kidneyseg.imaging.labels import LABEL_NAMES
 from kidneyseg.imaging.nifti import case_name, checked_target, save_mask
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.segmentation.pipeline import Result
 from kidneyseg.segmentation.provenance import Provenance, current_versions
 from kidneyseg.version import __version__
-
-if TYPE_CHECKING:  # it imports torch
-    from kidneyseg.segmentation.pipeline import Result
 
 _PROGRAM = "kidneyseg "  # how a sidecar names its writer, before the version
 _LARGEST_SIDECAR = 1 << 24  # bytes

@@ -6,14 +6,12 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kidneyseg.errors import InputError, SettingsError
+from kidneyseg.segmentation.pipeline import Result
 from kidneyseg.settings import Settings
 from kidneyseg.version import __version__
-
-if TYPE_CHECKING:  # it imports torch
-    from kidneyseg.segmentation.pipeline import Result
 
 # Whose versions a sidecar and `kidneyseg info` give.
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel")
