@@ -66,7 +66,7 @@ class EditedMask:
 
     def replaced(self, labels: NDArray[np.uint8]) -> Change:
         """Lay new labels of the networks, uint8 (X, Y, Z), under what was made by hand, which stays."""
-        box = _box_around(self.labels, self.marks, labels)
+        box = box_around(self.labels, self.marks, labels)
         if box is None:
             return Change.none()
         marks, new = self.marks[box], labels[box]
@@ -90,7 +90,7 @@ class EditedMask:
 
     def whole(self) -> Change:
         """The change that makes this mask of an empty one."""
-        box = _box_around(self.labels, self.marks)
+        box = box_around(self.labels, self.marks)
         if box is None:
             return Change.none()
         index = Voxels.of_box(box, (self.labels[box] | self.marks[box]) > 0, 0, self.shape).index
@@ -120,7 +120,7 @@ class EditedMask:
         return np.stack([self._flat_labels[index], self._flat_marks[index]], axis=1)
 
 
-def _box_around(*arrays: NDArray[np.uint8]) -> Box | None:
+def box_around(*arrays: NDArray[np.uint8]) -> Box | None:
     """The smallest box around the non-zero elements of all arrays, None where there are none."""
     boxes = [box for box in map(bounding_box, arrays) if box is not None]
     if not boxes:
