@@ -16,7 +16,7 @@ from kidneyseg.editing.journal import Journal
 from kidneyseg.errors import KidneySegError
 from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.edits import MOST_STEPS, Origin, Step
+from kidneyseg_gui.edits import Origin, Step
 
 if TYPE_CHECKING:
     from kidneyseg.editing.mask import EditedMask
@@ -116,8 +116,6 @@ class Autosave(QObject):
             return
         kept = _kept(step)
         self._journal.push(self._index, kept.name, kept.change, kept.result)
-        if self._index == MOST_STEPS:
-            self._journal.discard_oldest()
         self._index = stack.index()
 
     def _on_move(self) -> None:

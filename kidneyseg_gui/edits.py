@@ -10,14 +10,13 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
 from kidneyseg.editing.change import Change, Shape, Voxels, merged
+from kidneyseg.editing.journal import UNDO_LIMIT
 from kidneyseg.editing.mask import EditedMask
 
 if TYPE_CHECKING:
     from kidneyseg.segmentation.provenance import Provenance
     from kidneyseg.settings import Settings
     from kidneyseg_gui.protocols import Result
-
-MOST_STEPS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +90,7 @@ class Edits(QObject):
         self.origin = Origin()
         self.locked: frozenset[int] = frozenset()
         self.stack = QUndoStack(self)
-        self.stack.setUndoLimit(MOST_STEPS)
+        self.stack.setUndoLimit(UNDO_LIMIT)
         # Qt breaks connections to methods of a QObject before the stack ends, which would emit these once more.
         self.stack.indexChanged.connect(self._on_stack)
         self.stack.cleanChanged.connect(self._on_stack)

@@ -85,8 +85,6 @@ class Session:
         if len(self.steps) > UNDO_LIMIT:
             del self.steps[0]
             self.position -= 1
-            if self.journal is not None:
-                self.journal.discard_oldest()
 
     def _move(self, position: int) -> None:
         while self.position > position:
@@ -107,7 +105,7 @@ def fingerprint(mask: EditedMask, steps: list[Step], position: int) -> Hashable:
 
 def edit_until_killed(folder: Path, pause_s: float) -> None:
     log = os.open(f"{folder}.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    session = Session(Journal(folder))
+    session = Session(Journal(folder, undo_limit=UNDO_LIMIT))
     for k in range(100_000):
         session.run(k)
         os.write(log, f"{time.monotonic()}\n".encode())

@@ -10,7 +10,8 @@ from fakes import FakePipeline, make_volume
 from kidneyseg.editing import EditedMask, Voxels
 from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.edits import MOST_STEPS, Edits, Origin
+from kidneyseg.editing.journal import UNDO_LIMIT
+from kidneyseg_gui.edits import Edits, Origin
 
 SHAPE = (20, 16, 12)
 
@@ -79,9 +80,9 @@ def test_a_locked_label_stays(edits: Edits):
 
 
 def test_the_stack_forgets_the_oldest_of_many_steps(edits: Edits):
-    for number in range(MOST_STEPS + 5):
+    for number in range(UNDO_LIMIT + 5):
         edits.paint("Paint", voxels(number * 3, 3))
-    for _ in range(MOST_STEPS + 5):
+    for _ in range(UNDO_LIMIT + 5):
         edits.undo()
     assert edits.mask.count[1] == 15
 

@@ -23,6 +23,7 @@ from kidneyseg.imaging.volume import Volume
 # The state changes with every move of the crosshair: it is written this late, or with the next step.
 _STATE_DELAY_S = 0.3
 _RETRY_S = 1.0
+UNDO_LIMIT = 200
 # As many steps that can no longer be undone are merged at once: each time takes as long as the whole mask.
 _MERGED_AT_ONCE = 25
 
@@ -67,16 +68,19 @@ class Journal:
     `close(keep=False)`. Where it stays behind, `recovery.find_abandoned` finds it.
     """
 
-    def __init__(self, folder: Path, on_failure: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, folder: Path, on_failure: Callable[[str], None] = lambda _: None, *, undo_limit: int = UNDO_LIMIT
+    ) -> None:
         """Start the thread.
 
         Args:
             folder: of all journals; made, for this user alone, where it is missing.
             on_failure: called in the journal's thread with a sentence for the user when writing fails, and not again
                 before it has succeeded. Everything is kept in memory and tried again.
+            undo_limit: how many steps can be undone.
         """
         self.path = folder / f"{secrets.token_hex(8)}{SUFFIX}"
-        self._on_failure = on_failure
+        self._on_failure, self._undo_limit = on_failure, undo_limit
         self._serial = count(1)
         self._changed = threading.Condition()  # guards all below
         self._content: _Content | None = None
@@ -123,7 +127,10 @@ class Journal:
         threading.Thread(target=self._hash, args=(volume, ct), name="autosave hash", daemon=True).start()
 
     def push(self, position: int, name: str, change: Change, result: Mapping[str, Any] | None = None) -> None:
-        """Add a step that was carried out after the first `position` steps; those after them are dropped."""
+        """Add a step that was carried out after the first `position` steps; those after them are dropped.
+
+        Beyond the undo limit the oldest step can no longer be undone, and positions are counted from the next one on.
+        """
         row = _row(Step(name, change, result))
         with self._changed:
             content = self._at(position)
@@ -132,24 +139,17 @@ class Journal:
             serial = next(self._serial)
             content.rows[serial] = row
             content.steps[position:] = [serial]
-            content.position = position + 1
+            # With a full undo list the oldest step goes, in the same write: the file never holds one step too many.
+            excess = max(len(content.steps) - self._undo_limit, 0)
+            content.discarded += content.steps[:excess]
+            del content.steps[:excess]
+            content.position = position + 1 - excess
             self._touch()
 
     def move(self, position: int) -> None:
         """Note an undo or redo: the first `position` steps are now carried out."""
         with self._changed:
             self._at(position).position = position
-            self._touch()
-
-    def discard_oldest(self, number: int = 1) -> None:
-        """Forget that the oldest steps can be undone; positions are counted from the next one on."""
-        with self._changed:
-            content = self._at(number)
-            if content.position < number:
-                raise ValueError("a step that is not carried out cannot become part of the mask")
-            content.discarded += content.steps[:number]
-            del content.steps[:number]
-            content.position -= number
             self._touch()
 
     def set_state(self, state: Mapping[str, Any]) -> None:

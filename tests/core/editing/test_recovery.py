@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from editing_script import Session, the_ct
+from editing_script import UNDO_LIMIT, Session, the_ct
 from kidneyseg.editing import Change
 from kidneyseg.editing.journal import Journal
 from kidneyseg.editing.journal_file import Database, Row
@@ -23,7 +23,7 @@ from kidneyseg.errors import InputError
 
 
 def abandoned(folder: Path, operations: int = 5) -> Path:
-    journal = Journal(folder)
+    journal = Journal(folder, undo_limit=UNDO_LIMIT)
     session = Session(journal)
     for k in range(operations):
         session.run(k)
