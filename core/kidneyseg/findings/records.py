@@ -1,0 +1,111 @@
+"""What was found in a mask, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from kidneyseg.findings.centre import Voxel
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class KidneyFinding:
+    """One kidney.
+
+    Attributes:
+        side: if known.
+        ml: volume of its tissue, without tumour and cysts, in mL.
+        tumour_ml: volume of the tumour on it, in mL.
+        centre: the voxel of its tissue nearest the centre of mass; in its largest piece, if it has several.
+    """
+
+    side: Side | None
+    ml: float
+    tumour_ml: float
+    centre: Voxel = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class TumourFinding:
+    """One connected tumour.
+
+    Attributes:
+        side: that it lies on, if known.
+        ml: volume in mL.
+        longest_mm: longest diameter in mm.
+        centre: its voxel nearest the centre of mass.
+    """
+
+    side: Side | None
+    ml: float
+    longest_mm: float
+    centre: Voxel = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class CystFinding:
+    """One connected cyst; attributes as of a `TumourFinding`."""
+
+    side: Side | None
+    ml: float
+    longest_mm: float
+    centre: Voxel = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in a mask.
+
+    Attributes:
+        kidneys: right before left; only sides with at least LEAST_KIDNEY_ML of kidney and tumour together. With more
+            than two kidney-sized components, or without a midline, one for each component of that volume.
+        tumours: largest first; components of at least LEAST_TUMOUR_ML.
+        kidney_ml: all kidney voxels of the mask, tumour and cysts not included.
+        tumour_ml: all tumour voxels of the mask.
+        horseshoe: the kidneys are joined across the midline; their volumes are then split at it.
+        kidney_sized: connected components of at least 40 mL of kidney and tumour.
+        side_unknown: why left and right are unknown; "" where they are known.
+        cysts: largest first; components of at least LEAST_TUMOUR_ML.
+        cyst_ml: all cyst voxels of the mask.
+    """
+
+    kidneys: tuple[KidneyFinding, ...]
+    tumours: tuple[TumourFinding, ...]
+    kidney_ml: float
+    tumour_ml: float
+    horseshoe: bool = False
+    kidney_sized: int = 0
+    side_unknown: str = ""
+    cysts: tuple[CystFinding, ...] = ()
+    cyst_ml: float = 0.0
+
+    def kidney(self, side: Side) -> KidneyFinding | None:
+        """The (first) kidney of that side, None where none was found."""
+        return next((kidney for kidney in self.kidneys if kidney.side == side), None)
+
+    def sentences(self) -> tuple[str, ...]:
+        """Sentences for the user on what is missing or unusual; none when both kidneys were found."""
+        if not self.kidneys:
+            return ("No kidneys were found in this scan, so the mask is empty or holds only small fragments.",)
+        notes = []
+        if self.kidney_sized > 2:
+            notes.append(f"{self.kidney_sized} kidney-sized bodies were found. Does the file hold two scans?")
+        if self.side_unknown:
+            notes.append(f"No sides are given, since {self.side_unknown}; left and right cannot be verified.")
+        elif self.horseshoe:
+            notes.append("The kidneys are joined across the midline; their volumes are split there.")
+        elif len({kidney.side for kidney in self.kidneys}) == 1:
+            side = self.kidneys[0].side
+            notes.append(f"Only the {side} kidney was found; the {'left' if side == 'right' else 'right'} one was not.")
+        return tuple(notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            **asdict(self),
+            "kidneys": [asdict(k) for k in self.kidneys],
+            "tumours": [asdict(t) for t in self.tumours],
+            "cysts": [asdict(c) for c in self.cysts],
+        }
