@@ -19,6 +19,7 @@ from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.widgets import single_shot
+from kidneyseg_gui.wording import in_the_windows_words
 from kidneyseg_gui.worker import JobKind, JobRunner
 
 if TYPE_CHECKING:
@@ -211,4 +212,5 @@ class Controller(QObject):
         if volume is not None and not volume.calibrated:
             of_volume = (UNCALIBRATED, *of_volume)
         notes = () if result is None else result.notes
-        return {"volume": of_volume, "result": tuple(note for note in notes if note not in of_volume)}
+        of_result = tuple(in_the_windows_words(note) for note in notes if note not in of_volume)
+        return {"volume": of_volume, "result": of_result}

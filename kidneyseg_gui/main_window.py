@@ -97,6 +97,7 @@ class MainWindow(QMainWindow):
         self.run_panel.cancel_requested.connect(self.controller.cancel)
         self.jobs.progressed.connect(self.run_panel.show_progress)
         self.jobs.busy_changed.connect(lambda: self.run_panel.show_busy(self.jobs.busy))
+        self.jobs.warmed_up.connect(self.parameters.offer_cuda)
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
         self.controller.notified.connect(self.notices.show_event)
         self.case.volume_changed.connect(self._on_volume)

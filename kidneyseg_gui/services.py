@@ -55,10 +55,14 @@ def _scene(result: Result, volume: Volume, progress: Progress) -> Scene:
     return build_scene(result, volume, progress)
 
 
-def _warm_up() -> None:
+def _warm_up() -> bool:
     # Importing them in advance means that the first segmentation does not wait for it.
+    import torch
+
     import kidneyseg.segmentation.export
     import kidneyseg.segmentation.pipeline  # noqa: F401
+
+    return torch.cuda.is_available()
 
 
 @dataclass(frozen=True)
@@ -71,4 +75,4 @@ class Services:
     export: Callable[[Result, Volume, Path], None] = _export
     check_export: Callable[[Path, Path | None], Path] = _check_export
     scene: Callable[[Result, Volume, Progress], Scene] = _scene
-    warm_up: Callable[[], None] = _warm_up
+    warm_up: Callable[[], bool] = _warm_up  # whether there is a CUDA graphics card

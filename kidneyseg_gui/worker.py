@@ -107,6 +107,7 @@ class JobRunner(QObject):
     Signals:
         opened: the Volume. segmented: the Result and the chosen device. scene_ready: the Scene. exported: the
             mask's path, and a sentence where its sidecar was not written.
+        warmed_up: whether there is a CUDA graphics card.
         failed: kind and a sentence for the user. cancelled: kind.
         progressed: kind, stage, fraction (0...1) and seconds left (-1 if unknown).
     """
@@ -115,6 +116,7 @@ class JobRunner(QObject):
     segmented = Signal(object, str)
     scene_ready = Signal(object)
     exported = Signal(object, str)
+    warmed_up = Signal(bool)
     failed = Signal(str, str)
     cancelled = Signal(str)
     progressed = Signal(str, str, float, float)
@@ -207,7 +209,7 @@ class JobRunner(QObject):
 
     def warm_up(self) -> None:
         """Import what the first segmentation needs, so that it starts at once."""
-        self._submit(_Job(JobKind.WARM_UP, lambda _progress: self._services.warm_up()))
+        self._submit(_Job(JobKind.WARM_UP, lambda _progress: self._services.warm_up(), self.warmed_up.emit))
 
     def cancel(self) -> None:
         """Stop the work in hand, unless it is an export; `cancelled` is emitted within a second."""

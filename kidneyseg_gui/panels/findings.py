@@ -88,7 +88,7 @@ class FindingsPanel(Section):
         self._pages.setCurrentWidget(self.table if rows else self.empty)
         self.copy.setEnabled(bool(rows))
         done = self._case.result is not None
-        self.empty.setText("No kidneys were found on this CT." if done else "Nothing segmented yet.")
+        self.empty.setText("The mask holds no kidney." if done else "Nothing segmented yet.")
 
     def _on_click(self, item: QTableWidgetItem) -> None:
         centre = item.data(Qt.ItemDataRole.UserRole)

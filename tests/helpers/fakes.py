@@ -132,11 +132,12 @@ class FakeServices:
         self.pipelines: list[FakePipeline] = []
         self.exported: list[Path] = []
         self.export_seconds = 0.0
+        self.cuda = False
         self.volumes: dict[str, Volume] = {}
 
     def services(self) -> Services:
         return Services(
-            load=self.load, sample=self.sample, pipeline=self.pipeline, export=self.export, warm_up=lambda: None
+            load=self.load, sample=self.sample, pipeline=self.pipeline, export=self.export, warm_up=lambda: self.cuda
         )
 
     def load(self, path: Path) -> Volume:
