@@ -20,6 +20,7 @@ from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.widgets import single_shot
+from kidneyseg_gui.wording import in_the_windows_words
 from kidneyseg_gui.worker import JobRunner, Saved, Saving, Segmented
 
 if TYPE_CHECKING:
@@ -276,4 +277,4 @@ class Controller(QObject):
         measured = () if result is None else result.findings.sentences()  # of the mask as the networks made it
         notes = [note for note in (() if result is None else result.notes) if note not in (*of_volume, *measured)]
         found = () if findings is None or (result is None and not findings.kidneys) else findings.sentences()
-        return {"volume": of_volume, "result": (*notes, *found)}
+        return {"volume": of_volume, "result": tuple(in_the_windows_words(note) for note in (*notes, *found))}

@@ -13,6 +13,7 @@ from types import TracebackType
 from PySide6.QtCore import QStandardPaths
 
 from kidneyseg.errors import KidneySegError
+from kidneyseg_gui.wording import in_the_windows_words
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def log_failure(what: str, error: BaseException) -> None:
 def sentence(error: BaseException) -> str:
     """One clear sentence for the user; the log has the details."""
     if isinstance(error, KidneySegError):
-        return str(error)
+        return in_the_windows_words(str(error))
     if isinstance(error, MemoryError):
         return "There is not enough memory for this; close other programs, or use a machine with more memory."
     if isinstance(error, OSError) and error.strerror:

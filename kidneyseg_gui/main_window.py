@@ -124,6 +124,7 @@ class MainWindow(QMainWindow):
         self.run_panel.cancel_requested.connect(self.controller.cancel)
         self.jobs.progressed.connect(self.run_panel.show_progress)
         self.jobs.busy_changed.connect(lambda: self.run_panel.show_busy(self.jobs.busy))
+        self.jobs.warmed_up.connect(self.parameters.offer_cuda)
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
         for source in (self.controller, self.mask_files, self.recovering):
             source.notified.connect(self.notices.show_event)
@@ -132,8 +133,8 @@ class MainWindow(QMainWindow):
         self.case.findings_changed.connect(lambda: self._show_warnings("result"))
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
 
-        for pane in self.quad.slices:
-            pane.slices.menu_requested.connect(lambda voxel, at: show_piece_menu(self.case, voxel, at, self))
+        for place in (self.findings, *(pane.slices for pane in self.quad.slices)):
+            place.menu_requested.connect(lambda voxel, at: show_piece_menu(self.case, voxel, at, self))
 
     def _place(self) -> None:
         geometry = self.options.store.value("geometry")

@@ -126,10 +126,14 @@ def _scene(
     return build_scene(labels, result, previous, volume, progress)
 
 
-def _warm_up() -> None:
+def _warm_up() -> bool:
     # Importing them in advance means that the first segmentation does not wait for it.
+    import torch
+
     import kidneyseg.segmentation.export
     import kidneyseg.segmentation.pipeline  # noqa: F401
+
+    return torch.cuda.is_available()
 
 
 @dataclass(frozen=True)
@@ -148,4 +152,4 @@ class Services:
     compare: Callable[[NDArray[np.uint8], NDArray[np.uint8], Volume], Comparison] = _compare
     measure: Callable[[NDArray[np.uint8], Result | None, Volume], Findings] = _measure
     scene: Callable[[NDArray[np.uint8], Result | None, Scene | None, Volume, Progress], Scene] = _scene
-    warm_up: Callable[[], None] = _warm_up
+    warm_up: Callable[[], bool] = _warm_up  # whether there is a CUDA graphics card

@@ -125,12 +125,14 @@ class JobRunner(JobQueue):
         opened: the Volume. segmented: a Segmented. edited: what `edit` computed. exported: a Saved.
         recovered: a RecoveredCase. mask_opened: a MaskOpened. compared: a Compared.
         measured, scene_ready: the EditedMask, and its Findings or Scene.
+        warmed_up: whether there is a CUDA graphics card.
     """
 
     opened = Signal(object)
     segmented = Signal(object)
     edited = Signal(object)
     exported = Signal(object)
+    warmed_up = Signal(bool)
     recovered = Signal(object)
     mask_opened = Signal(object)
     compared = Signal(object)
@@ -265,7 +267,7 @@ class JobRunner(JobQueue):
 
     def warm_up(self) -> None:
         """Import what the first segmentation needs, so that it starts at once."""
-        self.submit(Job(JobKind.WARM_UP, lambda _progress: self._services.warm_up()))
+        self.submit(Job(JobKind.WARM_UP, lambda _progress: self._services.warm_up(), self.warmed_up.emit))
 
 
 def without_mask(result: Result) -> Result:

@@ -1,8 +1,8 @@
-"""The findings: kidney volumes, and tumours with side, volume and longest diameter."""
+"""The findings: kidney volumes, and tumours and cysts with side, volume and longest diameter."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStackedWidget, QTableWidget, QTableWidgetItem, QWidget
 
@@ -17,7 +17,13 @@ _Row = tuple[tuple[str, str, str, str], Voxel | None]  # texts, and where a clic
 
 
 class FindingsPanel(Section):
-    """A table of the result's findings; a click on a row moves the crosshair there."""
+    """A table of the findings. A click on a row moves the crosshair there, a right click opens the menu of its piece.
+
+    Signals:
+        menu_requested: the voxel of a row, and where on the screen.
+    """
+
+    menu_requested = Signal(object, object)
 
     def __init__(self, case: Case, parent: QWidget | None = None) -> None:
         super().__init__("Findings", parent)
@@ -41,6 +47,8 @@ class FindingsPanel(Section):
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.itemClicked.connect(self._on_click)
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(self._on_menu)
         self.empty = hint()
         self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._pages = QStackedWidget()
@@ -61,11 +69,12 @@ class FindingsPanel(Section):
         findings = self._case.findings
         if findings is None:
             return []
-        rows: list[_Row] = [(("Kidney", _side(one.side), volume_text(one.ml), ""), None) for one in findings.kidneys]
-        return rows + [
-            (("Tumour", _side(one.side), volume_text(one.ml), f"{one.longest_mm:.0f} mm"), None)
-            for one in findings.tumours
-        ]
+        rows = [(("Kidney", _side(one.side), volume_text(one.ml), ""), one.centre) for one in findings.kidneys]
+        for name, found in (("Tumour", findings.tumours), ("Cyst", findings.cysts)):
+            rows += [
+                ((name, _side(one.side), volume_text(one.ml), f"{one.longest_mm:.0f} mm"), one.centre) for one in found
+            ]
+        return rows
 
     def _show(self) -> None:
         rows = self._rows()
@@ -81,12 +90,18 @@ class FindingsPanel(Section):
         self._pages.setCurrentWidget(self.table if rows else self.empty)
         self.copy.setEnabled(bool(rows))
         done = self._case.result is not None
-        self.empty.setText("No kidneys were found on this CT." if done else "Nothing segmented yet.")
+        self.empty.setText("The mask holds no kidney." if done else "Nothing segmented yet.")
 
     def _on_click(self, item: QTableWidgetItem) -> None:
         centre = item.data(Qt.ItemDataRole.UserRole)
         if centre is not None:
             self._case.set_crosshair(centre)
+
+    def _on_menu(self, at: QPoint) -> None:
+        item = self.table.itemAt(at)
+        if item is not None and item.data(Qt.ItemDataRole.UserRole) is not None:
+            self._on_click(item)
+            self.menu_requested.emit(item.data(Qt.ItemDataRole.UserRole), self.table.viewport().mapToGlobal(at))
 
 
 def _alignment(column: int) -> Qt.AlignmentFlag:

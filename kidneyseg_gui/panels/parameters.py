@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from PySide6.QtCore import QSignalBlocker, Qt
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSlider, QSpinBox, QWidget
 
 from kidneyseg.settings import PRESET_NAMES, ClusterSettings, CountClusterSettings, min_samples_of, preset
@@ -61,6 +62,19 @@ class ParametersPanel(Section):
         case.settings_changed.connect(self._show)
         self._show()
 
+    def offer_cuda(self, available: bool) -> None:
+        """Let the user choose the graphics card, or say why not and give up an earlier choice of it."""
+        self._set_cuda(available, "" if available else "No CUDA graphics card was found on this computer.")
+        if not available and self._case.device == "cuda":
+            self._case.set_device("auto")
+
+    def _set_cuda(self, available: bool, reason: str) -> None:
+        at = self.device.findData("cuda")
+        model = self.device.model()
+        assert isinstance(model, QStandardItemModel)  # what a QComboBox makes for itself
+        model.item(at).setEnabled(available)
+        self.device.setItemData(at, reason, Qt.ItemDataRole.ToolTipRole)
+
     def _make_fields(self) -> None:
         self.preset = _choice([(name, PRESET_TEXTS.get(name, (name, ""))[0]) for name in PRESET_NAMES])
         self.about = hint()
@@ -76,6 +90,7 @@ class ParametersPanel(Section):
         self.fill = _choice(_FILLS)
         self.closing = _millimetres(0, 20)
         self.device = _choice(_DEVICES)
+        self._set_cuda(False, "Looking for a graphics card…")  # torch knows, which takes seconds to import
 
     def _lay_out(self) -> None:
         table = grid(spacing=(10, 7))

@@ -126,8 +126,8 @@ def findings_of(mask: NDArray[np.uint8], volume: Volume) -> Findings:
     left, right = np.array_split(mask, 2)
     ml = [float((part > 0).sum() * volume.voxel_ml) for part in (right, left)]
     tumour_ml = float((mask == TUMOUR).sum() * volume.voxel_ml)
-    kidneys = (KidneyFinding("right", ml[0], tumour_ml), KidneyFinding("left", ml[1], 0.0))
-    tumours = (TumourFinding("right", tumour_ml, 21.0),) if tumour_ml else ()
+    kidneys = (KidneyFinding("right", ml[0], tumour_ml, (34, 12, 12)), KidneyFinding("left", ml[1], 0.0, (13, 16, 12)))
+    tumours = (TumourFinding("right", tumour_ml, 21.0, (34, 18, 14)),) if tumour_ml else ()
     return Findings(kidneys, tumours, sum(ml), tumour_ml)
 
 
@@ -144,6 +144,7 @@ class FakeServices:
         self.pipelines: list[FakePipeline] = []
         self.exported: list[Path] = []
         self.export_seconds = 0.0
+        self.cuda = False
         self.volumes: dict[str, Volume] = {}
 
     def services(self) -> Services:
@@ -154,7 +155,7 @@ class FakeServices:
             provenance=provenance_of,
             measure=lambda labels, _result, volume: findings_of(labels, volume),
             export=self.export,
-            warm_up=lambda: None,
+            warm_up=lambda: self.cuda,
         )
 
     def load(self, path: Path) -> Volume:

@@ -8,9 +8,9 @@ from pytestqt.qtbot import QtBot
 
 from fakes import FakePipeline, make_volume
 from kidneyseg.editing import EditedMask, Voxels
+from kidneyseg.editing.journal import UNDO_LIMIT
 from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case
-from kidneyseg.editing.journal import UNDO_LIMIT
 from kidneyseg_gui.edits import Edits, Origin
 
 SHAPE = (20, 16, 12)

@@ -62,8 +62,10 @@ def test_a_piece_grows_and_shrinks(opened: WindowFixture, text: str, grows: bool
 def test_del_deletes_the_piece_under_the_mouse(opened: WindowFixture):
     case, view = opened.case, opened.main.quad.slices[0].slices
     case.set_crosshair(TUMOUR)
-    QTest.mouseMove(view, view.position_of(TUMOUR).toPoint())
-    assert case.pointed == TUMOUR
+    place = view.position_of(TUMOUR).toPoint()
+    for by in (QPoint(3, 3), QPoint(0, 0)):
+        QTest.mouseMove(view, place + by)
+    opened.qtbot.waitUntil(lambda: case.pointed == TUMOUR, timeout=2000)
     QTest.keyClick(opened.main, Qt.Key.Key_Delete)
     opened.qtbot.waitUntil(lambda: case.edits.stack.undoText() == "Delete tumour", timeout=5000)
     assert not (case.mask == 2).any()

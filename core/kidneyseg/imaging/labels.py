@@ -36,7 +36,9 @@ def require_known(labels: NDArray[np.uint8], name: str) -> None:
     """Raise InputError when the file `name` holds labels other than 0, 1 kidney, 2 tumour, 3 cyst."""
     largest = int(labels.max(initial=0))
     if largest > CYST:
-        raise InputError(f"{name} holds the label {largest}; known are 0, 1 kidney, 2 tumour, 3 cyst: map it to these")
+        raise InputError(
+            f"{name} holds the label {largest}; known are 0, 1 kidney, 2 tumour and 3 cyst. Change its labels to these."
+        )
 
 
 def _times(shape: Sequence[int]) -> str:

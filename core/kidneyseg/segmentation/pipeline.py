@@ -19,6 +19,7 @@ from kidneyseg.points.cloud import AS_STORED, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.method import Context, Method, method, unite
 from kidneyseg.segmentation.networks import Networks, load_networks, pick_device
+from kidneyseg.segmentation.notes import removed_by_clustering
 from kidneyseg.settings import Settings, preset
 from kidneyseg.sparse import memory
 from kidneyseg.sparse.backends import check_backend
@@ -119,7 +120,7 @@ class Pipeline:
             objects=objects[0],
             findings=findings,
             timings=run.timings,
-            notes=self._notes(samples, findings),
+            notes=self._notes(samples, findings, removed_by_clustering(stage2, objects[0], settings)),
             settings=settings,
             model_ids=tuple(model.id for model in self.networks_of(settings.method).all),
             device=self.device.type,
@@ -134,14 +135,14 @@ class Pipeline:
             self._loaded[name] = loaded
         return self._loaded[name]
 
-    def _notes(self, samples: list[PointCloud], findings: Findings) -> tuple[str, ...]:
+    def _notes(self, samples: list[PointCloud], findings: Findings, removed: str) -> tuple[str, ...]:
         notes = list(dict.fromkeys(note for stage in STAGES for note in self._kept[stage].notes))
         notes[:0] = self.volume.notes
         if not self.volume.calibrated:
             notes.insert(0, UNCALIBRATED)
         if not any(len(cloud) for cloud in samples):
             notes.append("There was nothing to sample: the image shows no patient.")
-        return (*notes, *findings.sentences())
+        return (*notes, *((removed,) if removed and not findings.kidneys else findings.sentences()))
 
 
 def segment(

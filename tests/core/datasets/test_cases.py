@@ -123,7 +123,7 @@ def test_labels_of_other_organs_and_misplaced_organ_maps_are_refused(tmp_path: P
     save_volume(volume, tmp_path / "a_ct.nii.gz")
     for name, change in (("liver", 6), ("ignored", 255)):
         save_mask(np.where(truth == 2, np.uint8(change), truth), volume, tmp_path / "a_kidney.nii.gz")
-        with pytest.raises(InputError, match=f"a_kidney.nii.gz holds the label {change}; .*map it to these"):
+        with pytest.raises(InputError, match=f"a_kidney.nii.gz holds the label {change}; .*Change its labels to these"):
             whole_grid(find_cases(tmp_path)[0], 4.0, tmp_path / name)
     save_mask(truth, volume, tmp_path / "a_kidney.nii.gz")
     small, other = abdomen((80, 80, 30))

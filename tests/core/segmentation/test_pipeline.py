@@ -139,6 +139,22 @@ def test_no_kidneys_is_a_result_not_an_error(models: Path, calls: list[int]) -> 
         assert any("No kidneys were found" in note for note in result.notes)
 
 
+@pytest.mark.parametrize(
+    ("name", "clusters", "words"),
+    [
+        ("default", {"eps_mm": 0.5, "core_share": 1.0}, "lower the core share"),
+        ("paper", {"min_samples": 9999}, "lower min samples"),
+    ],
+)
+def test_kidneys_that_dbscan_removed_are_not_called_unfound(
+    models: Path, calls: list[int], name: str, clusters: dict[str, Any], words: str
+) -> None:
+    result = Pipeline(abdomen()[0], models_dir=models).run(preset(name).with_(clusters=clusters))
+    assert not result.mask.any()
+    assert any(note.startswith("DBSCAN removed all kidney points") and words in note for note in result.notes)
+    assert not any("No kidneys were found" in note for note in result.notes)
+
+
 def test_air_alone_is_a_result_too(models: Path, calls: list[int]) -> None:
     volume, _ = abdomen()
     air = replace(volume, hu=np.full(volume.shape, -1000, np.int16, order="F"))

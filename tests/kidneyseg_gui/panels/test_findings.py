@@ -59,7 +59,9 @@ def test_a_result_does_not_move_the_fields(make_window: MakeWindow):
 def test_a_side_that_the_ct_does_not_show_is_unknown(window: WindowFixture):
     window.open()
     window.segment()
-    findings = Findings((KidneyFinding(None, 150.0, 4.0),), (TumourFinding(None, 4.0, 20.0),), 150.0, 4.0)
+    findings = Findings(
+        (KidneyFinding(None, 150.0, 4.0, (9, 9, 9)),), (TumourFinding(None, 4.0, 20.0, (9, 9, 8)),), 150.0, 4.0
+    )
     window.case.set_result(replace(window.case.result, findings=findings), "auto")
     table = window.main.findings.table
     assert [table.item(row, 1).text() for row in range(table.rowCount())] == ["Unknown", "Unknown"]
@@ -77,7 +79,9 @@ def test_the_findings_can_be_copied(window: WindowFixture):
 def test_no_text_of_the_table_is_cut_off(window: WindowFixture):
     window.open()
     window.segment()
-    findings = Findings((KidneyFinding(None, 1150.0, 4.0),), (TumourFinding(None, 1004.0, 120.0),), 1150.0, 1004.0)
+    findings = Findings(
+        (KidneyFinding(None, 1150.0, 4.0, (9, 9, 9)),), (TumourFinding(None, 1004.0, 120.0, (9, 9, 8)),), 1150.0, 1004.0
+    )
     window.case.set_result(replace(window.case.result, findings=findings), "auto")
     window.qtbot.wait(50)
     table = window.main.findings.table

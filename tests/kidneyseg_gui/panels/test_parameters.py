@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from kidneyseg.models import Stage, load_model, model_name
 from kidneyseg.settings import preset
 from kidneyseg_gui.panels.parameters import CELL_MM
@@ -50,6 +52,22 @@ def test_each_method_shows_its_own_dbscan_settings(window: WindowFixture):
     panel.auto.setChecked(False)
     panel.samples.setValue(12)
     assert case.settings.clusters.min_samples == 12
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_graphics_card_can_be_chosen_where_there_is_one(window: WindowFixture, there: bool):
+    panel, case = window.main.parameters, window.case
+    cuda = panel.device.model().item(panel.device.findData("cuda"))
+    assert not cuda.isEnabled()
+    assert "Looking" in cuda.toolTip()
+    case.set_device("cuda")  # as an earlier run, on another computer, has saved it
+    window.fake.cuda = there
+    with window.qtbot.waitSignal(window.jobs.warmed_up, timeout=5000):
+        window.jobs.warm_up()
+    assert cuda.isEnabled() == there
+    assert ("No CUDA" in cuda.toolTip()) != there
+    assert case.device == ("cuda" if there else "auto")
+    assert panel.device.currentData() == case.device
 
 
 def test_the_grid_is_that_of_the_bundled_network():
