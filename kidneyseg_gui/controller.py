@@ -41,10 +41,12 @@ class Controller(QObject):
     Signals:
         notified: kind, sentence and button of a notice; an empty sentence takes the last notice away.
         cancelling: the user has cancelled, the work has not stopped yet.
+        mask_wanted: the path of a mask that is to be laid over the open CT.
     """
 
     notified = Signal(str, str, object)
     cancelling = Signal()
+    mask_wanted = Signal(object)
 
     def __init__(self, case: Case, jobs: JobRunner, options: Options, prompts: Prompts, window: QWidget) -> None:
         super().__init__(window)
@@ -91,6 +93,10 @@ class Controller(QObject):
         log.info("opened a CT of %s voxels", "×".join(str(n) for n in volume.shape))
         self._case.open(volume)
         self.notified.emit("", "", None)
+        mask = proposed_mask(self._case)
+        if mask.exists():
+            action = ("Open it", lambda: self.mask_wanted.emit(mask))
+            self.notified.emit(notices.INFO, f"There is a mask of this CT: {mask.name}.", action)
 
     # Segmenting
 

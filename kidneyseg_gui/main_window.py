@@ -128,13 +128,14 @@ class MainWindow(QMainWindow):
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
         for source in (self.controller, self.mask_files, self.recovering):
             source.notified.connect(self.notices.show_event)
+        self.controller.mask_wanted.connect(self.mask_files.open)
         self.case.compare_changed.connect(self._show_compare)
         self.case.volume_changed.connect(self._on_volume)
         self.case.findings_changed.connect(lambda: self._show_warnings("result"))
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
 
-        for place in (self.findings, *(pane.slices for pane in self.quad.slices)):
-            place.menu_requested.connect(lambda voxel, at: show_piece_menu(self.case, voxel, at, self))
+        for requested in (self.findings.menu_requested, *(pane.slices.menu_requested for pane in self.quad.slices)):
+            requested.connect(lambda voxel, at: show_piece_menu(self.case, voxel, at, self))
 
     def _place(self) -> None:
         geometry = self.options.store.value("geometry")

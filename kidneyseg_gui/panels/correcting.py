@@ -35,7 +35,7 @@ TOOLS: dict[Tool, ToolText] = {
     Tool.CLICK: ToolText("Click to fix", "K", "Click on what is missed or wrong; further clicks refine it."),
     Tool.BRUSH: ToolText("Brush", "B", "Drag to paint. Ctrl + wheel, or [ and ], change the size."),
     Tool.ERASER: ToolText("Eraser", "E", "Drag to erase. Ctrl + wheel, or [ and ], change the size."),
-    Tool.LASSO: ToolText("Lasso", "L", "Drag around an area of the slice to fill it."),
+    Tool.LASSO: ToolText("Lasso", "L", "Drag around an area to fill it, or click its corners and double-click."),
     Tool.THRESHOLD: ToolText("Threshold ball", "T", "Click to label the HU range inside the ball."),
     Tool.PIECE: ToolText("Piece", "P", "Click a connected piece to give it the label; Nothing deletes it."),
 }

@@ -13,7 +13,7 @@ from kidneyseg_gui.widgets import hint, tool_button, volume_text
 
 _COLUMNS = ("", "Side", "Volume", "Longest")
 _ROW_PIXELS, _ROWS = 26, 4  # two kidneys and two tumours; more rows scroll
-_Row = tuple[tuple[str, str, str, str], Voxel | None]  # texts, and where a click goes
+_Row = tuple[tuple[str, str, str, str], Voxel]  # texts, and where a click goes
 
 
 class FindingsPanel(Section):

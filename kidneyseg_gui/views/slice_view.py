@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QWidget
 from kidneyseg.arrays import Box
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Plane
+from kidneyseg_gui.tools import Tool
 from kidneyseg_gui.views.annotations import Annotations
 from kidneyseg_gui.views.picture import Picture
 from kidneyseg_gui.views.tool_input import ToolInput
@@ -203,6 +204,8 @@ class SliceView(QWidget):
         if event.button() == Qt.MouseButton.LeftButton and not self.tool.active:
             self._case.set_crosshair(self._before_press)
             self.maximise_requested.emit()
+        elif event.button() == Qt.MouseButton.LeftButton and self._case.tool.tool == Tool.LASSO:
+            self.tool.close_polygon()
         else:
             self.mousePressEvent(event)
 
@@ -251,6 +254,8 @@ class SliceView(QWidget):
         """Step through the slices, hide or show the mask."""
         if event.key() in _STEP_KEYS:
             self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.tool.close_polygon()
         elif event.key() == Qt.Key.Key_Space:
             self._case.toggle_overlay()
         else:

@@ -16,6 +16,7 @@ from kidneyseg_gui.slices import Plane, Voxel
 from kidneyseg_gui.tools import NAMES, STROKES, Tool
 
 _HALO = QColor(0, 0, 0, 170)
+_MOST_IN_CLICK = 3  # positions of the mouse; more are a drag
 
 
 class ToolInput:
@@ -24,6 +25,7 @@ class ToolInput:
     def __init__(self, case: Case, plane: Plane) -> None:
         self._case, self._plane = case, plane
         self._path: list[QPointF] = []
+        self._corners: list[QPointF] = []  # of a polygon that is clicked with the lasso
 
     @property
     def active(self) -> bool:
@@ -54,13 +56,24 @@ class ToolInput:
         tool, case = self._case.tool, self._case
         if tool.tool in STROKES:
             case.edits.finish_stroke("Erase" if tool.tool == Tool.ERASER else f"Paint {NAMES[tool.label].lower()}")
-        elif tool.tool == Tool.LASSO and len(path) > 2:
-            self._fill(path)
+        elif tool.tool == Tool.LASSO:
+            if len(path) > _MOST_IN_CLICK:
+                self._corners = []
+                self._fill(path)
+            else:
+                self._corners.append(path[-1])
         elif (voxel := self._voxel(path[-1])) is not None:
             self._click(voxel)
 
+    def close_polygon(self) -> None:
+        """Fill the polygon whose corners were clicked."""
+        corners, self._corners = self._corners, []
+        if len(corners) > 2:
+            self._fill(corners)
+
     def cancel(self) -> None:
         """Give the gesture up; a stroke keeps what it has painted."""
+        self._corners = []
         if self._path:
             self._path = []
             self._case.edits.finish_stroke()
@@ -72,8 +85,8 @@ class ToolInput:
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for pen in (QPen(_HALO, 3.0), QPen(colour, 1.4)):
             painter.setPen(pen)
-            if tool.tool == Tool.LASSO and self._path:
-                painter.drawPolyline(to_widget.map(QPolygonF(self._path)))
+            if tool.tool == Tool.LASSO:
+                painter.drawPolyline(to_widget.map(QPolygonF([*self._corners, *self._path])))
             elif tool.sized and pointer is not None:
                 radius = tool.radius_mm * pixels_per_mm
                 painter.drawEllipse(pointer, radius, radius)

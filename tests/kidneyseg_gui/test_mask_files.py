@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PySide6.QtWidgets import QPushButton
 
 from fakes import make_volume
 from kidneyseg.editing import Voxels
@@ -127,3 +128,15 @@ def test_two_masks_are_compared(opened: WindowFixture):
     opened.main.actions_.end_compare.trigger()
     assert opened.case.compare is None
     assert "b.nii.gz" not in opened.notices()
+
+
+def test_a_mask_that_was_saved_beside_the_ct_is_offered(opened: WindowFixture):
+    labels = some_labels(opened)
+    mask_file(opened, "ct_mask.nii.gz", labels)
+    with opened.qtbot.waitSignal(opened.case.volume_changed, timeout=5000):
+        opened.main.controller.open(opened.folder / "ct.nii.gz")
+    opened.idle()
+    assert "There is a mask of this CT: ct_mask.nii.gz" in opened.notices()
+    next(button for button in opened.main.notices.findChildren(QPushButton) if button.text() == "Open it").click()
+    opened.qtbot.waitUntil(lambda: opened.case.mask is not None, timeout=5000)
+    np.testing.assert_array_equal(opened.case.mask, labels)

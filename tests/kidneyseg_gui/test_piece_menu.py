@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtGui import QMouseEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QMenu
+from PySide6.QtWidgets import QApplication, QMenu
 
 from kidneyseg.editing import components
 from kidneyseg_gui.piece_menu import show_piece_menu
@@ -62,11 +63,13 @@ def test_a_piece_grows_and_shrinks(opened: WindowFixture, text: str, grows: bool
 def test_del_deletes_the_piece_under_the_mouse(opened: WindowFixture):
     case, view = opened.case, opened.main.quad.slices[0].slices
     case.set_crosshair(TUMOUR)
-    place = view.position_of(TUMOUR).toPoint()
-    for by in (QPoint(3, 3), QPoint(0, 0)):
-        QTest.mouseMove(view, place + by)
-    opened.qtbot.waitUntil(lambda: case.pointed == TUMOUR, timeout=2000)
-    QTest.keyClick(opened.main, Qt.Key.Key_Delete)
+    place = view.position_of(TUMOUR)
+    none, button = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.NoButton
+    move = QMouseEvent(QEvent.Type.MouseMove, place, view.mapToGlobal(place), button, button, none)
+    QApplication.sendEvent(view, move)  # without the window system, which may have the mouse elsewhere
+    assert case.pointed == TUMOUR
+    assert opened.main.actions_.edit.delete.shortcut().toString() == "Del"
+    opened.main.actions_.edit.delete.trigger()
     opened.qtbot.waitUntil(lambda: case.edits.stack.undoText() == "Delete tumour", timeout=5000)
     assert not (case.mask == 2).any()
 

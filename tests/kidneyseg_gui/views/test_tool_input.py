@@ -88,6 +88,26 @@ def test_the_lasso_fills_what_it_goes_around(opened: WindowFixture):
     np.testing.assert_array_equal(np.flatnonzero((case.mask == 3).reshape(-1, order="F")), voxels.index)
 
 
+@pytest.mark.parametrize("closing", ["double-click", "return"])
+def test_a_polygon_is_filled_once_it_is_closed(opened: WindowFixture, closing: str):
+    case, view = opened.case, view_of(opened)
+    case.set_tool(tool=Tool.LASSO, label=3)
+    before = case.mask.copy()
+    corners = [at(view, voxel) for voxel in ((10, 10, 12), (20, 10, 12), (15, 20, 12))]
+    for corner in corners:
+        QTest.mouseClick(view, LEFT, Qt.KeyboardModifier.NoModifier, corner)
+    np.testing.assert_array_equal(case.mask, before)
+    if closing == "return":
+        QTest.keyClick(view, Qt.Key.Key_Return)
+    else:
+        QTest.mouseDClick(view, LEFT, Qt.KeyboardModifier.NoModifier, corners[-1])
+    inverse = view.transform().inverted()[0]
+    outline = np.array([(p.x() - 0.5, p.y() - 0.5) for p in (inverse.map(corner.toPointF()) for corner in corners)])
+    voxels = region.fill_polygon(case.volume, before, 2, 12, outline, 3)
+    assert len(voxels) > 30
+    np.testing.assert_array_equal(np.flatnonzero((case.mask == 3).reshape(-1, order="F")), voxels.index)
+
+
 @pytest.mark.parametrize(("label", "name"), [(1, "Piece to kidney"), (0, "Delete piece")])
 def test_one_click_relabels_or_deletes_the_piece_under_the_mouse(opened: WindowFixture, label: int, name: str):
     case, view = opened.case, view_of(opened)
