@@ -22,11 +22,12 @@ from kidneyseg_gui.panels.run import RunPanel
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.services import Services
 from kidneyseg_gui.views.quad import Quad
-from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened
+from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened, single_shot
 from kidneyseg_gui.worker import JobRunner
 
 _PANEL_WIDTH = 326
 _ROOMY = (1300, 760)  # the window fills a smaller screen
+_SAVE_AFTER_MS = 1000
 DISCLAIMER = "Research use only — not a medical device"
 
 
@@ -102,6 +103,10 @@ class MainWindow(QMainWindow):
         self.controller.notified.connect(self.notices.show_event)
         self.case.volume_changed.connect(self._on_volume)
         self.case.result_changed.connect(lambda: self._show_warnings("result"))
+        self._save_soon = single_shot(self, _SAVE_AFTER_MS, self.save_options)
+        case = self.case
+        for signal in (case.settings_changed, case.overlay_changed, case.window_changed, case.display_changed):
+            signal.connect(self._save_soon.start)
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
 
     def _place(self) -> None:
@@ -125,6 +130,12 @@ class MainWindow(QMainWindow):
         spacing = " × ".join(f"{step:.2f}" for step in volume.spacing_mm)
         where = f"   {volume.path}" if volume.path is not None else ""
         self._file.show_text(f"{size} voxels   {spacing} mm{where}")
+
+    def save_options(self) -> None:
+        """Save what the next run starts with."""
+        self._save_soon.stop()
+        self.options.store.setValue("geometry", self.saveGeometry())
+        self.options.save(self.case)
 
     # Drag and drop
 
@@ -160,8 +171,7 @@ class MainWindow(QMainWindow):
         if not self.controller.may_close():
             event.ignore()
             return
-        self.options.store.setValue("geometry", self.saveGeometry())
-        self.options.save(self.case)
+        self.save_options()
         self.hide()
         self.jobs.shutdown()
         self.quad.cloud.close_backend()

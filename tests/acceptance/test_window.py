@@ -168,7 +168,8 @@ def test_help_and_version_need_no_display(tmp_path: Path):
         assert words in done.stdout
 
 
-def test_interrupt_ends_the_program(phantom: Path, tmp_path: Path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_program_and_saves_its_options(phantom: Path, tmp_path: Path, how: signal.Signals):
     # Offscreen, so that the signal reaches the program itself and not xvfb-run.
     program = subprocess.Popen(
         [sys.executable, "-m", "kidneyseg_gui", str(phantom)],
@@ -176,6 +177,7 @@ def test_interrupt_ends_the_program(phantom: Path, tmp_path: Path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     await_log(tmp_path, "opened a CT", times=1)
-    program.send_signal(signal.SIGINT)
+    program.send_signal(how)
     program.communicate(timeout=60)
     assert program.returncode == 130
+    assert "geometry=" in (tmp_path / ".config/KidneySeg/KidneySeg.conf").read_text()

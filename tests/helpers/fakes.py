@@ -86,7 +86,7 @@ class FakePipeline:
             self._wait(progress, self.seconds)
             self._network_key = settings.network_part
         self._wait(progress, self.seconds / 10, start=0.9)
-        return self._result(settings, cached)
+        return self._result(settings)
 
     def _wait(self, progress: Progress, seconds: float, start: float = 0.0) -> None:
         began = time.monotonic()
@@ -97,7 +97,7 @@ class FakePipeline:
             np.sort(np.random.default_rng(0).random(20_000))
             time.sleep(0.005)
 
-    def _result(self, settings: Settings, cached: bool) -> FakeResult:
+    def _result(self, settings: Settings) -> FakeResult:
         hu = self.volume.hu
         mask = np.zeros(hu.shape, np.uint8, order="F")
         mask[hu > 120] = KIDNEY
@@ -118,7 +118,7 @@ class FakePipeline:
         kidneys = (KidneyFinding("right", ml[0], tumour_ml), KidneyFinding("left", ml[1], 0.0))
         tumours = (TumourFinding("right", tumour_ml, 21.0),) if tumour_ml else ()
         findings = Findings(kidneys, tumours, sum(ml), tumour_ml)
-        timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
+        timings = dict.fromkeys(STAGES, self.seconds)
         objects = stage2.select(labels > 0)
         notes = (*self.volume.notes, *self.notes)
         return FakeResult(mask, sampled, stage2, objects, findings, timings, notes, settings)
