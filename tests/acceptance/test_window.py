@@ -84,6 +84,14 @@ def test_a_tumour_at_the_rim_is_not_striped_by_the_kidneys_surface_nor_drawn_as_
     assert 0.01 < as_kidney < 0.2  # the kidney that is left is a small ball inside the tumour
 
 
+def test_a_reset_of_the_3d_view_cuts_neither_tall_nor_wide_findings(tmp_path: Path):
+    command = [*XVFB, sys.executable, str(ROOT / "tests/acceptance/camera_fit.py")]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        assert 0.85 < max(map(float, line.split())) < 0.99, done.stdout
+
+
 @pytest.mark.parametrize(("screen", "scale"), [("1280x720", "1"), ("1600x1000", "1.5"), ("1600x1000", "2")])
 def test_everything_fits_on_a_small_screen(tmp_path: Path, screen: str, scale: str):
     script = str(ROOT / "tests/acceptance/small_screen.py")
