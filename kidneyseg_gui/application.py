@@ -109,9 +109,13 @@ def _build_cloud(window: MainWindow, choice: Choice | None) -> None:
 
 
 def _answer_interrupts(window: MainWindow) -> QTimer:
-    """End the program on Ctrl+C in the terminal. Python handles signals only while it runs, hence the timer."""
+    """End the program on Ctrl+C in the terminal, or when the session ends; options are saved as by closing the window.
+
+    Python handles signals only while it runs, hence the timer.
+    """
 
     def stop(_number: int, _frame: object) -> None:
+        window.save_options()
         window.hide()
         window.jobs.shutdown()
         window.autosave.close(keep=window.case.dirty)  # the next start offers it

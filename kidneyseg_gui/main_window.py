@@ -30,11 +30,12 @@ from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.services import Services
 from kidneyseg_gui.views.quad import Quad
-from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened
+from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened, single_shot
 from kidneyseg_gui.worker import JobRunner
 
 _PANEL_WIDTH = 326
 _ROOMY = (1300, 760)  # the window fills a smaller screen
+_SAVE_AFTER_MS = 1000
 DISCLAIMER = "Research use only — not a medical device"
 
 
@@ -132,6 +133,10 @@ class MainWindow(QMainWindow):
         self.case.compare_changed.connect(self._show_compare)
         self.case.volume_changed.connect(self._on_volume)
         self.case.findings_changed.connect(lambda: self._show_warnings("result"))
+        self._save_soon = single_shot(self, _SAVE_AFTER_MS, self.save_options)
+        case = self.case
+        for signal in (case.settings_changed, case.overlay_changed, case.window_changed, case.display_changed):
+            signal.connect(self._save_soon.start)
         self.case.dirty_changed.connect(lambda: self.setWindowModified(self.case.dirty))
 
         for requested in (self.findings.menu_requested, *(pane.slices.menu_requested for pane in self.quad.slices)):
@@ -163,6 +168,12 @@ class MainWindow(QMainWindow):
         spacing = " × ".join(f"{step:.2f}" for step in volume.spacing_mm)
         where = f"   {volume.path}" if volume.path is not None else ""
         self._file.show_text(f"{size} voxels   {spacing} mm{where}")
+
+    def save_options(self) -> None:
+        """Save what the next run starts with."""
+        self._save_soon.stop()
+        self.options.store.setValue("geometry", self.saveGeometry())
+        self.options.save(self.case)
 
     # Drag and drop
 
@@ -198,8 +209,7 @@ class MainWindow(QMainWindow):
         if not self.controller.may_close():
             event.ignore()
             return
-        self.options.store.setValue("geometry", self.saveGeometry())
-        self.options.save(self.case)
+        self.save_options()
         self.hide()
         self.jobs.shutdown()
         self.autosave.close(keep=False)

@@ -32,9 +32,14 @@ if TYPE_CHECKING:
 
 
 def _load(path: Path) -> Volume:
+    from kidneyseg.errors import InputError
+    from kidneyseg.imaging.labels import looks_like_labels
     from kidneyseg.imaging.readers import load
 
-    return load(path)
+    volume = load(path)
+    if not volume.calibrated and looks_like_labels(volume.hu):
+        raise InputError(f"{path.name} is a label map, not a CT. Open its CT first, then open the mask over it.")
+    return volume
 
 
 def _sample() -> Path:

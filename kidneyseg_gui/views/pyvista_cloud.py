@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyvista
+from numpy.typing import NDArray
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 from vtkmodules.vtkRenderingAnnotation import vtkAnnotatedCubeActor
@@ -13,6 +14,7 @@ from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.scene import Dots, Scene
 from kidneyseg_gui.slices import Colour
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
+from kidneyseg_gui.views.camera import distance_to_fit
 from kidneyseg_gui.views.canvases import Canvas
 
 # The most points per frame: llvmpipe draws 100,000 in 90 ms, and the window stalls while a frame is drawn.
@@ -177,21 +179,22 @@ class PyVistaCloud:
 
     def reset_camera(self) -> None:
         """Look from the front at the result, or at the whole box where there is none."""
-        renderer = self._plotter.renderer
-        camera = renderer.GetActiveCamera()
-        camera.SetFocalPoint(0, 0, 0)
-        camera.SetPosition(0, 1, 0)
-        camera.SetViewUp(0, 0, 1)
         found = np.array([actor.GetBounds() for actor in self._dense])
         if len(found):
-            bounds = np.stack([found[:, ::2].min(axis=0), found[:, 1::2].max(axis=0)], axis=1).ravel()
-            renderer.ResetCamera(*bounds)
-            camera.Zoom(1.3)
+            self._look_at(found[:, ::2].min(axis=0), found[:, 1::2].max(axis=0))
         elif self._size is not None:
-            x, y, z = self._size
-            renderer.ResetCamera(0, x, 0, y, 0, z)
-            camera.Zoom(1.15)
+            self._look_at(np.zeros(3), np.array(self._size))
         self._canvas.redraw()
+
+    def _look_at(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+        """Look from the front at a box, so near that it just fits into the view."""
+        camera = self._plotter.renderer.GetActiveCamera()
+        size, centre = high - low, (low + high) / 2
+        aspect = self.widget.width() / max(self.widget.height(), 1)
+        distance = distance_to_fit(size, camera.GetViewAngle(), aspect)
+        camera.SetFocalPoint(*centre)
+        camera.SetPosition(centre[0], centre[1] + distance, centre[2])
+        camera.SetViewUp(0, 0, 1)
 
     def close(self) -> None:
         """Release the graphics."""

@@ -84,6 +84,14 @@ def test_a_tumour_at_the_rim_is_not_striped_by_the_kidneys_surface_nor_drawn_as_
     assert 0.01 < as_kidney < 0.2  # the kidney that is left is a small ball inside the tumour
 
 
+def test_a_reset_of_the_3d_view_cuts_neither_tall_nor_wide_findings(tmp_path: Path):
+    command = [*XVFB, sys.executable, str(ROOT / "tests/acceptance/camera_fit.py")]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        assert 0.85 < max(map(float, line.split())) < 0.99, done.stdout
+
+
 @pytest.mark.parametrize(("screen", "scale"), [("1280x720", "1"), ("1600x1000", "1.5"), ("1600x1000", "2")])
 def test_everything_fits_on_a_small_screen(tmp_path: Path, screen: str, scale: str):
     script = str(ROOT / "tests/acceptance/small_screen.py")
@@ -168,7 +176,8 @@ def test_help_and_version_need_no_display(tmp_path: Path):
         assert words in done.stdout
 
 
-def test_interrupt_ends_the_program(phantom: Path, tmp_path: Path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_program_and_saves_its_options(phantom: Path, tmp_path: Path, how: signal.Signals):
     # Offscreen, so that the signal reaches the program itself and not xvfb-run.
     program = subprocess.Popen(
         [sys.executable, "-m", "kidneyseg_gui", str(phantom)],
@@ -176,6 +185,7 @@ def test_interrupt_ends_the_program(phantom: Path, tmp_path: Path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     await_log(tmp_path, "opened a CT", times=1)
-    program.send_signal(signal.SIGINT)
+    program.send_signal(how)
     program.communicate(timeout=60)
     assert program.returncode == 130
+    assert "geometry=" in (tmp_path / ".config/KidneySeg/KidneySeg.conf").read_text()

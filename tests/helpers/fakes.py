@@ -89,7 +89,7 @@ class FakePipeline:
             self._wait(progress, self.seconds)
             self._network_key = settings.network_part
         self._wait(progress, self.seconds / 10, start=0.9)
-        return self._result(settings, cached)
+        return self._result(settings)
 
     def _wait(self, progress: Progress, seconds: float, start: float = 0.0) -> None:
         began = time.monotonic()
@@ -100,7 +100,7 @@ class FakePipeline:
             np.sort(np.random.default_rng(0).random(20_000))
             time.sleep(0.005)
 
-    def _result(self, settings: Settings, cached: bool) -> FakeResult:
+    def _result(self, settings: Settings) -> FakeResult:
         hu = self.volume.hu
         mask = np.zeros(hu.shape, np.uint8, order="F")
         mask[hu > 120] = KIDNEY
@@ -116,7 +116,7 @@ class FakePipeline:
         sampled = PointCloud(lattice, index, coarse_hu[tuple(index.T)], np.minimum(labels, KIDNEY))
         stage2 = replace(sampled, labels=labels)
         findings = findings_of(mask, self.volume)
-        timings = dict.fromkeys(STAGES, 0.0 if cached else self.seconds)
+        timings = dict.fromkeys(STAGES, self.seconds)
         objects = stage2.select(labels > 0)
         notes = (*self.volume.notes, *self.notes)
         return FakeResult(mask, sampled, stage2, objects, findings, timings, notes, settings)

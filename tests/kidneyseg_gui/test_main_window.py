@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLabel
 
+from kidneyseg_gui.case import Case
 from kidneyseg_gui.main_window import DISCLAIMER
 from kidneyseg_gui.worker import Saved
 from window_fixture import WindowFixture
@@ -100,6 +102,24 @@ def test_closing_asks_while_work_runs_and_then_stops_it(make_window: MakeWindow)
     assert window.main.close()
     assert "still running" in window.answers.asked[-1]
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda case: case.set_settings(case.settings.with_(clusters={"eps_mm": 8.0})), "8.0"),
+        (lambda case: case.set_overlay(replace(case.overlay, opacity=0.75)), "0.75"),
+        (lambda case: case.set_window(1234, 5), "1234"),
+        (lambda case: case.set_display(radiological=False), r"radiological\": false"),
+        (lambda case: case.set_device("cpu"), "cpu"),
+    ],
+)
+def test_a_changed_option_is_saved_soon(window: WindowFixture, change: Callable[[Case], None], words: str):
+    assert window.main._save_soon.interval() == 1000
+    window.main._save_soon.setInterval(0)
+    with window.qtbot.waitSignal(window.main._save_soon.timeout, timeout=2000):
+        change(window.case)
+    assert words in (window.folder / "options.ini").read_text()
 
 
 def test_it_says_once_that_it_is_no_medical_device(window: WindowFixture):

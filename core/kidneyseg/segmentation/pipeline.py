@@ -41,7 +41,7 @@ class Result:
         stage2: stage 2's points with its labels, TISSUE, KIDNEY and TUMOUR.
         objects: the kidney and tumour points that were kept after DBSCAN.
         findings: measurements on the mask.
-        timings: seconds per stage of `STAGES`; 0.0 where an earlier run's output was used.
+        timings: seconds that each stage of `STAGES` took when it was computed, in this run or in an earlier one.
         notes: plain sentences for the user.
         settings: of the run; `settings.method` names the method and its networks.
         model_ids: of the networks, stage 1's first.
@@ -64,11 +64,12 @@ class Result:
 
 @dataclass(frozen=True)
 class _Kept:
-    """The latest output of a stage: what it depended on, its value and its notes."""
+    """The latest output of a stage: what it depended on, its value, its notes and how long it took."""
 
     key: Hashable
     value: Any
     notes: tuple[str, ...]
+    seconds: float
 
 
 class Pipeline:
@@ -197,7 +198,7 @@ class _Run:
         self._key = (self._key, *(getattr(self._settings, group) for group in self.method.reads.get(name, ())))
         kept = self._pipeline._kept.get(name)
         if kept is not None and kept.key == self._key:
-            self.timings[name] = 0.0
+            self.timings[name] = kept.seconds
             return cast("_T", kept.value)
         started = time.perf_counter()
         notes: list[str] = []
@@ -210,6 +211,6 @@ class _Run:
             notes.append,
         )
         value = compute(context)
-        self._pipeline._kept[name] = _Kept(self._key, value, tuple(notes))
-        self.timings[name] = time.perf_counter() - started
+        self.timings[name] = seconds = time.perf_counter() - started
+        self._pipeline._kept[name] = _Kept(self._key, value, tuple(notes), seconds)
         return value

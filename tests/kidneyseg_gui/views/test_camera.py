@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import pytest
+
+from kidneyseg_gui.views.camera import distance_to_fit
+
+
+@pytest.mark.parametrize("size", [(60, 60, 400), (400, 60, 60), (60, 400, 60), (100, 100, 100)])
+@pytest.mark.parametrize("aspect", [0.4, 1.0, 2.5])
+def test_the_box_fills_the_view_and_is_not_cut(size: tuple[float, float, float], aspect: float):
+    distance = distance_to_fit(size, 30.0, aspect)
+    half = math.tan(math.radians(15))
+    corners = [
+        [sign * length / 2 for sign, length in zip(signs, size, strict=True)] for signs in product((-1, 1), repeat=3)
+    ]
+    seen = [max(abs(z), abs(x) / aspect) / (distance - y) / half for x, y, z in corners]  # 1 at the edge of the view
+    assert 0.9 < max(seen) < 1.0
