@@ -1,21 +1,24 @@
 """Corrections of a mask by hand: gestures become changed voxels, which can be taken back and journalled."""
 
-from kidneyseg.editing.brush import Brush, paint
+from kidneyseg.editing.brush import Brush, paint, threshold_ball
 from kidneyseg.editing.change import Change, Voxels, merged
+from kidneyseg.editing.click import Click, fix
 from kidneyseg.editing.components import Piece, keep_only_piece, piece_at, relabel_piece
 from kidneyseg.editing.interpolate import interpolate_slices
+from kidneyseg.editing.lasso import fill_polygon
 from kidneyseg.editing.mask import EditedMask
-from kidneyseg.editing.region import fill_polygon, threshold_ball
 from kidneyseg.editing.shape import fill_holes, grow, smooth
 
 __all__ = [
     "Brush",
     "Change",
+    "Click",
     "EditedMask",
     "Piece",
     "Voxels",
     "fill_holes",
     "fill_polygon",
+    "fix",
     "grow",
     "interpolate_slices",
     "keep_only_piece",
