@@ -1,11 +1,11 @@
 """Corrections of a mask by hand: gestures become changed voxels, which can be taken back and journalled."""
 
-from kidneyseg.editing.brush import Brush, paint
+from kidneyseg.editing.brush import Brush, paint, threshold_ball
 from kidneyseg.editing.change import Change, Voxels, merged
 from kidneyseg.editing.components import Piece, keep_only_piece, piece_at, relabel_piece
 from kidneyseg.editing.interpolate import interpolate_slices
+from kidneyseg.editing.lasso import fill_polygon
 from kidneyseg.editing.mask import EditedMask
-from kidneyseg.editing.region import fill_polygon, threshold_ball
 from kidneyseg.editing.shape import fill_holes, grow, smooth
 
 __all__ = [
