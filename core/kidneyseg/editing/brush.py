@@ -1,8 +1,9 @@
-"""The brush and the eraser: a disc in a slice, or a ball, swept along the pointer's path."""
+"""The brush and the eraser: a disc in a slice, or a ball, swept along the pointer's path; and a threshold in a ball."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,34 @@ def paint(volume: Volume, labels: NDArray[np.uint8], brush: Brush, points: Array
             inside[around] |= _near_segment(around, start - low, end - low, spacing, brush.radius_mm)
     inside[tuple(_under_path(path - low, inside.shape).T)] = True
     return painted(volume, labels, box, inside, brush.label, brush.over, brush.hu_range)
+
+
+def threshold_ball(
+    volume: Volume,
+    labels: NDArray[np.uint8],
+    centre: ArrayLike,
+    radius_mm: float,
+    hu_range: HURange,
+    label: int,
+    *,
+    over: AbstractSet[int] | None = None,
+) -> Voxels:
+    """The voxels of a ball whose HU lie in a range.
+
+    Args:
+        volume: the CT.
+        labels: uint8 (X, Y, Z), the present labels.
+        centre: (3,) voxel coordinates; whole numbers are centres of voxels.
+        radius_mm: above 0 and at most 100.
+        hu_range: the lowest and highest HU, both included.
+        label: the new label.
+        over: the labels that may be painted over; None for all.
+
+    Raises:
+        SettingsError: for an unknown label, a radius outside its range, or an HU range whose end lies below its start.
+    """
+    only_over = None if over is None else frozenset(over)
+    return paint(volume, labels, Brush(label, radius_mm, None, hu_range, only_over), centre)
 
 
 def _short_segments(

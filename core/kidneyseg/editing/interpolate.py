@@ -79,8 +79,14 @@ def _check_drawn(labels: NDArray[np.uint8], axis: int, label: int, drawn: Sequen
     for index in drawn:
         if not 0 <= index < labels.shape[axis]:
             raise SettingsError(f"slice {index} lies outside the volume, whose last slice is {labels.shape[axis] - 1}")
-        if not (labels.take(index, axis) == label).any():
+        if not (_plane(labels, axis, index) == label).any():
             raise SettingsError(f"slice {index} holds nothing of label {label}; draw it there first")
+
+
+def _plane(labels: NDArray[np.uint8], axis: int, index: int) -> NDArray[np.uint8]:
+    """A view of one slice; `take` would copy the whole volume when its last axis is the slowest in memory."""
+    plane: NDArray[np.uint8] = np.moveaxis(labels, axis, 0)[index]
+    return plane
 
 
 def _between(
@@ -93,7 +99,7 @@ def _between(
     over: AbstractSet[int] | None,
 ) -> Voxels:
     """The voxels that the label gains between two slices."""
-    planes = labels.take([low, high], axis) == label
+    planes = np.stack([_plane(labels, axis, index) == label for index in (low, high)], axis)
     # What is interpolated lies within the bounding box of both outlines.
     within = bounding_box(planes)
     assert within is not None  # both slices hold the label

@@ -76,7 +76,7 @@ def fill_holes(
         filled[numbers[ndimage.binary_dilation(part == label, faces)]] = True
         for axis in set(range(3)) - {across}:
             for end in (0, -1):
-                filled[numbers.take(end, axis)] = False
+                filled[np.moveaxis(numbers, axis, 0)[end]] = False
         filled[0] = False
         found.append(Voxels.of_box(box, filled[numbers], int(label), volume.shape))
     return _united(found)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corrections import SHAPE, SPACING, after, ct, some_labels
-from kidneyseg.editing import Brush, EditedMask, paint
+from corrections import SHAPE, SPACING, after, ball, ct, some_labels
+from kidneyseg.editing import Brush, EditedMask, paint, threshold_ball
 from kidneyseg.errors import SettingsError
 
 EMPTY = np.zeros(SHAPE, np.uint8, order="F")
@@ -90,6 +90,13 @@ def test_a_stroke_in_parts_paints_the_same_as_in_one() -> None:
     for start, end in itertools.pairwise(path):
         mask.apply(mask.painted(paint(volume, mask.labels, Brush(1, 2, 2), [start, end])))
     np.testing.assert_array_equal(mask.labels, after(EMPTY, paint(volume, EMPTY, Brush(1, 2, 2), path)))
+
+
+def test_a_range_of_hu_in_a_ball() -> None:
+    volume, labels = ct(), some_labels()
+    voxels = threshold_ball(volume, labels, (8, 7, 5), 6.0, (100, 300), 2, over={0, 1})
+    chosen = ball((8, 7, 5), 6.0) & (volume.hu >= 100) & (labels < 2)
+    np.testing.assert_array_equal(after(labels, voxels), np.where(chosen, 2, labels))
 
 
 @pytest.mark.parametrize("points", [np.zeros((0, 3)), [(-40, 7, 5)], [(8, 7, 50), (8, 9, 50)]])

@@ -1,4 +1,4 @@
-"""Fills: the inside of an outline in a slice, and a range of HU in a ball."""
+"""The lasso and the polygon: fill the inside of an outline in a slice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from kidneyseg.arrays import Box
 from kidneyseg.editing._painting import HURange, check_axis, check_labels, check_target, painted
-from kidneyseg.editing.brush import Brush, paint
 from kidneyseg.editing.change import Voxels
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.volume import Volume
@@ -66,34 +65,6 @@ def fill_polygon(
     inside = np.expand_dims(_inside_polygon(points - low, size), axis)
     box: Box = (sides[0], sides[1], sides[2])
     return painted(volume, labels, box, inside, label, over, hu_range)
-
-
-def threshold_ball(
-    volume: Volume,
-    labels: NDArray[np.uint8],
-    centre: ArrayLike,
-    radius_mm: float,
-    hu_range: HURange,
-    label: int,
-    *,
-    over: AbstractSet[int] | None = None,
-) -> Voxels:
-    """The voxels of a ball whose HU lie in a range.
-
-    Args:
-        volume: the CT.
-        labels: uint8 (X, Y, Z), the present labels.
-        centre: (3,) voxel coordinates; whole numbers are centres of voxels.
-        radius_mm: above 0 and at most 100.
-        hu_range: the lowest and highest HU, both included.
-        label: the new label.
-        over: the labels that may be painted over; None for all.
-
-    Raises:
-        SettingsError: for an unknown label, a radius outside its range, or an HU range whose end lies below its start.
-    """
-    only_over = None if over is None else frozenset(over)
-    return paint(volume, labels, Brush(label, radius_mm, None, hu_range, only_over), centre)
 
 
 def _inside_polygon(points: NDArray[np.floating], size: NDArray[np.integer]) -> NDArray[np.bool_]:
