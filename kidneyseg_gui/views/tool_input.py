@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF, QTransform
 
-from kidneyseg.editing import brush, region
+from kidneyseg.editing import brush, lasso
 from kidneyseg.editing.components import relabel_piece
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Plane, Voxel
@@ -113,7 +113,7 @@ class ToolInput:
         if self._plane.column > self._plane.row:
             outline = outline[:, ::-1]
         index = case.crosshair[self._plane.normal]
-        voxels = region.fill_polygon(
+        voxels = lasso.fill_polygon(
             case.volume,
             case.edits.mask.labels,
             self._plane.normal,
@@ -131,7 +131,7 @@ class ToolInput:
             name = f"Piece to {NAMES[tool.label].lower()}" if tool.label else "Delete piece"
             case.request_edit(name, partial(relabel_piece, voxel=voxel, label=tool.label))
         elif tool.tool == Tool.THRESHOLD:
-            ball = partial(region.threshold_ball, centre=voxel, radius_mm=tool.radius_mm, label=tool.label)
+            ball = partial(brush.threshold_ball, centre=voxel, radius_mm=tool.radius_mm, label=tool.label)
             hu_range = tool.hu_range or self._window_range()
             case.request_edit(
                 f"Threshold to {NAMES[tool.label].lower()}", partial(ball, hu_range=hu_range, over=tool.over)

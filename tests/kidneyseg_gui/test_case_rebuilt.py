@@ -21,7 +21,6 @@ from kidneyseg_gui.tools import Tool
 from kidneyseg_gui.views.slice_view import SliceView
 from window_fixture import WindowFixture
 
-
 FIELDS = (QLabel, QToolButton, QCheckBox, QComboBox, QSlider, QAbstractSpinBox, QTableWidget)
 
 

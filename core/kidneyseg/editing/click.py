@@ -27,8 +27,37 @@ _WIDE_MM, _WIDE_CELL_MM = 45.0, 2.5
 _BINS = np.arange(-130, 281, 5)
 _MIDDLES = (_BINS[:-1] + _BINS[1:]) / 2
 
-P = dict(smooth=1.0, near=7.0, smin=35., sscale=2., clip=1., we=.5, g0=25., lam=2.5, off_b=-1., off_k=0., iters=5, mixT=.65, prior=-4., rp=5.,
-         amp=3., width=4., fix_r=1.5, link=30., recentre=.5, drift=10., small=2., first=0, beyond=8., soft=2., wllr=0., rclip=2., gamma=100., beta=.003, smooth2=1.5)
+P = dict(
+    smooth=1.0,
+    near=7.0,
+    smin=35.0,
+    sscale=2.0,
+    clip=1.0,
+    we=0.5,
+    g0=25.0,
+    lam=2.5,
+    off_b=-1.0,
+    off_k=0.0,
+    iters=5,
+    mixT=0.65,
+    prior=-4.0,
+    rp=5.0,
+    amp=3.0,
+    width=4.0,
+    fix_r=1.5,
+    link=30.0,
+    recentre=0.5,
+    drift=10.0,
+    small=2.0,
+    first=0,
+    beyond=8.0,
+    soft=2.0,
+    wllr=0.0,
+    rclip=2.0,
+    gamma=100.0,
+    beta=0.003,
+    smooth2=1.5,
+)
 _RAYS = Rays(REACH_MM + 16)
 
 
@@ -100,7 +129,9 @@ class _Scene:
         self.base = _labels_on(volume, labels, cells)
         wide = _lattice(volume, centres, _WIDE_MM, _WIDE_CELL_MM)
         wide_hu, wide_base = resample_hu(volume, wide), _labels_on(volume, labels, wide)
-        self.around = np.stack([_density(np.histogram(wide_hu[wide_base == label], _BINS)[0]) for label in range(CYST + 1)])
+        self.around = np.stack(
+            [_density(np.histogram(wide_hu[wide_base == label], _BINS)[0]) for label in range(CYST + 1)]
+        )
         self.objects = self._objects()
 
     def _objects(self) -> list[_Object]:
@@ -121,7 +152,9 @@ class _Scene:
 
     def _near(self, centre: Doubles) -> Doubles:
         inner = _RAYS.radii_mm <= P["near"]
-        hu = ndimage.map_coordinates(self.smooth, self._index(centre + _RAYS.offsets_mm[inner]), order=1, mode="nearest")
+        hu = ndimage.map_coordinates(
+            self.smooth, self._index(centre + _RAYS.offsets_mm[inner]), order=1, mode="nearest"
+        )
         weight = np.repeat(_RAYS.radii_mm[inner] ** 2 + 0.2, hu.shape[1])
         level = _median(hu.ravel(), weight)
         sd = max(1.48 * _median(np.abs(hu.ravel() - level), weight) * P["sscale"], P["smin"])
@@ -149,7 +182,8 @@ class _Scene:
             ratio[~allowed] = 0
             for label, other in self.points:
                 away = np.linalg.norm(points - other, axis=-1)
-                if away.min() > 8: continue
+                if away.min() > 8:
+                    continue
                 sign = 1 if label == o.label else -1
                 ratio += sign * P["amp"] * np.exp(-0.5 * (away / P["width"]) ** 2)
                 hit, where = away.min(axis=0) < P["fix_r"], radii[away.argmin(axis=0), 0]
@@ -217,7 +251,9 @@ class _Scene:
                     offset[[w for o in own for w in o.was if w]] = P["off_k"]
                     odds = odds + P["wllr"] * np.clip(ratio + offset[self.base], -P["rclip"], P["rclip"])
                 prior = 1 / (1 + np.exp(-odds))
-                fields.append(self.walk(prior, kind).astype(np.float32) if P["gamma"] < 50 else prior.astype(np.float32))
+                fields.append(
+                    self.walk(prior, kind).astype(np.float32) if P["gamma"] < 50 else prior.astype(np.float32)
+                )
             field = np.stack(fields)
             best, value = np.empty(target.shape, np.int8), np.empty(target.shape, np.float32)
             for k, values in upsampled_slices(field, self.cells, target):
@@ -278,7 +314,11 @@ def _box(low: NDArray[np.integer], high: NDArray[np.integer]) -> Box:
 
 
 def _lattice(volume: Volume, centres: Doubles, reach: float, step: float) -> Lattice:
-    return lattice_for(volume, step, (np.floor((centres.min(0) - reach) / step).astype(int), np.ceil((centres.max(0) + reach) / step).astype(int)))
+    return lattice_for(
+        volume,
+        step,
+        (np.floor((centres.min(0) - reach) / step).astype(int), np.ceil((centres.max(0) + reach) / step).astype(int)),
+    )
 
 
 def _labels_on(volume: Volume, labels: Labels, cells: Lattice) -> Labels:

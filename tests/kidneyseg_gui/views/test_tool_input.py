@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
-from kidneyseg.editing import EditedMask, brush, components, region
+from kidneyseg.editing import EditedMask, brush, components, lasso
 from kidneyseg_gui.tools import Tool
 from kidneyseg_gui.views.slice_view import SliceView
 from window_fixture import WindowFixture
@@ -83,7 +83,7 @@ def test_the_lasso_fills_what_it_goes_around(opened: WindowFixture):
     before = case.mask.copy()
     points = drag(view, [(10, 10, 12), (20, 10, 12), (20, 18, 12), (10, 18, 12), (10, 10, 12)])
     outline = np.array([point[:2] for point in points])
-    voxels = region.fill_polygon(case.volume, before, 2, 12, outline, 3)
+    voxels = lasso.fill_polygon(case.volume, before, 2, 12, outline, 3)
     assert len(voxels) > 50
     np.testing.assert_array_equal(np.flatnonzero((case.mask == 3).reshape(-1, order="F")), voxels.index)
 
@@ -103,7 +103,7 @@ def test_a_polygon_is_filled_once_it_is_closed(opened: WindowFixture, closing: s
         QTest.mouseDClick(view, LEFT, Qt.KeyboardModifier.NoModifier, corners[-1])
     inverse = view.transform().inverted()[0]
     outline = np.array([(p.x() - 0.5, p.y() - 0.5) for p in (inverse.map(corner.toPointF()) for corner in corners)])
-    voxels = region.fill_polygon(case.volume, before, 2, 12, outline, 3)
+    voxels = lasso.fill_polygon(case.volume, before, 2, 12, outline, 3)
     assert len(voxels) > 30
     np.testing.assert_array_equal(np.flatnonzero((case.mask == 3).reshape(-1, order="F")), voxels.index)
 
