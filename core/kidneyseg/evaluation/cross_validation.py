@@ -30,17 +30,11 @@ _SCORING_SEED = 0
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The result of a cross-validation.
+    """The result of a cross-validation."""
 
-    Attributes:
-        outcomes: scores and failures, ordered by name.
-        missing: names of cases that no fold has tried yet; the report is written once there are none.
-        report: the report's files.
-    """
-
-    outcomes: tuple[Outcome, ...]
-    missing: tuple[str, ...]
-    report: tuple[Path, ...]
+    outcomes: tuple[Outcome, ...]  #: scores and failures, ordered by name
+    missing: tuple[str, ...]  #: names of cases that no fold has tried yet; the report is written once there are none
+    report: tuple[Path, ...]  #: the report's files
 
     @property
     def failed(self) -> list[str]:

@@ -39,26 +39,16 @@ _MARGIN_CELLS = 2
 
 @dataclass(frozen=True)
 class ClassBudget:
-    """The error budget of one class ("kidney" with its tumours, or "tumour") of one case; every value 0 ... 1.
+    """The error budget of one class ("kidney" with its tumours, or "tumour") of one case; every value 0 ... 1."""
 
-    Attributes:
-        stage1_coverage: share of the true voxels whose cell was an input of stage 1.
-        stage1_dice: of stage 1's labels at its points. None for tumours, which stage 1 does not label.
-        stage1_recall: of the same points.
-        stage1_precision: of the same points.
-        stage2_coverage: share of the true voxels whose cell was an input of stage 2.
-        stage2_dice: of stage 2's labels at its points.
-        clustered_dice: the same after DBSCAN and the choice of kidneys.
-        remaining_dice: Dice on the CT's own voxels after each of ERROR_SOURCES; the last is the program's own.
-    """
-
-    stage1_coverage: float
-    stage1_dice: float | None
-    stage1_recall: float | None
-    stage1_precision: float | None
-    stage2_coverage: float
-    stage2_dice: float
-    clustered_dice: float
+    stage1_coverage: float  #: share of the true voxels whose cell was an input of stage 1
+    stage1_dice: float | None  #: of stage 1's labels at its points. None for tumours, which stage 1 does not label.
+    stage1_recall: float | None  #: of the same points
+    stage1_precision: float | None  #: of the same points
+    stage2_coverage: float  #: share of the true voxels whose cell was an input of stage 2
+    stage2_dice: float  #: of stage 2's labels at its points
+    clustered_dice: float  #: the same after DBSCAN and the choice of kidneys
+    #: Dice on the CT's own voxels after each of ERROR_SOURCES; the last is the program's own
     remaining_dice: tuple[float, ...]
 
 

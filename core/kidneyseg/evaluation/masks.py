@@ -34,21 +34,13 @@ _CHANNEL = re.compile(r"_000\d$")
 
 @dataclass(frozen=True)
 class Pair:
-    """A mask and the labels to score it by.
+    """A mask and the labels to score it by."""
 
-    Attributes:
-        name: of the case.
-        mask: the predicted mask.
-        labels: the true labels.
-        image: the CT, for the point IoU.
-        image_required: whether an unusable CT is an error of the case, or only leaves out its point IoU.
-    """
-
-    name: str
-    mask: Path
-    labels: Path
-    image: Path | None = None
-    image_required: bool = True
+    name: str  #: of the case
+    mask: Path  #: the predicted mask
+    labels: Path  #: the true labels
+    image: Path | None = None  #: the CT, for the point IoU
+    image_required: bool = True  #: whether an unusable CT is an error of the case, or only leaves out its point IoU
 
 
 def find_labels(folder: Path) -> dict[str, Path]:

@@ -33,39 +33,24 @@ _COLUMNS = {"kidney_and_masses": "kidney", "masses": "masses", "tumour": "tumour
 
 @dataclass(frozen=True)
 class CaseScore:
-    """The scores of one mask. Volumes in mL; "kidney" includes tumours and cysts.
+    """The scores of one mask. Volumes in mL; "kidney" includes tumours and cysts."""
 
-    Attributes:
-        name: of this mask, unique.
-        dice: of each of KITS23_CLASSES; None for masses and tumour where the truth holds none.
-            "kidney_and_masses" and "tumour" are KiTS19's kidney and tumour as well.
-        surface_dice: the same, at KiTS23's tolerances.
-        kidney_ml: predicted and true volume.
-        tumour_ml: predicted and true volume.
-        false_tumour_ml: labelled tumour and not tumour in the truth, whether it touches a true tumour or not.
-        lesions: the true tumours, largest first.
-        false_positives_ml: each predicted tumour that overlaps no true one, largest first.
-        points: 3 x 3 confusion (rows true) of tissue, kidney, tumour over the points that the paper samples, None
-            without a CT.
-        case: name of the CT; the bootstrap draws masks of the same CT together.
-        group: masks of different groups are summarised apart.
-        seconds: wall-clock time of the segmentation, None for an existing mask.
-        peak_mb: the segmentation's peak memory, None for an existing mask.
-    """
-
-    name: str
+    name: str  #: of this mask, unique
+    #: of each of KITS23_CLASSES; None for masses and tumour where the truth holds none. "kidney_and_masses" and
+    #: "tumour" are KiTS19's kidney and tumour as well.
     dice: Mapping[str, float | None]
-    surface_dice: Mapping[str, float | None]
-    kidney_ml: tuple[float, float]
-    tumour_ml: tuple[float, float]
-    false_tumour_ml: float
-    lesions: tuple[LesionScore, ...] = ()
-    false_positives_ml: tuple[float, ...] = ()
+    surface_dice: Mapping[str, float | None]  #: the same, at KiTS23's tolerances
+    kidney_ml: tuple[float, float]  #: predicted and true volume
+    tumour_ml: tuple[float, float]  #: predicted and true volume
+    false_tumour_ml: float  #: labelled tumour and not tumour in the truth, whether it touches a true tumour or not
+    lesions: tuple[LesionScore, ...] = ()  #: the true tumours, largest first
+    false_positives_ml: tuple[float, ...] = ()  #: each predicted tumour that overlaps no true one, largest first
+    #: 3 x 3 confusion (rows true) of tissue, kidney, tumour over the points that the paper samples, None without a CT
     points: tuple[tuple[int, ...], ...] | None = None
-    case: str = ""
-    group: str = AS_IS
-    seconds: float | None = None
-    peak_mb: float | None = None
+    case: str = ""  #: name of the CT; the bootstrap draws masks of the same CT together
+    group: str = AS_IS  #: masks of different groups are summarised apart
+    seconds: float | None = None  #: wall-clock time of the segmentation, None for an existing mask
+    peak_mb: float | None = None  #: the segmentation's peak memory, None for an existing mask
 
     @property
     def detected(self) -> int:

@@ -35,42 +35,29 @@ class Statistic:
 
 @dataclass(frozen=True)
 class SizeClassDetection:
-    """Detection of the lesions of one size class over all masks.
+    """Detection of the lesions of one size class over all masks."""
 
-    Attributes:
-        size: the class, e.g. "1-4 mL".
-        lesions: number of true tumours of that size.
-        detected: how many of them were detected.
-        sensitivity: detected / lesions and its 95 % bootstrap interval (value, low, high); None without a lesion.
-        false_positives: number of false positives of that (predicted) size.
-        per_case: false_positives / masks and its interval.
-    """
-
-    size: str
-    lesions: int
-    detected: int
+    size: str  #: the class, e.g. "1-4 mL"
+    lesions: int  #: number of true tumours of that size
+    detected: int  #: how many of them were detected
+    #: detected / lesions and its 95 % bootstrap interval (value, low, high); None without a lesion
     sensitivity: tuple[float, float, float] | None
-    false_positives: int
-    per_case: tuple[float, float, float]
+    false_positives: int  #: number of false positives of that (predicted) size
+    per_case: tuple[float, float, float]  #: false_positives / masks and its interval
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All masks of a group.
+    """All masks of a group."""
 
-    Attributes:
-        masks: number of masks.
-        cases: number of CTs.
-        figures: by column name, in the order of `CaseScore.figures`, without those that no mask has.
-        detection: by size, smallest first, then at least 1 mL, then all. Empty without lesions and false positives.
-        point_iou: IoU of tissue and kidney with tumour (the paper's stage 1), and of tissue, kidney and tumour, over
-            the pooled points of all masks; None where a mask was scored without its CT.
-    """
-
-    masks: int
-    cases: int
+    masks: int  #: number of masks
+    cases: int  #: number of CTs
+    #: by column name, in the order of `CaseScore.figures`, without those that no mask has
     figures: dict[str, Statistic]
+    #: by size, smallest first, then at least 1 mL, then all. Empty without lesions and false positives.
     detection: tuple[SizeClassDetection, ...]
+    #: IoU of tissue and kidney with tumour (the paper's stage 1), and of tissue, kidney and tumour, over the pooled
+    #: points of all masks; None where a mask was scored without its CT
     point_iou: tuple[list[float], list[float]] | None
 
     def to_dict(self) -> dict[str, Any]:

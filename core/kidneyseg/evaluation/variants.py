@@ -22,21 +22,14 @@ _DRAWS = 20
 
 @dataclass(frozen=True)
 class Variants:
-    """Which versions of each CT are segmented.
+    """Which versions of each CT are segmented."""
 
-    Attributes:
-        shapes: lesions to insert; None inserts none.
-        insertions: number of versions with lesions of each CT; each draws 1-3 tumours, mostly one.
-        as_is: also the original CT. Without `shapes` it is always taken.
-        seed: insertion i of a CT is drawn from seed + i and the CT's name, independently of the other CTs.
-        lesions_unlabelled: names of CTs with real lesions that are labelled kidney. The originals are summarised
-            apart, since a tumour predicted there may be true.
-    """
-
-    shapes: LesionLibrary | None = None
-    insertions: int = 1
-    as_is: bool = False
-    seed: int = 0
+    shapes: LesionLibrary | None = None  #: lesions to insert; None inserts none
+    insertions: int = 1  #: number of versions with lesions of each CT; each draws 1-3 tumours, mostly one
+    as_is: bool = False  #: also the original CT. Without `shapes` it is always taken.
+    seed: int = 0  #: insertion i of a CT is drawn from seed + i and the CT's name, independently of the other CTs
+    #: names of CTs with real lesions that are labelled kidney. The originals are summarised apart, since a tumour
+    #: predicted there may be true.
     lesions_unlabelled: frozenset[str] = frozenset()
 
 
