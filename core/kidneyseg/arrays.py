@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Box = tuple[slice, slice, slice]
 
-# Arrays by their use and type, as synthesis and training take and return them.
+# Arrays by their use and type.
 HU = NDArray[np.int16]
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

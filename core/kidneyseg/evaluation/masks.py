@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kidneyseg.arrays import HU, Labels
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.scores import (
     AS_IS,
@@ -131,7 +129,7 @@ def score_pairs(pairs: Sequence[Pair], *, lesions_unlabelled: Set[str] = frozens
             yield failed(error, pair.name, pair.name)
 
 
-def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
+def read_labels(path: Path, on: Volume | Geometry) -> Labels:
     """Read a label map on the voxels of the given CT or labels: 0 ... 3, uint8 (X, Y, Z) in canonical order.
 
     Raises:
@@ -151,7 +149,7 @@ def _score_pair(pair: Pair, group: str) -> CaseScore:
     return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu, group=group)
 
 
-def _hu_on(geometry: Geometry, image: Path, required: bool) -> NDArray[np.int16] | None:
+def _hu_on(geometry: Geometry, image: Path, required: bool) -> HU | None:
     try:
         volume = load_volume(image)
         require_same_place(image.name, volume, geometry)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels, Mask
 from kidneyseg.errors import KidneySegError
 from kidneyseg.evaluation.lesions import LesionScore, score_lesions
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
@@ -114,12 +114,12 @@ def failed(error: Exception, name: str, case: str, group: str = AS_IS) -> Failur
 
 
 def score_case(
-    pred: NDArray[np.uint8],
-    truth: NDArray[np.uint8],
+    pred: Labels,
+    truth: Labels,
     spacing_mm: Sequence[float],
     *,
     name: str,
-    hu: NDArray[np.int16] | None = None,
+    hu: HU | None = None,
     case: str = "",
     group: str = AS_IS,
 ) -> CaseScore:
@@ -160,9 +160,7 @@ def score_case(
     )
 
 
-def _sampled_confusion(
-    pred: NDArray[np.uint8], truth: NDArray[np.uint8], hu: NDArray[np.int16]
-) -> tuple[tuple[int, ...], ...]:
+def _sampled_confusion(pred: Labels, truth: Labels, hu: HU) -> tuple[tuple[int, ...], ...]:
     """Confusion of tissue, kidney with cysts, and tumour over the points that the paper samples in the whole volume."""
     lowest = band_bounds(hu, BandSettings())[-1][0]
     table = np.zeros((_POINT_CLASSES, _POINT_CLASSES), np.int64)
@@ -170,8 +168,8 @@ def _sampled_confusion(
         kept = hu[:, :, k] >= lowest if lowest > HU_WINDOW[0] else np.ones(hu.shape[:2], bool)
         predicted, true = (np.where(part == CYST, KIDNEY, part) for part in (pred[:, :, k][kept], truth[:, :, k][kept]))
         table += confusion(predicted, true, _POINT_CLASSES)
-    return tuple(tuple(int(n) for n in row) for row in table)
+    return tuple(map(tuple, table.tolist()))
 
 
-def _ml(mask: NDArray[np.bool_], voxel_ml: float) -> float:
+def _ml(mask: Mask, voxel_ml: float) -> float:
     return int(np.count_nonzero(mask)) * voxel_ml

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,10 +59,6 @@ class Summary:
     #: points of all masks; None where a mask was scored without its CT
     point_iou: tuple[list[float], list[float]] | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
-
 
 def summarise(scores: Sequence[CaseScore]) -> Summary:
     """Summarise the scores of one group of masks.
@@ -78,10 +73,8 @@ def summarise(scores: Sequence[CaseScore]) -> Summary:
         raise ValueError("there are no scores to summarise")
     names = list(dict.fromkeys(score.case for score in scores))
     bootstrap = _Bootstrap(np.array([names.index(score.case) for score in scores]))
-    columns: dict[str, list[float | None]] = {name: [] for name in scores[0].figures()}
-    for score in scores:
-        for name, value in score.figures().items():
-            columns[name].append(value)
+    rows = [score.figures() for score in scores]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
     return Summary(
         masks=len(scores),
         cases=len(names),

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels, Rng
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.masks import read_labels
@@ -40,7 +40,7 @@ class CaseVariant:
     name: str
     group: str
     volume: Volume
-    truth: NDArray[np.uint8]
+    truth: Labels
 
 
 def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
@@ -61,13 +61,8 @@ def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
 
 
 def _with_lesions(
-    name: str,
-    volume: Volume,
-    truth: NDArray[np.uint8],
-    organs: NDArray[np.uint8] | None,
-    shapes: LesionLibrary,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    name: str, volume: Volume, truth: Labels, organs: Labels | None, shapes: LesionLibrary, rng: Rng
+) -> tuple[HU, Labels]:
     """HU and labels with at least one inserted tumour; a draw without room for one is repeated."""
     for _ in range(_DRAWS):
         hu, labels, done = insert_random_lesions(volume.hu, truth, volume.spacing_mm, shapes, rng, organs=organs)
