@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import dense_mask
+from kidneyseg.arrays import Mask, dense_mask
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import AS_STORED, KIDNEY, TISSUE, Orientation, PointCloud
 from kidneyseg.points.features import hu_features
@@ -46,7 +45,7 @@ def detect_kidneys(
     )
 
 
-def remove_small_detections(detected: NDArray[np.bool_], cell_ml: float) -> NDArray[np.bool_]:
+def remove_small_detections(detected: Mask, cell_ml: float) -> Mask:
     """Detections without connected groups under 1.5 mL, cells connected by faces, edges or corners.
 
     Args:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import Mask
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import TUMOUR, Lattice, PointCloud
@@ -61,7 +61,7 @@ def separate_tumour(
         raise ValueError(f"{model.id} has no grid")
     whole, lowest_hu = lattice_for(volume, grid), _lowest_hu(detections)
 
-    def label(points: PointCloud, detected: NDArray[np.bool_], progress: Progress) -> PointCloud:
+    def label(points: PointCloud, detected: Mask, progress: Progress) -> PointCloud:
         features = stage2_features(points.hu, kidney_level(points.hu, detected), model.network.config["in_channels"])
         cells = turned(points.index, detections.orientation)
         probability = networks.predict_mirrored(model, cells, features, device, progress, note)
@@ -99,7 +99,7 @@ def _lowest_hu(stage1: PointCloud) -> int:
 
 def _points(
     region: Region, volume: Volume, whole: Lattice, lowest_hu: int, progress: Progress
-) -> tuple[PointCloud, NDArray[np.bool_]]:
+) -> tuple[PointCloud, Mask]:
     """The region's cells of at least `lowest_hu`, and which of them lie in the detections."""
     hu = resample_hu(volume, region.lattice, progress=progress)
     kept = region.inside & (hu >= lowest_hu)
