@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,11 @@ def bounding_box(mask: NDArray[np.generic], margin: int | Sequence[int] | NDArra
         for side, m, n in zip(box, margins, mask.shape, strict=True)
     )
     return x, y, z
+
+
+def slices(low: Iterable[int], high: Iterable[int]) -> tuple[slice, ...]:
+    """The box of the elements from `low` on, `high` excluded, along each axis."""
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
 
 
 def dense_mask(
