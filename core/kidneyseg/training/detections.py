@@ -153,27 +153,12 @@ def _detect(hu: HU, network: SparseUNet, kept_percent: float, cell_mm: float) ->
 _Corners = tuple[Indices, Indices]
 
 
-def _boxes(
-    whole: LabelledGrid,
-    kidney: Mask,
-    detections: Sequence[Mask],
-    rng: Rng,
-    *,
-    margin_mm: float = 36.0,
-    false_boxes: int = 3,
-    other_boxes: int = 2,
-    box_mm: float = 96.0,
-) -> Iterator[_Corners]:
-    """First and last cells (end excluded) on stage 1's grid: each side's kidney, then false detections, then others.
-
-    Args:
-        kidney: bool, where its labels are.
-        margin_mm: around a kidney, for the regions' margin, for rotation, and for false detections beside it.
-        false_boxes: most boxes around false detections.
-        other_boxes: most boxes around other organs or bowel.
-        box_mm: edge of both.
+def _boxes(whole: LabelledGrid, kidney: Mask, detections: Sequence[Mask], rng: Rng) -> Iterator[_Corners]:
+    """First and last cells (end excluded) on stage 1's grid: each side's kidney, then up to three false detections,
+    then up to two places in other organs or bowel.
     """
-    margin, half = int(np.ceil(margin_mm / whole.cell_mm)), int(box_mm / 2 / whole.cell_mm)
+    # Around a kidney there is room for the regions' margin, for rotation, and for false detections beside it.
+    margin, half = int(np.ceil(36.0 / whole.cell_mm)), int(48.0 / whole.cell_mm)
     covered = np.zeros(kidney.shape, bool)
 
     def cover(low: Indices, high: Indices) -> _Corners:
@@ -189,7 +174,7 @@ def _boxes(
     organ = ((whole.organs > 0) | ((whole.hu > -20) & (whole.hu < 150))) & ~covered
     if whole.body is not None:
         organ &= whole.body
-    for wanted in [false] * false_boxes + [organ] * other_boxes:
+    for wanted in [false] * 3 + [organ] * 2:
         places = np.argwhere(np.where(covered, 0, wanted))
         if len(places) == 0:
             continue
