@@ -141,13 +141,7 @@ class LesionLibrary:
             start = end
         return cls(tuple(lesions), arrays["contrast"])
 
-    def draw(
-        self,
-        rng: Rng,
-        kind: Kind = "tumour",
-        *,
-        about_ml: float | None = None,
-    ) -> tuple[LesionShape, float]:
+    def draw(self, rng: Rng, kind: Kind = "tumour", *, about_ml: float | None = None) -> tuple[LesionShape, float]:
         """A shape and the volume in mL to give it.
 
         Surgical series such as KiTS hold few small lesions, and their cysts, beside a tumour, are small. A `resized`
