@@ -53,19 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass
 class Suite:
-    """The benchmark's cases. Each yields titles and rows of tables.
+    """The benchmark's cases. Each yields titles and rows of tables."""
 
-    Attributes:
-        index: int64 (N, 3), the voxels in the body, of which the brightest become sites.
-        hu: int16 (N,), their HU.
-        folder: holds the coordinates for the libraries' processes.
-        args: the command's arguments.
-    """
-
-    index: sites.Coords
-    hu: np.ndarray[tuple[int, ...], np.dtype[np.int16]]
-    folder: Path
-    args: argparse.Namespace
+    index: sites.Coords  #: int64 (N, 3), the voxels in the body, of which the brightest become sites
+    hu: np.ndarray[tuple[int, ...], np.dtype[np.int16]]  #: int16 (N,), their HU
+    folder: Path  #: holds the coordinates for the libraries' processes
+    args: argparse.Namespace  #: the command's arguments
 
     def inference(self) -> Iterator[tuple[str, list[Row]]]:
         """The U-Net in eval mode with its kernel maps."""

@@ -26,33 +26,23 @@ GRADIENT_TOLERANCE = 0.2
 
 @dataclass
 class Row:
-    """The result of one library on one case.
+    """The result of one library on one case."""
 
-    Attributes:
-        name: of the library.
-        version: its version.
-        sites: number of sites.
-        threads: number of threads.
-        seconds: of every repeat, by part ("maps", "network", "total").
-        peak_mb: of its process.
-        difference: largest difference of the outputs from the reference library, relative; None if not compared.
-        gradient_difference: norm of the difference of the first layer's gradient, relative; None if not compared.
-        agrees: whether both are within the tolerances; otherwise the times mean nothing.
-        gemm_percent: operations per second of the network part as a share of torch.mm's in the same run.
-        failure: why there are no figures.
-    """
-
-    name: str
-    version: str = ""
-    sites: int = 0
-    threads: int = 1
+    name: str  #: of the library
+    version: str = ""  #: its version
+    sites: int = 0  #: number of sites
+    threads: int = 1  #: number of threads
+    #: of every repeat, by part ("maps", "network", "total")
     seconds: dict[str, list[float]] = field(default_factory=dict)
-    peak_mb: float = 0.0
+    peak_mb: float = 0.0  #: of its process
+    #: largest difference of the outputs from the reference library, relative; None if not compared
     difference: float | None = None
+    #: norm of the difference of the first layer's gradient, relative; None if not compared
     gradient_difference: float | None = None
-    agrees: bool = True
+    agrees: bool = True  #: whether both are within the tolerances; otherwise the times mean nothing
+    #: operations per second of the network part as a share of torch.mm's in the same run
     gemm_percent: float | None = None
-    failure: str = ""
+    failure: str = ""  #: why there are no figures
 
     def median(self, part: str) -> float | None:
         """Median seconds of a part."""

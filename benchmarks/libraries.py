@@ -23,35 +23,21 @@ CLASSES = 3
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to time.
+    """One thing to time."""
 
-    Attributes:
-        kind: "inference" of a plain U-Net, its kernel "maps" alone, one "training" step, or a single "layer".
-        coords: .npy of int64 (N, 4), distinct sites in lexicographic order.
-        sites: N.
-        planes: the U-Net's channels by level; a layer has planes[0] in and out.
-        in_channels: of the features.
-        threads: for torch and every library that respects OMP_NUM_THREADS.
-        avx2: limit our kernels, torch, MKL and oneDNN to AVX2.
-    """
-
-    kind: Kind
-    coords: Path
-    sites: int
-    planes: tuple[int, ...]
-    in_channels: int = 3
-    threads: int = 1
-    avx2: bool = False
+    kind: Kind  #: "inference" of a plain U-Net, its kernel "maps" alone, one "training" step, or a single "layer"
+    coords: Path  #: .npy of int64 (N, 4), distinct sites in lexicographic order
+    sites: int  #: N
+    planes: tuple[int, ...]  #: the U-Net's channels by level; a layer has planes[0] in and out
+    in_channels: int = 3  #: of the features
+    threads: int = 1  #: for torch and every library that respects OMP_NUM_THREADS
+    avx2: bool = False  #: limit our kernels, torch, MKL and oneDNN to AVX2
 
 
 class Library(ABC):
-    """How one library runs a case. Weights and features are the same for every library.
+    """How one library runs a case. Weights and features are the same for every library."""
 
-    Attributes:
-        version: name and version.
-    """
-
-    version: str
+    version: str  #: name and version
 
     def prepare(self, case: Case) -> None:
         """Make the weights, the features and the library's model."""

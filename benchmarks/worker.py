@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.libraries import Case
+from kidneyseg.cli.terminal import peak_mb
 from kidneyseg.sparse import native
 
 # name: module, class and required package
@@ -122,7 +123,7 @@ def _serve(name: str, case: Case, connection: Connection) -> None:
             if request == "measure":
                 connection.send(("done", library.measure()))
             elif request == "peak":
-                connection.send(("done", _peak_mb()))
+                connection.send(("done", peak_mb()))
             else:
                 paths = {key: request / f"{name}-{key}.npy" for key in ("output", "gradient")}
                 outcome = library.outcome()
@@ -133,10 +134,3 @@ def _serve(name: str, case: Case, connection: Connection) -> None:
         return
     except Exception as error:
         connection.send(("error", f"{type(error).__name__}: {error}"))
-
-
-def _peak_mb() -> float:
-    """VmHWM: unlike ru_maxrss it does not start at the size of the parent process, which holds a whole CT."""
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (line,) = (line for line in status if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e6

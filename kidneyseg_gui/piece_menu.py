@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QMenu, QWidget
 
 from kidneyseg.editing import shape
-from kidneyseg.editing.components import keep_only_piece, relabel_piece
+from kidneyseg.editing.pieces import keep_only_piece, relabel_piece
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Case, Compute
 from kidneyseg_gui.slices import Voxel

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[slice, slice, slice]
 
-# Arrays by their use and type, as synthesis and training take and return them.
+# Arrays by their use and type.
 HU = NDArray[np.int16]
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -94,6 +94,11 @@ def _used_parts(part: NDArray[np.generic], axis: int, start: int, gap: int) -> l
 def _with_side(box: Box, axis: int, side: slice) -> Box:
     x, y, z = (side if i == axis else old for i, old in enumerate(box))
     return x, y, z
+
+
+def slices(low: Iterable[int], high: Iterable[int]) -> tuple[slice, ...]:
+    """The box of the elements from `low` on, `high` excluded, along each axis."""
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
 
 
 def dense_mask(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import bounding_box
+from kidneyseg.arrays import Doubles, Floats, Labels, Mask, bounding_box
 
 # KiTS23 scores nested classes (labels 1 kidney, 2 tumour, 3 cyst): kidney with its masses, all masses, tumour alone.
 KITS23_CLASSES = {"kidney_and_masses": (1, 2, 3), "masses": (2, 3), "tumour": (2,)}
@@ -32,7 +32,7 @@ def crop_to_labels(pred: NDArray[_T], truth: NDArray[_T]) -> tuple[NDArray[_T], 
     return (pred[:0], truth[:0]) if box is None else (pred[box], truth[box])
 
 
-def dice(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+def dice(pred: Mask, truth: Mask) -> float:
     """Twice the overlap over the sum of both: 0 ... 1. Both empty is 1, one empty is 0.
 
     Any non-zero value counts as inside. Raises ValueError for different shapes.
@@ -43,7 +43,7 @@ def dice(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return 2 * int(np.count_nonzero(a & b)) / total if total else 1.0
 
 
-def kits19_dice(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
+def kits19_dice(pred: Labels, truth: Labels) -> dict[str, float]:
     """KiTS19: Dice of the "kidney" (label > 0, so tumour included) and of the "tumour".
 
     KiTS19 has no label above 2 and counts cysts as kidney, so KiTS23's cysts (3) are kidney here and no tumour.
@@ -52,15 +52,13 @@ def kits19_dice(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, 
     return {"kidney": dice(pred > 0, truth > 0), "tumour": dice(pred == 2, truth == 2)}
 
 
-def kits23_dice(pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
+def kits23_dice(pred: Labels, truth: Labels) -> dict[str, float]:
     """KiTS23: Dice of each of KITS23_CLASSES; labels 1 kidney, 2 tumour, 3 cyst."""
     pred, truth = crop_to_labels(pred, truth)
     return {name: dice(np.isin(pred, labels), np.isin(truth, labels)) for name, labels in KITS23_CLASSES.items()}
 
 
-def kits23_surface_dice(
-    pred: NDArray[np.uint8], truth: NDArray[np.uint8], spacing_mm: Sequence[float]
-) -> dict[str, float]:
+def kits23_surface_dice(pred: Labels, truth: Labels, spacing_mm: Sequence[float]) -> dict[str, float]:
     """KiTS23: surface Dice of each of KITS23_CLASSES at its tolerance."""
     pred, truth = crop_to_labels(pred, truth)
     return {
@@ -69,9 +67,7 @@ def kits23_surface_dice(
     }
 
 
-def surface_dice(
-    pred: NDArray[np.bool_], truth: NDArray[np.bool_], spacing_mm: Sequence[float], tolerance_mm: float
-) -> float:
+def surface_dice(pred: Mask, truth: Mask, spacing_mm: Sequence[float], tolerance_mm: float) -> float:
     """The share of both surfaces that lies within `tolerance_mm` of the other: 0 ... 1.
 
     After Nikolov et al., "Deep learning to achieve clinically applicable segmentation of head and neck anatomy". A
@@ -116,7 +112,7 @@ def _same_shape(pred: NDArray[np.generic], truth: NDArray[np.generic]) -> None:
         raise ValueError(f"cannot compare {pred.shape} with {truth.shape}: the shapes must be the same")
 
 
-def _surface_area(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[np.float32]:
+def _surface_area(mask: Mask, spacing_mm: Sequence[float]) -> Floats:
     """Area in mm2 of the surface element at each meeting point of eight voxels, 0 where they are all the same."""
     code = np.zeros(tuple(n - 1 for n in mask.shape), np.uint8)
     for corner, offset in enumerate(product((0, 1), repeat=3)):
@@ -127,12 +123,12 @@ def _surface_area(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArr
 
 
 @lru_cache(maxsize=4)
-def _element_areas(spacing_mm: tuple[float, float, float]) -> NDArray[np.float32]:
+def _element_areas(spacing_mm: tuple[float, float, float]) -> Floats:
     """Area of the surface element for each of the 256 ways that eight voxels can lie inside or outside."""
     return np.array([_element_area(inside, np.array(spacing_mm)) for inside in range(256)], np.float32)
 
 
-def _element_area(inside: int, spacing: NDArray[np.float64]) -> float:
+def _element_area(inside: int, spacing: Doubles) -> float:
     """Area of the surface that parts the corners of a cell which are in the bit set `inside` from the others.
 
     The surface crosses the edges of the cell half way (marching cubes); on a face that it crosses twice, inside
@@ -165,9 +161,7 @@ def _element_area(inside: int, spacing: NDArray[np.float64]) -> float:
     return area
 
 
-def _area_beyond(
-    area: NDArray[np.float32], other: NDArray[np.float32], spacing_mm: Sequence[float], tolerance_mm: float
-) -> float:
+def _area_beyond(area: Floats, other: Floats, spacing_mm: Sequence[float], tolerance_mm: float) -> float:
     """How much of `area` lies farther than the tolerance from the other surface."""
     distance = ndimage.distance_transform_edt(other == 0, sampling=spacing_mm)
     return float(area[distance > tolerance_mm].sum(dtype=np.float64))

@@ -38,13 +38,9 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """Which cells or voxels become stage 1's points.
+    """Which cells or voxels become stage 1's points."""
 
-    Attributes:
-        kept_percent: the brightest share that is kept, in percent.
-    """
-
-    kept_percent: float = 65.0
+    kept_percent: float = 65.0  #: the brightest share that is kept, in percent
 
     def __post_init__(self) -> None:
         check_number("kept intensity", self.kept_percent, 0, 100, unit=" %", above=True)
@@ -52,14 +48,10 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class BandSettings(SamplingSettings):
-    """Sampling of the method `paper`.
-
-    Attributes:
-        bands: the kept share is split into this many intensity bands, which run one after the other.
-    """
+    """Sampling of the method `paper`."""
 
     kept_percent: float = 10.0
-    bands: int = 3
+    bands: int = 3  #: the kept share is split into this many intensity bands, which run one after the other
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,13 +60,9 @@ class BandSettings(SamplingSettings):
 
 @dataclass(frozen=True)
 class Stage2Settings:
-    """Which cells become stage 2's points.
+    """Which cells become stage 2's points."""
 
-    Attributes:
-        margin_mm: cells up to this distance from stage 1's detections are taken.
-    """
-
-    margin_mm: float = 10.0
+    margin_mm: float = 10.0  #: cells up to this distance from stage 1's detections are taken
 
     def __post_init__(self) -> None:
         check_number("stage 2 margin", self.margin_mm, 0, 50, unit=" mm")
@@ -82,15 +70,10 @@ class Stage2Settings:
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """DBSCAN over the kidney and tumour cells: drops outliers and separates the objects.
+    """DBSCAN over the kidney and tumour cells: drops outliers and separates the objects."""
 
-    Attributes:
-        eps_mm: neighbourhood radius.
-        core_share: share of the ball of radius eps, by volume, that is filled around a core point.
-    """
-
-    eps_mm: float = 5.0
-    core_share: float = 0.5
+    eps_mm: float = 5.0  #: neighbourhood radius
+    core_share: float = 0.5  #: share of the ball of radius eps, by volume, that is filled around a core point
 
     def __post_init__(self) -> None:
         _check_eps(self.eps_mm)
@@ -99,14 +82,10 @@ class ClusterSettings:
 
 @dataclass(frozen=True)
 class CountClusterSettings:
-    """DBSCAN of the method `paper`.
+    """DBSCAN of the method `paper`."""
 
-    Attributes:
-        eps_mm: neighbourhood radius.
-        min_samples: points within eps that make a core point; None is "auto", a twentieth of the points.
-    """
-
-    eps_mm: float = 15.0
+    eps_mm: float = 15.0  #: neighbourhood radius
+    #: points within eps that make a core point; None is "auto", a twentieth of the points
     min_samples: int | None = None
 
     def __post_init__(self) -> None:
@@ -117,15 +96,11 @@ class CountClusterSettings:
 
 @dataclass(frozen=True)
 class FillSettings:
-    """How points become a mask again.
+    """How points become a mask again."""
 
-    Attributes:
-        algorithm: "closing" paints each point's cell and closes gaps; "hull" fills each object's convex hull per slice.
-        closing_mm: radius of the closing; 0 closes nothing.
-    """
-
+    #: "closing" paints each point's cell and closes gaps; "hull" fills each object's convex hull per slice
     algorithm: FillAlgorithm = "closing"
-    closing_mm: float = 2.0
+    closing_mm: float = 2.0  #: radius of the closing; 0 closes nothing
 
     def __post_init__(self) -> None:
         if self.algorithm not in ("closing", "hull"):
@@ -156,22 +131,15 @@ PRESET_NAMES = tuple(PRESETS)
 class Settings:
     """One complete set of settings of one method.
 
-    Attributes:
-        method: names the method and its networks; see `PRESETS`.
-        sampling: which cells or voxels become stage 1's points.
-        clusters: DBSCAN.
-        fill: how points become a mask.
-        stage2: which cells become stage 2's points; None for a method without a choice.
-
     Raises:
         SettingsError: for an unknown method, or a group of another method.
     """
 
-    method: str
-    sampling: SamplingSettings
-    clusters: ClusterSettings | CountClusterSettings
-    fill: FillSettings
-    stage2: Stage2Settings | None = None
+    method: str  #: names the method and its networks; see `PRESETS`
+    sampling: SamplingSettings  #: which cells or voxels become stage 1's points
+    clusters: ClusterSettings | CountClusterSettings  #: DBSCAN
+    fill: FillSettings  #: how points become a mask
+    stage2: Stage2Settings | None = None  #: which cells become stage 2's points; None for a method without a choice
 
     def __post_init__(self) -> None:
         start = _start_of(self.method)

@@ -10,7 +10,7 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF, QTransform
 
 from kidneyseg.editing import brush, lasso
-from kidneyseg.editing.components import relabel_piece
+from kidneyseg.editing.pieces import relabel_piece
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Plane, Voxel
 from kidneyseg_gui.tools import NAMES, STROKES, Tool

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from command_line import kidneyseg
-from kidneyseg.evaluation import AS_IS, INSERTED
+from kidneyseg.evaluation.scores import AS_IS, INSERTED
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from tiny_networks import tiny_models
 from volumes import abdomen

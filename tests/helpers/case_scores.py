@@ -1,6 +1,6 @@
 """Scores of cases with only the figures that a test asks for."""
 
-from kidneyseg.evaluation import CaseScore
+from kidneyseg.evaluation.scores import CaseScore
 
 
 def score(name, kidney=0.9, *, tumour=None, lesions=(), false=(), case=None, points=None):

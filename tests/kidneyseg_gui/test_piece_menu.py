@@ -9,7 +9,7 @@ from PySide6.QtGui import QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
-from kidneyseg.editing import components
+from kidneyseg.editing import pieces
 from kidneyseg_gui.piece_menu import show_piece_menu
 from kidneyseg_gui.tools import Tool
 from window_fixture import WindowFixture
@@ -43,7 +43,7 @@ def test_a_piece_is_deleted_relabelled_or_kept_alone(opened: WindowFixture):
     choose(opened, TUMOUR, "Make it cyst")
     np.testing.assert_array_equal(case.mask == 3, before == 2)
     choose(opened, KIDNEY, "Keep only this kidney")
-    only = components.keep_only_piece(case.volume, before, KIDNEY)
+    only = pieces.keep_only_piece(case.volume, before, KIDNEY)
     assert len(only) > 100
     assert not (case.mask.reshape(-1, order="F")[only.index] == 1).any()
     choose(opened, KIDNEY, "Delete this kidney")

@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(result: CrossValidation, *, one_fold: bool) -> int:
     """Print the report, or what it lacks; 1 when cases are missing or failed."""
-    from kidneyseg.evaluation import as_markdown
+    from kidneyseg.evaluation.report import as_markdown
 
     if result.missing:
         rest = "run it for the other folds, too" if one_fold else "run the same command again"

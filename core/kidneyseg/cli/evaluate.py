@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kidneyseg.datasets.cases import CaseFiles
-    from kidneyseg.evaluation import CaseBudget, Outcome, Variants
+    from kidneyseg.evaluation.error_budget import CaseBudget
+    from kidneyseg.evaluation.scores import Outcome
+    from kidneyseg.evaluation.variants import Variants
     from kidneyseg.synthesis.lesion_library import LesionLibrary
 
 _USAGE = """\
@@ -86,7 +88,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _run(arguments: argparse.Namespace, default: Callable[[str], Any]) -> int:
     """Score, print a row for each case and the summary, write the report."""
-    from kidneyseg.evaluation import Failure
+    from kidneyseg.evaluation.scores import Failure
 
     about: dict[str, Any] = {}
     outcomes = _scored_masks(arguments, default) if arguments.labels else _segmented(arguments, about)
@@ -103,19 +105,18 @@ def _run(arguments: argparse.Namespace, default: Callable[[str], Any]) -> int:
 
 def _report(arguments: argparse.Namespace, done: Sequence[Any], about: dict[str, Any]) -> None:
     """Print the report and write its files."""
-    from kidneyseg import evaluation
+    from kidneyseg.evaluation import error_budget_report as budget
+    from kidneyseg.evaluation import report
 
     title = ("Error budget" if arguments.error_budget else "Evaluation") + ", interrupted" * ("interrupted" in about)
     if arguments.json:
-        as_dict = evaluation.budget_as_dict if arguments.error_budget else evaluation.as_dict
-        print_json(about | as_dict(done))
+        print_json(about | (budget.budget_as_dict if arguments.error_budget else report.as_dict)(done))
     else:
-        as_markdown = evaluation.budget_as_markdown if arguments.error_budget else evaluation.as_markdown
-        print(as_markdown(done), end="")
+        print((budget.budget_as_markdown if arguments.error_budget else report.as_markdown)(done), end="")
     if arguments.output is None:
         print("no files were written; -o DIR writes this as CSV, JSON and Markdown", file=sys.stderr)
         return
-    write = evaluation.write_budget if arguments.error_budget else evaluation.write_report
+    write = budget.write_budget if arguments.error_budget else report.write_report
     for path in write(arguments.output, done, title=title, about=about):
         print(path, file=sys.stderr)
 
@@ -137,7 +138,7 @@ def _collected(outcomes: Iterator[Outcome | CaseBudget], *, quiet: bool) -> tupl
 
 
 def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) -> Iterator[Outcome | CaseBudget]:
-    from kidneyseg.evaluation import pair_up, score_pairs
+    from kidneyseg.evaluation.masks import pair_up, score_pairs
 
     for name, value in vars(arguments).items():
         if name not in _FOR_MASKS and value != default(name):
@@ -156,7 +157,8 @@ def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) 
 
 def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[Outcome | CaseBudget]:
     """Segment and score. Warns of cases that the networks were trained on, and puts their names into `about`."""
-    from kidneyseg.evaluation import SegmentationSpec, measure_error_budget, seen_in_training, segment_and_score
+    from kidneyseg.evaluation.end_to_end import SegmentationSpec, seen_in_training, segment_and_score
+    from kidneyseg.evaluation.error_budget import measure_error_budget
 
     if arguments.cts is not None:
         raise SettingsError("--cts goes with MASKS LABELS; DATA holds the CTs itself")
@@ -176,7 +178,7 @@ def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator
 
 def _name_missing_cts(outcomes: Sequence[Outcome]) -> None:
     """Print which cases lack the point IoU because there is no CT."""
-    from kidneyseg.evaluation import CaseScore
+    from kidneyseg.evaluation.scores import CaseScore
 
     scores = [outcome for outcome in outcomes if isinstance(outcome, CaseScore)]
     without = [score.name for score in scores if score.points is None]
@@ -202,7 +204,7 @@ def _require_known(arguments: argparse.Namespace, names: set[str]) -> None:
 
 
 def _variants(arguments: argparse.Namespace) -> Variants:
-    from kidneyseg.evaluation import Variants
+    from kidneyseg.evaluation.variants import Variants
 
     if arguments.lesions is None and (arguments.insertions or arguments.originals):
         raise SettingsError(
@@ -234,7 +236,7 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
 
 def _line(outcome: Outcome | CaseBudget) -> str:
     """The row that is printed as soon as a case is done."""
-    from kidneyseg.evaluation import CaseScore, Failure
+    from kidneyseg.evaluation.scores import CaseScore, Failure
 
     if isinstance(outcome, Failure):
         return f"{outcome.name}: {outcome.error}"

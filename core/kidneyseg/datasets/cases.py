@@ -20,6 +20,7 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.body import body_mask_on
 from kidneyseg.points.cloud import Lattice
 from kidneyseg.points.resample import lattice_for, resample_hu, resample_labels
+from kidneyseg.progress import Progress
 from kidneyseg.sparse.memory import out_of_memory
 
 log = logging.getLogger(__name__)
@@ -108,13 +109,9 @@ class LabelledGrid:
 
 
 def prepare(
-    cases: Sequence[CaseFiles],
-    make: Callable[[CaseFiles], T],
-    report: Callable[[int, int], None] = lambda done, of: None,
+    cases: Sequence[CaseFiles], make: Callable[[CaseFiles], T], progress: Progress | None = None
 ) -> dict[str, T]:
     """`make(case)` of every case, by its name. A case that cannot be used is left out, and a warning names it.
-
-    `report` is called with how many cases are done, of how many.
 
     Raises:
         InputError: when none of the cases can be used.
@@ -126,7 +123,8 @@ def prepare(
                 made[case.name] = make(case)
         except CaseError as error:
             log.warning("%s; the case is left out", error)
-        report(done, len(cases))
+        if progress:
+            progress.update(f"prepared {done} of {len(cases)} cases", done / len(cases))
     if cases and not made:
         raise InputError(f"none of the {len(cases)} cases can be used; the warnings above say what is wrong with each")
     return made

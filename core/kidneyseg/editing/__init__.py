@@ -3,10 +3,10 @@
 from kidneyseg.editing.brush import Brush, paint, threshold_ball
 from kidneyseg.editing.change import Change, Voxels, merged
 from kidneyseg.editing.click import Click, fix
-from kidneyseg.editing.components import Piece, keep_only_piece, piece_at, relabel_piece
 from kidneyseg.editing.interpolate import interpolate_slices
 from kidneyseg.editing.lasso import fill_polygon
 from kidneyseg.editing.mask import EditedMask
+from kidneyseg.editing.pieces import Piece, keep_only_piece, piece_at, relabel_piece
 from kidneyseg.editing.shape import fill_holes, grow, smooth
 
 __all__ = [

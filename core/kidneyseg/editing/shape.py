@@ -15,7 +15,7 @@ from scipy import ndimage
 from kidneyseg.arrays import Box
 from kidneyseg.editing._painting import Voxel, check_labels, check_target, paintable, widened
 from kidneyseg.editing.change import Voxels
-from kidneyseg.editing.components import Piece, piece_at, pieces_of
+from kidneyseg.editing.pieces import Piece, piece_at, pieces_of
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.labels import KIDNEY, TISSUE
 from kidneyseg.imaging.volume import Volume

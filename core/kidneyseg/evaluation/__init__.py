@@ -5,50 +5,23 @@ segments labelled CTs and `score_pairs` takes existing masks; both yield an `Out
 `measure_error_budget` measures what each component of the method costs.
 """
 
-from kidneyseg.evaluation.end_to_end import SegmentationSpec, seen_in_training, segment_and_score
-from kidneyseg.evaluation.error_budget import (
-    ERROR_SOURCES,
-    CaseBudget,
-    ClassBudget,
-    error_budget_of,
-    measure_error_budget,
-)
-from kidneyseg.evaluation.error_budget_report import budget_as_dict, budget_as_markdown, write_budget
-from kidneyseg.evaluation.lesions import LesionScore, score_lesions
-from kidneyseg.evaluation.masks import find_labels, pair_up, score_pairs
-from kidneyseg.evaluation.report import as_dict, as_markdown, write_report
-from kidneyseg.evaluation.scores import AS_IS, INSERTED, LESIONS_UNLABELLED, CaseScore, Failure, Outcome, score_case
-from kidneyseg.evaluation.summary import Summary, summarise
-from kidneyseg.evaluation.variants import CaseVariant, Variants, case_variants
+from kidneyseg.evaluation.end_to_end import SegmentationSpec, segment_and_score
+from kidneyseg.evaluation.error_budget import measure_error_budget
+from kidneyseg.evaluation.error_budget_report import write_budget
+from kidneyseg.evaluation.masks import pair_up, score_pairs
+from kidneyseg.evaluation.report import write_report
+from kidneyseg.evaluation.scores import Outcome, score_case
+from kidneyseg.evaluation.summary import summarise
+from kidneyseg.evaluation.variants import Variants
 
 __all__ = [
-    "AS_IS",
-    "ERROR_SOURCES",
-    "INSERTED",
-    "LESIONS_UNLABELLED",
-    "CaseBudget",
-    "CaseScore",
-    "CaseVariant",
-    "ClassBudget",
-    "Failure",
-    "LesionScore",
     "Outcome",
     "SegmentationSpec",
-    "Summary",
     "Variants",
-    "as_dict",
-    "as_markdown",
-    "budget_as_dict",
-    "budget_as_markdown",
-    "case_variants",
-    "error_budget_of",
-    "find_labels",
     "measure_error_budget",
     "pair_up",
     "score_case",
-    "score_lesions",
     "score_pairs",
-    "seen_in_training",
     "segment_and_score",
     "summarise",
     "write_budget",

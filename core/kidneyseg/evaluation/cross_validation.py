@@ -30,17 +30,11 @@ _SCORING_SEED = 0
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The result of a cross-validation.
+    """The result of a cross-validation."""
 
-    Attributes:
-        outcomes: scores and failures, ordered by name.
-        missing: names of cases that no fold has tried yet; the report is written once there are none.
-        report: the report's files.
-    """
-
-    outcomes: tuple[Outcome, ...]
-    missing: tuple[str, ...]
-    report: tuple[Path, ...]
+    outcomes: tuple[Outcome, ...]  #: scores and failures, ordered by name
+    missing: tuple[str, ...]  #: names of cases that no fold has tried yet; the report is written once there are none
+    report: tuple[Path, ...]  #: the report's files
 
     @property
     def failed(self) -> list[str]:
@@ -101,7 +95,13 @@ def score_fold(number: int, held_out: Sequence[CaseFiles], insertions: int, sess
     """Segment and score the cases of a fold, and keep the outcomes by case; only failures are tried again."""
     folder = fold_folder(session.spec.output, number)
     scores = folder / "scores"
-    variants = _variants(insertions, session)
+    variants = Variants(
+        shapes=session.held_out_lesions,
+        insertions=insertions,
+        as_is=True,
+        seed=_SCORING_SEED,
+        lesions_unlabelled=session.spec.lesions_unlabelled,
+    )
     require_same_run(scores, _identity(variants, session.spec), remedy=f"remove {scores} to score again")
     how = SegmentationSpec(preset(session.spec.method), folder, session.spec.device)
     for case in held_out:
@@ -117,16 +117,6 @@ def score_fold(number: int, held_out: Sequence[CaseFiles], insertions: int, sess
 def _read(path: Path) -> list[Outcome]:
     stored = json.loads(path.read_text(encoding="utf-8"))
     return [Failure(**one) if "error" in one else CaseScore.from_dict(one) for one in stored]
-
-
-def _variants(insertions: int, session: Session) -> Variants:
-    return Variants(
-        shapes=session.held_out_lesions,
-        insertions=insertions,
-        as_is=True,
-        seed=_SCORING_SEED,
-        lesions_unlabelled=session.spec.lesions_unlabelled,
-    )
 
 
 def _identity(variants: Variants, spec: TrainingSpec) -> dict[str, object]:

@@ -27,17 +27,11 @@ _RETRY = "close other programs, then run the command again"
 
 @dataclass(frozen=True)
 class SegmentationSpec:
-    """How CTs are segmented.
+    """How CTs are segmented."""
 
-    Attributes:
-        settings: a preset or a modified one.
-        models: folder of the networks, None for the bundled ones.
-        device: "auto", "cpu" or "cuda".
-    """
-
-    settings: Settings
-    models: Path | None = None
-    device: str = "auto"
+    settings: Settings  #: a preset or a modified one
+    models: Path | None = None  #: folder of the networks, None for the bundled ones
+    device: str = "auto"  #: "auto", "cpu" or "cuda"
 
 
 def segment_and_score(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import bounding_box
+from kidneyseg.arrays import Labels, Mask, bounding_box
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.end_to_end import SegmentationSpec
@@ -28,7 +27,7 @@ from kidneyseg.settings import Settings
 
 # In the order in which they act; docs/how-to/evaluation.md says which labelled points stand for each of them.
 ERROR_SOURCES = ("grid and fill", "sampling", "missed by stage 1", "stage 2", "false detections", "DBSCAN")
-CLASSES: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.bool_]]] = {
+CLASSES: dict[str, Callable[[Labels], Mask]] = {
     "kidney": lambda labels: labels > TISSUE,
     "tumour": lambda labels: labels == TUMOUR,
 }
@@ -39,26 +38,16 @@ _MARGIN_CELLS = 2
 
 @dataclass(frozen=True)
 class ClassBudget:
-    """The error budget of one class ("kidney" with its tumours, or "tumour") of one case; every value 0 ... 1.
+    """The error budget of one class ("kidney" with its tumours, or "tumour") of one case; every value 0 ... 1."""
 
-    Attributes:
-        stage1_coverage: share of the true voxels whose cell was an input of stage 1.
-        stage1_dice: of stage 1's labels at its points. None for tumours, which stage 1 does not label.
-        stage1_recall: of the same points.
-        stage1_precision: of the same points.
-        stage2_coverage: share of the true voxels whose cell was an input of stage 2.
-        stage2_dice: of stage 2's labels at its points.
-        clustered_dice: the same after DBSCAN and the choice of kidneys.
-        remaining_dice: Dice on the CT's own voxels after each of ERROR_SOURCES; the last is the program's own.
-    """
-
-    stage1_coverage: float
-    stage1_dice: float | None
-    stage1_recall: float | None
-    stage1_precision: float | None
-    stage2_coverage: float
-    stage2_dice: float
-    clustered_dice: float
+    stage1_coverage: float  #: share of the true voxels whose cell was an input of stage 1
+    stage1_dice: float | None  #: of stage 1's labels at its points. None for tumours, which stage 1 does not label.
+    stage1_recall: float | None  #: of the same points
+    stage1_precision: float | None  #: of the same points
+    stage2_coverage: float  #: share of the true voxels whose cell was an input of stage 2
+    stage2_dice: float  #: of stage 2's labels at its points
+    clustered_dice: float  #: the same after DBSCAN and the choice of kidneys
+    #: Dice on the CT's own voxels after each of ERROR_SOURCES; the last is the program's own
     remaining_dice: tuple[float, ...]
 
 
@@ -76,10 +65,6 @@ class CaseBudget:
     stage2_confusion: tuple[tuple[int, ...], ...]
     case: str = ""
     group: str = AS_IS
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 def measure_error_budget(
@@ -130,8 +115,8 @@ def error_budget_of(result: Result, variant: CaseVariant) -> CaseBudget:
     return CaseBudget(
         variant.name,
         classes,
-        _table(stage1_labels, stage1_truth, 2),
-        _table(_labels(result.stage2), _labels(true2), 3),
+        tuple(map(tuple, confusion(stage1_labels, stage1_truth, 2).tolist())),
+        tuple(map(tuple, confusion(_labels(result.stage2), _labels(true2), 3).tolist())),
         group=variant.group,
     )
 
@@ -140,7 +125,7 @@ def _class_budget(
     name: str,
     result: Result,
     true: tuple[PointCloud, PointCloud],
-    truth: NDArray[np.uint8],
+    truth: Labels,
     volume: Volume,
     remaining_dice: tuple[float, ...],
 ) -> ClassBudget:
@@ -163,7 +148,7 @@ def _class_budget(
     )
 
 
-def _filled(cloud: PointCloud, volume: Volume, settings: Settings) -> NDArray[np.uint8]:
+def _filled(cloud: PointCloud, volume: Volume, settings: Settings) -> Labels:
     """The mask of a labelled cloud; no point is dropped as an outlier."""
     if settings.fill.algorithm == "closing":
         return fill_closing(cloud.select(_labels(cloud) != TISSUE), volume, settings.fill, context=cloud)
@@ -172,7 +157,7 @@ def _filled(cloud: PointCloud, volume: Volume, settings: Settings) -> NDArray[np
     return fill_hull(*cluster_cloud(cloud, settings.clusters.eps_mm, 1, per_class=per_class), volume)
 
 
-def _with_truth(cloud: PointCloud, truth: NDArray[np.uint8], volume: Volume) -> PointCloud:
+def _with_truth(cloud: PointCloud, truth: Labels, volume: Volume) -> PointCloud:
     """The cloud with true labels, and with the probabilities 0 and 1 that correspond to them."""
     labels = np.zeros(len(cloud), np.uint8)
     if cloud.lattice.step_mm == volume.spacing_mm:  # the cells are the voxels
@@ -202,24 +187,20 @@ def _coverage(cloud: PointCloud, voxels: NDArray[np.integer], volume: Volume) ->
     return float(_is_in(cloud, cells).mean())
 
 
-def _is_in(cloud: PointCloud, cells: NDArray[np.integer]) -> NDArray[np.bool_]:
+def _is_in(cloud: PointCloud, cells: NDArray[np.integer]) -> Mask:
     """Which of the cells (N, 3) are in the cloud."""
     wanted, there = (np.ravel_multi_index(tuple(index.T), cloud.lattice.shape) for index in (cells, cloud.index))
     return np.isin(wanted, there)
 
 
-def _labels(cloud: PointCloud) -> NDArray[np.uint8]:
+def _labels(cloud: PointCloud) -> Labels:
     return np.zeros(len(cloud), np.uint8) if cloud.labels is None else cloud.labels
 
 
-def _dice(pred: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+def _dice(pred: Mask, true: Mask) -> float:
     """Dice over points; 0 where there are none."""
     return dice(pred, true) if len(true) else 0.0
 
 
-def _share(of: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
+def _share(of: Mask, inside: Mask) -> float:
     return float(inside[of].mean()) if of.any() else 0.0
-
-
-def _table(pred: NDArray[np.uint8], true: NDArray[np.uint8], classes: int) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(int(n) for n in row) for row in confusion(pred, true, classes))

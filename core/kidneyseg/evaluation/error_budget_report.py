@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kidneyseg.evaluation.error_budget import CLASSES, ERROR_SOURCES, CaseBudget, ClassBudget
-from kidneyseg.evaluation.report import Rows, as_csv, grouped, table, write_text
+from kidneyseg.evaluation.report import Rows, as_csv, as_data, page, table, write_text
 from kidneyseg.evaluation.scores import Failure
 from kidneyseg.metrics import point_iou
-from kidneyseg.version import __version__
 
 BUDGET_RULES = (
     "Points: coverage is the share of the true voxels whose cell was an input of stage 1 or of stage 2; the other "
@@ -40,30 +39,13 @@ Outcomes = Sequence[CaseBudget | Failure]
 
 def budget_as_markdown(outcomes: Outcomes) -> str:
     """For each group and class a table of the points and one of the remaining Dice."""
-    groups = grouped(outcomes)
-    blocks = []
-    for group, cases in groups.items():
-        if len(groups) > 1:
-            blocks.append(f"## {group}")
-        for name in CLASSES:
-            own = [(case.name, case.classes[name]) for case in cases if name in case.classes]
-            if own:
-                blocks += [f"### {name.capitalize()}: points", table(_point_rows(own))]
-                blocks += [f"### {name.capitalize()}: remaining Dice", table(_remaining_rows(own))]
-        blocks += ["### Point IoU", table(_iou_rows(cases))]
-    blocks += [f"**{one.name}**: {one.error}" for one in outcomes if isinstance(one, Failure)]
-    return "\n\n".join([*blocks, BUDGET_RULES]) + "\n"
+    return page(outcomes, BUDGET_RULES, _blocks)
 
 
 def budget_as_dict(outcomes: Outcomes) -> dict[str, Any]:
     """Error budgets and failures as plain values, ready for JSON."""
-    return {
-        "program": f"kidneyseg {__version__}",
-        "rules": BUDGET_RULES,
-        "error sources": ERROR_SOURCES,
-        "cases": [one.to_dict() for one in outcomes if isinstance(one, CaseBudget)],
-        "failures": [{"name": one.name, "error": one.error} for one in outcomes if isinstance(one, Failure)],
-    }
+    cases = [asdict(one) for one in outcomes if isinstance(one, CaseBudget)]
+    return as_data(outcomes, BUDGET_RULES, {"error sources": ERROR_SOURCES, "cases": cases})
 
 
 def write_budget(
@@ -89,6 +71,16 @@ def write_budget(
         "error_budget.csv": as_csv(rows),
     }
     return [write_text(folder / name, text) for name, text in contents.items()]
+
+
+def _blocks(cases: list[CaseBudget]) -> list[str]:
+    blocks = []
+    for name in CLASSES:
+        own = [(case.name, case.classes[name]) for case in cases if name in case.classes]
+        if own:
+            blocks += [f"### {name.capitalize()}: points", table(_point_rows(own))]
+            blocks += [f"### {name.capitalize()}: remaining Dice", table(_remaining_rows(own))]
+    return [*blocks, "### Point IoU", table(_iou_rows(cases))]
 
 
 def _point_rows(own: list[tuple[str, ClassBudget]]) -> Rows:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from kidneyseg.arrays import Labels, Mask
 from kidneyseg.findings import LEAST_TUMOUR_ML
 from kidneyseg.imaging.labels import TUMOUR
 
@@ -38,9 +38,7 @@ class LesionScore:
         return self.overlap >= DETECTION_SHARE
 
 
-def score_lesions(
-    pred: NDArray[np.uint8], truth: NDArray[np.uint8], voxel_ml: float
-) -> tuple[tuple[LesionScore, ...], tuple[float, ...]]:
+def score_lesions(pred: Labels, truth: Labels, voxel_ml: float) -> tuple[tuple[LesionScore, ...], tuple[float, ...]]:
     """Score every lesion of a case; only label 2, tumour, counts.
 
     Voxels that share a corner are connected. Components under LEAST_LESION_ML count neither as lesions nor as false
@@ -68,7 +66,7 @@ def score_lesions(
     return tuple(sorted(lesions, key=lambda one: -one.ml)), tuple(sorted(false_positives, reverse=True))
 
 
-def _components(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _components(mask: Mask, other: Mask) -> list[tuple[int, int]]:
     """For each connected component of `mask`, its voxels and how many of them lie in `other`."""
     labels, count = ndimage.label(mask, _CONNECTIVITY)
     sizes = np.bincount(labels[mask], minlength=count + 1)[1:]

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kidneyseg.arrays import HU, Labels
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.scores import (
     AS_IS,
@@ -34,21 +32,13 @@ _CHANNEL = re.compile(r"_000\d$")
 
 @dataclass(frozen=True)
 class Pair:
-    """A mask and the labels to score it by.
+    """A mask and the labels to score it by."""
 
-    Attributes:
-        name: of the case.
-        mask: the predicted mask.
-        labels: the true labels.
-        image: the CT, for the point IoU.
-        image_required: whether an unusable CT is an error of the case, or only leaves out its point IoU.
-    """
-
-    name: str
-    mask: Path
-    labels: Path
-    image: Path | None = None
-    image_required: bool = True
+    name: str  #: of the case
+    mask: Path  #: the predicted mask
+    labels: Path  #: the true labels
+    image: Path | None = None  #: the CT, for the point IoU
+    image_required: bool = True  #: whether an unusable CT is an error of the case, or only leaves out its point IoU
 
 
 def find_labels(folder: Path) -> dict[str, Path]:
@@ -139,7 +129,7 @@ def score_pairs(pairs: Sequence[Pair], *, lesions_unlabelled: Set[str] = frozens
             yield failed(error, pair.name, pair.name)
 
 
-def read_labels(path: Path, on: Volume | Geometry) -> NDArray[np.uint8]:
+def read_labels(path: Path, on: Volume | Geometry) -> Labels:
     """Read a label map on the voxels of the given CT or labels: 0 ... 3, uint8 (X, Y, Z) in canonical order.
 
     Raises:
@@ -159,7 +149,7 @@ def _score_pair(pair: Pair, group: str) -> CaseScore:
     return score_case(pred, truth, geometry.spacing_mm, name=pair.name, hu=hu, group=group)
 
 
-def _hu_on(geometry: Geometry, image: Path, required: bool) -> NDArray[np.int16] | None:
+def _hu_on(geometry: Geometry, image: Path, required: bool) -> HU | None:
     try:
         volume = load_volume(image)
         require_same_place(image.name, volume, geometry)

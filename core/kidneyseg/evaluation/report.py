@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +54,23 @@ def grouped(outcomes: Iterable[_Grouped | Failure]) -> dict[str, list[_Grouped]]
     return groups
 
 
+def page(outcomes: Sequence[_Grouped | Failure], rules: str, blocks_of: Callable[[list[_Grouped]], list[str]]) -> str:
+    """Markdown: the blocks of each group, the failures, and the rules."""
+    groups = grouped(outcomes)
+    blocks: list[str] = []
+    for group, members in groups.items():
+        blocks += [f"## {group}"] if len(groups) > 1 else []
+        blocks += blocks_of(members)
+    blocks += [f"**{one.name}**: {one.error}" for one in outcomes if isinstance(one, Failure)]
+    return "\n\n".join([*blocks, rules]) + "\n"
+
+
+def as_data(outcomes: Sequence[_Grouped | Failure], rules: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The content between the program with its rules and the failures, ready for JSON."""
+    failures = [{"name": one.name, "error": one.error} for one in outcomes if isinstance(one, Failure)]
+    return {"program": f"kidneyseg {__version__}", "rules": rules, **content, "failures": failures}
+
+
 def write_report(
     folder: Path, outcomes: Sequence[Outcome], *, title: str = "Evaluation", about: dict[str, Any] | None = None
 ) -> list[Path]:
@@ -88,25 +106,14 @@ def write_text(path: Path, text: str) -> Path:
 
 def as_dict(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Summaries, scores and failures as plain values, ready for JSON."""
-    return {
-        "program": f"kidneyseg {__version__}",
-        "rules": RULES,
-        "summary": {group: summarise(scores).to_dict() for group, scores in grouped(outcomes).items()},
-        "cases": [one.to_dict() | {"figures": one.figures()} for one in outcomes if isinstance(one, CaseScore)],
-        "failures": [{"name": one.name, "error": one.error} for one in outcomes if isinstance(one, Failure)],
-    }
+    summary = {group: asdict(summarise(scores)) for group, scores in grouped(outcomes).items()}
+    cases = [one.to_dict() | {"figures": one.figures()} for one in outcomes if isinstance(one, CaseScore)]
+    return as_data(outcomes, RULES, {"summary": summary, "cases": cases})
 
 
 def as_markdown(outcomes: Sequence[Outcome]) -> str:
     """A table of masks and a summary for each group; then the failures and the definitions."""
-    blocks = []
-    groups = grouped(outcomes)
-    for group, scores in groups.items():
-        if len(groups) > 1:
-            blocks.append(f"## {group}")
-        blocks += [table(_mask_rows(scores)), *_summary_blocks(summarise(scores))]
-    blocks += [f"**{one.name}**: {one.error}" for one in outcomes if isinstance(one, Failure)]
-    return "\n\n".join([*blocks, RULES]) + "\n"
+    return page(outcomes, RULES, lambda scores: [table(_mask_rows(scores)), *_summary_blocks(summarise(scores))])
 
 
 def table(rows: Rows) -> str:

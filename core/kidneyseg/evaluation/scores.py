@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels, Mask
 from kidneyseg.errors import KidneySegError
 from kidneyseg.evaluation.lesions import LesionScore, score_lesions
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
@@ -33,39 +33,24 @@ _COLUMNS = {"kidney_and_masses": "kidney", "masses": "masses", "tumour": "tumour
 
 @dataclass(frozen=True)
 class CaseScore:
-    """The scores of one mask. Volumes in mL; "kidney" includes tumours and cysts.
+    """The scores of one mask. Volumes in mL; "kidney" includes tumours and cysts."""
 
-    Attributes:
-        name: of this mask, unique.
-        dice: of each of KITS23_CLASSES; None for masses and tumour where the truth holds none.
-            "kidney_and_masses" and "tumour" are KiTS19's kidney and tumour as well.
-        surface_dice: the same, at KiTS23's tolerances.
-        kidney_ml: predicted and true volume.
-        tumour_ml: predicted and true volume.
-        false_tumour_ml: labelled tumour and not tumour in the truth, whether it touches a true tumour or not.
-        lesions: the true tumours, largest first.
-        false_positives_ml: each predicted tumour that overlaps no true one, largest first.
-        points: 3 x 3 confusion (rows true) of tissue, kidney, tumour over the points that the paper samples, None
-            without a CT.
-        case: name of the CT; the bootstrap draws masks of the same CT together.
-        group: masks of different groups are summarised apart.
-        seconds: wall-clock time of the segmentation, None for an existing mask.
-        peak_mb: the segmentation's peak memory, None for an existing mask.
-    """
-
-    name: str
+    name: str  #: of this mask, unique
+    #: of each of KITS23_CLASSES; None for masses and tumour where the truth holds none. "kidney_and_masses" and
+    #: "tumour" are KiTS19's kidney and tumour as well.
     dice: Mapping[str, float | None]
-    surface_dice: Mapping[str, float | None]
-    kidney_ml: tuple[float, float]
-    tumour_ml: tuple[float, float]
-    false_tumour_ml: float
-    lesions: tuple[LesionScore, ...] = ()
-    false_positives_ml: tuple[float, ...] = ()
+    surface_dice: Mapping[str, float | None]  #: the same, at KiTS23's tolerances
+    kidney_ml: tuple[float, float]  #: predicted and true volume
+    tumour_ml: tuple[float, float]  #: predicted and true volume
+    false_tumour_ml: float  #: labelled tumour and not tumour in the truth, whether it touches a true tumour or not
+    lesions: tuple[LesionScore, ...] = ()  #: the true tumours, largest first
+    false_positives_ml: tuple[float, ...] = ()  #: each predicted tumour that overlaps no true one, largest first
+    #: 3 x 3 confusion (rows true) of tissue, kidney, tumour over the points that the paper samples, None without a CT
     points: tuple[tuple[int, ...], ...] | None = None
-    case: str = ""
-    group: str = AS_IS
-    seconds: float | None = None
-    peak_mb: float | None = None
+    case: str = ""  #: name of the CT; the bootstrap draws masks of the same CT together
+    group: str = AS_IS  #: masks of different groups are summarised apart
+    seconds: float | None = None  #: wall-clock time of the segmentation, None for an existing mask
+    peak_mb: float | None = None  #: the segmentation's peak memory, None for an existing mask
 
     @property
     def detected(self) -> int:
@@ -129,12 +114,12 @@ def failed(error: Exception, name: str, case: str, group: str = AS_IS) -> Failur
 
 
 def score_case(
-    pred: NDArray[np.uint8],
-    truth: NDArray[np.uint8],
+    pred: Labels,
+    truth: Labels,
     spacing_mm: Sequence[float],
     *,
     name: str,
-    hu: NDArray[np.int16] | None = None,
+    hu: HU | None = None,
     case: str = "",
     group: str = AS_IS,
 ) -> CaseScore:
@@ -175,9 +160,7 @@ def score_case(
     )
 
 
-def _sampled_confusion(
-    pred: NDArray[np.uint8], truth: NDArray[np.uint8], hu: NDArray[np.int16]
-) -> tuple[tuple[int, ...], ...]:
+def _sampled_confusion(pred: Labels, truth: Labels, hu: HU) -> tuple[tuple[int, ...], ...]:
     """Confusion of tissue, kidney with cysts, and tumour over the points that the paper samples in the whole volume."""
     lowest = band_bounds(hu, BandSettings())[-1][0]
     table = np.zeros((_POINT_CLASSES, _POINT_CLASSES), np.int64)
@@ -185,8 +168,8 @@ def _sampled_confusion(
         kept = hu[:, :, k] >= lowest if lowest > HU_WINDOW[0] else np.ones(hu.shape[:2], bool)
         predicted, true = (np.where(part == CYST, KIDNEY, part) for part in (pred[:, :, k][kept], truth[:, :, k][kept]))
         table += confusion(predicted, true, _POINT_CLASSES)
-    return tuple(tuple(int(n) for n in row) for row in table)
+    return tuple(map(tuple, table.tolist()))
 
 
-def _ml(mask: NDArray[np.bool_], voxel_ml: float) -> float:
+def _ml(mask: Mask, voxel_ml: float) -> float:
     return int(np.count_nonzero(mask)) * voxel_ml

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,47 +34,30 @@ class Statistic:
 
 @dataclass(frozen=True)
 class SizeClassDetection:
-    """Detection of the lesions of one size class over all masks.
+    """Detection of the lesions of one size class over all masks."""
 
-    Attributes:
-        size: the class, e.g. "1-4 mL".
-        lesions: number of true tumours of that size.
-        detected: how many of them were detected.
-        sensitivity: detected / lesions and its 95 % bootstrap interval (value, low, high); None without a lesion.
-        false_positives: number of false positives of that (predicted) size.
-        per_case: false_positives / masks and its interval.
-    """
-
-    size: str
-    lesions: int
-    detected: int
+    size: str  #: the class, e.g. "1-4 mL"
+    lesions: int  #: number of true tumours of that size
+    detected: int  #: how many of them were detected
+    #: detected / lesions and its 95 % bootstrap interval (value, low, high); None without a lesion
     sensitivity: tuple[float, float, float] | None
-    false_positives: int
-    per_case: tuple[float, float, float]
+    false_positives: int  #: number of false positives of that (predicted) size
+    per_case: tuple[float, float, float]  #: false_positives / masks and its interval
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All masks of a group.
+    """All masks of a group."""
 
-    Attributes:
-        masks: number of masks.
-        cases: number of CTs.
-        figures: by column name, in the order of `CaseScore.figures`, without those that no mask has.
-        detection: by size, smallest first, then at least 1 mL, then all. Empty without lesions and false positives.
-        point_iou: IoU of tissue and kidney with tumour (the paper's stage 1), and of tissue, kidney and tumour, over
-            the pooled points of all masks; None where a mask was scored without its CT.
-    """
-
-    masks: int
-    cases: int
+    masks: int  #: number of masks
+    cases: int  #: number of CTs
+    #: by column name, in the order of `CaseScore.figures`, without those that no mask has
     figures: dict[str, Statistic]
+    #: by size, smallest first, then at least 1 mL, then all. Empty without lesions and false positives.
     detection: tuple[SizeClassDetection, ...]
+    #: IoU of tissue and kidney with tumour (the paper's stage 1), and of tissue, kidney and tumour, over the pooled
+    #: points of all masks; None where a mask was scored without its CT
     point_iou: tuple[list[float], list[float]] | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 def summarise(scores: Sequence[CaseScore]) -> Summary:
@@ -91,10 +73,8 @@ def summarise(scores: Sequence[CaseScore]) -> Summary:
         raise ValueError("there are no scores to summarise")
     names = list(dict.fromkeys(score.case for score in scores))
     bootstrap = _Bootstrap(np.array([names.index(score.case) for score in scores]))
-    columns: dict[str, list[float | None]] = {name: [] for name in scores[0].figures()}
-    for score in scores:
-        for name, value in score.figures().items():
-            columns[name].append(value)
+    rows = [score.figures() for score in scores]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
     return Summary(
         masks=len(scores),
         cases=len(names),

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import HU, Labels, Rng
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.masks import read_labels
@@ -22,21 +22,14 @@ _DRAWS = 20
 
 @dataclass(frozen=True)
 class Variants:
-    """Which versions of each CT are segmented.
+    """Which versions of each CT are segmented."""
 
-    Attributes:
-        shapes: lesions to insert; None inserts none.
-        insertions: number of versions with lesions of each CT; each draws 1-3 tumours, mostly one.
-        as_is: also the original CT. Without `shapes` it is always taken.
-        seed: insertion i of a CT is drawn from seed + i and the CT's name, independently of the other CTs.
-        lesions_unlabelled: names of CTs with real lesions that are labelled kidney. The originals are summarised
-            apart, since a tumour predicted there may be true.
-    """
-
-    shapes: LesionLibrary | None = None
-    insertions: int = 1
-    as_is: bool = False
-    seed: int = 0
+    shapes: LesionLibrary | None = None  #: lesions to insert; None inserts none
+    insertions: int = 1  #: number of versions with lesions of each CT; each draws 1-3 tumours, mostly one
+    as_is: bool = False  #: also the original CT. Without `shapes` it is always taken.
+    seed: int = 0  #: insertion i of a CT is drawn from seed + i and the CT's name, independently of the other CTs
+    #: names of CTs with real lesions that are labelled kidney. The originals are summarised apart, since a tumour
+    #: predicted there may be true.
     lesions_unlabelled: frozenset[str] = frozenset()
 
 
@@ -47,7 +40,7 @@ class CaseVariant:
     name: str
     group: str
     volume: Volume
-    truth: NDArray[np.uint8]
+    truth: Labels
 
 
 def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
@@ -68,13 +61,8 @@ def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
 
 
 def _with_lesions(
-    name: str,
-    volume: Volume,
-    truth: NDArray[np.uint8],
-    organs: NDArray[np.uint8] | None,
-    shapes: LesionLibrary,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    name: str, volume: Volume, truth: Labels, organs: Labels | None, shapes: LesionLibrary, rng: Rng
+) -> tuple[HU, Labels]:
     """HU and labels with at least one inserted tumour; a draw without room for one is repeated."""
     for _ in range(_DRAWS):
         hu, labels, done = insert_random_lesions(volume.hu, truth, volume.spacing_mm, shapes, rng, organs=organs)

@@ -35,21 +35,14 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network and its metadata.
+    """A trained network and its metadata."""
 
-    Attributes:
-        network: in eval mode, fp32, on the CPU.
-        name: the file's name without suffix, e.g. "default-stage1".
-        id: name and the first 8 hex digits of the file's SHA-256, as in sidecars.
-        info: how it was trained (steps, cases, grid ...), as stored in the file.
-        backend: the library that runs it; see `sparse.backends`.
-    """
-
-    network: SparseUNet
-    name: str
-    id: str
+    network: SparseUNet  #: in eval mode, fp32, on the CPU
+    name: str  #: the file's name without suffix, e.g. "default-stage1"
+    id: str  #: name and the first 8 hex digits of the file's SHA-256, as in sidecars
+    #: how it was trained (steps, cases, grid ...), as stored in the file
     info: Mapping[str, Any] = field(default_factory=dict)
-    backend: str = "auto"
+    backend: str = "auto"  #: the library that runs it; see `sparse.backends`
 
     @cached_property
     def runs(self) -> SparseUNet | SparseConvNetUNet:

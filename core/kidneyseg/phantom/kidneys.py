@@ -15,21 +15,13 @@ from kidneyseg.phantom.canvas import Array, Canvas, Point, hypotenuse
 
 @dataclass(frozen=True, eq=False)
 class KidneyShape:
-    """Position and size of a kidney; its local axes u, v, w are the rows of `axes`: up, to the hilum, across.
+    """Position and size of a kidney; its local axes u, v, w are the rows of `axes`: up, to the hilum, across."""
 
-    Attributes:
-        side: +1 right, -1 left.
-        centre: patient coordinates in mm.
-        radii: half lengths along u, v, w in mm.
-        axes: (3, 3), unit rows.
-        gap_mm: thickness of the perirenal fat.
-    """
-
-    side: int
-    centre: Point
-    radii: Point
-    axes: NDArray[np.float64]
-    gap_mm: float
+    side: int  #: +1 right, -1 left
+    centre: Point  #: patient coordinates in mm
+    radii: Point  #: half lengths along u, v, w in mm
+    axes: NDArray[np.float64]  #: (3, 3), unit rows
+    gap_mm: float  #: thickness of the perirenal fat
 
     def at(self, u: float, v: float, w: float) -> Point:
         """Patient coordinates in mm of a local point."""

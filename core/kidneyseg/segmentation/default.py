@@ -40,19 +40,11 @@ class Default(Method):
 
     def stage1(self, context: Context, samples: list[PointCloud]) -> list[PointCloud]:
         """Kidney or tissue; see `detect_kidneys`."""
-        return [detect_kidneys(unite(samples), context.networks.stage1, context.device, context.progress, context.note)]
+        return [detect_kidneys(unite(samples), context)]
 
     def stage2(self, context: Context, detections: list[PointCloud]) -> PointCloud:
         """Tissue, kidney or tumour on fine cells near the detections; see `separate_tumour`."""
-        return separate_tumour(
-            unite(detections),
-            context.volume,
-            _margin_mm(context.settings),
-            context.networks.stage2,
-            context.device,
-            context.progress,
-            context.note,
-        )
+        return separate_tumour(unite(detections), _margin_mm(context.settings), context)
 
     def stage2_points(self, detections: PointCloud, volume: Volume, settings: Settings, lattice: Lattice) -> PointCloud:
         """The cells within the margin of the detections."""

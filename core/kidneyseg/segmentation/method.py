@@ -26,35 +26,21 @@ Objects = tuple[PointCloud, NDArray[np.int32]]
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """The inputs of every stage besides the output of the previous stage.
+    """The inputs of every stage besides the output of the previous stage."""
 
-    Attributes:
-        volume: the CT.
-        settings: of the method.
-        networks: the method's.
-        device: where they run.
-        progress: 0...1 of this stage; may cancel.
-        note: takes a sentence for the user.
-    """
-
-    volume: Volume
-    settings: Settings
-    networks: Networks
-    device: torch.device
-    progress: Progress
-    note: Note = lambda _: None
+    volume: Volume  #: the CT
+    settings: Settings  #: of the method
+    networks: Networks  #: the method's
+    device: torch.device  #: where they run
+    progress: Progress  #: 0...1 of this stage; may cancel
+    note: Note = lambda _: None  #: takes a sentence for the user
 
 
 class Method(ABC):
-    """A segmentation method. Stages are pure functions of their arguments; `Pipeline` caches what they return.
+    """A segmentation method. Stages are pure functions of their arguments; `Pipeline` caches what they return."""
 
-    Attributes:
-        name: of the method, its settings and its networks' files.
-        reads: the settings groups that each stage reads. A stage also depends on all that come before it.
-        per_class: whether DBSCAN clusters kidney and tumour points separately.
-    """
-
-    name: ClassVar[str]
+    name: ClassVar[str]  #: of the method, its settings and its networks' files
+    #: the settings groups that each stage reads. A stage also depends on all that come before it.
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "sample": ("sampling",),
         "stage 1": (),
@@ -62,7 +48,7 @@ class Method(ABC):
         "clusters": ("clusters",),
         "fill": ("fill",),
     }
-    per_class: ClassVar[bool] = False
+    per_class: ClassVar[bool] = False  #: whether DBSCAN clusters kidney and tumour points separately
 
     @abstractmethod
     def check(self, loaded: Networks) -> None:

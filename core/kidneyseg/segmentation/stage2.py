@@ -6,11 +6,9 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
+from kidneyseg.arrays import Mask
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.models import Model
 from kidneyseg.points.cloud import TUMOUR, Lattice, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.region import Region, cells_beyond_margin, grown, regions_around
@@ -18,8 +16,7 @@ from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
-from kidneyseg.segmentation.method import unite
-from kidneyseg.segmentation.networks import Note
+from kidneyseg.segmentation.method import Context, unite
 from kidneyseg.segmentation.orientation import turned
 
 # How many times the regions may grow to follow a tumour.
@@ -29,15 +26,7 @@ _MOST_GROWTH = 5
 _BELOW_STAGE1_HU = 100
 
 
-def separate_tumour(
-    detections: PointCloud,
-    volume: Volume,
-    margin_mm: float,
-    model: Model,
-    device: torch.device,
-    progress: Progress,
-    note: Note = lambda _: None,
-) -> PointCloud:
+def separate_tumour(detections: PointCloud, margin_mm: float, context: Context) -> PointCloud:
     """Label the cells within a margin of the detections: TISSUE, KIDNEY or TUMOUR, with probabilities (N, 3).
 
     Probabilities are the mean over the points and their left-right mirror image. Where a tumour reaches the border of
@@ -46,25 +35,22 @@ def separate_tumour(
 
     Args:
         detections: stage 1's labelled cloud.
-        volume: the CT.
         margin_mm: largest distance of a labelled cell from the surface of the detected cells.
-        model: stage 2's network, with a grid.
-        device: where it runs.
-        progress: 0...1 of the stage.
-        note: takes a sentence for the user.
+        context: with a network of stage 2 that has a grid.
 
     Raises:
         ResourceError: when memory does not suffice.
     """
+    volume, model = context.volume, context.networks.stage2
     grid = model.grid_mm
     if grid is None:
         raise ValueError(f"{model.id} has no grid")
     whole, lowest_hu = lattice_for(volume, grid), _lowest_hu(detections)
 
-    def label(points: PointCloud, detected: NDArray[np.bool_], progress: Progress) -> PointCloud:
+    def label(points: PointCloud, detected: Mask, progress: Progress) -> PointCloud:
         features = stage2_features(points.hu, kidney_level(points.hu, detected), model.network.config["in_channels"])
         cells = turned(points.index, detections.orientation)
-        probability = networks.predict_mirrored(model, cells, features, device, progress, note)
+        probability = networks.predict_mirrored(model, cells, features, context.device, progress, context.note)
         return replace(points, labels=probability.argmax(1).astype(np.uint8), probability=probability)
 
     labelled: dict[Hashable, PointCloud] = {}
@@ -74,7 +60,7 @@ def separate_tumour(
         changed = [region for region in regions if region.key not in labelled]
         added = []
         for i, region in enumerate(changed):
-            part = progress.part(*_share_of(growth, i, len(changed)))
+            part = context.progress.part(*_share_of(growth, i, len(changed)))
             labelled[region.key] = cloud = label(*_points(region, volume, whole, lowest_hu, part), part)
             tumour_mm = cloud.select(cloud.labelled(TUMOUR)).centres_mm
             added.append(cells_beyond_margin(grown_detections, tumour_mm, whole.cell_ml, margin_mm))
@@ -99,7 +85,7 @@ def _lowest_hu(stage1: PointCloud) -> int:
 
 def _points(
     region: Region, volume: Volume, whole: Lattice, lowest_hu: int, progress: Progress
-) -> tuple[PointCloud, NDArray[np.bool_]]:
+) -> tuple[PointCloud, Mask]:
     """The region's cells of at least `lowest_hu`, and which of them lie in the detections."""
     hu = resample_hu(volume, region.lattice, progress=progress)
     kept = region.inside & (hu >= lowest_hu)

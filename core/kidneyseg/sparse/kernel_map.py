@@ -111,17 +111,11 @@ class ParentMap(KernelMap):
 
 @dataclass(frozen=True)
 class Downsampling:
-    """The kernel maps between a level and the next coarser one (filter 2, stride 2).
+    """The kernel maps between a level and the next coarser one (filter 2, stride 2)."""
 
-    Attributes:
-        coarse: the coarser level; its sites are floor(c / 2) of the fine ones.
-        children: from fine to coarse: the fine row for each coarse row and offset.
-        parents: from coarse to fine: the coarse row of each fine row, and its offset.
-    """
-
-    coarse: Level
-    children: KernelMap
-    parents: ParentMap
+    coarse: Level  #: the coarser level; its sites are floor(c / 2) of the fine ones
+    children: KernelMap  #: from fine to coarse: the fine row for each coarse row and offset
+    parents: ParentMap  #: from coarse to fine: the coarse row of each fine row, and its offset
 
 
 class Level:

@@ -59,19 +59,12 @@ class _Packing(Protocol):
 
 
 class Target(NamedTuple):
-    """A destination of a convolution: gets `leaky_relu(y * scale + shift)`, or y itself if scale is None.
+    """A destination of a convolution: gets `leaky_relu(y * scale + shift)`, or y itself if scale is None."""
 
-    Attributes:
-        rows: float32 (N, Cout), each row contiguous; may be columns of a wider buffer.
-        scale: float32 (Cout,) or None.
-        shift: float32 (Cout,), given with scale.
-        leak: slope below zero.
-    """
-
-    rows: Tensor
-    scale: Tensor | None = None
-    shift: Tensor | None = None
-    leak: float = 0.0
+    rows: Tensor  #: float32 (N, Cout), each row contiguous; may be columns of a wider buffer
+    scale: Tensor | None = None  #: float32 (Cout,) or None
+    shift: Tensor | None = None  #: float32 (Cout,), given with scale
+    leak: float = 0.0  #: slope below zero
 
 
 class Plan:

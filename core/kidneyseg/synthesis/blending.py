@@ -55,21 +55,8 @@ def make_patch(
     return Patch(box, spacing, _occupancy(lesion, placement, box, barrier, spacing), barrier)
 
 
-def _occupancy(
-    lesion: LesionShape,
-    placement: Placement,
-    box: Box,
-    barrier: Floats,
-    spacing: Doubles,
-    *,
-    psf_mm: float = 0.6,
-    thinnest_mm: float = 2.5,
-) -> Floats:
-    """Share of each voxel of `box` that the lesion fills, float32 0...1.
-
-    `psf_mm` is the SD of the scanner's point spread, `thinnest_mm` half the width of the thinnest outgrowth that a
-    lesion keeps where the barrier has cut it.
-    """
+def _occupancy(lesion: LesionShape, placement: Placement, box: Box, barrier: Floats, spacing: Doubles) -> Floats:
+    """Share of each voxel of `box` that the lesion fills, float32 0...1."""
     solid = ndimage.gaussian_filter(lesion.mask.astype(np.float32), 0.7)
     centre = np.argwhere(lesion.mask).mean(axis=0)
     # Thick voxels are the mean of thin ones: what a 5 mm slice does to a small lesion.
@@ -92,9 +79,9 @@ def _occupancy(
     shape = tuple(side.stop - side.start for side in box)
     filled = filled.reshape(shape[0], fine[0], shape[1], fine[1], shape[2], fine[2]).mean(axis=(1, 3, 5))
     cut = bool((filled * barrier > 0.3).any())
-    filled = ndimage.gaussian_filter(filled * (1.0 - barrier), psf_mm / spacing)
+    filled = ndimage.gaussian_filter(filled * (1.0 - barrier), 0.6 / spacing)  # the scanner's point spread
     if cut:
-        _remove_fragments(filled, min(thinnest_mm, 0.3 * placement.radius_mm), spacing)
+        _remove_fragments(filled, min(2.5, 0.3 * placement.radius_mm), spacing)
     return np.asarray(np.minimum(filled, 1.0), dtype=np.float32)
 
 
@@ -117,17 +104,16 @@ def _barrier_on(host: Host, box: Box, spacing: Doubles) -> Floats:
     return np.asarray(np.clip(2.0 * soft - 0.5, 0.0, 1.0), dtype=np.float32)
 
 
-def blend(hu: HU, labels: Labels, patch: Patch, label: int, aim: TumourHU, rng: Rng, *, noise_mm: float = 50.0) -> None:
+def blend(hu: HU, labels: Labels, patch: Patch, label: int, aim: TumourHU, rng: Rng) -> None:
     """Write a lesion into `hu` (int16) and `labels` (uint8), in place.
 
     Args:
         patch: the lesion's voxels.
         label: TUMOUR, which gets a tumour's texture, or KIDNEY (cysts, pseudotumours): homogeneous at `aim.median`.
         aim: the HU to give it.
-        noise_mm: edge of the region in which the CT's noise is measured.
     """
     grey, part, share = hu[patch.box].astype(np.float32), labels[patch.box], patch.share
-    around = _at_least(patch.box, noise_mm / patch.spacing, hu.shape)
+    around = _at_least(patch.box, 50.0 / patch.spacing, hu.shape)  # mm, enough to measure the CT's noise
     noise = matching_noise(hu[around].astype(np.float32), patch.spacing, share.shape, rng)
     if label == TUMOUR:
         body = tumour_texture(share, aim, float(noise.std()), patch.spacing, rng)

@@ -100,9 +100,7 @@ def add_fat(
     return np.rint(flat).astype(np.int16).reshape(hu.shape), marks
 
 
-def _open_to_hilum(
-    depth: Floats, kidney: Mask, filled: Mask, spacing: Doubles, reach_mm: float, *, step_mm: float = 2.0
-) -> Floats:
+def _open_to_hilum(depth: Floats, kidney: Mask, filled: Mask, spacing: Doubles, reach_mm: float) -> Floats:
     """`depth`, carried from each kidney's inside to its hilum: the side where its sinus lies."""
     result = depth.copy()
     parts, count = ndimage.label(filled)
@@ -117,7 +115,7 @@ def _open_to_hilum(
         if length < 1.0:
             continue
         inside = np.where(mine, depth, np.float32(0))
-        for mm in np.arange(step_mm, reach_mm, step_mm):
+        for mm in np.arange(2.0, reach_mm, 2.0):
             shift = np.rint(towards / length * mm / spacing).astype(int)
             np.maximum(result, np.where(mine, np.roll(inside, shift, (0, 1, 2)), 0), out=result)
     return result

@@ -18,6 +18,9 @@ from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
 from kidneyseg.synthesis.placement import MAX_BLOCKED, Host, Neighbours, find_hosts, place
 from kidneyseg.synthesis.texture import TumourHU
 
+# A lesion that comes out smaller is not inserted.
+_MIN_LESION_ML = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Insertion:
@@ -41,10 +44,6 @@ def insert_lesion(
     *,
     ml: float | None = None,
     avoid: Neighbours = (),
-    shrink: float = 0.6,
-    tries: int = 4,
-    min_ml: float = 0.1,
-    cyst_hu: Range = (-5.0, 30.0),
 ) -> tuple[HU, Labels, Insertion | None]:
     """Put one lesion on a kidney.
 
@@ -56,10 +55,6 @@ def insert_lesion(
         hosts: the kidneys, from `find_hosts`.
         ml: volume to give it; None keeps the shape's own. It may get smaller to fit.
         avoid: lesions to keep clear of.
-        shrink: factor on the volume of a lesion that finds no room.
-        tries: how many volumes are tried.
-        min_ml: smallest lesion.
-        cyst_hu: range of a cyst's HU.
 
     Returns:
         New hu (int16) and labels (2 where a tumour is, 1 where a cyst is), and what was inserted; the same arrays
@@ -71,18 +66,18 @@ def insert_lesion(
     volumes = np.array([host.volume_ml for host in hosts])
     host = hosts[int(rng.choice(len(hosts), p=volumes / volumes.sum()))]
     aim_ml = lesion.ml if ml is None else ml
-    for _ in range(tries):
+    for _ in range(4):
         placement = place(lesion, aim_ml, host, rng, avoid=avoid)
         if placement.blocked <= MAX_BLOCKED:
             break
-        aim_ml *= shrink
+        aim_ml *= 0.6
     else:
         return hu, labels, None
     patch = make_patch(lesion, placement, host, spacing, hu.shape)
     solid = patch.share >= 0.5
-    if solid.sum() * spacing.prod() < 1000.0 * min_ml:
+    if solid.sum() * spacing.prod() < 1000.0 * _MIN_LESION_ML:
         return hu, labels, None
-    aim = TumourHU(float(rng.uniform(*cyst_hu)), 0.0)
+    aim = TumourHU(float(rng.uniform(-5.0, 30.0)), 0.0)  # of a cyst
     if lesion.kind == "tumour":
         aim = library.draw_hu(rng, host.median_hu)
     new_hu, new_labels = hu.copy(order="K"), labels.copy(order="K")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kidneyseg.arrays import Floats, Range, Rng
+from kidneyseg.arrays import Floats, Rng
 from kidneyseg.datasets.cache import Arrays, array_key, cached
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import require_known
@@ -141,33 +141,15 @@ class LesionLibrary:
             start = end
         return cls(tuple(lesions), arrays["contrast"])
 
-    def draw(
-        self,
-        rng: Rng,
-        kind: Kind = "tumour",
-        *,
-        about_ml: float | None = None,
-        max_ml: float = 250.0,
-        scale: Range = (0.85, 1.15),
-        small_share: float = 0.2,
-        small_mm: tuple[float, float, float] = (8.0, 7.0, 20.0),
-        large_cyst_share: float = 0.25,
-        large_cyst_mm: Range = (25.0, 55.0),
-    ) -> tuple[LesionShape, float]:
+    def draw(self, rng: Rng, kind: Kind = "tumour", *, about_ml: float | None = None) -> tuple[LesionShape, float]:
         """A shape and the volume in mL to give it.
 
         Surgical series such as KiTS hold few small lesions, and their cysts, beside a tumour, are small. A `resized`
-        library therefore gives some lesions other sizes, taking shapes that were about that large, since a large
-        tumour made small has too much detail.
+        library therefore makes a fifth of the lesions small and a quarter of the cysts large, taking shapes that were
+        about that large, since a large tumour made small has too much detail. All others keep about their own size.
 
         Args:
             about_ml: the volume to give; None draws one.
-            max_ml: largest volume of a lesion that keeps its own size.
-            scale: range of the factor on such a lesion's volume.
-            small_share: share of small lesions.
-            small_mm: smallest diameter of a small tumour, smallest of a small cyst, largest of both.
-            large_cyst_share: share of large cysts.
-            large_cyst_mm: range of their diameter.
 
         Raises:
             InputError: the library holds no lesion of this kind.
@@ -178,27 +160,26 @@ class LesionLibrary:
         if about_ml is not None:
             return _of_about(pool, about_ml, rng), about_ml
         draw = rng.random() if self.resized else 0.5  # which is neither small nor large
-        large_cyst = kind == "cyst" and draw > 1 - large_cyst_share
-        if draw < small_share or large_cyst:
-            smallest = small_mm[0] if kind == "tumour" else small_mm[1]
-            diameter = rng.uniform(*large_cyst_mm) if large_cyst else rng.uniform(smallest, small_mm[2])
+        large_cyst = kind == "cyst" and draw > 0.75
+        if draw < 0.2 or large_cyst:
+            small_mm = (8.0, 20.0) if kind == "tumour" else (7.0, 20.0)
+            diameter = rng.uniform(*((25.0, 55.0) if large_cyst else small_mm))
             ml = float(np.pi / 6000.0 * diameter**3)
             return _of_about(pool, ml, rng), ml
         chosen = pool[int(rng.integers(len(pool)))]
-        return chosen, float(min(chosen.ml * rng.uniform(*scale), max_ml))
+        return chosen, float(min(chosen.ml * rng.uniform(0.85, 1.15), 250.0))
 
-    def draw_hu(self, rng: Rng, kidney_hu: float, *, neighbours: int = 30) -> TumourHU:
+    def draw_hu(self, rng: Rng, kidney_hu: float) -> TumourHU:
         """HU for a tumour in a kidney of median `kidney_hu`, after a real case of about the same phase.
 
         The real tumour's *enhancement* relative to its kidney's is carried over: about isodense without contrast
         agent, mostly darker and sometimes brighter than the kidney with it.
 
         Args:
-            kidney_hu: the kidney's median HU.
-            neighbours: the case is one of so many whose kidneys' HU are nearest.
+            kidney_hu: the kidney's median HU. The case is one of the 30 whose kidneys' HU are nearest to it.
         """
         if len(self.contrast):
-            near = np.argsort(np.abs(self.contrast[:, 1] - kidney_hu))[:neighbours]
+            near = np.argsort(np.abs(self.contrast[:, 1] - kidney_hu))[:30]
             _, source, tumour, sd = (float(value) for value in self.contrast[rng.choice(near)])
         else:
             ratio = float(np.clip(rng.normal(0.55, 0.22), 0, 1.3))

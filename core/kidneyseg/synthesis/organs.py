@@ -113,25 +113,19 @@ def _soft_organ(mask: Mask, label13: Labels, hu: HU, spacing: Doubles) -> Organ:
     )
 
 
-def _bone_mask(
-    hu: HU,
-    label13: Labels,
-    spacing: Doubles,
-    *,
-    coarse_mm: float = 4.0,
-    bone_hu: float = 150.0,
-    compact_hu: float = 265.0,
-    min_ml: float = 8.0,
-) -> Mask:
-    """Bones with their marrow, found on a coarse grid; bright bowel and calcified vessels may be among them."""
-    step = np.maximum(1, np.rint(coarse_mm / spacing)).astype(np.int64)
+def _bone_mask(hu: HU, label13: Labels, spacing: Doubles) -> Mask:
+    """Bones with their marrow, found on a grid of 4 mm; bright bowel and calcified vessels may be among them.
+
+    A bone is a bright body of more than 8 mL, or one with compact bone in it.
+    """
+    step = np.maximum(1, np.rint(4.0 / spacing)).astype(np.int64)
     padded = np.pad(hu, [(0, -n % int(s)) for n, s in zip(hu.shape, step, strict=True)], mode="edge")
     outside = np.pad(label13 == 0, [(0, p - n) for p, n in zip(padded.shape, hu.shape, strict=True)])
-    bright = (block_mean(padded, step) > bone_hu) & (block_mean(outside, step) > 0.5)
-    compact = block_mean(padded >= compact_hu, step) > 0.2
+    bright = (block_mean(padded, step) > 150.0) & (block_mean(outside, step) > 0.5)
+    compact = block_mean(padded >= 265.0, step) > 0.2
     bodies, count = ndimage.label(bright, np.ones((3, 3, 3)))
     numbers = np.arange(count + 1)
-    large = ndimage.sum_labels(bright, bodies, numbers) * (step * spacing).prod() / 1000.0 > min_ml
+    large = ndimage.sum_labels(bright, bodies, numbers) * (step * spacing).prod() / 1000.0 > 8.0
     bone = bright & (large | (ndimage.maximum(compact, bodies, numbers) > 0))[bodies]
     if not bone.any():
         return np.zeros(hu.shape, dtype=bool)

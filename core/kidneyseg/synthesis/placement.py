@@ -15,6 +15,11 @@ from kidneyseg.synthesis.lesion_shapes import KidneyHull, LesionShape, ball_radi
 
 # A lesion with a larger share of itself in its surroundings has no room.
 MAX_BLOCKED = 0.15
+# A smaller kidney, or part of one, gets no lesion.
+_MIN_KIDNEY_ML = 15.0
+
+# A place with a smaller share is taken at once.
+_HARDLY_BLOCKED = 0.04
 
 # Centres (3,) in mm (index * spacing) and radii in mm of lesions to keep clear of.
 Neighbours = tuple[tuple[Doubles, float], ...]
@@ -66,16 +71,7 @@ class Host:
         return np.asarray((points_mm - first_mm) / self.step_mm)
 
 
-def find_hosts(
-    hu: HU,
-    labels: Labels,
-    spacing: Doubles,
-    organs: Labels | None = None,
-    *,
-    coarse_mm: float = 3.0,
-    reach_mm: float = 45.0,
-    min_kidney_ml: float = 15.0,
-) -> list[Host]:
+def find_hosts(hu: HU, labels: Labels, spacing: Doubles, organs: Labels | None = None) -> list[Host]:
     """The kidneys of a CT that a lesion can be put on: at most two.
 
     Args:
@@ -84,12 +80,10 @@ def find_hosts(
         spacing: (3,) voxel edge lengths in mm.
         organs: uint8 (X, Y, Z), BTCV's organ numbers: a lesion grows into none of them but kidneys. None, or 0
             everywhere, leaves it to the HU what blocks a lesion.
-        coarse_mm: edge of the coarse cells: fine enough to show fat between organs.
-        reach_mm: how far around the kidneys a lesion may lie.
-        min_kidney_ml: smallest kidney that can be a host.
     """
-    step = np.maximum(1, np.floor(coarse_mm / spacing + 0.25)).astype(np.int64)
-    box = bounding_box(labels, np.ceil(reach_mm / spacing).astype(int))
+    # Coarse cells of 3 mm still show the fat between organs. A lesion may lie up to 45 mm from the kidney.
+    step = np.maximum(1, np.floor(3.0 / spacing + 0.25)).astype(np.int64)
+    box = bounding_box(labels, np.ceil(45.0 / spacing).astype(int))
     if box is None:
         return []
     start = np.array([side.start for side in box])
@@ -102,7 +96,7 @@ def find_hosts(
     occupied = block_mean(labels[box] == TUMOUR, step) > 0.25
     hosts = []
     for body in np.argsort(-sizes)[:2]:
-        if sizes[body] < min_kidney_ml:
+        if sizes[body] < _MIN_KIDNEY_ML:
             continue
         one = bodies == body + 1
         points = (np.argwhere(one & ~ndimage.binary_erosion(one)) * step + start + (step - 1) / 2.0) * spacing
@@ -125,19 +119,11 @@ def find_hosts(
     return hosts
 
 
-def _barrier(
-    host: Host,
-    grey: Floats,
-    organs: Labels | None,
-    *,
-    bone_hu: float = 200.0,
-    soft_hu: float = -15.0,
-    gas_hu: float = -121.0,
-) -> Mask:
+def _barrier(host: Host, grey: Floats, organs: Labels | None) -> Mask:
     """Coarse cells outside the kidney that a lesion must not replace."""
-    barrier = (grey > bone_hu) | (grey < gas_hu)
+    barrier = (grey > 200.0) | (grey < -121.0)  # bone and gas
     # Muscle, bowel and vessels; single coarse voxels of stranding in the fat do not stop a tumour.
-    barrier |= ndimage.binary_opening(ndimage.gaussian_filter(grey, 0.5) > soft_hu)
+    barrier |= ndimage.binary_opening(ndimage.gaussian_filter(grey, 0.5) > -15.0)
     if organs is not None:
         barrier |= (organs > 0) & (organs != 2) & (organs != 3)
     # Sinus fat, pelvis and hilar vessels lie within the hull: tumours do replace those.
@@ -149,28 +135,17 @@ def _barrier(
     return np.asarray(barrier & ~ndimage.binary_dilation(host.kidney))
 
 
-def place(
-    lesion: LesionShape,
-    ml: float,
-    host: Host,
-    rng: Rng,
-    *,
-    avoid: Neighbours = (),
-    points: int = 400,
-    enough: float = 0.04,
-) -> Placement:
+def place(lesion: LesionShape, ml: float, host: Host, rng: Rng, *, avoid: Neighbours = ()) -> Placement:
     """The best of several random places: near the model's height on its kidney, and as deep as the model sat.
 
     Args:
         ml: volume to give it.
         avoid: lesions already there.
-        points: number of the lesion's voxels that are tested.
-        enough: a place with a smaller share of them blocked is taken at once.
     """
     where = np.argwhere(lesion.mask)
     centre = where.mean(axis=0)
     scale = (ml / lesion.ml) ** (1 / 3)
-    sample = (where[rng.choice(len(where), points)] - centre) * lesion.voxel_mm * scale
+    sample = (where[rng.choice(len(where), 400)] - centre) * lesion.voxel_mm * scale
     radius = ball_radius_mm(ml)
     # A tumour that takes more than about half of a kidney leaves none to sit on.
     inside = min(lesion.inside * rng.uniform(0.85, 1.0), 0.5 * host.volume_ml / ml)
@@ -182,13 +157,13 @@ def place(
         depth = _depth_for(placed, normal, host.hull, inside, radius)
         blocked = _blocked(placed + depth * normal, host, avoid)
         candidates.append(Placement(site + depth * normal, rotation, scale, radius, blocked))
-        if blocked < enough:
+        if blocked < _HARDLY_BLOCKED:
             break
     return min(candidates, key=lambda one: one.blocked)
 
 
-def _sites(lesion: LesionShape, host: Host, rng: Rng, *, tries: int = 16) -> Doubles:
-    """Random points (T, 3) in mm of the kidney's surface, most of them at the model's height on the long axis."""
+def _sites(lesion: LesionShape, host: Host, rng: Rng) -> Doubles:
+    """16 random points (16, 3) in mm of the kidney's surface, most of them at the model's height on the long axis."""
     rim = np.argwhere(host.kidney & ~ndimage.binary_erosion(host.kidney))
     points = host.points_mm(rim)
     height = host.hull.along(points)
@@ -196,7 +171,7 @@ def _sites(lesion: LesionShape, host: Host, rng: Rng, *, tries: int = 16) -> Dou
     # The hilum lies below the hull: fewer lesions start there.
     sunk = np.clip(-host.hull.distance(points), 0.0, None)
     weight = np.exp(-0.5 * ((height - source) / 0.2) ** 2 - sunk / 3.0) + 1e-6
-    return np.asarray(points[rng.choice(len(points), tries, p=weight / weight.sum())], dtype=np.float64)
+    return np.asarray(points[rng.choice(len(points), 16, p=weight / weight.sum())], dtype=np.float64)
 
 
 def _depth_for(points: Doubles, normal: Doubles, hull: KidneyHull, inside: float, radius: float) -> float:

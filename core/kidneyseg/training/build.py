@@ -17,6 +17,7 @@ from kidneyseg.imaging.volume import ContrastPhase, Volume
 from kidneyseg.models import Stage
 from kidneyseg.phantom.abdomen import make_phantom
 from kidneyseg.phantom.sample import SAMPLE_SEED
+from kidneyseg.progress import Progress
 from kidneyseg.settings import BandSettings, Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -47,7 +48,7 @@ class Data:
     phantoms: int = 0  #: number of synthetic CTs to train on besides
     #: names of cases whose real lesions are labelled kidney: what is kidney there may be tumour
     lesions_unlabelled: frozenset[str] = frozenset()
-    report: Callable[[int, int], None] = lambda done, of: None  #: called with how many cases are prepared, of how many
+    progress: Progress | None = None  #: of the preparation
 
 
 # A stage's sampler, its validation samples, and the names of the cases that it draws from.
@@ -112,9 +113,9 @@ def trainer(
 def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:
     kept_percent = settings.sampling.kept_percent
     make = partial(whole_grid, cell_mm=how.grid_mm, cache=data.cache)
-    prepared = prepare(data.training, make, data.report)
+    prepared = prepare(data.training, make, data.progress)
     phantoms = [whole_grid_of(volume, labels, None, how.grid_mm) for volume, labels in _phantoms(data.phantoms)]
-    held_out = prepare(data.validation, make, data.report).values()
+    held_out = prepare(data.validation, make, data.progress).values()
     return (
         Stage1Sampler([*prepared.values(), *phantoms], how, kept_percent, data.lesions),
         [plain_stage1(grid, kept_percent) for grid in held_out],
@@ -127,10 +128,10 @@ def _detections(how: DetectionRecipe, detector: Detector, settings: Settings, da
         raise SettingsError(f"the method {settings.method} has no stage 2 around detections; take its own recipe")
     margin_mm = settings.stage2.margin_mm
     make = partial(crops, recipe=how, detector=detector, cache=data.cache)
-    prepared = prepare(data.training, make, data.report)
+    prepared = prepare(data.training, make, data.progress)
     drawn = [crop for several in prepared.values() for crop in several]
     for volume, labels in _phantoms(data.phantoms):
-        drawn += crops_of(volume, labels, None, how, detector)
+        drawn += crops_of(volume, labels, None, how, detector, count=how.detection_cts.count)
     return (
         Stage2Sampler(drawn, how, margin_mm, data.lesions, data.lesions_unlabelled, seed),
         _plain_samples(partial(make, count=0), margin_mm, data, seed),
@@ -140,7 +141,7 @@ def _detections(how: DetectionRecipe, detector: Detector, settings: Settings, da
 
 def _plain_samples(make: Callable[[CaseFiles], list[Crop]], margin_mm: float, data: Data, seed: int) -> list[Sample]:
     """The validation CTs' kidneys as inference shows them, and those without tumour labels once more with lesions."""
-    held_out = prepare(data.validation, make, data.report).values()
+    held_out = prepare(data.validation, make, data.progress).values()
     shown = [crop for several in held_out for crop in several if crop.shows_kidney]
     if data.held_out_lesions is not None:
         rng, own = np.random.default_rng([seed, 2]), cases_with_tumours(shown)
@@ -153,8 +154,8 @@ def _bands(how: BandRecipe, settings: Settings, data: Data, seed: int) -> _Drawn
     if not isinstance(settings.sampling, BandSettings):
         raise SettingsError(f"the method {settings.method} has no intensity bands; take its own recipe")
     make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=seed)
-    prepared = prepare(data.training, partial(make, lesions=data.lesions), data.report)
-    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.report)
+    prepared = prepare(data.training, partial(make, lesions=data.lesions), data.progress)
+    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.progress)
     return (
         BandSampler([clouds for variants in prepared.values() for clouds in variants], how),
         [plain_band(clouds, how) for variants in held_out.values() for clouds in variants],

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng, bounding_box
+from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng, bounding_box, slices
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.datasets.cases import CaseFiles, LabelledGrid, cut_grid, read_case, whole_grid, whole_grid_of
 from kidneyseg.imaging.volume import Volume
@@ -96,13 +95,12 @@ def crops_of(
     recipe: DetectionRecipe,
     detector: Detector,
     *,
+    count: int,
     whole: LabelledGrid | None = None,
-    count: int | None = None,
 ) -> list[Crop]:
     """`crops` of a CT in memory; `whole` is its `whole_grid_of` on stage 1's grid, made if None."""
     if whole is None:
         whole = whole_grid_of(volume, labels, organs, detector.grid_mm)
-    count = recipe.detection_cts.count if count is None else count
     rng = np.random.default_rng([0, 4])
     detections = list(detect(whole, detector, recipe, count, rng))
     kidney = whole.labels > 0
@@ -110,15 +108,10 @@ def crops_of(
     for low, high in _boxes(whole, kidney, detections, rng):
         first = np.floor(low * whole.cell_mm / recipe.grid_mm)
         end = np.ceil(high * whole.cell_mm / recipe.grid_mm)
-        lattice = lattice_for(volume, recipe.grid_mm, box=(_cell(first), _cell(end)))
-        corner = np.rint(np.array(lattice.origin_mm) / recipe.grid_mm).astype(np.int64)
-        result.append(Crop(cut_grid(volume, labels, organs, lattice), corner, kidney, detections, whole.cell_mm))
+        lattice = lattice_for(volume, recipe.grid_mm, (first.astype(np.int64), end.astype(np.int64)))
+        grid, corner = cut_grid(volume, labels, organs, lattice), lattice.first_cell.astype(np.int64)
+        result.append(Crop(grid, corner, kidney, detections, whole.cell_mm))
     return result
-
-
-def _cell(index: NDArray[np.floating]) -> tuple[int, int, int]:
-    x, y, z = (int(i) for i in index)
-    return x, y, z
 
 
 def detect(grid: LabelledGrid, detector: Detector, recipe: DetectionRecipe, count: int, rng: Rng) -> Iterator[Mask]:
@@ -160,46 +153,33 @@ def _detect(hu: HU, network: SparseUNet, kept_percent: float, cell_mm: float) ->
 _Corners = tuple[Indices, Indices]
 
 
-def _boxes(
-    whole: LabelledGrid,
-    kidney: Mask,
-    detections: Sequence[Mask],
-    rng: Rng,
-    *,
-    margin_mm: float = 36.0,
-    false_boxes: int = 3,
-    other_boxes: int = 2,
-    box_mm: float = 96.0,
-) -> Iterator[_Corners]:
-    """First and last cells (end excluded) on stage 1's grid: each side's kidney, then false detections, then others.
-
-    Args:
-        kidney: bool, where its labels are.
-        margin_mm: around a kidney, for the regions' margin, for rotation, and for false detections beside it.
-        false_boxes: most boxes around false detections.
-        other_boxes: most boxes around other organs or bowel.
-        box_mm: edge of both.
+def _boxes(whole: LabelledGrid, kidney: Mask, detections: Sequence[Mask], rng: Rng) -> Iterator[_Corners]:
+    """First and last cells (end excluded) on stage 1's grid: each side's kidney, then up to three false detections,
+    then up to two places in other organs or bowel.
     """
-    margin, half = int(np.ceil(margin_mm / whole.cell_mm)), int(box_mm / 2 / whole.cell_mm)
+    # Around a kidney there is room for the regions' margin, for rotation, and for false detections beside it.
+    margin, half = int(np.ceil(36.0 / whole.cell_mm)), int(48.0 / whole.cell_mm)
     covered = np.zeros(kidney.shape, bool)
+
+    def cover(low: Indices, high: Indices) -> _Corners:
+        low, high = np.maximum(low, 0), np.minimum(high, kidney.shape)
+        covered[slices(low, high)] = True
+        return low, high
+
     for first, end in _sides(kidney):
-        low, high = np.maximum(first - margin, 0), np.minimum(end + margin, kidney.shape)
-        covered[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
-        yield low, high
+        yield cover(first - margin, end + margin)
     false = np.zeros(kidney.shape, np.int64)
     for detection in detections:
         false += detection & ~covered
     organ = ((whole.organs > 0) | ((whole.hu > -20) & (whole.hu < 150))) & ~covered
     if whole.body is not None:
         organ &= whole.body
-    for wanted in [false] * false_boxes + [organ] * other_boxes:
+    for wanted in [false] * 3 + [organ] * 2:
         places = np.argwhere(np.where(covered, 0, wanted))
         if len(places) == 0:
             continue
         centre = places[int(rng.integers(len(places)))]
-        low, high = np.maximum(centre - half, 0), np.minimum(centre + half, kidney.shape)
-        covered[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
-        yield low, high
+        yield cover(centre - half, centre + half)
 
 
 def _sides(kidney: Mask) -> Iterator[_Corners]:
@@ -247,12 +227,13 @@ def margin_field(detection: Mask, cell_mm: float, margin_mm: float) -> Floats:
     return np.asarray(np.clip(margin_mm - surface_distance_mm(detection, cell_mm), -FAR_MM, FAR_MM), np.float32)
 
 
-def coarse_box(crop: Crop, margin_mm: float) -> tuple[Indices, Indices]:
-    """Stage 1's cells that the crop covers, with the margin around: first and end."""
+def coarse_box(crop: Crop, margin_mm: float) -> tuple[Indices, tuple[slice, ...]]:
+    """Stage 1's cells that the crop covers, with the margin around: the first one, and their box."""
     scale, more = crop.grid.cell_mm / crop.detection_mm, int(np.ceil(margin_mm / crop.detection_mm)) + 1
     low = np.floor(crop.corner * scale).astype(np.int64) - more
     high = np.ceil((crop.corner + crop.grid.hu.shape) * scale).astype(np.int64) + more
-    return np.maximum(low, 0), np.minimum(high, crop.kidney.shape)
+    low = np.maximum(low, 0)
+    return low, slices(low, np.minimum(high, crop.kidney.shape))
 
 
 def coarse_cells(mask: Mask, crop: Crop, low: Indices, shape: tuple[int, ...]) -> Mask:

@@ -111,12 +111,17 @@ class Session:
 
     def data(self, training: Sequence[CaseFiles], validation: Sequence[CaseFiles]) -> Data:
         """What each stage is trained on."""
-
-        def report(done: int, of: int) -> None:
-            self.progress.update(f"prepared {done} of {of} cases", done / of)
-
-        spec, shapes = self.spec, (self.lesions, self.held_out_lesions)
-        return Data(training, validation, *shapes, spec.cache_folder, spec.phantoms, spec.lesions_unlabelled, report)
+        spec = self.spec
+        return Data(
+            training,
+            validation,
+            self.lesions,
+            self.held_out_lesions,
+            spec.cache_folder,
+            spec.phantoms,
+            spec.lesions_unlabelled,
+            self.progress,
+        )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng
+from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng, slices
 from kidneyseg.datasets.cases import error_context
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
@@ -110,8 +110,7 @@ class Stage2Sampler:
     def _detection(self, crop: Crop, labels: Labels, rng: Rng) -> tuple[Mask, Indices]:
         """A detection near the crop on stage 1's grid, with errors added, and the first of these cells."""
         errors = self.recipe.detection_errors
-        low, high = coarse_box(crop, self.margin_mm)
-        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        low, window = coarse_box(crop, self.margin_mm)
         kidney = crop.kidney[window]
         detection = kidney.copy()
         if crop.detections and rng.random() < errors.detection_probability:
@@ -135,7 +134,7 @@ class Stage2Sampler:
         wave = rng.standard_normal(region.shape, dtype=np.float32)
         wave = ndimage.gaussian_filter(wave, errors.margin_wave_length_mm / cell_mm)
         region += wave_mm * np.asarray(wave / max(float(wave.std()), 1e-6), np.float32)
-        kidney = crop.kidney[tuple(slice(a, a + n) for a, n in zip(low, detection.shape, strict=True))]
+        kidney = crop.kidney[slices(low, low + detection.shape)]
         return _one_part(region, kidney, rng, errors.kidney_part_probability)
 
     def _view(
@@ -195,8 +194,7 @@ def _one_part(region: Floats, kidney: Mask, rng: Rng, kidney_probability: float)
 
 def plain_stage2(crop: Crop, margin_mm: float) -> Sample | None:
     """What inference shows of a crop's first detection (of the labels, without one); None when that is nothing."""
-    low, high = coarse_box(crop, margin_mm)
-    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    low, window = coarse_box(crop, margin_mm)
     detection = (crop.detections[0] if crop.detections else crop.kidney)[window].copy()
     detection |= coarse_cells(crop.grid.labels == TUMOUR, crop, low, detection.shape)
     if not detection.any():

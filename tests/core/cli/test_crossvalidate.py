@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from kidneyseg.cli.main import main
-from kidneyseg.evaluation import Failure, cross_validation, score_case
+from kidneyseg.evaluation import cross_validation
 from kidneyseg.evaluation.cross_validation import CrossValidation
+from kidneyseg.evaluation.scores import Failure, score_case
 from kidneyseg.training import runs
 
 MASK = np.pad(np.ones((4, 4, 4), np.uint8), 2)

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from kidneyseg import evaluation
 from kidneyseg.cli import main
+from kidneyseg.evaluation import end_to_end, masks
+from kidneyseg.evaluation import error_budget as error_budget_module
+from kidneyseg.evaluation.scores import Failure, Outcome
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.models import load_model, save_model
 from tiny_networks import tiny_models
@@ -37,13 +39,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_interrupt_leaves_the_report_of_what_was_scored(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: int
 ) -> None:
-    score_pairs = evaluation.score_pairs
+    score_pairs = masks.score_pairs
 
-    def interrupted(pairs: Any, **named: Any) -> Iterator[evaluation.Outcome]:
+    def interrupted(pairs: Any, **named: Any) -> Iterator[Outcome]:
         yield from score_pairs(pairs[:scored], **named)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation, "score_pairs", interrupted)
+    monkeypatch.setattr(masks, "score_pairs", interrupted)
     out = tmp_path / "report"
     assert main(["evaluate", str(data / "masks"), str(data / "kits"), "-o", str(out)]) == 130
     assert out.exists() == bool(scored)
@@ -102,9 +104,9 @@ def test_without_cts_a_line_says_what_is_missing(
 def test_cases_seen_in_training_are_named(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error_budget: bool
 ) -> None:
-    failure = evaluation.Failure("case_00000", "not segmented here")
-    for name in ("segment_and_score", "measure_error_budget"):
-        monkeypatch.setattr(evaluation, name, lambda *_, **__: iter([failure]))
+    failure = Failure("case_00000", "not segmented here")
+    monkeypatch.setattr(end_to_end, "segment_and_score", lambda *_, **__: iter([failure]))
+    monkeypatch.setattr(error_budget_module, "measure_error_budget", lambda *_, **__: iter([failure]))
     tiny_models(tmp_path)
     command = ["evaluate", str(data / "kits"), "--models", str(tmp_path), "-o", str(tmp_path / "report")]
     command += ["--error-budget"] if error_budget else []

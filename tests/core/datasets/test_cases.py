@@ -11,6 +11,7 @@ import pytest
 from kidneyseg.datasets.cases import Layout, error_context, find_cases, prepare, whole_grid
 from kidneyseg.errors import CaseError, InputError
 from kidneyseg.imaging.nifti import save_mask, save_volume
+from kidneyseg.progress import CallbackProgress
 from volumes import abdomen
 
 
@@ -25,11 +26,10 @@ def test_cases_that_cannot_be_used_are_named_and_left_out(tmp_path: Path, caplog
     small, other = abdomen((80, 80, 30))
     save_mask(other, small, tmp_path / "elsewhere_kidney.nii.gz")
     cases = find_cases(tmp_path)
-    told: list[tuple[int, int]] = []
-    made = prepare(
-        cases, lambda case: whole_grid(case, 4.0, tmp_path / "cache"), lambda done, of: told.append((done, of))
-    )
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    told: list[tuple[str, float]] = []
+    progress = CallbackProgress(lambda *given: told.append(given))
+    made = prepare(cases, lambda case: whole_grid(case, 4.0, tmp_path / "cache"), progress)
+    assert told == [(f"prepared {done} of 4 cases", done / 4) for done in (1, 2, 3, 4)]
     assert list(made) == ["good"]
     assert all(f"{name}: " in caplog.text for name in ("cut", "text", "elsewhere"))
     assert made["good"].case == "good"

@@ -14,8 +14,9 @@ import pytest
 
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import SettingsError
-from kidneyseg.evaluation import Failure, Outcome, cross_validation, score_case
+from kidneyseg.evaluation import cross_validation
 from kidneyseg.evaluation.cross_validation import CrossValidation, cross_validate
+from kidneyseg.evaluation.scores import Failure, Outcome, score_case
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training.run_folder import BusyError, lock
 from kidneyseg.training.session import Session, TrainingSpec

@@ -6,17 +6,10 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import InputError, KidneySegError
-from kidneyseg.evaluation import (
-    AS_IS,
-    INSERTED,
-    CaseScore,
-    Failure,
-    SegmentationSpec,
-    Variants,
-    end_to_end,
-    seen_in_training,
-    segment_and_score,
-)
+from kidneyseg.evaluation import end_to_end
+from kidneyseg.evaluation.end_to_end import SegmentationSpec, seen_in_training, segment_and_score
+from kidneyseg.evaluation.scores import AS_IS, INSERTED, CaseScore, Failure
+from kidneyseg.evaluation.variants import Variants
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.models import load_model, save_model
 from kidneyseg.settings import Settings, preset

@@ -5,16 +5,10 @@ import pytest
 
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation import (
-    ERROR_SOURCES,
-    CaseBudget,
-    CaseVariant,
-    Failure,
-    SegmentationSpec,
-    error_budget_of,
-    measure_error_budget,
-)
-from kidneyseg.evaluation.error_budget import _filled
+from kidneyseg.evaluation.end_to_end import SegmentationSpec
+from kidneyseg.evaluation.error_budget import ERROR_SOURCES, CaseBudget, _filled, error_budget_of, measure_error_budget
+from kidneyseg.evaluation.scores import Failure
+from kidneyseg.evaluation.variants import CaseVariant
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.pipeline import Pipeline

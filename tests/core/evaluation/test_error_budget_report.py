@@ -3,7 +3,9 @@ import json
 
 import pytest
 
-from kidneyseg.evaluation import CaseBudget, ClassBudget, Failure, budget_as_markdown, write_budget
+from kidneyseg.evaluation.error_budget import CaseBudget, ClassBudget
+from kidneyseg.evaluation.error_budget_report import budget_as_markdown, write_budget
+from kidneyseg.evaluation.scores import Failure
 
 
 def test_tables_add_up(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kidneyseg.evaluation import score_lesions
+from kidneyseg.evaluation.lesions import score_lesions
 
 
 def empty():

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure, find_labels, masks, pair_up, score_pairs
+from kidneyseg.evaluation import masks
+from kidneyseg.evaluation.masks import find_labels, pair_up, score_pairs
+from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, CaseScore, Failure
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.imaging.volume import Volume
 

@@ -6,7 +6,9 @@ import pytest
 
 from case_scores import score
 from kidneyseg.errors import OutputError
-from kidneyseg.evaluation import AS_IS, CaseScore, Failure, LesionScore, as_dict, as_markdown, write_report
+from kidneyseg.evaluation.lesions import LesionScore
+from kidneyseg.evaluation.report import as_dict, as_markdown, write_report
+from kidneyseg.evaluation.scores import AS_IS, CaseScore, Failure
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from kidneyseg.evaluation import CaseScore, score_case
+from kidneyseg.evaluation.scores import CaseScore, score_case
 
 SPACING = (1.0, 1.0, 5.0)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from case_scores import score
-from kidneyseg.evaluation import LesionScore, summarise
+from kidneyseg.evaluation.lesions import LesionScore
+from kidneyseg.evaluation.summary import summarise
 
 
 def test_a_score_is_summarised_over_the_masks_that_have_it():

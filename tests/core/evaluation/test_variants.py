@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation import AS_IS, INSERTED, LESIONS_UNLABELLED, Variants, case_variants
+from kidneyseg.evaluation.scores import AS_IS, INSERTED, LESIONS_UNLABELLED
+from kidneyseg.evaluation.variants import Variants, case_variants
 from kidneyseg.imaging.nifti import load_mask, save_mask
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from labelled_cases import labelled_cases

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from contexts import context_of
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.metrics import kits19_dice
-from kidneyseg.models import Model
 from kidneyseg.points.cloud import AS_STORED, Lattice, Orientation, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import stage1
@@ -51,8 +51,7 @@ def body(front_ml: int, back_ml: int) -> PointCloud:
 def test_far_more_kidney_in_a_turned_ct_is_taken(front_ml: int, back_ml: int, tried: int, found_ml: int) -> None:
     cloud = body(front_ml, back_ml)
     network, notes = BehindAndBelow(), list[str]()
-    model = Model(network.eval(), "net", "net-1")
-    found = stage1.detect_kidneys(cloud, model, torch.device("cpu"), Progress(), notes.append)
+    found = stage1.detect_kidneys(cloud, context_of(network, note=notes.append))
     assert found.labels is not None
     assert found.labels.sum() * 0.125 == pytest.approx(found_ml, abs=1)
     assert (cloud.hu[found.labels == 1] == 180).all()

@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from kidneyseg.models import Model
+from contexts import context_of
 from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
-from kidneyseg.progress import Progress
 from kidneyseg.segmentation.stage1 import detect_kidneys, remove_small_detections
 from kidneyseg.sparse import SparseUNet
-
-CPU = torch.device("cpu")
 
 
 def test_a_mirror_image_gives_the_same() -> None:
@@ -22,12 +19,12 @@ def test_a_mirror_image_gives_the_same() -> None:
     hu = rng.integers(-100, 200, len(there)).astype(np.int16)
     lattice = Lattice((5.0, 5.0, 5.0), (20, 12, 9))
     torch.manual_seed(0)
-    model = Model(SparseUNet(1, 2, [4, 6]).eval(), "net", "net-1")
-    found = detect_kidneys(PointCloud(lattice, there, hu), model, CPU, Progress())
+    context = context_of(SparseUNet(1, 2, [4, 6]))
+    found = detect_kidneys(PointCloud(lattice, there, hu), context)
     mirrored = there * (-1, 1, 1) + (19, 0, 0)
     order = np.lexsort(mirrored.T[::-1])
     cloud = PointCloud(lattice, mirrored[order].astype(np.int32), hu[order])
-    other = detect_kidneys(cloud, model, CPU, Progress())
+    other = detect_kidneys(cloud, context)
     assert found.probability is not None
     assert other.probability is not None
     np.testing.assert_allclose(found.probability[order], other.probability, atol=2e-3)
@@ -54,7 +51,7 @@ def test_small_detections_become_tissue() -> None:
     hu[20:30, 2:10, 2:10] = 180
     index = np.argwhere(hu > 0).astype(np.int32)
     cloud = PointCloud(Lattice((5.0, 5.0, 5.0), hu.shape), index, hu[tuple(index.T)])
-    found = detect_kidneys(cloud, Model(Behind().eval(), "net", "net-1"), CPU, Progress())
+    found = detect_kidneys(cloud, context_of(Behind()))
     assert set(index[found.labels == KIDNEY, 0]) == {2, 3, *range(20, 30)}
 
 

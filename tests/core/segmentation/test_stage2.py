@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from contexts import context_of
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.models import Model
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.progress import CallbackProgress, Progress
@@ -50,9 +50,8 @@ def body(end: int) -> tuple[Volume, PointCloud]:
 
 def labelled(end: int, progress: Progress | None = None) -> tuple[np.ndarray, int]:
     volume, detections = body(end)
-    network = ByHU().eval()
-    model = Model(network, "net", "net-1", {"grid_mm": 2.0})
-    cloud = separate_tumour(detections, volume, MARGIN_MM, model, torch.device("cpu"), progress or Progress())
+    network = ByHU()
+    cloud = separate_tumour(detections, MARGIN_MM, context_of(network, volume, grid_mm=2.0, progress=progress))
     mask = np.zeros(volume.shape, np.uint8)
     mask[tuple(cloud.index.T)] = cloud.labels
     assert len(np.unique(cloud.index, axis=0)) == len(cloud)
@@ -105,7 +104,6 @@ def test_cells_far_darker_than_all_of_stage1_are_left_out() -> None:
 def test_without_detections_nothing_is_labelled() -> None:
     volume, detections = body(30)
     nothing = replace(detections, labels=np.zeros(len(detections), np.uint8))
-    model = Model(ByHU().eval(), "net", "net-1", {"grid_mm": 2.0})
-    cloud = separate_tumour(nothing, volume, MARGIN_MM, model, torch.device("cpu"), Progress())
+    cloud = separate_tumour(nothing, MARGIN_MM, context_of(ByHU(), volume, grid_mm=2.0))
     assert cloud.probability is not None
     assert (len(cloud), cloud.probability.shape, cloud.lattice.step_mm) == (0, (0, 3), (2.0, 2.0, 2.0))

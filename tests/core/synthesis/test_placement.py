@@ -40,7 +40,7 @@ def test_organs_and_bone_are_barriers_and_fat_is_none(ct):
 
 def test_small_kidneys_are_no_hosts_and_two_at_most_are():
     hu, labels, _, _ = host((4.0, 4.0, 4.0))
-    assert find_hosts(hu, labels, np.full(3, 4.0), min_kidney_ml=1000.0) == []
+    assert find_hosts(hu, labels, np.ones(3)) == []
     three = [np.concatenate([array] * 3) for array in (hu, labels)]
     assert len(find_hosts(*three, np.full(3, 4.0))) == 2
 

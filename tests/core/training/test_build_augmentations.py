@@ -155,8 +155,8 @@ def test_stage_2_trains_on_imperfect_detections(made: list[Crop], monkeypatch: p
     sampler = Stage2Sampler([alone], STAGE2, 10.0)
     for seed in range(SAMPLES):
         sampler.draw(np.random.default_rng(seed))
-    low, high = stage2_sampler.coarse_box(alone, 10.0)
-    kidney = alone.kidney[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    low, window = stage2_sampler.coarse_box(alone, 10.0)
+    kidney = alone.kidney[window]
     tumour = stage2_sampler.coarse_cells(labels == TUMOUR, alone, low, kidney.shape)
     missing = sum((kidney & ~detection).any() for detection in found)
     spilled = sum((detection & ~kidney & ~tumour).any() for detection in found)

@@ -55,6 +55,6 @@ def test_cells_within_the_margin_form_a_ball_of_its_radius() -> None:
 
 
 def test_the_coarse_box_covers_the_crop_and_its_margin_within_the_case() -> None:
-    low, high = coarse_box(crop((10, 4, 0)), 5.0)
+    low, window = coarse_box(crop((10, 4, 0)), 5.0)
     assert low.tolist() == [2, 0, 0]
-    assert high.tolist() == [10, 9, 7]
+    assert window == (slice(2, 10), slice(0, 9), slice(0, 7))

@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
-from kidneyseg.editing import EditedMask, brush, components, lasso
+from kidneyseg.editing import EditedMask, brush, lasso, pieces
 from kidneyseg_gui.tools import Tool
 from kidneyseg_gui.views.slice_view import SliceView
 from window_fixture import WindowFixture
@@ -113,7 +113,7 @@ def test_one_click_relabels_or_deletes_the_piece_under_the_mouse(opened: WindowF
     case, view = opened.case, view_of(opened)
     tumour = (34, 18, 12)
     assert case.mask[tumour] == 2
-    voxels = components.relabel_piece(case.volume, case.mask, tumour, label)
+    voxels = pieces.relabel_piece(case.volume, case.mask, tumour, label)
     case.set_tool(tool=Tool.PIECE, label=label)
     QTest.mouseClick(view, LEFT, Qt.KeyboardModifier.NoModifier, at(view, tumour))
     opened.qtbot.waitUntil(lambda: case.edits.stack.undoText() == name, timeout=5000)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from corrections import SHAPE, after, ball, ct, some_labels
 from kidneyseg.editing import keep_only_piece, piece_at, relabel_piece
-from kidneyseg.editing.components import Piece, pieces_of
+from kidneyseg.editing.pieces import Piece, pieces_of
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 
