@@ -19,7 +19,6 @@ from kidneyseg_gui.slices import Voxel
 from kidneyseg_gui.tools import LARGEST_MM, SMALLEST_MM, ToolOptions
 
 if TYPE_CHECKING:  # these import what the first paint does not wait for
-    from kidneyseg.arrays import Box
     from kidneyseg.editing.change import Change, Voxels
     from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
@@ -76,9 +75,9 @@ class Case(QObject):
         self.saved: FileStamp | None = None  # the file that the mask was saved to or opened from
         self.pointed: Voxel | None = None  # under the mouse
         self.edits = Edits(self)
-        self.edits.changed.connect(self._on_mask)
+        self.edits.changed.connect(self.mask_changed)
         self.edits.origin_changed.connect(self._on_origin)
-        self.edits.steps_changed.connect(self._on_steps)
+        self.edits.steps_changed.connect(self.dirty_changed)
 
     @property
     def result(self) -> Result | None:
@@ -212,12 +211,6 @@ class Case(QObject):
         """Fix the mask around a voxel, where `label` is right."""
         if self.volume is not None:
             self.click_requested.emit(voxel, label)
-
-    def _on_steps(self) -> None:
-        self.dirty_changed.emit()
-
-    def _on_mask(self, box: Box | None) -> None:
-        self.mask_changed.emit(box)
 
     def _on_origin(self, again: bool) -> None:
         settings = self.edits.origin.settings

@@ -51,6 +51,7 @@ class LabelsPanel(Section):
         case.edits.locked_changed.connect(self._show)
         case.mask_changed.connect(lambda _box: self._show_volumes())
         self._show()
+        self._show_volumes()
 
     def _add_row(self, label: int) -> None:
         name = self._case.overlay.style(label).name

@@ -1,50 +1,85 @@
+"""What the window asks of the engine."""
+
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from itertools import pairwise
 
-import pytest
-from PySide6.QtCore import QTimer
+import numpy as np
 
+from fakes import FakePipeline, make_volume
+from kidneyseg.editing import Voxels
+from kidneyseg.errors import InputError
+from kidneyseg.settings import preset
+from kidneyseg_gui.worker import without_mask
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
 
 
-@pytest.mark.parametrize("deaf", [False, True], ids=["listening", "deaf"])
-def test_cancel_answers_within_a_second_and_keeps_the_result(make_window: MakeWindow, deaf: bool):
-    window = make_window()
+def test_a_result_for_the_undo_stack_holds_no_mask():
+    volume = make_volume()
+    result = FakePipeline(volume).run(preset("default"))
+    lean = without_mask(result)
+    assert lean.mask.shape == volume.shape
+    assert not lean.mask.any()
+    assert lean.mask.base.nbytes == 1
+    assert lean.settings == result.settings
+    assert result.mask.any()
+
+
+def test_an_edit_while_the_networks_run_is_kept(make_window: MakeWindow):
+    window = make_window(seconds=0.5)
     window.open()
+    window.main.controller.segment()
+    window.qtbot.waitUntil(lambda: bool(window.fake.pipelines and window.fake.pipelines[0].runs), timeout=5000)
+    index = np.flatnonzero((window.case.volume.hu > 120).reshape(-1, order="F"))[:30].astype(np.uint32)
+    window.case.edits.paint("Paint", Voxels(index, np.full(30, 3, np.uint8)))
+    window.idle()
+    flat = window.case.mask.reshape(-1, order="F")
+    assert (flat[index] == 3).all()
+    expected = FakePipeline(window.case.volume).run(preset("default")).mask.reshape(-1, order="F")
+    others = np.ones(len(flat), np.bool_)
+    others[index] = False
+    np.testing.assert_array_equal(flat[others], expected[others])
+    assert "30 voxels that you edited were kept" in window.notices()
+
+
+def test_edits_run_one_after_the_other_and_none_is_lost(window: WindowFixture):
+    window.open()
+
+    def label_one(number: int) -> Callable[..., Voxels]:
+        return lambda _volume, _labels: Voxels(np.array([number], np.uint32), np.array([1], np.uint8))
+
+    for number in range(10):
+        window.case.request_edit(f"Edit {number}", label_one(number))
+    window.qtbot.waitUntil(lambda: window.case.edits.stack.count() == 10, timeout=5000)
+    assert [step.text() for step in window.case.edits.steps()] == [f"Edit {number}" for number in range(10)]
+
+
+def test_an_edit_that_fails_or_changes_nothing_says_so(window: WindowFixture):
+    def fail(*_: object) -> Voxels:
+        raise InputError("There is no slice to interpolate. Draw two.")
+
+    window.open()
+    window.case.request_edit("Interpolate", fail)
+    window.qtbot.waitUntil(lambda: "Draw two." in window.notices(), timeout=5000)
+    window.case.request_edit("Smooth", lambda *_: Voxels.none())
+    window.qtbot.waitUntil(lambda: "Smooth: nothing changes here." in window.notices(), timeout=5000)
+    assert window.case.edits.stack.count() == 0
+
+
+def test_findings_and_scene_follow_an_edit_and_not_one_of_another_case(window: WindowFixture):
+    window.open("first.nii")
     window.segment()
-    before = window.case.result
-    window.fake.pipelines[-1].seconds, window.fake.pipelines[-1].deaf = 3.0, deaf
-    window.case.set_settings(window.case.settings.with_(sampling={"kept_percent": 12.0}))
-    window.main.controller.segment()
-    window.qtbot.wait(150)
-    began = time.monotonic()
-    with window.qtbot.waitSignal(window.jobs.cancelled, timeout=5000):
-        window.main.run_panel.button.click()
-    assert time.monotonic() - began < 1.0
-    assert "cancelled" in window.notices()
-    assert window.case.result is before
-    assert not window.jobs.busy
-    if deaf:  # what the abandoned run still brings is dropped
-        window.qtbot.wait(3300)
-        assert window.case.result is before
-
-
-def test_the_window_stays_alive_while_the_pipeline_works(make_window: MakeWindow):
-    window = make_window(seconds=1.5)
-    window.open()
-    beats: list[float] = []
-    pulse = QTimer(interval=10)
-    pulse.timeout.connect(lambda: beats.append(time.perf_counter()))
-    window.main.controller.segment()
-    window.qtbot.wait(100)
-    pulse.start()
-    window.qtbot.wait(1200)
-    pulse.stop()
-    gaps = sorted(b - a for a, b in pairwise(beats))
-    # A busy machine may hold up single beats; a window that waits for its pipeline would miss nearly all of them.
-    assert gaps[len(gaps) * 9 // 10] < 0.1
+    old = window.case.edits.mask
+    findings = window.case.findings
+    index = np.flatnonzero((window.case.mask == 2).reshape(-1, order="F")).astype(np.uint32)
+    window.case.edits.paint("Erase", Voxels(index, np.zeros(len(index), np.uint8)))
+    window.qtbot.waitUntil(
+        lambda: window.case.findings.tumour_ml == 0 and 2 not in window.case.scene.surfaces, timeout=5000
+    )
+    assert findings.tumour_ml > 0
+    window.case.mark_saved()
+    window.open("second.nii")
+    window.jobs.measured.emit(old, findings)
+    assert window.case.findings is None
