@@ -56,6 +56,7 @@ class Notices(QScrollArea):
         self._layout = column(self._inside, spacing=3)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # a click on a notice leaves the keys to the views
         self.setWidgetResizable(True)
         self.setWidget(self._inside)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)

@@ -49,5 +49,5 @@ def test_installed_copies_are_typed() -> None:
 
 def test_the_version_is_the_latest_of_the_changelog() -> None:
     lines = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
-    latest = next(line for line in lines if line.startswith("## "))
+    latest = next(line for line in lines if line.startswith("## ") and "[Unreleased]" not in line)
     assert latest.split()[1] == f"[{kidneyseg.__version__}]"

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-import nibabel as nib
-import numpy as np
 import pytest
 from PySide6.QtWidgets import QToolButton
 
 from fakes import make_volume
-from kidneyseg_gui.services import Services
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -127,17 +123,3 @@ def test_an_unsaved_mask_is_named_beside_the_run_that_would_replace_it(make_wind
     window.answers.go_on = False
     window.main.controller.open(window.file("second.nii"))
     assert "would be stopped. The mask has not been exported" in window.answers.asked[-1]
-
-
-def test_a_label_map_does_not_replace_the_open_ct(window: WindowFixture):
-    window.open("first.nii")
-    mask = np.zeros((20, 20, 20), np.uint8)
-    mask[5:15, 5:15, 5:15] = 2
-    nib.save(nib.Nifti1Image(mask, np.diag([2.0, 2.0, 2.0, 1.0])), window.folder / "m1.nii.gz")
-    window.jobs._services = replace(window.jobs._services, load=Services().load)
-    window.main.controller.open(window.folder / "m1.nii.gz")
-    window.idle()
-    assert window.main.notices.texts() == [
-        "Not opened. m1.nii.gz is a label map, not a CT. Open its CT first, then open the mask over it."
-    ]
-    assert window.case.volume.name == "first"
