@@ -80,7 +80,7 @@ def _after_opening(window: MainWindow, mask: Path | None) -> None:
     """Lay the mask over the CT, and offer what a crash has left, once the first CT is open or cannot be."""
 
     def go_on(*_: object) -> None:
-        for ended in (window.jobs.opened, window.jobs.failed):
+        for ended in endings:
             ended.disconnect(go_on)
         QTimer.singleShot(0, finish)  # after the window has shown how it went
 
@@ -89,7 +89,8 @@ def _after_opening(window: MainWindow, mask: Path | None) -> None:
             window.mask_files.open(mask)
         window.recovering.offer()
 
-    for ended in (window.jobs.opened, window.jobs.failed):
+    endings = (window.jobs.opened, window.jobs.label_map_found, window.jobs.failed)
+    for ended in endings:
         ended.connect(go_on)
 
 

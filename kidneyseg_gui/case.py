@@ -297,5 +297,4 @@ def _same(one: Result, other: Result) -> bool:
 
 
 def _middle(volume: Volume) -> Voxel:
-    x, y, z = volume.shape
-    return x // 2, y // 2, z // 2
+    return volume.shape[0] // 2, volume.shape[1] // 2, volume.shape[2] // 2

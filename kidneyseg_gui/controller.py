@@ -59,6 +59,7 @@ class Controller(QObject):
         case.result_changed.connect(self._following.start)
         case.edit_requested.connect(self._on_edit_requested)
         jobs.opened.connect(self._on_opened)
+        jobs.label_map_found.connect(self._on_label_map)
         jobs.segmented.connect(self._on_segmented)
         jobs.edited.connect(self._on_edited)
         jobs.measured.connect(self._on_measured)
@@ -97,6 +98,13 @@ class Controller(QObject):
         if mask.exists():
             action = ("Open it", lambda: self.mask_wanted.emit(mask))
             self.notified.emit(notices.INFO, f"There is a mask of this CT: {mask.name}.", action)
+
+    def _on_label_map(self, path: Path, problem: str) -> None:
+        """A label map that is opened or dropped like a CT lies over the CT that is open."""
+        if self._case.volume is None:
+            self._on_failed(JobKind.OPEN, problem)
+        else:
+            self.mask_wanted.emit(path)
 
     # Segmenting
 

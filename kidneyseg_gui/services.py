@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from kidneyseg.errors import InputError
+from kidneyseg.errors import InputError, LabelMapError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 def _load(path: Path) -> Volume:
-    from kidneyseg.errors import InputError
+    from kidneyseg.errors import InputError, LabelMapError
     from kidneyseg.imaging.labels import looks_like_labels
     from kidneyseg.imaging.readers import load
 
     volume = load(path)
     if not volume.calibrated and looks_like_labels(volume.hu):
-        raise InputError(f"{path.name} is a label map, not a CT. Open its CT first, then open the mask over it.")
+        raise LabelMapError(f"{path.name} is a label map, not a CT. Open its CT first, then open the mask over it.")
     return volume
 
 

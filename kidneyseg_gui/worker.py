@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
-from kidneyseg.errors import SidecarError
+from kidneyseg.errors import LabelMapError, SidecarError
 from kidneyseg.progress import Progress
 from kidneyseg_gui.jobs import Job, JobKind, JobQueue
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
@@ -122,13 +122,15 @@ class JobRunner(JobQueue):
     """Starts jobs; their values come as signals, in the window's thread.
 
     Signals:
-        opened: the Volume. segmented: a Segmented. edited: what `edit` computed. exported: a Saved.
-        recovered: a RecoveredCase. mask_opened: a MaskOpened. compared: a Compared.
+        opened: the Volume. label_map_found: the path of a label map that was to be opened as a CT, and a sentence.
+        segmented: a Segmented. edited: what `edit` computed. exported: a Saved. recovered: a RecoveredCase.
+        mask_opened: a MaskOpened. compared: a Compared.
         measured, scene_ready: the EditedMask, and its Findings or Scene.
         warmed_up: whether there is a CUDA graphics card.
     """
 
     opened = Signal(object)
+    label_map_found = Signal(object, str)
     segmented = Signal(object)
     edited = Signal(object)
     exported = Signal(object)
@@ -148,20 +150,29 @@ class JobRunner(JobQueue):
     def open(self, path: Path | None) -> None:
         """Load a CT; None makes (once) and loads the sample case."""
 
-        def work(progress: Progress) -> Volume:
+        def work(progress: Progress) -> Volume | LabelMapError:
             source = path
             if source is None:
                 progress.show("Making the sample case", 0.0)
                 source = self._services.sample()
             progress.show(f"Opening {source.name}", 0.0)
-            volume = self._services.load(source)
+            try:
+                volume = self._services.load(source)
+            except LabelMapError as error:
+                return error
             progress.check()
             self._pipeline = None
             return volume
 
+        def announce(loaded: Volume | LabelMapError) -> None:
+            if isinstance(loaded, LabelMapError):
+                self.label_map_found.emit(path, sentence(loaded))
+            else:
+                self.opened.emit(loaded)
+
         if path is not None:
             keep_private(path)
-        self.submit(Job(JobKind.OPEN, work, self.opened.emit))
+        self.submit(Job(JobKind.OPEN, work, announce))
 
     def segment(
         self, volume: Volume, settings: Settings, device: str, mask: EditedMask, *, update: bool = False

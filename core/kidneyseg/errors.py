@@ -9,6 +9,10 @@ class InputError(KidneySegError):
     """A file or image that cannot be used as a CT."""
 
 
+class LabelMapError(InputError):
+    """A label map where a CT is needed."""
+
+
 class OutputError(KidneySegError):
     """A file that cannot be written to the requested path."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtWidgets import QLabel, QWidget
 
-from kidneyseg.errors import InputError, OutputError
+from kidneyseg.errors import InputError, LabelMapError, OutputError
 from kidneyseg.findings import Findings, KidneyFinding, TumourFinding
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
@@ -146,6 +146,7 @@ class FakeServices:
         self.export_seconds = 0.0
         self.cuda = False
         self.volumes: dict[str, Volume] = {}
+        self.label_maps: set[str] = set()
 
     def services(self) -> Services:
         return Services(
@@ -161,6 +162,8 @@ class FakeServices:
     def load(self, path: Path) -> Volume:
         if path.read_bytes()[:3] == b"bad":
             raise InputError(f"{path.name} is not a NIfTI file; choose a .nii or .nii.gz file.")
+        if path.name in self.label_maps:
+            raise LabelMapError(f"{path.name} is a label map, not a CT.")
         volume = self.volumes.get(path.name, make_volume())
         return replace(volume, name=path.name.removesuffix(".gz").removesuffix(".nii"), path=path)
 

@@ -140,3 +140,20 @@ def test_a_mask_that_was_saved_beside_the_ct_is_offered(opened: WindowFixture):
     next(button for button in opened.main.notices.findChildren(QPushButton) if button.text() == "Open it").click()
     opened.qtbot.waitUntil(lambda: opened.case.mask is not None, timeout=5000)
     np.testing.assert_array_equal(opened.case.mask, labels)
+
+
+def test_a_label_map_that_is_opened_like_a_ct_lies_over_the_open_ct(opened: WindowFixture):
+    labels = some_labels(opened)
+    path = mask_file(opened, "m1.nii.gz", labels)
+    opened.fake.label_maps.add("m1.nii.gz")
+    opened.main.controller.open(path)
+    opened.qtbot.waitUntil(lambda: opened.case.mask is not None, timeout=5000)
+    np.testing.assert_array_equal(opened.case.mask, labels)
+    assert opened.case.volume.name == "ct"
+
+
+def test_a_label_map_without_its_ct_is_refused(window: WindowFixture):
+    window.fake.label_maps.add("m1.nii.gz")
+    window.main.controller.open(window.file("m1.nii.gz"))
+    window.qtbot.waitUntil(lambda: "m1.nii.gz is a label map, not a CT." in window.notices(), timeout=5000)
+    assert window.case.volume is None
