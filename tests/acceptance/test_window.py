@@ -18,19 +18,14 @@ import pytest
 from kidneyseg import models
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_volume
 from kidneyseg.phantom.abdomen import make_phantom
+from window_process import XVFB, environment, needs_xvfb
 
 ROOT = Path(__file__).resolve().parents[2]
-XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1600x1200x24"]
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="xvfb-run is not installed (apt install xvfb xauth)"),
+    needs_xvfb,
     pytest.mark.timeout(900),
 ]
-
-
-def environment(home: Path) -> dict[str, str]:
-    clean = {k: v for k, v in os.environ.items() if k not in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")}
-    return {**clean, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "QT_QPA_PLATFORM": "xcb"}
 
 
 @pytest.fixture(scope="module")

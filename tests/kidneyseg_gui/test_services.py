@@ -38,7 +38,8 @@ def test_a_label_map_does_not_replace_the_open_ct(window: WindowFixture):
     window.main.controller.open(label_map(window.folder))
     window.idle()
     assert window.main.notices.texts() == [
-        "Not opened. m1.nii.gz has 20 x 20 x 20 voxels and should have 48 x 40 x 24; resample it to the CT (nearest neighbour)."
+        "Not opened. m1.nii.gz has 20 x 20 x 20 voxels and should have 48 x 40 x 24; "
+        "resample it to the CT (nearest neighbour)."
     ]
     assert window.case.volume.name == "first"
 
