@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ class Driver(MainWindow):
         self._mouse(QEvent.Type.MouseMove, view.position_of((x, y, z)))
         QTest.keyClick(view, Qt.Key.Key_Delete)
         self.wait(lambda: self.case.edits.stack.index() > steps)
-        self.gestures.append({"do": "delete", "voxel": [x, y, z]})
+        self._note({"do": "delete", "voxel": [x, y, z]})
 
     def _inside_largest(self) -> tuple[int, int, int]:
         parts, _count = ndimage.label(self.case.mask > 0, np.ones((3, 3, 3)))
@@ -158,9 +159,11 @@ class Driver(MainWindow):
 
     def _click(self, voxel: tuple[int, int, int]) -> None:
         view, steps = self.quad.slices[0].slices, self.case.edits.stack.index()
-        QTest.mouseClick(view, LEFT, NONE, view.position_of(voxel).toPoint())
+        place = view.position_of(voxel).toPoint()
+        QTest.mouseClick(view, LEFT, NONE, place)
         self.wait(lambda: self.case.edits.stack.index() > steps)
-        self.gestures.append({"do": "click", "voxel": list(voxel), "label": self.case.tool.label})
+        hit = view.voxel_at(place.toPointF())  # a pixel may be larger than a voxel
+        self._note({"do": "click", "voxel": list(hit), "label": self.case.tool.label})
 
     def _stroke(self, kidney: tuple[int, int, int], number: int) -> None:
         """Drag over the axial slice; the engine gets the path in the pieces in which the mouse reports it."""
@@ -175,7 +178,10 @@ class Driver(MainWindow):
         back = view.transform().inverted()[0]
         points = [[back.map(at).x() - 0.5, back.map(at).y() - 0.5, kidney[2]] for at in path]
         stroke = {"label": self.case.tool.label, "radius_mm": self.case.tool.radius_mm, "points": points}
-        self.gestures.append({"do": "stroke", **stroke})
+        self._note({"do": "stroke", **stroke})
+
+    def _note(self, gesture: dict[str, Any]) -> None:
+        self.gestures.append({**gesture, "mask": zlib.crc32(self.case.mask.tobytes(order="F"))})
 
     def _mouse(self, kind: QEvent.Type, position: QPointF, button: Qt.MouseButton = Qt.MouseButton.NoButton) -> None:
         view = self.quad.slices[0].slices
@@ -188,7 +194,7 @@ class Driver(MainWindow):
         steps = self.case.edits.stack.index()
         QTest.keyClick(self, key, modifiers)
         self.wait(lambda: self.case.edits.stack.index() != steps)
-        self.gestures.append({"do": name})
+        self._note({"do": name})
 
 
 def main() -> int:

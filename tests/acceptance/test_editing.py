@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def test_a_case_is_finished_across_a_kill_and_equals_the_engines(tmp_path: Path)
     session = Session()
     for gesture in edited["gestures"]:
         session.run(gesture)
+        assert zlib.crc32(session.mask.labels.tobytes(order="F")) == gesture["mask"], gesture
     exported, _geometry = load_mask(tmp_path / "btcv0005_ct_mask.nii.gz")
     np.testing.assert_array_equal(exported, session.mask.labels)
     assert not np.array_equal(exported, session.result.mask)

@@ -1,13 +1,14 @@
-"""Measurements on a mask: volumes, sides, tumours and cysts with their diameters."""
+"""Measurements on a mask: volumes, sides, tumours and cysts with their diameters; flags."""
 
 from kidneyseg.findings.diameter import longest_diameter_mm
 from kidneyseg.findings.measure import LEAST_TUMOUR_ML, measure
-from kidneyseg.findings.records import CystFinding, Findings, KidneyFinding, TumourFinding
+from kidneyseg.findings.records import CystFinding, Findings, Flag, KidneyFinding, TumourFinding
 
 __all__ = [
     "LEAST_TUMOUR_ML",
     "CystFinding",
     "Findings",
+    "Flag",
     "KidneyFinding",
     "TumourFinding",
     "longest_diameter_mm",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from scipy import ndimage
 from kidneyseg.arrays import Box, separate_boxes
 from kidneyseg.findings.centre import Voxel, central_voxel
 from kidneyseg.findings.components import Components, connected_components, label_components
+from kidneyseg.findings.contact import kidney_contact
 from kidneyseg.findings.diameter import longest_diameter_mm
+from kidneyseg.findings.flags import flags
 from kidneyseg.findings.records import CystFinding, Findings, KidneyFinding, Side, TumourFinding
 from kidneyseg.findings.sides import Midline, find_midline
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
@@ -29,7 +32,15 @@ _HORSESHOE_MM = 90.0
 
 ORIENTATION_WRONG = "the header's orientation seems wrong"
 
-_Lesion = TypeVar("_Lesion", TumourFinding, CystFinding)
+
+class _Lesion(NamedTuple):
+    """A connected tumour or cyst; attributes as of a `TumourFinding`."""
+
+    side: Side | None
+    ml: float
+    longest_mm: float
+    centre: Voxel
+    kidney_contact: float
 
 
 def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -> Findings:
@@ -66,17 +77,18 @@ def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -
     else:
         owners = [(True, on_right), (False, ~on_right)]
     kidneys = (_kidney(parts, np.broadcast_to(own, on_right.shape), volume, _side(r, unknown)) for r, own in owners)
-    return Findings(
+    findings = Findings(
         kidneys=tuple(kidney for kidney in kidneys if kidney is not None),
-        tumours=_lesions(TumourFinding, TUMOUR, parts, on_right, volume, unknown),
+        tumours=tuple(TumourFinding(*one) for one in _lesions(TUMOUR, parts, on_right, volume, unknown)),
         kidney_ml=float(profiles[:, KIDNEY].sum() * ml),
         tumour_ml=float(profiles[:, TUMOUR].sum() * ml),
         horseshoe=bool(joined.any()),
         kidney_sized=kidney_sized,
         side_unknown=unknown,
-        cysts=_lesions(CystFinding, CYST, parts, on_right, volume, unknown),
+        cysts=tuple(CystFinding(*one[:4]) for one in _lesions(CYST, parts, on_right, volume, unknown)),
         cyst_ml=float(profiles[:, CYST].sum() * ml),
     )
+    return replace(findings, flags=flags(findings, mask, parts, volume))
 
 
 def _around(parts: list[Components]) -> Box:
@@ -116,13 +128,8 @@ def _side(right: bool, unknown: str) -> Side | None:
 
 
 def _lesions(
-    kind: type[_Lesion],
-    label: int,
-    parts: list[Components],
-    on_right: NDArray[np.bool_],
-    volume: Volume,
-    unknown: str,
-) -> tuple[_Lesion, ...]:
+    label: int, parts: list[Components], on_right: NDArray[np.bool_], volume: Volume, unknown: str
+) -> list[_Lesion]:
     """Each listed connected tumour or cyst, largest first."""
     found = []
     before = 0  # components of the parts before
@@ -137,9 +144,10 @@ def _lesions(
             diameter = longest_diameter_mm(own, volume.spacing_mm)
             side = _side(2 * int(right) > voxels, unknown)
             centre = _centre(own, volume, part.box, box)
-            found.append(kind(side, float(voxels * volume.voxel_ml), diameter, centre))
+            contact = kidney_contact(own, part.labels, box, volume.spacing_mm)
+            found.append(_Lesion(side, float(voxels * volume.voxel_ml), diameter, centre, contact))
         before += len(part.profiles)
-    return tuple(sorted(found, key=lambda one: -one.ml))
+    return sorted(found, key=lambda one: -one.ml)
 
 
 def _connected(inside: NDArray[np.bool_]) -> Iterator[tuple[Box, NDArray[np.bool_]]]:

@@ -11,6 +11,19 @@ Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
+class Flag:
+    """Something unusual about a result.
+
+    Attributes:
+        code: a word for programs, such as "cut".
+        sentence: for the user.
+    """
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class KidneyFinding:
     """One kidney.
 
@@ -36,17 +49,19 @@ class TumourFinding:
         ml: volume in mL.
         longest_mm: longest diameter in mm.
         centre: its voxel nearest the centre of mass.
+        kidney_contact: share of its surface that touches kidney.
     """
 
     side: Side | None
     ml: float
     longest_mm: float
     centre: Voxel = (0, 0, 0)
+    kidney_contact: float = 1.0
 
 
 @dataclass(frozen=True)
 class CystFinding:
-    """One connected cyst; attributes as of a `TumourFinding`."""
+    """One connected cyst; attributes as of a `TumourFinding`, without the contact."""
 
     side: Side | None
     ml: float
@@ -69,6 +84,7 @@ class Findings:
         side_unknown: why left and right are unknown; "" where they are known.
         cysts: largest first; components of at least LEAST_TUMOUR_ML.
         cyst_ml: all cyst voxels of the mask.
+        flags: what is unusual; see `findings.flags`.
     """
 
     kidneys: tuple[KidneyFinding, ...]
@@ -80,13 +96,14 @@ class Findings:
     side_unknown: str = ""
     cysts: tuple[CystFinding, ...] = ()
     cyst_ml: float = 0.0
+    flags: tuple[Flag, ...] = ()
 
     def kidney(self, side: Side) -> KidneyFinding | None:
         """The (first) kidney of that side, None where none was found."""
         return next((kidney for kidney in self.kidneys if kidney.side == side), None)
 
     def sentences(self) -> tuple[str, ...]:
-        """Sentences for the user on what is missing or unusual; none when both kidneys were found."""
+        """Sentences for the user on what is missing or unusual; none when both kidneys were found and nothing is."""
         if not self.kidneys:
             return ("No kidneys were found in this scan, so the mask is empty or holds only small fragments.",)
         notes = []
@@ -99,7 +116,7 @@ class Findings:
         elif len({kidney.side for kidney in self.kidneys}) == 1:
             side = self.kidneys[0].side
             notes.append(f"Only the {side} kidney was found; the {'left' if side == 'right' else 'right'} one was not.")
-        return tuple(notes)
+        return (*notes, *(flag.sentence for flag in self.flags))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -108,4 +125,5 @@ class Findings:
             "kidneys": [asdict(k) for k in self.kidneys],
             "tumours": [asdict(t) for t in self.tumours],
             "cysts": [asdict(c) for c in self.cysts],
+            "flags": [asdict(f) for f in self.flags],
         }

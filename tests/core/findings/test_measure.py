@@ -16,7 +16,7 @@ SHAPE = (150, 100, 30)
 def volume_of(shape=SHAPE, spine=75):
     """Air around a body, 20 voxels in from both sides, with a spine at this x."""
     hu = np.full(shape, -1000, np.int16, order="F")
-    hu[20 : shape[0] - 20, 10:-10] = 30
+    hu[20 : shape[0] - 20, 10:-10] = 120
     hu[spine - 8 : spine + 8, 14:40] = 300
     return Volume(hu, SPACING, np.diag([*SPACING, 1.0]))
 
@@ -130,7 +130,7 @@ def test_nothing_found_says_so_and_everything_is_ready_for_json():
     mask = with_box(with_box(empty(), (40, 55)), (45, 50), 2, (55, 60), (12, 15))
     values = json.loads(json.dumps(measure(mask, volume_of()).to_dict()))
     assert values["kidneys"][0]["side"] == "left"
-    assert values["tumours"][0].keys() == {"side", "ml", "longest_mm", "centre"}
+    assert values["tumours"][0].keys() == {"side", "ml", "longest_mm", "centre", "kidney_contact"}
     assert values["horseshoe"] is False
 
 

@@ -17,7 +17,7 @@ VOXEL_ML = 0.016
 
 def volume() -> Volume:
     hu = np.full(SHAPE, -1000, np.int16, order="F")
-    hu[20:-20, 10:-10] = 30
+    hu[20:-20, 10:-10] = 120
     hu[67:83, 14:40] = 300
     return Volume(hu, SPACING, np.diag([*SPACING, 1.0]))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kidneyseg.findings import CystFinding, Findings, KidneyFinding, TumourFinding
+from kidneyseg.findings import CystFinding, Findings, Flag, KidneyFinding, TumourFinding
 
 RIGHT = KidneyFinding("right", 150.0, 4.0, (90, 60, 15))
 LEFT = KidneyFinding("left", 140.0, 0.0, (40, 61, 14))
@@ -17,16 +17,17 @@ BOTH = Findings((RIGHT, LEFT), (), 290.0, 4.0, kidney_sized=2)
 def test_everything_is_ready_for_json() -> None:
     found = replace(
         BOTH,
-        tumours=(TumourFinding("right", 4.0, 21.0, (95, 60, 12)),),
+        tumours=(TumourFinding("right", 4.0, 21.0, (95, 60, 12), 0.5),),
         cysts=(CystFinding(None, 2.0, 16.0, (41, 60, 9)),),
         cyst_ml=2.0,
+        flags=(Flag("cut", "It is cut."),),
     )
     assert json.loads(json.dumps(found.to_dict())) == {
         "kidneys": [
             {"side": "right", "ml": 150.0, "tumour_ml": 4.0, "centre": [90, 60, 15]},
             {"side": "left", "ml": 140.0, "tumour_ml": 0.0, "centre": [40, 61, 14]},
         ],
-        "tumours": [{"side": "right", "ml": 4.0, "longest_mm": 21.0, "centre": [95, 60, 12]}],
+        "tumours": [{"side": "right", "ml": 4.0, "longest_mm": 21.0, "centre": [95, 60, 12], "kidney_contact": 0.5}],
         "kidney_ml": 290.0,
         "tumour_ml": 4.0,
         "horseshoe": False,
@@ -34,6 +35,7 @@ def test_everything_is_ready_for_json() -> None:
         "side_unknown": "",
         "cysts": [{"side": None, "ml": 2.0, "longest_mm": 16.0, "centre": [41, 60, 9]}],
         "cyst_ml": 2.0,
+        "flags": [{"code": "cut", "sentence": "It is cut."}],
     }
 
 
@@ -49,6 +51,7 @@ def test_two_kidneys_need_no_sentence() -> None:
         (replace(BOTH, kidneys=(LEFT,)), "Only the left kidney was found; the right one was not"),
         (replace(BOTH, horseshoe=True), "joined across the midline"),
         (replace(BOTH, side_unknown="no spine is seen"), "No sides are given, since no spine is seen"),
+        (replace(BOTH, flags=(Flag("cut", "It is cut."),)), "It is cut."),
         (replace(BOTH, kidney_sized=4), "4 kidney-sized bodies"),
     ],
 )
