@@ -167,16 +167,17 @@ class Driver(MainWindow):
 
     def _stroke(self, kidney: tuple[int, int, int], number: int) -> None:
         """Drag over the axial slice; the engine gets the path in the pieces in which the mouse reports it."""
+        self._settle()  # a notice may come and move the view
         view = self.quad.slices[0].slices
-        start = view.position_of(kidney)
+        start, points = view.position_of(kidney), []
         path = [start + QPointF(4 * step, (3 - number) * step) for step in range(12)]
         for position in path:
             kind = QEvent.Type.MouseButtonPress if position is path[0] else QEvent.Type.MouseMove
+            at = view.transform().inverted()[0].map(position)
+            points.append([at.x() - 0.5, at.y() - 0.5, kidney[2]])
             self._mouse(kind, position, LEFT)
             QApplication.processEvents()
         self._mouse(QEvent.Type.MouseButtonRelease, path[-1], LEFT)
-        back = view.transform().inverted()[0]
-        points = [[back.map(at).x() - 0.5, back.map(at).y() - 0.5, kidney[2]] for at in path]
         stroke = {"label": self.case.tool.label, "radius_mm": self.case.tool.radius_mm, "points": points}
         self._note({"do": "stroke", **stroke})
 

@@ -60,24 +60,21 @@ class Session:
             self.done.append(self.undone.pop())
             self.mask.apply(self.done[-1])
         else:
-            before = self.mask.version
-            change = getattr(self, kind)(gesture)
-            if self.mask.version == before:
-                self.mask.apply(change)
-            self.done.append(change)
+            self.done.append(getattr(self, kind)(gesture))
 
     def delete(self, gesture: dict[str, Any]) -> Change:
-        return self.mask.painted(relabel_piece(self.volume, self.mask.labels, tuple(gesture["voxel"]), 0))
+        change = self.mask.painted(relabel_piece(self.volume, self.mask.labels, tuple(gesture["voxel"]), 0))
+        self.mask.apply(change)
+        return change
 
     def click(self, gesture: dict[str, Any]) -> Change:
         """All clicks start from the mask before the first."""
         self.clicks.append(Click(tuple(gesture["voxel"]), gesture["label"]))
         self.mask.revert(self.clicked)
         voxels: Voxels = fix(self.volume, self.mask.labels, self.result.stage2, self.clicks)
-        after, before = self.mask.painted(voxels), self.clicked
-        self.mask.apply(before)
-        self.clicked = after
-        return merged([before.inverse(), after])
+        before, self.clicked = self.clicked, self.mask.painted(voxels)
+        self.mask.apply(self.clicked)
+        return merged([before.inverse(), self.clicked])
 
     def stroke(self, gesture: dict[str, Any]) -> Change:
         brush = Brush(gesture["label"], gesture["radius_mm"], axis=2)
