@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMessageBox
 
@@ -67,6 +68,7 @@ def run(ct: Path | None, mask: Path | None = None) -> int:
         log.info("KidneySeg %s, first paint after %.2f s", __version__, time.monotonic() - began)
         window.controller.open(ct)
         _after_opening(window, mask)
+        _spare_collections(window)
         window.jobs.warm_up()
         loader.start()
 
@@ -74,6 +76,14 @@ def run(ct: Path | None, mask: Path | None = None) -> int:
     status = application.exec()
     pulse.stop()
     return status
+
+
+def _spare_collections(window: MainWindow) -> None:
+    """Keep what the imports have left out of garbage collections, which would stall the window for half a second."""
+
+    once = Qt.ConnectionType.SingleShotConnection
+    for imported in (window.jobs.warmed_up, window.jobs.segmented):  # the first segmentation imports the rest
+        imported.connect(lambda *_: gc.freeze(), once)
 
 
 def _after_opening(window: MainWindow, mask: Path | None) -> None:

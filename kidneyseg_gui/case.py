@@ -132,8 +132,8 @@ class Case(QObject):
             name: of the step on the undo stack.
         """
         if self.edits.mask is not None:
-            change = change or self.edits.mask.replaced(result.mask)
-            self.set_origin(name, Origin(result, device, provenance, result.settings), change)
+            known = self.edits.mask.replaced(result.mask) if change is None else change  # an empty change is false
+            self.set_origin(name, Origin(result, device, provenance, result.settings), known)
 
     def set_origin(self, name: str, origin: Origin, change: Change) -> None:
         """Lay new labels under what was made by hand, as a step named `name` that can be undone."""

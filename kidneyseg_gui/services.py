@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 
 def _load(path: Path) -> Volume:
-    from kidneyseg.errors import InputError, LabelMapError
     from kidneyseg.imaging.labels import looks_like_labels
     from kidneyseg.imaging.readers import load
 

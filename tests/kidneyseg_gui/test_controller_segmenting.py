@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from kidneyseg.settings import preset
 from window_fixture import WindowFixture
 
@@ -130,3 +132,13 @@ def test_a_scene_of_a_case_that_has_gone_is_not_shown(window: WindowFixture):
     window.open("second.nii")
     window.jobs.scene_ready.emit(mask, late)
     assert window.case.scene is None
+
+
+def test_an_update_that_changes_no_voxel_leaves_the_mask(window: WindowFixture):
+    window.open()
+    window.segment()
+    before = window.case.mask.copy()
+    assert before.any()
+    window.case.set_settings(window.case.settings.with_(clusters={"eps_mm": 6.0}))
+    window.qtbot.waitUntil(lambda: window.case.result.settings.clusters.eps_mm == 6.0, timeout=5000)
+    np.testing.assert_array_equal(window.case.mask, before)

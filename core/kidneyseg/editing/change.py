@@ -50,11 +50,15 @@ class Voxels:
             labels: their new label, or uint8 of the box's size.
             shape: of the volume.
         """
-        x, y, z = np.nonzero(chosen.transpose(2, 1, 0))[::-1]  # in ascending order of the flat index
-        low = [side.start for side in box]
-        flat = (x + low[0]) + shape[0] * ((y + low[1]) + shape[1] * (z + low[2]))
-        values = np.full(len(x), labels, np.uint8) if isinstance(labels, int) else labels[x, y, z]
-        return cls(flat.astype(np.uint32), values)
+        width, low = chosen.shape[0], [side.start for side in box]
+        index, values = [], []
+        for k in range(chosen.shape[2]):  # NumPy holds the interpreter's lock while it searches: a slice at a time
+            y, x = divmod(np.flatnonzero(chosen[:, :, k].T), width)
+            index.append((x + low[0]) + shape[0] * ((y + low[1]) + shape[1] * (k + low[2])))
+            if not isinstance(labels, int):
+                values.append(labels[x, y, k])
+        found = np.concatenate(index).astype(np.uint32) if index else np.zeros(0, np.uint32)
+        return cls(found, np.full(len(found), labels, np.uint8) if isinstance(labels, int) else np.concatenate(values))
 
 
 @dataclass(frozen=True, eq=False)

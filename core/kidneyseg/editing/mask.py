@@ -126,7 +126,8 @@ class EditedMask:
         index = change.index
         after = np.repeat(change.after, change.length, axis=0)
         self._flat_labels[index] = after[:, 0]
-        self._flat_marks[index] = after[:, 1]
+        if change.before[:, 1].any() or change.after[:, 1].any():  # a result alone leaves the marks' memory untouched
+            self._flat_marks[index] = after[:, 1]
         for side, sign in ((change.before, -1), (change.after, 1)):
             for count, rows in ((self._count, side[:, 0] > 0), (self._by_hand, side[:, 1] > 0)):
                 voxels = np.bincount(side[rows, 0], weights=change.length[rows], minlength=CYST + 1)
