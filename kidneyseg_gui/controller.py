@@ -58,6 +58,7 @@ class Controller(QObject):
         case.mask_changed.connect(lambda _box: self._following.start())
         case.result_changed.connect(self._following.start)
         case.edit_requested.connect(self._on_edit_requested)
+        case.edits.moved.connect(lambda: jobs.stop_waiting_jobs(JobKind.EDIT))  # computed for what was undone
         jobs.opened.connect(self._on_opened)
         jobs.label_map_found.connect(self._on_label_map)
         jobs.segmented.connect(self._on_segmented)

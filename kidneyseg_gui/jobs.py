@@ -139,6 +139,10 @@ class JobQueue(QObject):
         """Whether background jobs are waiting or running."""
         return bool(self._background)
 
+    def computing(self, kind: JobKind) -> bool:
+        """Whether background jobs of this kind are waiting or running."""
+        return any(job.kind == kind and not job.stopped.is_set() for job in self._background)
+
     def cancel(self) -> None:
         """Stop the work in hand, unless it is an export; `cancelled` is emitted within a second."""
         if self._current is not None and self._current.kind != JobKind.EXPORT:
