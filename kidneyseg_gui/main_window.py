@@ -62,7 +62,7 @@ class MainWindow(QMainWindow):
         self.controller = Controller(self.case, self.jobs, self.options, self.prompts, self)
         self.autosave = Autosave(self.case, autosave or autosave_folder(), self)
         self.mask_files = MaskFiles(self.case, self.jobs, self.prompts, self)
-        self.recovering = Recovering(self.jobs, self.autosave, self.controller.may_leave, self)
+        self.recovering = Recovering(self.jobs, self.autosave, self.controller.leaving, self)
         self.options.restore(self.case)
         self._build()
         self.actions_ = Actions(
