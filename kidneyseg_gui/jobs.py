@@ -34,11 +34,12 @@ class JobKind(StrEnum):
     EDIT = "edit"
     MEASURE = "measure"
     SCENE = "scene"
+    COMPARE = "compare"
     WARM_UP = "warm up"
 
 
 # These run without progress, and do not count as work in hand.
-_BACKGROUND = (JobKind.EDIT, JobKind.MEASURE, JobKind.SCENE, JobKind.WARM_UP)
+_BACKGROUND = (JobKind.EDIT, JobKind.MEASURE, JobKind.SCENE, JobKind.COMPARE, JobKind.WARM_UP)
 
 
 @dataclass(eq=False)
