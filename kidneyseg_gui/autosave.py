@@ -156,6 +156,7 @@ class Autosave(QObject):
             case.set_window(*state["window"])
             x, y, z = state["crosshair"]
             case.set_crosshair((x, y, z))
+            case.edits.set_locked(frozenset(state["locked"]))
             if state["saved"] is not None:
                 path, *others = state["saved"]
                 case.saved = FileStamp(Path(path), *others)

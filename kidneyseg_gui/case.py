@@ -100,8 +100,9 @@ class Case(QObject):
     @property
     def dirty(self) -> bool:
         """Whether the mask has changed since it was saved."""
-        mask = self.edits.mask
-        return mask is not None and any(mask.count.values()) and not self.edits.stack.isClean()
+        mask = self.edits.mask  # one that was emptied by hand is work, too
+        something = mask is not None and (any(mask.count.values()) or any(mask.by_hand.values()))
+        return something and not self.edits.stack.isClean()
 
     def open(self, volume: Volume) -> None:
         """Show another CT, without a mask. Window, overlay and display stay; what was hidden is shown."""
@@ -289,11 +290,6 @@ class Case(QObject):
             return None
         wanted = self.settings.with_network_part_of(self.result.settings)
         return None if wanted == self.result.settings else wanted
-
-
-def _same(one: Result, other: Result) -> bool:
-    """Whether two results of one CT would be exported alike."""
-    return one.settings == other.settings and (one.mask is other.mask or np.array_equal(one.mask, other.mask))
 
 
 def _middle(volume: Volume) -> Voxel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
@@ -29,61 +30,63 @@ class Clicked:
     change: Change
 
 
+_NO_CLICKS = Clicked((), Change.none())
+
+
 class ClickStep(Step):
     """A step by one click: undoing it takes the click back."""
 
-    def __init__(self, edits: Edits, name: str, change: Change, session: ClickSession, after: Clicked) -> None:
+    def __init__(self, edits: Edits, name: str, change: Change, after: Clicked) -> None:
         super().__init__(edits, name, change)
-        self._session, self._earlier, self._later = session, session.clicked, after
-
-    def redo(self) -> None:
-        """Carry the change out, with its click."""
-        super().redo()
-        self._session.clicked = self._later
-
-    def undo(self) -> None:
-        """Take the change and its click back."""
-        super().undo()
-        self._session.clicked = self._earlier
+        self.after = after
 
 
 class ClickSession(QObject):
     """Collects clicks at one place: each further click refines what the earlier ones gave.
 
-    Another edit, another tool or another label ends the session; the next click then begins a new one.
+    Another edit or another tool ends the session; the next click then begins a new one.
     """
 
     def __init__(self, case: Case, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._case = case
-        self._waiting: list[Click] = []
+        self._waiting: list[tuple[Click, bool]] = []  # whether it begins a new session
         self._running: tuple[Click, ...] = ()
-        self.clicked = Clicked((), Change.none())
+        self._left_tool = False
         case.click_requested.connect(self.add)
-        case.edits.pushed.connect(self._on_step)
+        case.edits.moved.connect(self.drop)
         case.tool_changed.connect(self._on_tool)
-        case.volume_changed.connect(self.end)
+        case.volume_changed.connect(self.drop)
 
     @property
     def busy(self) -> bool:
         """Whether a click is being worked on."""
         return bool(self._running)
 
+    @property
+    def clicked(self) -> Clicked:
+        """What can be refined: only the latest step can, for the mask is as that left it."""
+        stack = self._case.edits.stack
+        step = stack.command(stack.index() - 1) if stack.index() else None
+        return step.after if isinstance(step, ClickStep) else _NO_CLICKS
+
     def add(self, voxel: Voxel, label: int) -> None:
         """A click on what is missed or wrong; it is worked on after the clicks before it."""
-        self._waiting.append(Click(voxel, label))
+        self._waiting.append((Click(voxel, label), self._left_tool))
+        self._left_tool = False
         self._next()
 
-    def end(self) -> None:
-        """The next click has nothing to do with the earlier ones."""
+    def drop(self) -> None:
+        """Forget the clicks that have not changed the mask yet."""
         self._waiting, self._running = [], ()
-        self.clicked = Clicked((), Change.none())
 
     def _next(self) -> None:
         if self._running or not self._waiting or self._case.edits.mask is None:
             return
-        clicks = self._running = (*self.clicked.clicks, self._waiting.pop(0))
-        change, result = self.clicked.change, self._case.result
+        click, new = self._waiting.pop(0)
+        base = _NO_CLICKS if new else self.clicked
+        clicks = self._running = (*base.clicks, click)
+        change, result = base.change, self._case.result
         evidence = None if result is None or result.stage2.probability is None else result.stage2
 
         def compute(volume: Volume, labels: NDArray[np.uint8]) -> Voxels:
@@ -95,26 +98,28 @@ class ClickSession(QObject):
                 before.reshape(-1, order="F")[change.index] = change.before_labels
             return fix(volume, before, evidence, clicks)
 
-        self._case.request_edit(f"Click: {NAMES[clicks[-1].label].lower()}", compute, self._finish)
+        finish = partial(self._finish, base, clicks)
+        self._case.request_edit(f"Click: {NAMES[click.label].lower()}", compute, finish)
 
-    def _finish(self, name: str, voxels: Voxels) -> bool:
+    def _finish(self, base: Clicked, clicks: tuple[Click, ...], name: str, voxels: Voxels) -> bool:
         """Make one step of what the clicks give now. Returns whether anything changed."""
-        clicks, self._running = self._running, ()
-        edits, before = self._case.edits, self.clicked.change
-        if not clicks or edits.mask is None:  # ended meanwhile
+        edits = self._case.edits
+        if self._running is not clicks or edits.mask is None:  # dropped meanwhile
             return True
-        edits.mask.revert(before)
+        self._running = ()
+        edits.finish_stroke()
+        if base is not _NO_CLICKS and base is not self.clicked:  # another edit came before it: it has to begin anew
+            self._waiting.insert(0, (clicks[-1], False))
+            self._next()
+            return True
+        edits.mask.revert(base.change)
         after = edits.mask.painted(voxels, edits.locked)
-        edits.mask.apply(before)
-        change = merged([before.inverse(), after])
-        pushed = edits.push_step(ClickStep(edits, name, change, self, Clicked(clicks, after)))
+        edits.mask.apply(base.change)
+        change = merged([base.change.inverse(), after])
+        pushed = edits.push_step(ClickStep(edits, name, change, Clicked(clicks, after)))
         self._next()
         return pushed
 
-    def _on_step(self, step: Step) -> None:
-        if not isinstance(step, ClickStep):
-            self.end()
-
     def _on_tool(self) -> None:
         if self._case.tool.tool != Tool.CLICK:
-            self.end()
+            self._left_tool = True

@@ -35,7 +35,7 @@ class Compare:
     Attributes:
         name: of its file.
         labels: uint8 (X, Y, Z).
-        comparison: of the open mask, as it was when the other one was opened, with this one.
+        comparison: of the open mask with this one.
         shown: what the slices show.
     """
 

@@ -15,6 +15,7 @@ from kidneyseg.imaging.volume import UNCALIBRATED, Volume
 from kidneyseg_gui.case import Case, Compute, Finish
 from kidneyseg_gui.files import proposed_mask, read_settings, write_settings
 from kidneyseg_gui.jobs import JobKind
+from kidneyseg_gui.leaving import Leaving
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _DEBOUNCE_MS = 300
 _FOLLOW_MS = 120
+_OPEN_ANOTHER = ("Open another CT?", "Open")
 
 
 class Controller(QObject):
@@ -51,6 +53,7 @@ class Controller(QObject):
     def __init__(self, case: Case, jobs: JobRunner, options: Options, prompts: Prompts, window: QWidget) -> None:
         super().__init__(window)
         self._case, self._jobs, self._options, self._prompts, self._window = case, jobs, options, prompts, window
+        self.leaving = Leaving(case, jobs, prompts, window)
         self._opening: Path | None = None
         self._debounce = single_shot(self, _DEBOUNCE_MS, self.update_result)
         self._following = single_shot(self, _FOLLOW_MS, self._follow_mask)
@@ -58,6 +61,7 @@ class Controller(QObject):
         case.mask_changed.connect(lambda _box: self._following.start())
         case.result_changed.connect(self._following.start)
         case.edit_requested.connect(self._on_edit_requested)
+        case.edits.moved.connect(lambda: jobs.stop_waiting_jobs(JobKind.EDIT))  # computed for what was undone
         jobs.opened.connect(self._on_opened)
         jobs.label_map_found.connect(self._on_label_map)
         jobs.segmented.connect(self._on_segmented)
@@ -83,12 +87,14 @@ class Controller(QObject):
             self._options.forget(path)
             self.notified.emit(notices.ERROR, f"{path.name} is not there any more: {path}", None)
             return
-        if not self.may_leave("Open another CT?", "Open"):
+        if not self.leaving.may_leave(*_OPEN_ANOTHER):
             return
         self._opening = path
         self._jobs.open(path)
 
     def _on_opened(self, volume: Volume) -> None:
+        if not self.leaving.may_leave_now(*_OPEN_ANOTHER):
+            return
         if self._opening is not None:
             self._options.remember(self._opening.resolve())
         log.info("opened a CT of %s voxels", "×".join(str(n) for n in volume.shape))
@@ -264,23 +270,7 @@ class Controller(QObject):
 
     def may_close(self) -> bool:
         """Whether the window may close; asks when work runs or a result is not saved."""
-        return self.may_leave("Close KidneySeg?", "Close")
-
-    def may_leave(self, question: str, go_on: str) -> bool:
-        """Whether the open case may be left; asks about what would be lost, again if that has changed meanwhile."""
-        agreed = ""
-        while (lost := self._lost_by_leaving()) not in ("", agreed):
-            if not self._prompts.confirm(self._window, question, lost, go_on, "Stay"):
-                return False
-            agreed = lost  # while the question was open a run may have ended, with a mask that nobody has seen
-        return True
-
-    def _lost_by_leaving(self) -> str:
-        if self._jobs.busy == JobKind.EXPORT:
-            return "The mask is still being saved."
-        running = "The segmentation is still running and would be stopped."
-        unsaved = "The mask has not been exported and would be lost."
-        return " ".join([running] * (self._jobs.busy == JobKind.SEGMENT) + [unsaved] * self._case.dirty)
+        return self.leaving.may_leave("Close KidneySeg?", "Close")
 
     def warnings(self) -> dict[str, tuple[str, ...]]:
         """What the user should know of the open CT ("volume") and of its mask ("result")."""

@@ -34,11 +34,12 @@ class JobKind(StrEnum):
     EDIT = "edit"
     MEASURE = "measure"
     SCENE = "scene"
+    COMPARE = "compare"
     WARM_UP = "warm up"
 
 
 # These run without progress, and do not count as work in hand.
-_BACKGROUND = (JobKind.EDIT, JobKind.MEASURE, JobKind.SCENE, JobKind.WARM_UP)
+_BACKGROUND = (JobKind.EDIT, JobKind.MEASURE, JobKind.SCENE, JobKind.COMPARE, JobKind.WARM_UP)
 
 
 @dataclass(eq=False)
@@ -138,6 +139,10 @@ class JobQueue(QObject):
     def in_background(self) -> bool:
         """Whether background jobs are waiting or running."""
         return bool(self._background)
+
+    def computing(self, kind: JobKind) -> bool:
+        """Whether background jobs of this kind are waiting or running."""
+        return any(job.kind == kind and not job.stopped.is_set() for job in self._background)
 
     def cancel(self) -> None:
         """Stop the work in hand, unless it is an export; `cancelled` is emitted within a second."""

@@ -16,6 +16,7 @@ from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.drop_zone import DropZone
 from kidneyseg_gui.fields import FieldGuard
 from kidneyseg_gui.files import judge_drop
+from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.mask_files import MaskFiles
 from kidneyseg_gui.options import Options
 from kidneyseg_gui.panels import notices
@@ -61,7 +62,7 @@ class MainWindow(QMainWindow):
         self.controller = Controller(self.case, self.jobs, self.options, self.prompts, self)
         self.autosave = Autosave(self.case, autosave or autosave_folder(), self)
         self.mask_files = MaskFiles(self.case, self.jobs, self.prompts, self)
-        self.recovering = Recovering(self.jobs, self.autosave, self.controller.may_leave, self)
+        self.recovering = Recovering(self.jobs, self.autosave, self.controller.leaving, self)
         self.options.restore(self.case)
         self._build()
         self.actions_ = Actions(
@@ -126,6 +127,7 @@ class MainWindow(QMainWindow):
         self.jobs.progressed.connect(self.run_panel.show_progress)
         self.jobs.busy_changed.connect(lambda: self.run_panel.show_busy(self.jobs.busy))
         self.jobs.warmed_up.connect(self.parameters.offer_cuda)
+        self.jobs.failed.connect(lambda kind, _text: self.clicks.drop() if kind == JobKind.EDIT else None)
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
         for source in (self.controller, self.mask_files, self.recovering):
             source.notified.connect(self.notices.show_event)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
 from kidneyseg_gui.case import Case
-from kidneyseg_gui.comparing import Compare
+from kidneyseg_gui.comparing import Compare, Shown
 from kidneyseg_gui.edits import Origin
 from kidneyseg_gui.files import proposed_mask
 from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
+from kidneyseg_gui.widgets import single_shot
 from kidneyseg_gui.worker import Compared, JobRunner, MaskOpened
+
+_FOLLOW_MS = 200
 
 
 class MaskFiles(QObject):
@@ -32,6 +36,9 @@ class MaskFiles(QObject):
         self._prompts, self._window = prompts, window
         jobs.mask_opened.connect(self._on_opened)
         jobs.compared.connect(self._on_compared)
+        self._compared: Compared | None = None
+        self._comparing = single_shot(self, _FOLLOW_MS, self._compare_again)
+        case.mask_changed.connect(lambda _box: self._on_mask())
 
     def ask_open(self) -> None:
         """Let the user choose a mask of the open CT, and lay it over the CT."""
@@ -79,5 +86,23 @@ class MaskFiles(QObject):
         self.notified.emit(notices.WARNING if opened.notes else notices.DONE, text, None)
 
     def _on_compared(self, made: Compared) -> None:
+        compare, shown = self._case.compare, Shown.DIFFERENCE
+        if made.again:
+            if compare is None or compare.labels is not made.labels:  # ended meanwhile
+                return
+            shown = compare.shown
         if made.mask is self._case.edits.mask:
-            self._case.set_compare(Compare(made.path.name, made.labels, made.comparison))
+            self._compared = made
+            self._case.set_compare(Compare(made.path.name, made.labels, made.comparison, shown))
+
+    def _on_mask(self) -> None:
+        """Show what is edited, and compare it again."""
+        compare = self._case.compare
+        if compare is not None:
+            if compare.shown == Shown.OTHER:
+                self._case.set_compare(replace(compare, shown=Shown.OURS))
+            self._comparing.start()
+
+    def _compare_again(self) -> None:
+        if self._compared is not None and self._case.compare is not None and self._case.volume is not None:
+            self._jobs.compare_again(self._compared, self._case.volume)

@@ -10,14 +10,15 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMenu
 
 from kidneyseg_gui.autosave import Autosave, RecoveredCase
+from kidneyseg_gui.leaving import Leaving
 from kidneyseg_gui.logs import keep_private
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.worker import JobRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kidneyseg.editing.recovery import Abandoned
+
+_RECOVER_ANOTHER = ("Recover another case?", "Recover")
 
 
 class Recovering(QObject):
@@ -29,12 +30,9 @@ class Recovering(QObject):
 
     notified = Signal(str, str, object)
 
-    def __init__(
-        self, jobs: JobRunner, autosave: Autosave, may_leave: Callable[[str, str], bool], parent: QObject | None = None
-    ) -> None:
-        """Args: `may_leave` asks with a question and a button's text whether the open case may be closed."""
+    def __init__(self, jobs: JobRunner, autosave: Autosave, leaving: Leaving, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._jobs, self._autosave, self._may_leave = jobs, autosave, may_leave
+        self._jobs, self._autosave, self._leaving = jobs, autosave, leaving
         self._reading: Path | None = None
         jobs.recovered.connect(self._on_recovered)
         autosave.failed.connect(lambda text: self.notified.emit(notices.WARNING, text, None))
@@ -60,13 +58,15 @@ class Recovering(QObject):
 
     def recover(self, journal: Path) -> None:
         """Open an autosaved case with its mask, settings and undo stack."""
-        if self._may_leave("Recover another case?", "Recover"):
+        if self._leaving.may_leave(*_RECOVER_ANOTHER):
             self._reading = journal
             self._jobs.recover(journal)
 
     def _on_recovered(self, kept: RecoveredCase) -> None:
         from kidneyseg.editing.recovery import remove  # noqa: PLC0415 - as above
 
+        if not self._leaving.may_leave_now(*_RECOVER_ANOTHER):
+            return
         self._autosave.restore(kept)
         if self._autosave.flush():
             remove(kept.recovered.path)

@@ -110,12 +110,14 @@ class Compared:
         mask: the edited one.
         labels: of the other one, uint8 (X, Y, Z).
         comparison: of the two.
+        again: whether the two were compared before, and the edited one has changed.
     """
 
     path: Path
     mask: EditedMask
     labels: NDArray[np.uint8]
     comparison: Comparison
+    again: bool = False
 
 
 class JobRunner(JobQueue):
@@ -233,6 +235,16 @@ class JobRunner(JobQueue):
 
         keep_private(path)
         self.submit(Job(JobKind.OPEN, work, self.compared.emit))
+
+    def compare_again(self, made: Compared, volume: Volume) -> None:
+        """Compare the same two masks after an edit, in place of earlier such jobs."""
+
+        def work(_progress: Progress) -> Compared:
+            comparison = self._services.compare(made.mask.labels, made.labels, volume)
+            return replace(made, comparison=comparison, again=True)
+
+        self.stop_waiting_jobs(JobKind.COMPARE)
+        self.submit(Job(JobKind.COMPARE, work, self.compared.emit))
 
     def edit(self, compute: Callable[[], Any]) -> None:
         """Compute an edit; `edited` has what `compute` returns. Edits run one after the other."""

@@ -33,9 +33,7 @@ class SliceView(QWidget):
     """Draws one plane of the case. It holds only the camera (zoom, pan) and the mouse position itself."""
 
     maximise_requested = Signal()
-    menu_requested = Signal(
-        object, object
-    )  # the voxel under the mouse, None outside the CT; the position on the screen
+    menu_requested = Signal(object, object)  # the voxel under the mouse, None outside the CT; where on the screen
 
     def __init__(self, case: Case, plane: Plane, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,16 +54,12 @@ class SliceView(QWidget):
         self.setCursor(Qt.CursorShape.CrossCursor)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(f"{plane.name} slice view")
+        case.volume_changed.connect(self.tool.cancel)
         case.volume_changed.connect(self.reset_camera)
-        pictured = (
-            case.crosshair_changed,
-            case.window_changed,
-            case.overlay_changed,
-            case.display_changed,
-            case.compare_changed,
-        )
-        for signal in pictured:
+        looks = (case.window_changed, case.overlay_changed, case.display_changed, case.compare_changed)
+        for signal in (case.crosshair_changed, *looks):
             signal.connect(self.update)
+        case.crosshair_changed.connect(self._point)
         case.mask_changed.connect(self._on_mask)
         case.tool_changed.connect(self._on_tool)
 
@@ -152,6 +146,10 @@ class SliceView(QWidget):
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         """Begin a click or a drag."""
+        if self.tool.drawing:
+            if event.button() != Qt.MouseButton.LeftButton:
+                return  # a menu or a pan would take the end of the gesture away
+            self.tool.release()  # a dialog has taken it away
         self._pressed = self._last = event.position()
         self._before_press = self._case.crosshair
         self._dragging = Qt.MouseButton.NoButton
@@ -161,11 +159,14 @@ class SliceView(QWidget):
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
         """Drag, and show what is under the mouse."""
         position = event.position()
-        self._pointer, self._case.pointed = position, self.voxel_at(position)
-        if self.tool.drawing:
+        self._pointer = position
+        self._point()
+        if self.tool.drawing and event.buttons() & Qt.MouseButton.LeftButton:
             self.tool.move(self._slice_position(position))
             self.update()
             return
+        if self.tool.drawing:  # the button was released over a dialog
+            self._end_gesture()
         if self._pressed is not None and self._dragging == Qt.MouseButton.NoButton:
             if (position - self._pressed).manhattanLength() < _CLICK_PIXELS:
                 return
@@ -173,6 +174,7 @@ class SliceView(QWidget):
         if self._dragging != Qt.MouseButton.NoButton:
             self._drag(position, event.modifiers())
             self._last = position
+            self._point()  # a pan has moved the slice
         self.update()
 
     def _drag(self, position: QPointF, modifiers: Qt.KeyboardModifier) -> None:
@@ -190,10 +192,12 @@ class SliceView(QWidget):
 
     def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
         """Move the crosshair after a left click without a drag."""
+        if self.tool.drawing:
+            if event.button() == Qt.MouseButton.LeftButton:
+                self._end_gesture()
+            return
         clicked = self._pressed is not None and self._dragging == Qt.MouseButton.NoButton
-        if self.tool.drawing and event.button() == Qt.MouseButton.LeftButton:
-            self.tool.release()
-        elif clicked and event.button() == Qt.MouseButton.LeftButton:
+        if clicked and event.button() == Qt.MouseButton.LeftButton:
             self._point_crosshair(event.position())
         elif clicked and event.button() == Qt.MouseButton.RightButton:
             self.menu_requested.emit(self.voxel_at(event.position()), event.globalPosition().toPoint())
@@ -217,8 +221,18 @@ class SliceView(QWidget):
     def _slice_position(self, position: QPointF) -> QPointF:
         return self.transform().inverted()[0].map(position)
 
+    def _end_gesture(self) -> None:
+        self.tool.release()
+        self._pressed = None
+
+    def _point(self) -> None:
+        """Tell the case what is under the mouse now."""
+        if self._pointer is not None:
+            self._case.pointed = self.voxel_at(self._pointer)
+
     def _on_tool(self) -> None:
-        self.tool.cancel()
+        if self.tool.take_options():
+            self._pressed = None  # the rest of the drag is not one of the window
         self.setCursor(Qt.CursorShape.BlankCursor if self._case.tool.sized else Qt.CursorShape.CrossCursor)
         self.update()
 
@@ -256,6 +270,8 @@ class SliceView(QWidget):
             self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.tool.close_polygon()
+        elif event.key() == Qt.Key.Key_Escape and self.tool.cancel():
+            self.update()
         elif event.key() == Qt.Key.Key_Space:
             self._case.toggle_overlay()
         else:

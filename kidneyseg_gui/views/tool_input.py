@@ -26,6 +26,8 @@ class ToolInput:
         self._case, self._plane = case, plane
         self._path: list[QPointF] = []
         self._corners: list[QPointF] = []  # of a polygon that is clicked with the lasso
+        self._slice = 0  # that path and corners lie on
+        self._tool = case.tool.tool
 
     @property
     def active(self) -> bool:
@@ -39,6 +41,8 @@ class ToolInput:
 
     def press(self, at: QPointF) -> None:
         """Begin a gesture."""
+        if not self._on_slice:
+            self._corners, self._slice = [], self._index
         self._path = [at]
         if self._case.tool.tool in STROKES:
             self._paint([at])
@@ -51,7 +55,7 @@ class ToolInput:
             self._paint([last, at])
 
     def release(self) -> None:
-        """End it, as one step that can be undone."""
+        """End it, as one step that can be undone. A lasso is given up where another slice is shown by now."""
         path, self._path = self._path, []
         tool, case = self._case.tool, self._case
         if tool.tool in STROKES:
@@ -59,24 +63,47 @@ class ToolInput:
         elif tool.tool == Tool.LASSO:
             if len(path) > _MOST_IN_CLICK:
                 self._corners = []
-                self._fill(path)
-            else:
+                if self._on_slice:
+                    self._fill(path)
+            elif self._on_slice:
                 self._corners.append(path[-1])
         elif (voxel := self._voxel(path[-1])) is not None:
             self._click(voxel)
 
     def close_polygon(self) -> None:
-        """Fill the polygon whose corners were clicked."""
+        """Fill the polygon whose corners were clicked, if its slice is shown."""
+        if not self._on_slice:
+            return
         corners, self._corners = self._corners, []
         if len(corners) > 2:
             self._fill(corners)
 
-    def cancel(self) -> None:
-        """Give the gesture up; a stroke keeps what it has painted."""
+    def cancel(self) -> bool:
+        """Give the gesture up; a stroke keeps what it has painted. Returns whether there was one."""
+        had = bool(self._corners or self._path)
         self._corners = []
         if self._path:
             self._path = []
             self._case.edits.finish_stroke()
+        return had
+
+    def take_options(self) -> bool:
+        """Follow the case's tool: another one ends the gesture, another size or label does not.
+
+        Returns:
+            whether a gesture was ended.
+        """
+        before, self._tool = self._tool, self._case.tool.tool
+        return before != self._tool and self.cancel()
+
+    @property
+    def _index(self) -> int:
+        return self._case.crosshair[self._plane.normal]
+
+    @property
+    def _on_slice(self) -> bool:
+        """Whether the slice that the gesture began on is shown."""
+        return self._index == self._slice
 
     def draw(self, painter: QPainter, to_widget: QTransform, pointer: QPointF | None, pixels_per_mm: float) -> None:
         """Draw the tool's outline: a circle of its size at the pointer, and the lasso's path."""
@@ -85,7 +112,7 @@ class ToolInput:
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for pen in (QPen(_HALO, 3.0), QPen(colour, 1.4)):
             painter.setPen(pen)
-            if tool.tool == Tool.LASSO:
+            if tool.tool == Tool.LASSO and self._on_slice:
                 painter.drawPolyline(to_widget.map(QPolygonF([*self._corners, *self._path])))
             elif tool.sized and pointer is not None:
                 radius = tool.radius_mm * pixels_per_mm
@@ -112,12 +139,11 @@ class ToolInput:
         outline = np.array([(at.x() - 0.5, at.y() - 0.5) for at in path])
         if self._plane.column > self._plane.row:
             outline = outline[:, ::-1]
-        index = case.crosshair[self._plane.normal]
         voxels = lasso.fill_polygon(
             case.volume,
             case.edits.mask.labels,
             self._plane.normal,
-            index,
+            self._slice,
             outline,
             tool.label,
             over=tool.over,

@@ -61,6 +61,19 @@ def crashed(window: WindowFixture, qtbot: QtBot, tmp_path: Path) -> Callable[[],
     return restart
 
 
+def test_locked_labels_stay_locked_after_a_crash(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
+    window.open("first.nii")
+    paint(window, 0)
+    window.case.edits.set_locked(frozenset({3}))
+    assert window.main.autosave.flush()
+    window.main.autosave.close(keep=True)
+    again = WindowFixture(qtbot, FakeServices(), tmp_path)
+    qtbot.addWidget(again.main)
+    again.main.recovering.recover(journals(window)[0])
+    qtbot.waitUntil(lambda: again.case.volume is not None, timeout=5000)
+    assert again.case.edits.locked == {3}
+
+
 def test_looking_at_a_ct_leaves_nothing_on_disk(window: WindowFixture):
     window.open()
     window.case.step(2, 1)

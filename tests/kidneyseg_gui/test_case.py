@@ -6,6 +6,7 @@ import numpy as np
 from pytestqt.qtbot import QtBot
 
 from fakes import FakePipeline, make_volume
+from kidneyseg.editing import Voxels
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case
@@ -122,6 +123,15 @@ def test_an_empty_mask_is_not_unsaved(qtbot: QtBot):
     case = segmented()
     case.set_result(replace(case.result, mask=np.zeros_like(case.mask)), "auto")
     assert not case.dirty
+
+
+def test_a_mask_that_was_emptied_by_hand_is_unsaved(qtbot: QtBot):
+    case = segmented()
+    case.mark_saved()
+    index = np.flatnonzero(case.mask.reshape(-1, order="F")).astype(np.uint32)
+    case.edits.paint("Delete", Voxels(index, np.zeros(len(index), np.uint8)))
+    assert not case.mask.any()
+    assert case.dirty
 
 
 def test_a_result_is_unsaved_until_it_is_saved(qtbot: QtBot):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.editing import Voxels, click
+from kidneyseg.errors import InputError
 from kidneyseg_gui.tools import Tool
 from window_fixture import WindowFixture
 
@@ -36,6 +37,10 @@ def clicked(window: WindowFixture, monkeypatch: pytest.MonkeyPatch) -> WindowFix
 
 def wait_for_steps(window: WindowFixture, count: int) -> None:
     window.qtbot.waitUntil(lambda: window.case.edits.stack.index() == count, timeout=5000)
+
+
+def wait_for_background(window: WindowFixture) -> None:
+    window.qtbot.waitUntil(lambda: not window.jobs.in_background, timeout=5000)
 
 
 def test_a_further_click_refines_what_the_first_gave(clicked: WindowFixture):
@@ -86,3 +91,65 @@ def test_another_edit_or_tool_ends_the_session(clicked: WindowFixture, ending: s
     wait_for_steps(clicked, count + 1)
     assert clicked.seen[-1][1] == (SECOND,)
     assert clicked.case.mask[FIRST] == 2
+
+
+def test_a_click_after_undo_and_redo_of_another_edit_leaves_that_edit_as_it_is(clicked: WindowFixture):
+    case, edits = clicked.case, clicked.case.edits
+    case.request_click(FIRST, 2)
+    wait_for_steps(clicked, 2)
+    index = np.ravel_multi_index(FIRST, case.mask.shape, order="F")
+    edits.paint("Paint", Voxels(np.array([index], np.uint32), np.array([3], np.uint8)))
+    for do in (edits.undo, edits.undo, edits.redo, edits.redo):
+        do()
+    before = case.mask.copy()
+    assert before[FIRST] == 3
+    case.request_click(SECOND, 2)
+    wait_for_steps(clicked, 4)
+    assert case.mask[FIRST] == 3
+    edits.undo()
+    np.testing.assert_array_equal(case.mask, before)
+    assert edits.mask.count[2] == (before == 2).sum()
+
+
+def test_a_click_lands_though_another_tool_is_chosen_meanwhile(clicked: WindowFixture):
+    clicked.case.request_click(FIRST, 2)
+    clicked.case.set_tool(tool=Tool.BRUSH)
+    wait_for_steps(clicked, 2)
+    assert clicked.case.mask[FIRST] == 2
+
+
+def test_a_click_lands_on_an_edit_that_was_quicker(clicked: WindowFixture):
+    case, edits = clicked.case, clicked.case.edits
+    case.request_click(FIRST, 2)
+    wait_for_steps(clicked, 2)
+    case.request_click(SECOND, 2)
+    edits.stroke(Voxels(np.zeros(1, np.uint32), np.full(1, 3, np.uint8)))  # not ended when the click is answered
+    wait_for_steps(clicked, 4)
+    assert [case.mask[0, 0, 0], case.mask[FIRST], case.mask[SECOND]] == [3, 2, 2]
+    assert clicked.seen[-1][1] == (SECOND,)
+
+
+def test_undo_drops_the_clicks_that_are_not_answered_yet(clicked: WindowFixture):
+    case, edits = clicked.case, clicked.case.edits
+    case.request_click(FIRST, 2)
+    wait_for_steps(clicked, 2)
+    before = case.mask.copy()
+    case.request_click(SECOND, 2)
+    edits.undo()
+    edits.redo()
+    wait_for_background(clicked)
+    assert edits.stack.count() == 2
+    np.testing.assert_array_equal(case.mask, before)
+
+
+def test_a_click_that_failed_keeps_no_other_waiting(clicked: WindowFixture, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_):
+        raise InputError("It does not work here.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(click, "fix", fail)
+        clicked.case.request_click(FIRST, 2)
+        wait_for_background(clicked)
+    clicked.case.request_click(SECOND, 2)
+    wait_for_steps(clicked, 2)
+    assert clicked.case.mask[SECOND] == 2

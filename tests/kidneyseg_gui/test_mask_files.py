@@ -130,6 +130,22 @@ def test_two_masks_are_compared(opened: WindowFixture):
     assert "b.nii.gz" not in opened.notices()
 
 
+def test_a_comparison_follows_edits_and_shows_them(opened: WindowFixture):
+    labels = some_labels(opened)
+    lay_over(opened, mask_file(opened, "a.nii.gz", labels))
+    opened.answers.path = mask_file(opened, "b.nii.gz", labels)
+    opened.main.actions_.compare.trigger()
+    opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
+    opened.case.show_next_compared()
+    opened.case.show_next_compared()
+    assert opened.case.compare.shown == Shown.OTHER
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    assert opened.case.compare.shown == Shown.OURS
+    opened.qtbot.waitUntil(lambda: np.count_nonzero(opened.case.compare.comparison.difference) == 9, timeout=5000)
+    assert opened.case.compare.shown == Shown.OURS
+    assert "cyst Dice 0.000" in opened.notices()
+
+
 def test_a_mask_that_was_saved_beside_the_ct_is_offered(opened: WindowFixture):
     labels = some_labels(opened)
     mask_file(opened, "ct_mask.nii.gz", labels)
