@@ -100,13 +100,14 @@ class Actions:
         menu.addSeparator()
         self.open_mask = self._action("Open a &mask over the CT…", mask_files.ask_open, "Ctrl+M")
         self.compare = self._action("&Compare with another mask…", mask_files.ask_compare)
+        self.compare_below = self._action("Show what I &edited", mask_files.compare_below)
         self.next_compared = self._action(
             "This mask, the &other one, the differences", self._case.show_next_compared, "D"
         )
         self.end_compare = self._action("&End the comparison", lambda: self._case.set_compare(None))
         menu.addActions([self.open_mask, self.export])
         menu.addSeparator()
-        menu.addActions([self.compare, self.next_compared, self.end_compare])
+        menu.addActions([self.compare, self.compare_below, self.next_compared, self.end_compare])
         menu.addSeparator()
         menu.addAction(self._action("&Load settings…", controller.ask_load_settings, "Ctrl+Shift+O"))
         menu.addAction(self._action("Save se&ttings…", controller.ask_save_settings, "Ctrl+Shift+S"))
@@ -228,6 +229,7 @@ class Actions:
         self.export.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
         self.open_mask.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
         self.compare.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
+        self.compare_below.setEnabled(self.compare.isEnabled() and case.edits.by_hand > 0)
         for action in (self.next_compared, self.end_compare):
             action.setEnabled(case.compare is not None)
         self.segment.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))

@@ -18,11 +18,12 @@ from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.leaving import Leaving
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
 from kidneyseg_gui.options import Options
+from kidneyseg_gui.outcomes import Saved, Saving, Segmented
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.widgets import single_shot
 from kidneyseg_gui.wording import in_the_windows_words
-from kidneyseg_gui.worker import JobRunner, Saved, Saving, Segmented
+from kidneyseg_gui.worker import JobRunner
 
 if TYPE_CHECKING:
     from kidneyseg.editing.change import Voxels

@@ -13,10 +13,11 @@ from kidneyseg_gui.comparing import Compare, Shown
 from kidneyseg_gui.edits import Origin
 from kidneyseg_gui.files import proposed_mask
 from kidneyseg_gui.jobs import JobKind
+from kidneyseg_gui.outcomes import Compared, MaskOpened
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.widgets import single_shot
-from kidneyseg_gui.worker import Compared, JobRunner, MaskOpened
+from kidneyseg_gui.worker import JobRunner
 
 _FOLLOW_MS = 200
 
@@ -61,6 +62,11 @@ class MaskFiles(QObject):
         """Show how the mask differs from another one."""
         if self._case.volume is not None and self._case.edits.mask is not None and self._free():
             self._jobs.compare(path, self._case.volume, self._case.edits.mask)
+
+    def compare_below(self) -> None:
+        """Show what was changed by hand."""
+        if self._case.volume is not None and self._case.edits.mask is not None and self._free():
+            self._jobs.compare_below(self._case.volume, self._case.edits.mask)
 
     def _ask(self, title: str) -> Path | None:
         return None if self._case.volume is None else self._prompts.open_mask(self._window, title, self._folder())

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from kidneyseg.segmentation.export import FileStamp
     from kidneyseg.segmentation.provenance import Provenance
     from kidneyseg_gui.autosave import RecoveredCase
+    from kidneyseg_gui.outcomes import Saving
     from kidneyseg_gui.protocols import Pipeline, Result
     from kidneyseg_gui.scene import Scene
-    from kidneyseg_gui.worker import Saving
 
 
 def _load(path: Path) -> Volume:

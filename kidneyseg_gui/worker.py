@@ -3,121 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from kidneyseg.errors import LabelMapError, SidecarError
 from kidneyseg.progress import Progress
 from kidneyseg_gui.jobs import Job, JobKind, JobQueue
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
+from kidneyseg_gui.outcomes import Compared, MaskOpened, Saved, Saving, Segmented
 
 if TYPE_CHECKING:
-    from kidneyseg.editing.change import Change
-    from kidneyseg.editing.compare import Comparison
     from kidneyseg.editing.mask import EditedMask
-    from kidneyseg.editing.open_mask import OpenedMask
     from kidneyseg.findings import Findings
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.segmentation.export import FileStamp
-    from kidneyseg.segmentation.provenance import Provenance
     from kidneyseg.settings import Settings
     from kidneyseg_gui.autosave import RecoveredCase
     from kidneyseg_gui.protocols import Pipeline, Result
     from kidneyseg_gui.scene import Scene
     from kidneyseg_gui.services import Services
-
-
-@dataclass(frozen=True, eq=False)
-class Segmented:
-    """A result, without its mask, and what it changes.
-
-    Attributes:
-        result: of the networks.
-        device: the choice it was made with.
-        provenance: of the result.
-        change: `EditedMask.replaced` for the result's mask, when the edited mask had `version`.
-        mask: the result's own.
-        version: of the edited mask.
-        update: whether a changed setting asked for it, not the user.
-    """
-
-    result: Result
-    device: str
-    provenance: Provenance | None
-    change: Change
-    mask: NDArray[np.uint8]
-    version: int
-    update: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Saving:
-    """What is saved of a case.
-
-    Attributes:
-        mask: with the hand-made voxels.
-        result: of the networks, None for a mask from a file.
-        provenance: of the labels below the hand-made ones; None if unknown.
-        version: of the mask, when saving was asked for.
-    """
-
-    mask: EditedMask
-    result: Result | None
-    provenance: Provenance | None
-    version: int
-
-
-@dataclass(frozen=True, eq=False)
-class Saved:
-    """A mask that was written.
-
-    Attributes:
-        path: of the file.
-        mask: that was written.
-        version: of the mask, when saving was asked for.
-        problem: a sentence where the sidecar was not written.
-        stamp: of the file; None with a problem.
-    """
-
-    path: Path
-    mask: EditedMask
-    version: int
-    problem: str = ""
-    stamp: FileStamp | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class MaskOpened:
-    """A label map of the open CT, and what it changes; see `Segmented`."""
-
-    path: Path
-    opened: OpenedMask
-    change: Change
-    version: int
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """The edited mask against another label map.
-
-    Attributes:
-        path: of the other one.
-        mask: the edited one.
-        labels: of the other one, uint8 (X, Y, Z).
-        comparison: of the two.
-        again: whether the two were compared before, and the edited one has changed.
-    """
-
-    path: Path
-    mask: EditedMask
-    labels: NDArray[np.uint8]
-    comparison: Comparison
-    again: bool = False
 
 
 class JobRunner(JobQueue):
@@ -245,6 +153,17 @@ class JobRunner(JobQueue):
 
         self.stop_waiting_jobs(JobKind.COMPARE)
         self.submit(Job(JobKind.COMPARE, work, self.compared.emit))
+
+    def compare_below(self, volume: Volume, mask: EditedMask) -> None:
+        """Compare the mask with the labels below what was made by hand."""
+
+        def work(_progress: Progress) -> Compared:
+            below = mask.below()
+            return Compared(
+                Path("the mask without your edits"), mask, below, self._services.compare(mask.labels, below, volume)
+            )
+
+        self.submit(Job(JobKind.OPEN, work, self.compared.emit))
 
     def edit(self, compute: Callable[[], Any]) -> None:
         """Compute an edit; `edited` has what `compute` returns. Edits run one after the other."""

@@ -25,10 +25,10 @@ from kidneyseg.settings import Settings
 from kidneyseg_gui.services import Services
 
 if TYPE_CHECKING:
+    from kidneyseg_gui.outcomes import Saving
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.scene import Scene
     from kidneyseg_gui.slices import Colour
-    from kidneyseg_gui.worker import Saving
 
 STAGES = ("sample", "stage 1", "stage 2", "clusters", "fill", "findings")
 

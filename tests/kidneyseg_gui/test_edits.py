@@ -125,15 +125,6 @@ def test_the_same_result_again_is_no_step_and_leaves_a_saved_mask_saved(case: Ca
     assert not case.dirty
 
 
-def test_an_empty_mask_need_not_be_saved(case: Case):
-    assert case.dirty
-    index = np.flatnonzero(case.mask.reshape(-1, order="F")).astype(np.uint32)
-    case.edits.paint("Erase", Voxels(index, np.zeros(len(index), np.uint8)))
-    assert not case.dirty
-    case.edits.undo()
-    assert case.dirty
-
-
 def test_another_mask_begins_a_new_stack(edits: Edits):
     edits.paint("Paint", voxels(0))
     edits.set_locked(frozenset({1}))

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.main_window import DISCLAIMER
-from kidneyseg_gui.worker import Saved
+from kidneyseg_gui.outcomes import Saved
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]

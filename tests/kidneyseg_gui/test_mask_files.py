@@ -173,3 +173,14 @@ def test_a_label_map_without_its_ct_is_refused(window: WindowFixture):
     window.main.controller.open(window.file("m1.nii.gz"))
     window.qtbot.waitUntil(lambda: "m1.nii.gz is a label map, not a CT." in window.notices(), timeout=5000)
     assert window.case.volume is None
+
+
+def test_what_was_edited_can_be_shown(opened: WindowFixture):
+    lay_over(opened, mask_file(opened, "a.nii.gz", some_labels(opened)))
+    show = opened.main.actions_.compare_below
+    assert not show.isEnabled()
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    show.trigger()
+    opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
+    assert np.count_nonzero(opened.case.compare.comparison.difference) == 9
+    assert "the mask without your edits" in opened.notices()

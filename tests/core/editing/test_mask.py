@@ -69,7 +69,9 @@ def test_new_labels_of_the_networks_leave_what_was_made_by_hand() -> None:
     mask.apply(mask.painted(painted))
     made = mask.marks > 0
     kept, new = mask.labels.copy(), networks(5)
+    np.testing.assert_array_equal(mask.below(), networks(0))
     mask.apply(mask.replaced(new))
+    np.testing.assert_array_equal(mask.below(), new)
     np.testing.assert_array_equal(mask.labels, np.where(made, kept, new))
     mask.apply(mask.discarded())
     np.testing.assert_array_equal(mask.labels, new)
