@@ -27,6 +27,7 @@ _UNCALIBRATED_ABOVE_HU = -100
 _HALF_RANGE = 1 << 14
 # With more voxels outside int16 an offset may be the reason, not padding alone.
 _MOST_OUT_OF_RANGE = 0.02
+_MOST_ROUNDED = 0.01  # of labels: a slope in the header rounds them
 
 
 def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> Volume:
@@ -74,7 +75,7 @@ def load_mask(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], Geometry
     """Read a label file: uint8 labels (X, Y, Z) in canonical order, x fastest in memory, and where they lie.
 
     Raises:
-        InputError: as for `load_volume`, and for values that are NaN or outside 0...255.
+        InputError: as for `load_volume`, and for values that are NaN, outside 0...255 or no whole numbers.
     """
     voxels, geometry = _read(Path(path), np.uint8)
     return voxels.array, geometry
@@ -193,7 +194,7 @@ def _read_voxels(
         with np.errstate(invalid="ignore"):
             low, high = sorted(float(end) * slope + intercept for end in (raw.min(), raw.max()))
         if _fits(low, high, dtype):
-            _place(raw, slope, intercept, slab)
+            _place(raw, slope, intercept, slab, stream.path.name)
         elif dtype is np.uint8:
             raise _no_labels(stream.path.name, low, high)
         else:
@@ -234,13 +235,18 @@ def _no_labels(name: str, low: float, high: float) -> InputError:
     )
 
 
-def _place(raw: NDArray[Any], slope: float, intercept: float, slab: NDArray[Any]) -> None:
-    """Put raw voxels, scaled and rounded, into `slab`, whose type they fit."""
+def _place(raw: NDArray[Any], slope: float, intercept: float, slab: NDArray[Any], name: str) -> None:
+    """Put raw voxels, scaled and rounded, into `slab`, whose type they fit. Labels must be whole numbers."""
     if raw.dtype.kind in "iu" and slope == 1 and intercept == 0:
         slab[...] = raw
     else:
         scaled = raw * np.float64(slope)
         scaled += intercept
+        if slab.dtype == np.uint8 and (between := np.abs(scaled - np.rint(scaled)) > _MOST_ROUNDED).any():
+            raise InputError(
+                f"{name} has values between labels, such as {scaled[between][0]:g}. Probabilities and masks that were "
+                "resampled by linear interpolation are no labels: save it with whole numbers."
+            )
         slab[...] = np.rint(scaled, out=scaled)
 
 

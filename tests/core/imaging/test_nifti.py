@@ -231,3 +231,16 @@ def test_memory_that_runs_out_after_all(tmp_path: Path, monkeypatch: pytest.Monk
 def test_labels_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="labels"):
         load_mask(saved(tmp_path / "mask.nii", HU))
+
+
+@pytest.mark.parametrize(("value", "label"), [(2.0, 2), (1.9999, 2), (0.5, None), (0.9, None)])
+def test_a_mask_holds_whole_numbers(tmp_path: Path, value: float, label: int | None) -> None:
+    values = np.zeros(SHAPE, np.float32)
+    values[1, 2, 3] = value
+    path = tmp_path / "mask.nii.gz"
+    nib.save(nib.Nifti1Image(values, np.diag([*SPACING, 1.0])), path)
+    if label is None:
+        with pytest.raises(InputError, match=f"values between labels, such as {value}.*whole numbers"):
+            load_mask(path)
+    else:
+        assert load_mask(path)[0].max() == label
