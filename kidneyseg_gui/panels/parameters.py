@@ -24,7 +24,7 @@ PRESET_TEXTS = {
         "For comparison; weak where kidneys enhance little.",
     ),
 }
-CELL_MM = 2.0  # the grid of the bundled stage 2 network
+CELL_MM = 2.0  # the grid of the bundled stage 2 network, before a result shows the grid
 _DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "Graphics card (CUDA)"))
 _FILLS = (("closing", "Closing"), ("hull", "Convex hull"))
 _HINTS = {
@@ -60,6 +60,7 @@ class ParametersPanel(Section):
         self._lay_out()
         self._connect()
         case.settings_changed.connect(self._show)
+        case.result_changed.connect(self._show)
         self._show()
 
     def offer_cuda(self, available: bool) -> None:
@@ -155,7 +156,9 @@ class ParametersPanel(Section):
         del blockers
 
     def _show_min_samples(self, clusters: ClusterSettings | CountClusterSettings) -> None:
-        needed = min_samples_of(clusters, CELL_MM)
+        result = self._case.result
+        known = result is not None and result.settings.method == self._case.settings.method
+        needed = min_samples_of(clusters, result.stage2.lattice.step_mm[0] if result is not None and known else CELL_MM)
         counted = isinstance(clusters, CountClusterSettings)
         for name, shown in (("share", not counted), ("samples", counted)):
             for widget in self._rows[name]:

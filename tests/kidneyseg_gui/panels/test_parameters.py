@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from kidneyseg.models import Stage, load_model, model_name
-from kidneyseg.settings import preset
+from kidneyseg.settings import min_samples_of, preset
 from kidneyseg_gui.panels.parameters import CELL_MM
 from window_fixture import WindowFixture
 
@@ -72,3 +72,14 @@ def test_the_graphics_card_can_be_chosen_where_there_is_one(window: WindowFixtur
 
 def test_the_grid_is_that_of_the_bundled_network():
     assert load_model(model_name("default", Stage.STAGE2)).grid_mm == CELL_MM
+
+
+def test_the_points_of_the_core_share_are_those_of_the_results_grid(window: WindowFixture):
+    panel = window.main.parameters
+    before = panel.share_points.text()
+    window.open()
+    window.segment()
+    cell = window.case.result.stage2.lattice.step_mm[0]
+    window.case.set_settings(window.case.settings.with_(clusters={"eps_mm": 3 * cell}))
+    assert panel.share_points.text() == f"{min_samples_of(window.case.settings.clusters, cell)} points"
+    assert panel.share_points.text() != before
