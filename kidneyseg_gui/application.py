@@ -127,6 +127,7 @@ def _answer_interrupts(window: MainWindow) -> QTimer:
 
     def stop(_number: int, _frame: object) -> None:
         window.save_options()
+        window.case.edits.finish_stroke()
         window.hide()
         window.jobs.shutdown()
         window.autosave.close(keep=window.case.dirty)  # the next start offers it

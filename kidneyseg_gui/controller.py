@@ -21,6 +21,7 @@ from kidneyseg_gui.options import Options
 from kidneyseg_gui.outcomes import Saved, Saving, Segmented
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
+from kidneyseg_gui.tools import NAMES
 from kidneyseg_gui.widgets import single_shot
 from kidneyseg_gui.wording import in_the_windows_words
 from kidneyseg_gui.worker import JobRunner
@@ -176,7 +177,9 @@ class Controller(QObject):
     def _on_edited(self, edit: tuple[EditedMask, str, Voxels, Finish]) -> None:
         mask, name, voxels, finish = edit
         if mask is self._case.edits.mask and not finish(name, voxels):
-            self.notified.emit(notices.INFO, f"{name}: nothing changes here.", None)
+            locked = " and ".join(NAMES[label].lower() for label in sorted(self._case.edits.locked))
+            why = f" Locked: {locked}." if locked else ""
+            self.notified.emit(notices.INFO, f"{name}: nothing changes here.{why}", None)
 
     # Exporting
 

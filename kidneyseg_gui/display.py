@@ -32,6 +32,11 @@ class Overlay:
         (CYST, LabelStyle("Cyst", (86, 180, 233))),
     )
 
+    @property
+    def drawn(self) -> frozenset[int]:
+        """The labels that are not hidden."""
+        return frozenset(label for label, style in self.labels if self.shown and style.visible)
+
     def style(self, label: int) -> LabelStyle:
         """The style of one label."""
         return dict(self.labels)[label]

@@ -31,9 +31,9 @@ def show_piece_menu(case: Case, voxel: Voxel | None, at: QPoint, parent: QWidget
 
 
 def delete_piece(case: Case, voxel: Voxel | None) -> None:
-    """Delete the connected piece at a voxel, if there is one."""
+    """Delete the connected piece at a voxel, if one is shown there."""
     mask = case.edits.mask
-    if voxel is not None and mask is not None and mask.labels[voxel]:
+    if voxel is not None and mask is not None and int(mask.labels[voxel]) in case.overlay.drawn:
         name = NAMES[int(mask.labels[voxel])].lower()
         case.request_edit(f"Delete {name}", partial(relabel_piece, voxel=voxel, label=TISSUE))
 

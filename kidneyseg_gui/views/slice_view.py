@@ -185,7 +185,7 @@ class SliceView(QWidget):
             self._zoom_at(1.01 ** -moved.y(), self._pressed or position)
         elif modifiers & Qt.KeyboardModifier.ShiftModifier:
             self._point_crosshair(position)
-        else:
+        elif self._case.volume is not None:
             width, level = self._case.window
             speed = max(width, 50.0) / 300.0  # a narrow window changes slowly, a wide one quickly
             self._case.set_window(round(width + moved.x() * speed), round(level + moved.y() * speed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -44,6 +45,8 @@ class ToolInput:
         if not self._on_slice:
             self._corners, self._slice = [], self._index
         self._path = [at]
+        overlay, label = self._case.overlay, self._case.tool.painted_label
+        self._case.set_overlay(replace(overlay, shown=True).with_label(label, visible=True))  # nobody paints unseen
         if self._case.tool.tool in STROKES:
             self._paint([at])
 
@@ -127,7 +130,7 @@ class ToolInput:
             tool.radius_mm,
             None if tool.ball else self._plane.normal,
             tool.hu_range,
-            tool.over,
+            self._over,
         )
         points = np.array([self._coordinates(at) for at in path])
         case.edits.stroke(brush.paint(case.volume, case.edits.mask.labels, stroke, points))
@@ -146,7 +149,7 @@ class ToolInput:
             self._slice,
             outline,
             tool.label,
-            over=tool.over,
+            over=self._over,
             hu_range=tool.hu_range,
         )
         case.edits.paint(f"Fill with {NAMES[tool.label].lower()}", voxels)
@@ -160,10 +163,18 @@ class ToolInput:
             ball = partial(brush.threshold_ball, centre=voxel, radius_mm=tool.radius_mm, label=tool.label)
             hu_range = tool.hu_range or self._window_range()
             case.request_edit(
-                f"Threshold to {NAMES[tool.label].lower()}", partial(ball, hu_range=hu_range, over=tool.over)
+                f"Threshold to {NAMES[tool.label].lower()}", partial(ball, hu_range=hu_range, over=self._over)
             )
         elif tool.tool == Tool.CLICK:
             case.request_click(voxel, tool.label)
+
+    @property
+    def _over(self) -> frozenset[int] | None:
+        """The labels that may be painted over. What is hidden is not erased."""
+        tool, drawn = self._case.tool, self._case.overlay.drawn
+        if tool.painted_label:
+            return tool.over
+        return drawn if tool.over is None else drawn & tool.over
 
     def _window_range(self) -> tuple[int, int]:
         """The window, as a range of HU."""

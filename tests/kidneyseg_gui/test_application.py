@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import signal
+
+import numpy as np
 import pytest
 
+from kidneyseg.editing import Voxels
+from kidneyseg.editing.recovery import find_abandoned, read
 from kidneyseg_gui import application
-from kidneyseg_gui.application import _build_cloud, _CloudLoader
+from kidneyseg_gui.application import _answer_interrupts, _build_cloud, _CloudLoader
 from kidneyseg_gui.views import canvases
 from kidneyseg_gui.views.canvases import OFFSCREEN, Choice
 from window_fixture import WindowFixture
@@ -36,3 +41,19 @@ def test_a_canvas_that_cannot_be_built_leaves_a_notice(window: WindowFixture, mo
     _build_cloud(window.main, Choice(OFFSCREEN, software=True))
     assert window.main.quad.cloud._notice.text() == application._NO_3D
     window.open()  # everything else works
+
+
+def test_a_stroke_that_a_signal_ends_is_kept(window: WindowFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(application.QApplication, "exit", lambda _status: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    pulse = _answer_interrupts(window.main)
+    try:
+        window.open()
+        window.case.edits.stroke(Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        pulse.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    (kept,) = find_abandoned(window.folder / "autosave")
+    assert len(read(kept.path).steps[0].change) == 9

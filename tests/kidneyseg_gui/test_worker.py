@@ -65,6 +65,9 @@ def test_an_edit_that_fails_or_changes_nothing_says_so(window: WindowFixture):
     window.qtbot.waitUntil(lambda: "Draw two." in window.notices(), timeout=5000)
     window.case.request_edit("Smooth", lambda *_: Voxels.none())
     window.qtbot.waitUntil(lambda: "Smooth: nothing changes here." in window.notices(), timeout=5000)
+    window.case.edits.set_locked(frozenset({1, 3}))
+    window.case.request_edit("Grow", lambda *_: Voxels.none())
+    window.qtbot.waitUntil(lambda: "nothing changes here. Locked: kidney and cyst." in window.notices(), timeout=5000)
     assert window.case.edits.stack.count() == 0
 
 

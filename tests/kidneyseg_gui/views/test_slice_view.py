@@ -215,3 +215,10 @@ def test_keys_step_through_the_slices(case, qtbot):
         assert case.crosshair[1] == expected
     QTest.keyClick(view, Qt.Key.Key_Space)
     assert not case.overlay.shown
+
+
+def test_a_drag_without_a_ct_leaves_the_window_as_it_is(qtbot):
+    case = Case()
+    before = case.window
+    drag(view_of(case, AXIAL, qtbot), Qt.MouseButton.LeftButton, (50, 30))
+    assert case.window == before
