@@ -80,7 +80,7 @@ class Driver(MainWindow):
         except Exception as error:
             self.seen["error"] = repr(error)
         print(json.dumps(self.seen), flush=True)
-        self.case.dirty = False
+        self.case.mark_saved()
         self.close()
 
     def _script(self) -> None:
@@ -147,7 +147,7 @@ class Driver(MainWindow):
             self.seen[f"{name} ms"] = round(min(spent[1:]), 1)
 
     def _pose(self) -> None:
-        middles = self.case.scene.tumours
+        middles = [tumour.centre for tumour in self.case.findings.tumours]
         found = np.argwhere(self.case.mask[::4, ::4] == 1) * [4, 4, 1]
         if middles:
             self.case.set_crosshair(middles[0])
