@@ -72,19 +72,21 @@ class Picture:
     def _draw_masks(self, pixels: NDArray[np.uint32]) -> None:
         """Draw the mask, and with another one beside it that or the differences."""
         case, compare = self._case, self._case.compare
+        differences = compare is not None and compare.shown == Shown.DIFFERENCE
         mask = case.mask if compare is None or compare.shown != Shown.OTHER else compare.labels
         if mask is not None:
-            self._lay_over(pixels, np.ascontiguousarray(self._plane.slice_of(mask, self._index)))
-        if compare is not None and compare.shown == Shown.DIFFERENCE:
+            labels = np.ascontiguousarray(self._plane.slice_of(mask, self._index))
+            self._lay_over(pixels, labels, outlined=case.overlay.outlined and not differences)  # they lie at the border
+        if compare is not None and differences:
             difference = self._plane.slice_of(compare.comparison.difference, self._index)
             blend(pixels, np.ascontiguousarray(difference), DIFFERENCE_COLOURS, 0.75)
 
-    def _lay_over(self, pixels: NDArray[np.uint32], labels: NDArray[np.uint8]) -> None:
+    def _lay_over(self, pixels: NDArray[np.uint32], labels: NDArray[np.uint8], *, outlined: bool) -> None:
         overlay = self._case.overlay
         shown = {label: style.colour for label, style in overlay.labels if style.visible}
         if overlay.filled:
             blend(pixels, labels, shown, overlay.opacity)
-        if overlay.outlined:
+        if outlined:
             for label in shown:
                 self._outline(label, labels == label)
 

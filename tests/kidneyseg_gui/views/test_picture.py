@@ -9,11 +9,14 @@ from pytestqt.qtbot import QtBot
 
 from fakes import FakePipeline, make_volume
 from kidneyseg.editing import Voxels
+from kidneyseg.editing.compare import compare
 from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case
+from kidneyseg_gui.comparing import Compare
 from kidneyseg_gui.slices import AXIAL
 from kidneyseg_gui.views.picture import Picture
+from kidneyseg_gui.views.slice_view import SliceView
 
 IN_KIDNEY, IN_TUMOUR, IN_BODY = (13, 16, 12), (34, 18, 14), (24, 30, 12)
 
@@ -62,3 +65,19 @@ def test_an_image_is_kept_until_something_changes(case: Case):
         change()
         assert picture.image().cacheKey() != before
         before = picture.image().cacheKey()
+
+
+def test_no_outline_lies_over_the_differences(case: Case, qtbot: QtBot):
+    view = SliceView(case, AXIAL)
+    qtbot.addWidget(view)
+    view.resize(480, 400)
+    case.set_display(crosshair=False)
+    case.set_overlay(replace(case.overlay, outlined=True))
+    other = case.mask.copy(order="K")
+    other[IN_KIDNEY] = 0  # one voxel: an outline would cover it
+    ours = case.mask.copy(order="K")
+    case.set_crosshair(IN_KIDNEY)
+    case.set_compare(Compare("b", other, compare(ours, other, case.volume)))
+    colour = view.grab().toImage().pixelColor(view.position_of(IN_KIDNEY).toPoint())
+    assert colour.green() > colour.red()
+    assert not view._picture._outlined
