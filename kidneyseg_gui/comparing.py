@@ -53,7 +53,9 @@ class Compare:
             for name, ml in found.ml_b.items()
             if name != "kidney_and_masses" and (ml or found.ml_a[name])
         )
-        colours = " Green is only here, magenta only there." if self.shown == Shown.DIFFERENCE else ""
+        colours = ""
+        if self.shown == Shown.DIFFERENCE:
+            colours = " Green is only here, magenta only there, amber in both with other labels."
         return f"{self.shown.value.capitalize()} against {self.name} (D changes the view).{colours} {agreed}"
 
     @property

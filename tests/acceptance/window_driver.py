@@ -171,9 +171,9 @@ class Driver(MainWindow):
 
 def _fake_services() -> Services:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
-    from fakes import FakePipeline  # noqa: PLC0415 - from the folder just added
+    from fakes import FakePipeline, provenance_of  # noqa: PLC0415 - from the folder just added
 
-    return Services(pipeline=lambda volume, device: FakePipeline(volume, device=device))
+    return Services(pipeline=lambda volume, device: FakePipeline(volume, device=device), provenance=provenance_of)
 
 
 def _copy(image: QImage) -> np.ndarray:
