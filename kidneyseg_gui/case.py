@@ -197,7 +197,8 @@ class Case(QObject):
 
         Args:
             name: of the step.
-            compute: gives the Voxels that change.
+            compute: gives the Voxels that change. The labels are a copy, which it may change. Where the mask is edited
+                meanwhile, it is called again.
             finish: makes a step of them, in the window's thread; `Edits.paint` if None.
         """
         if self.volume is not None:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 
 from kidneyseg.errors import KidneySegError
 from kidneyseg.imaging.volume import UNCALIBRATED, Volume
-from kidneyseg_gui.case import Case, Compute, Finish
+from kidneyseg_gui.case import Case
 from kidneyseg_gui.files import proposed_mask, read_settings, write_settings
 from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.leaving import Leaving
@@ -21,13 +21,11 @@ from kidneyseg_gui.options import Options
 from kidneyseg_gui.outcomes import Saved, Saving, Segmented
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
-from kidneyseg_gui.tools import NAMES
 from kidneyseg_gui.widgets import single_shot
 from kidneyseg_gui.wording import in_the_windows_words
 from kidneyseg_gui.worker import JobRunner
 
 if TYPE_CHECKING:
-    from kidneyseg.editing.change import Voxels
     from kidneyseg.editing.mask import EditedMask
     from kidneyseg.findings import Findings
     from kidneyseg.settings import Settings
@@ -62,12 +60,9 @@ class Controller(QObject):
         case.settings_changed.connect(self._debounce.start)
         case.mask_changed.connect(lambda _box: self._following.start())
         case.result_changed.connect(self._following.start)
-        case.edit_requested.connect(self._on_edit_requested)
-        case.edits.moved.connect(lambda: jobs.stop_waiting_jobs(JobKind.EDIT))  # computed for what was undone
         jobs.opened.connect(self._on_opened)
         jobs.label_map_found.connect(self._on_label_map)
         jobs.segmented.connect(self._on_segmented)
-        jobs.edited.connect(self._on_edited)
         jobs.measured.connect(self._on_measured)
         jobs.scene_ready.connect(self._on_scene)
         jobs.exported.connect(self._on_exported)
@@ -152,7 +147,7 @@ class Controller(QObject):
         if self._case.quick_update is not None:  # a setting was changed while this was running
             self._debounce.start()
 
-    # Editing
+    # Following the mask
 
     def _follow_mask(self) -> None:
         """Measure the mask and rebuild its 3-D objects."""
@@ -167,19 +162,6 @@ class Controller(QObject):
     def _on_scene(self, mask: EditedMask, scene: Scene) -> None:
         if mask is self._case.edits.mask:
             self._case.set_scene(scene)
-
-    def _on_edit_requested(self, name: str, compute: Compute, finish: Finish) -> None:
-        """Compute an edit in the working thread, for the mask as it is then."""
-        volume, mask = self._case.volume, self._case.edits.mask
-        if volume is not None and mask is not None:
-            self._jobs.edit(lambda: (mask, name, compute(volume, mask.labels), finish))
-
-    def _on_edited(self, edit: tuple[EditedMask, str, Voxels, Finish]) -> None:
-        mask, name, voxels, finish = edit
-        if mask is self._case.edits.mask and not finish(name, voxels):
-            locked = " and ".join(NAMES[label].lower() for label in sorted(self._case.edits.locked))
-            why = f" Locked: {locked}." if locked else ""
-            self.notified.emit(notices.INFO, f"{name}: nothing changes here.{why}", None)
 
     # Exporting
 

@@ -181,7 +181,7 @@ class JobQueue(QObject):
                 job.announce(value)
             elif error is not None and not isinstance(error, Cancelled):
                 log_failure(job.kind, error)
-                if job.kind == JobKind.EDIT:
+                if job.kind == JobKind.EDIT and not job.stopped.is_set():
                     self.failed.emit(job.kind, sentence(error))
         elif job is self._current:
             self._current = None

@@ -14,6 +14,7 @@ from kidneyseg_gui.case import Case
 from kidneyseg_gui.clicks import ClickSession
 from kidneyseg_gui.controller import Controller
 from kidneyseg_gui.drop_zone import DropZone
+from kidneyseg_gui.edit_queue import EditQueue
 from kidneyseg_gui.fields import FieldGuard
 from kidneyseg_gui.files import judge_drop
 from kidneyseg_gui.jobs import JobKind
@@ -60,6 +61,7 @@ class MainWindow(QMainWindow):
         self.prompts = prompts or Prompts()
         self.clicks = ClickSession(self.case, self)
         self.controller = Controller(self.case, self.jobs, self.options, self.prompts, self)
+        self.edit_queue = EditQueue(self.case, self.jobs, self)
         self.autosave = Autosave(self.case, autosave or autosave_folder(), self)
         self.mask_files = MaskFiles(self.case, self.jobs, self.prompts, self)
         self.recovering = Recovering(self.jobs, self.autosave, self.controller.leaving, self)
@@ -129,7 +131,7 @@ class MainWindow(QMainWindow):
         self.jobs.warmed_up.connect(self.parameters.offer_cuda)
         self.jobs.failed.connect(lambda kind, _text: self.clicks.drop() if kind == JobKind.EDIT else None)
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
-        for source in (self.controller, self.mask_files, self.recovering):
+        for source in (self.controller, self.edit_queue, self.mask_files, self.recovering):
             source.notified.connect(self.notices.show_event)
         self.controller.mask_wanted.connect(self.mask_files.open)
         self.case.compare_changed.connect(self._show_compare)

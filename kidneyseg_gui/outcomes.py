@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from kidneyseg.editing.change import Change
+    from kidneyseg.editing.change import Change, Voxels
     from kidneyseg.editing.compare import Comparison
     from kidneyseg.editing.mask import EditedMask
     from kidneyseg.editing.open_mask import OpenedMask
@@ -40,6 +40,19 @@ class Segmented:
     mask: NDArray[np.uint8]
     version: int
     update: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """What an edit changes.
+
+    Attributes:
+        version: of the mask that it was computed for.
+        voxels: that change.
+    """
+
+    version: int
+    voxels: Voxels
 
 
 @dataclass(frozen=True, eq=False)

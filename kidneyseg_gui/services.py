@@ -56,18 +56,14 @@ def _pipeline(volume: Volume, device: str) -> Pipeline:
 def _export(saving: Saving, volume: Volume, path: Path) -> FileStamp:
     from kidneyseg.segmentation.export import export_mask, stamp
 
-    mask = saving.mask
-    while True:
-        version, by_hand, labels = mask.version, dict(mask.by_hand), mask.labels.copy(order="K")
-        if version == mask.version:  # else the user has painted meanwhile
-            break
+    mask = saving.mask.snapshot()
     export_mask(
-        labels,
+        mask.labels,
         volume,
         path,
-        findings=_measure(labels, saving.result, volume),
+        findings=_measure(mask.labels, saving.result, volume),
         provenance=saving.provenance,
-        by_hand=by_hand,
+        by_hand=mask.by_hand,
     )
     return stamp(path)
 

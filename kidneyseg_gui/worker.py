@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +13,7 @@ from kidneyseg.errors import LabelMapError, SidecarError
 from kidneyseg.progress import Progress
 from kidneyseg_gui.jobs import Job, JobKind, JobQueue
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
-from kidneyseg_gui.outcomes import Compared, MaskOpened, Saved, Saving, Segmented
+from kidneyseg_gui.outcomes import Compared, Edited, MaskOpened, Saved, Saving, Segmented
 
 if TYPE_CHECKING:
     from kidneyseg.editing.mask import EditedMask
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from kidneyseg.segmentation.export import FileStamp
     from kidneyseg.settings import Settings
     from kidneyseg_gui.autosave import RecoveredCase
+    from kidneyseg_gui.case import Compute
     from kidneyseg_gui.protocols import Pipeline, Result
     from kidneyseg_gui.scene import Scene
     from kidneyseg_gui.services import Services
@@ -33,7 +33,7 @@ class JobRunner(JobQueue):
 
     Signals:
         opened: the Volume. label_map_found: the path of a label map that was to be opened as a CT, and a sentence.
-        segmented: a Segmented. edited: what `edit` computed. exported: a Saved. recovered: a RecoveredCase.
+        segmented: a Segmented. edited: an Edited. exported: a Saved. recovered: a RecoveredCase.
         mask_opened: a MaskOpened. compared: a Compared.
         measured, scene_ready: the EditedMask, and its Findings or Scene.
         warmed_up: whether there is a CUDA graphics card.
@@ -128,7 +128,8 @@ class JobRunner(JobQueue):
         def work(progress: Progress) -> MaskOpened:
             progress.show(f"Opening {path.name}", 0.0)
             opened = self._services.open_mask(path, volume)
-            return MaskOpened(path, opened, mask.replaced(opened.labels), mask.version)
+            version = mask.version  # first: what is edited while the change is computed makes it stale
+            return MaskOpened(path, opened, mask.replaced(opened.labels), version)
 
         keep_private(path)
         self.submit(Job(JobKind.OPEN, work, self.mask_opened.emit))
@@ -139,7 +140,7 @@ class JobRunner(JobQueue):
         def work(progress: Progress) -> Compared:
             progress.show(f"Opening {path.name}", 0.0)
             other = self._services.open_mask(path, volume).labels
-            return Compared(path, mask, other, self._services.compare(mask.labels, other, volume))
+            return Compared(path, mask, other, self._services.compare(mask.snapshot().labels, other, volume))
 
         keep_private(path)
         self.submit(Job(JobKind.OPEN, work, self.compared.emit))
@@ -148,7 +149,7 @@ class JobRunner(JobQueue):
         """Compare the same two masks after an edit, in place of earlier such jobs."""
 
         def work(_progress: Progress) -> Compared:
-            comparison = self._services.compare(made.mask.labels, made.labels, volume)
+            comparison = self._services.compare(made.mask.snapshot().labels, made.labels, volume)
             return replace(made, comparison=comparison, again=True)
 
         self.stop_waiting_jobs(JobKind.COMPARE)
@@ -165,20 +166,25 @@ class JobRunner(JobQueue):
 
         self.submit(Job(JobKind.OPEN, work, self.compared.emit))
 
-    def edit(self, compute: Callable[[], Any]) -> None:
-        """Compute an edit; `edited` has what `compute` returns. Edits run one after the other."""
-        self.submit(Job(JobKind.EDIT, lambda _progress: compute(), self.edited.emit))
+    def edit(self, volume: Volume, mask: EditedMask, compute: Compute) -> None:
+        """Compute an edit for the mask as it is when the job begins."""
+
+        def work(_progress: Progress) -> Edited:
+            now = mask.snapshot()
+            return Edited(now.version, compute(volume, now.labels))
+
+        self.submit(Job(JobKind.EDIT, work, self.edited.emit))
 
     def follow(self, mask: EditedMask, result: Result | None, previous: Scene | None, volume: Volume) -> None:
         """Measure the mask and prepare its 3-D objects, in place of earlier such jobs that wait or run."""
         self.stop_waiting_jobs(JobKind.MEASURE, JobKind.SCENE)
-        services, labels = self._services, mask.labels
+        services = self._services
 
         def measure(_progress: Progress) -> Findings:
-            return services.measure(labels, result, volume)
+            return services.measure(mask.snapshot().labels, result, volume)
 
         def build(progress: Progress) -> Scene:
-            return services.scene(labels, result, previous, volume, progress)
+            return services.scene(mask.snapshot().labels, result, previous, volume, progress)
 
         self.submit(Job(JobKind.MEASURE, measure, lambda findings: self.measured.emit(mask, findings)))
         self.submit(Job(JobKind.SCENE, build, lambda scene: self.scene_ready.emit(mask, scene)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from fakes import FakePipeline, make_volume
-from kidneyseg.editing import Voxels
-from kidneyseg.errors import InputError
+from kidneyseg.editing import EditedMask, Voxels
 from kidneyseg.settings import preset
 from kidneyseg_gui.worker import without_mask
 from window_fixture import WindowFixture
@@ -44,33 +45,6 @@ def test_an_edit_while_the_networks_run_is_kept(make_window: MakeWindow):
     assert "30 voxels that you edited were kept" in window.notices()
 
 
-def test_edits_run_one_after_the_other_and_none_is_lost(window: WindowFixture):
-    window.open()
-
-    def label_one(number: int) -> Callable[..., Voxels]:
-        return lambda _volume, _labels: Voxels(np.array([number], np.uint32), np.array([1], np.uint8))
-
-    for number in range(10):
-        window.case.request_edit(f"Edit {number}", label_one(number))
-    window.qtbot.waitUntil(lambda: window.case.edits.stack.count() == 10, timeout=5000)
-    assert [step.text() for step in window.case.edits.steps()] == [f"Edit {number}" for number in range(10)]
-
-
-def test_an_edit_that_fails_or_changes_nothing_says_so(window: WindowFixture):
-    def fail(*_: object) -> Voxels:
-        raise InputError("There is no slice to interpolate. Draw two.")
-
-    window.open()
-    window.case.request_edit("Interpolate", fail)
-    window.qtbot.waitUntil(lambda: "Draw two." in window.notices(), timeout=5000)
-    window.case.request_edit("Smooth", lambda *_: Voxels.none())
-    window.qtbot.waitUntil(lambda: "Smooth: nothing changes here." in window.notices(), timeout=5000)
-    window.case.edits.set_locked(frozenset({1, 3}))
-    window.case.request_edit("Grow", lambda *_: Voxels.none())
-    window.qtbot.waitUntil(lambda: "nothing changes here. Locked: kidney and cyst." in window.notices(), timeout=5000)
-    assert window.case.edits.stack.count() == 0
-
-
 def test_findings_and_scene_follow_an_edit_and_not_one_of_another_case(window: WindowFixture):
     window.open("first.nii")
     window.segment()
@@ -86,3 +60,51 @@ def test_findings_and_scene_follow_an_edit_and_not_one_of_another_case(window: W
     window.open("second.nii")
     window.jobs.measured.emit(old, findings)
     assert window.case.findings is None
+
+
+def test_a_mask_that_is_opened_fits_what_is_painted_meanwhile(window: WindowFixture, monkeypatch: pytest.MonkeyPatch):
+    window.open()
+    window.segment()
+    mask, replaced = window.case.edits.mask, EditedMask.replaced
+    labels = np.roll(mask.labels, 3, axis=0)
+    index = np.flatnonzero(labels.reshape(-1, order="F"))[:40].astype(np.uint32)
+
+    def paint_meanwhile(own: EditedMask, new: np.ndarray) -> object:
+        change = replaced(own, new)
+        if not own.by_hand[3]:
+            own.apply(own.painted(Voxels(index, np.full(40, 3, np.uint8))))
+        return change
+
+    monkeypatch.setattr(EditedMask, "replaced", paint_meanwhile)
+    opened = type("Opened", (), {"labels": labels, "provenance": None, "settings": None, "stamp": None, "notes": ()})
+    services = replace(window.jobs._services, open_mask=lambda _path, _volume: opened)
+    window.jobs._services = services
+    window.main.mask_files.open(window.file("mask.nii.gz"))
+    window.idle()
+    flat = window.case.mask.reshape(-1, order="F")
+    assert (flat[index] == 3).all()
+    assert dict(mask.count) == {label: int((flat == label).sum()) for label in (1, 2, 3)}
+
+
+def test_the_working_thread_reads_copies_of_the_mask(window: WindowFixture):
+    seen = []
+    services = window.jobs._services
+
+    def measure(labels: np.ndarray, *others: object) -> object:
+        seen.append(labels)
+        return services.measure(labels, *others)
+
+    def scene(labels: np.ndarray, *others: object) -> object:
+        seen.append(labels)
+        return services.scene(labels, *others)
+
+    def edit(_volume: object, labels: np.ndarray) -> Voxels:
+        seen.append(labels)
+        return Voxels(np.array([0], np.uint32), np.array([1], np.uint8))
+
+    window.jobs._services = replace(services, measure=measure, scene=scene)
+    window.open()
+    window.segment()
+    window.case.request_edit("Edit", edit)
+    window.qtbot.waitUntil(lambda: len(seen) >= 5, timeout=5000)
+    assert not any(np.shares_memory(labels, window.case.edits.mask.labels) for labels in seen)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,24 @@ from kidneyseg.imaging.labels import CYST
 _MOST_VOXELS = 1 << 32  # flat indices are uint32
 
 
+class Snapshot(NamedTuple):
+    """A mask at one moment.
+
+    Attributes:
+        labels: uint8 (X, Y, Z), x fastest in memory, a copy.
+        by_hand: how many voxels of each label, 0 among them, were made by hand.
+        version: of the mask.
+    """
+
+    labels: NDArray[np.uint8]
+    by_hand: Mapping[int, int]
+    version: int
+
+
 class EditedMask:
     """The labels of a case with, for each voxel, whether they were made by hand.
+
+    One thread may change it. Others read a `snapshot`, since an array may change while they read it.
 
     Attributes:
         labels: uint8 (X, Y, Z), x fastest in memory: 0, 1 kidney, 2 tumour, 3 cyst. Only `apply` changes it.
@@ -49,6 +67,7 @@ class EditedMask:
         self.labels = np.zeros(shape, np.uint8, order="F")
         self.marks = np.zeros(shape, np.uint8, order="F")
         self.version = 0
+        self._changing = threading.Lock()
         self._flat_labels = self.labels.reshape(-1, order="F")
         self._flat_marks = self.marks.reshape(-1, order="F")
         self._count, self._by_hand = np.zeros((2, CYST + 1), np.int64)
@@ -68,6 +87,15 @@ class EditedMask:
     def by_hand(self) -> Mapping[int, int]:
         """How many voxels of each label, 0 among them, were made by hand."""
         return MappingProxyType({label: int(count) for label, count in enumerate(self._by_hand)})
+
+    def snapshot(self) -> Snapshot:
+        """A copy that another thread can read: no change is in it by half."""
+        labels = np.zeros(self.shape, np.uint8, order="F")
+        with self._changing:
+            box = bounding_box(self.labels)
+            if box is not None:
+                labels[box] = self.labels[box]
+            return Snapshot(labels, self.by_hand, self.version)
 
     def below(self) -> NDArray[np.uint8]:
         """The labels without what was made by hand, uint8 (X, Y, Z), a copy."""
@@ -133,14 +161,16 @@ class EditedMask:
         """Carry out a change, which must have been computed for the present state."""
         index = change.index
         after = np.repeat(change.after, change.length, axis=0)
-        self._flat_labels[index] = after[:, 0]
-        if change.before[:, 1].any() or change.after[:, 1].any():  # a result alone leaves the marks' memory untouched
-            self._flat_marks[index] = after[:, 1]
-        for side, sign in ((change.before, -1), (change.after, 1)):
-            for count, rows in ((self._count, side[:, 0] > 0), (self._by_hand, side[:, 1] > 0)):
-                voxels = np.bincount(side[rows, 0], weights=change.length[rows], minlength=CYST + 1)
-                np.add(count, sign * voxels.astype(np.int64), out=count)
-        self.version += 1
+        with self._changing:
+            self._flat_labels[index] = after[:, 0]
+            # A result alone leaves the marks' memory untouched.
+            if change.before[:, 1].any() or change.after[:, 1].any():
+                self._flat_marks[index] = after[:, 1]
+            for side, sign in ((change.before, -1), (change.after, 1)):
+                for count, rows in ((self._count, side[:, 0] > 0), (self._by_hand, side[:, 1] > 0)):
+                    voxels = np.bincount(side[rows, 0], weights=change.length[rows], minlength=CYST + 1)
+                    np.add(count, sign * voxels.astype(np.int64), out=count)
+            self.version += 1
 
     def revert(self, change: Change) -> None:
         """Take the change that was applied last back."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -99,3 +101,37 @@ def test_nothing_to_do_is_no_change() -> None:
     mask = EditedMask(np.zeros(SHAPE, np.uint8))
     for change in (mask.painted(Voxels.none()), mask.discarded(), mask.whole(), mask.replaced(mask.labels.copy())):
         assert len(change) == 0
+
+
+def test_a_snapshot_is_a_copy_with_what_belongs_to_it() -> None:
+    mask = EditedMask(networks())
+    mask.apply(mask.painted(voxels(1)))
+    taken, before = mask.snapshot(), state(mask)
+    mask.apply(mask.painted(voxels(2)))
+    assert taken.labels.tobytes() == before[0]
+    assert dict(taken.by_hand) == before[2]
+    assert taken.version == 1
+    assert mask.version == 2
+
+
+def test_a_snapshot_from_another_thread_holds_no_half_of_a_change() -> None:
+    size = 200
+    mask = EditedMask.empty((size, size, size))
+    everything = Voxels(np.arange(size**3, dtype=np.uint32), np.ones(size**3, np.uint8))
+    change, ended = mask.painted(everything), threading.Event()
+    torn = []
+
+    def read() -> None:
+        while not ended.is_set():
+            taken = mask.snapshot()
+            if int(np.count_nonzero(taken.labels)) != taken.by_hand[1]:
+                torn.append(taken.version)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(4):
+        mask.apply(change)
+        mask.revert(change)
+    ended.set()
+    reader.join()
+    assert torn == []
