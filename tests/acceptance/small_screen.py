@@ -19,8 +19,8 @@ from PySide6.QtWidgets import QApplication, QDialog, QLabel, QWidget
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 from fakes import FakeServices, make_volume
 from kidneyseg_gui.main_window import MainWindow
+from kidneyseg_gui.outcomes import Saved
 from kidneyseg_gui.theme import apply_theme
-from kidneyseg_gui.worker import Saved
 
 LONG = "a" * 189 + ".nii.gz"
 NOTES = tuple(f"Note {number}: the header of this file is odd in a way that takes some words." for number in range(4))
