@@ -21,7 +21,7 @@ def main() -> None:
     _application = QApplication([])
     canvas = OffscreenCanvas()
     whole = pyvista.Sphere(radius=30.0, theta_resolution=60, phi_resolution=60)
-    scene = Scene({}, {KIDNEY: whole, TUMOUR: whole.copy()}, (), (), None, None, pyvista.Sphere(radius=8.0))
+    scene = Scene({}, {KIDNEY: whole, TUMOUR: whole.copy()}, None, None, None, pyvista.Sphere(radius=8.0))
     cloud = PyVistaCloud(canvas, software=True)
     cloud.show_scene(scene, "surface", {KIDNEY: (255, 0, 0), TUMOUR: (0, 255, 0)})
     red, green = colours_of(canvas)

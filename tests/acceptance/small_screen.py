@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication, QDialog, QLabel, QWidget
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 from fakes import FakeServices, make_volume
 from kidneyseg_gui.main_window import MainWindow
+from kidneyseg_gui.outcomes import Saved
 from kidneyseg_gui.theme import apply_theme
 
 LONG = "a" * 189 + ".nii.gz"
@@ -51,7 +52,8 @@ def main(folder: Path) -> None:
     wait(lambda: window.case.volume is not None and not window.jobs.busy)
     window.controller.segment()
     wait(lambda: window.case.scene is not None)
-    window.controller._on_exported(folder / LONG, "")
+    mask = window.case.edits.mask
+    window.controller._on_exported(Saved(folder / LONG, mask, mask.version))
     wait(lambda: False, 0.5)
     screen = application.primaryScreen()
     area = screen.geometry()
@@ -66,7 +68,7 @@ def main(folder: Path) -> None:
     dialog = window.findChild(QDialog)
     hidden += [] if area.contains(dialog.frameGeometry()) else ["help"]
     print(json.dumps({"screen": area.size().toTuple(), "hidden": hidden, "smallest view": min(views)}))
-    window.case.dirty = False
+    window.case.mark_saved()
     dialog.close()
     window.close()
 
