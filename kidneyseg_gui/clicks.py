@@ -107,9 +107,7 @@ class ClickSession(QObject):
             self._waiting.insert(0, (clicks[-1], False))
             self._next()
             return True
-        edits.mask.revert(base.change)
-        after = edits.mask.painted(voxels, edits.locked)
-        edits.mask.apply(base.change)
+        after = edits.mask.painted(voxels, edits.locked, instead_of=base.change)
         change = merged([base.change.inverse(), after])
         pushed = edits.push_step(ClickStep(edits, name, change, Clicked(clicks, after)))
         self._next()

@@ -107,10 +107,18 @@ class EditedMask:
 
     # Computing a change. None of these changes the mask: `apply` does.
 
-    def painted(self, voxels: Voxels, locked: Collection[int] = ()) -> Change:
-        """Give the voxels new labels by hand. A locked label neither gains nor loses voxels."""
+    def painted(self, voxels: Voxels, locked: Collection[int] = (), *, instead_of: Change | None = None) -> Change:
+        """Give the voxels new labels by hand. A locked label neither gains nor loses voxels.
+
+        With `instead_of`, the change that was applied last, the result is for the mask before that one.
+        """
         index = voxels.index
         before = self._at(index)
+        if instead_of is not None and len(instead_of):
+            replaced = instead_of.index
+            place = np.searchsorted(replaced, index).clip(max=len(replaced) - 1)
+            in_both = replaced[place] == index
+            before[in_both] = np.repeat(instead_of.before, instead_of.length, axis=0)[place[in_both]]
         after = before.copy()
         free = before[:, 0] != voxels.labels
         if locked:

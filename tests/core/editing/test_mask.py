@@ -89,6 +89,20 @@ def test_a_locked_label_neither_gains_nor_loses_voxels() -> None:
     assert (mask.labels != base).any()
 
 
+@pytest.mark.parametrize("locked", [(), (2,)])
+def test_a_change_can_be_computed_in_place_of_the_last_one(locked: tuple[int, ...]) -> None:
+    mask = EditedMask(networks())
+    mask.apply(mask.painted(voxels(1)))
+    last = mask.painted(voxels(2))
+    mask.apply(last)
+    instead = mask.painted(voxels(3), locked, instead_of=last)
+    assert mask.version == 2  # nothing was changed for it
+    mask.revert(last)
+    expected = mask.painted(voxels(3), locked)
+    assert instead.to_bytes() == expected.to_bytes()
+    assert len(instead)
+
+
 def test_the_whole_mask_can_be_made_of_an_empty_one() -> None:
     mask = EditedMask(networks())
     mask.apply(mask.painted(voxels(1)))
