@@ -154,6 +154,7 @@ class Autosave(QObject):
         try:
             case.set_settings(Settings.from_dict(state["settings"]))
             case.set_window(*state["window"])
+            case.set_device(state["device"] if state["device"] in ("auto", "cpu", "cuda") else "auto")
             x, y, z = state["crosshair"]
             case.set_crosshair((x, y, z))
             case.edits.set_locked(frozenset(state["locked"]))

@@ -59,6 +59,7 @@ _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
             **{text.key: text.name for text in TOOLS.values()},
             "[, ]": "Smaller, larger",
             "Ctrl + wheel": "Size of the tool",
+            "Enter": "Close the lasso's polygon",
             **{f"Shift + {label}": f"Mark as {name.lower()}" for label, name in sorted(NAMES.items())},
             "Del": "Delete the piece under the mouse",
             "Right click": "Menu of the piece under the mouse",

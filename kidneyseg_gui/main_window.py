@@ -133,6 +133,9 @@ class MainWindow(QMainWindow):
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
         for source in (self.controller, self.edit_queue, self.mask_files, self.recovering):
             source.notified.connect(self.notices.show_event)
+        self.recovering.offered.connect(
+            lambda kind, text, action: self.notices.show_event(kind, text, action, subject="recovery")
+        )
         self.controller.mask_wanted.connect(self.mask_files.open)
         self.case.compare_changed.connect(self._show_compare)
         self.case.volume_changed.connect(self._on_volume)

@@ -88,7 +88,8 @@ class MaskFiles(QObject):
             self._case.set_settings(opened.settings)
         if first:
             self._case.set_saved(opened.stamp, clean=True)
-        text = " ".join((f"The mask {made.path.name} lies over the CT.", *opened.notes))
+        kept = [f"The {edits.by_hand:,} voxels that you edited were kept."] if edits.by_hand else []
+        text = " ".join((f"The mask {made.path.name} lies over the CT.", *kept, *opened.notes))
         self.notified.emit(notices.WARNING if opened.notes else notices.DONE, text, None)
 
     def _on_compared(self, made: Compared) -> None:

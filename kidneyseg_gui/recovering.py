@@ -26,9 +26,11 @@ class Recovering(QObject):
 
     Signals:
         notified: as of the controller.
+        offered: the same, of what can be recovered; it stays until it is taken or dismissed.
     """
 
     notified = Signal(str, str, object)
+    offered = Signal(str, str, object)
 
     def __init__(self, jobs: JobRunner, autosave: Autosave, leaving: Leaving, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -45,7 +47,7 @@ class Recovering(QObject):
         found = self._abandoned()
         if found:
             action = ("Recover", lambda: self.recover(found[0].path))
-            self.notified.emit(notices.WARNING, f"{describe(found[0])} was not closed. Its edits are kept.", action)
+            self.offered.emit(notices.WARNING, f"{describe(found[0])} was not closed. Its edits are kept.", action)
 
     def fill(self, menu: QMenu) -> None:
         """List what can be recovered, newest first."""
@@ -65,6 +67,7 @@ class Recovering(QObject):
     def _on_recovered(self, kept: RecoveredCase) -> None:
         from kidneyseg.editing.recovery import remove  # noqa: PLC0415 - as above
 
+        self.offered.emit("", "", None)
         if not self._leaving.may_leave_now(*_RECOVER_ANOTHER):
             return
         self._autosave.restore(kept)

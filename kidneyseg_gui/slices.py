@@ -87,17 +87,17 @@ def blend(
 
 
 _UNSURE_FROM = 64  # less is not painted
-_COLD, _HOT = np.array([60, 190, 255], np.float32), np.array([200, 40, 255], np.float32)  # blue, green, red
+_COLD, _HOT = np.array([255, 190, 255], np.float32), np.array([255, 0, 150], np.float32)  # blue, green, red
 
 
 def blend_heat(image: NDArray[np.uint32], heat: NDArray[np.uint8]) -> None:
-    """Paint from amber to magenta over an RGB32 picture, in place, the stronger the higher `heat` (0...255) is."""
+    """Paint from pink to violet over an RGB32 picture, in place; the higher `heat` (0...255), the stronger."""
     flat = image.reshape(-1).view(np.uint8).reshape(-1, 4)
     values = np.ascontiguousarray(heat).reshape(-1)
     pixels = np.flatnonzero(values >= _UNSURE_FROM)
     share = (values[pixels, None].astype(np.float32) - _UNSURE_FROM) / (255 - _UNSURE_FROM)
     below = flat[pixels, :3].astype(np.float32)
-    flat[pixels, :3] = below + (_COLD + (_HOT - _COLD) * share - below) * (0.35 + 0.5 * share) + 0.5
+    flat[pixels, :3] = below + (_COLD + (_HOT - _COLD) * share - below) * (0.5 + 0.4 * share) + 0.5
 
 
 # For each pattern of a 2 x 2 square's corners (1 top left, 2 top right, 4 bottom right, 8 bottom left): the line

@@ -86,11 +86,11 @@ class Notices(QScrollArea):
         """All notices, up to a fifth of the window."""
         return QSize(0, min(self.sizeHint().height(), round(self.window().height() * _LARGEST_SHARE)))
 
-    def show_event(self, kind: str, text: str, action: Action | None = None) -> None:
-        """Show what just happened in place of the event before; an empty text only takes that away."""
-        self._remove("event")
+    def show_event(self, kind: str, text: str, action: Action | None = None, subject: str = "event") -> None:
+        """Show what just happened in place of the event before of this subject; an empty text only takes that away."""
+        self._remove(subject)
         if text:
-            self._layout.insertWidget(0, _Notice("event", kind, text, action))
+            self._layout.insertWidget(0, _Notice(subject, kind, text, action))
 
     def show_warnings(self, subject: str, texts: tuple[str, ...]) -> None:
         """Show the warnings of a subject ("volume", "result"), in place of its earlier ones."""

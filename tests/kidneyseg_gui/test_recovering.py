@@ -63,3 +63,16 @@ def test_a_damaged_autosave_is_refused_with_a_sentence(window: WindowFixture):
     window.case.mark_saved()
     window.main.recovering.recover(journal)
     window.qtbot.waitUntil(lambda: "damaged" in window.notices(), timeout=5000)
+
+
+def test_the_offer_stays_while_other_things_happen(window: WindowFixture):
+    window.open("first.nii")
+    leave_behind(window)
+    window.main.recovering.offer()
+    window.main.controller.notified.emit("done", "The mask is saved.", None)
+    assert "edits are kept" in window.notices()
+    assert "The mask is saved." in window.notices()
+    window.case.mark_saved()
+    with window.qtbot.waitSignal(window.case.volume_changed, timeout=5000):
+        window.main.recovering.recover(next((window.folder / "autosave").glob("*.autosave")))
+    window.qtbot.waitUntil(lambda: "edits are kept" not in window.notices(), timeout=5000)
