@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from kidneyseg_gui.protocols import Result
 
 
+# Further back than so many segmentations a step keeps the mask alone: a result's clouds take 8 MB in a small CT.
+_MOST_RESULTS = 10
+
+
 @dataclass(frozen=True, eq=False)
 class Origin:
     """Where the labels below the hand-made ones come from.
 
     Attributes:
-        result: of the networks; None for labels that were opened from a file or recovered, and before a segmentation.
+        result: of the networks; None for labels that were opened from a file or recovered, before a segmentation, and
+            for a step far back on the undo stack.
         device: the choice that the result was made with.
         provenance: what is known of how the labels were made; None for nothing.
         settings: that the labels were made with; None if unknown.
@@ -47,6 +52,12 @@ class Step(QUndoCommand):
         self._edits = edits
         self.applied = False  # a stroke has painted its voxels before its step is pushed
         self._again = False
+
+    def forget_results(self, *, before_only: bool = False) -> None:
+        """Let go of the networks' results that undo and redo bring back; the mask, settings and provenance stay."""
+        self._before = replace(self._before, result=None)
+        if self.origin is not None and not before_only:
+            self.origin = replace(self.origin, result=None)
 
     def redo(self) -> None:
         """Carry the change out."""
@@ -119,8 +130,16 @@ class Edits(QObject):
             return False
         self.finish_stroke()
         self.stack.push(step)
+        if step.origin is not None:
+            self._forget_old_results()
         self.pushed.emit(step)
         return True
+
+    def _forget_old_results(self) -> None:
+        segmented = [step for step in self.steps() if step.origin is not None]
+        for number, step in enumerate(reversed(segmented), start=1):
+            if number >= _MOST_RESULTS:
+                step.forget_results(before_only=number == _MOST_RESULTS)
 
     def paint(self, name: str, voxels: Voxels) -> bool:
         """Give voxels new labels by hand, as one step. Returns whether anything changed."""

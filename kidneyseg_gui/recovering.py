@@ -35,7 +35,6 @@ class Recovering(QObject):
     def __init__(self, jobs: JobRunner, autosave: Autosave, leaving: Leaving, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs, self._autosave, self._leaving = jobs, autosave, leaving
-        self._reading: Path | None = None
         jobs.recovered.connect(self._on_recovered)
         autosave.failed.connect(lambda text: self.notified.emit(notices.WARNING, text, None))
 
@@ -61,7 +60,6 @@ class Recovering(QObject):
     def recover(self, journal: Path) -> None:
         """Open an autosaved case with its mask, settings and undo stack."""
         if self._leaving.may_leave(*_RECOVER_ANOTHER):
-            self._reading = journal
             self._jobs.recover(journal)
 
     def _on_recovered(self, kept: RecoveredCase) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
@@ -132,3 +134,26 @@ def test_another_mask_begins_a_new_stack(edits: Edits):
     assert edits.stack.count() == 0
     assert edits.locked == frozenset()
     assert edits.mask.labels.all()
+
+
+def test_the_results_of_the_latest_segmentations_alone_are_kept(case: Case):
+    pipeline, made, masks = FakePipeline(case.volume), [], []
+    for number in range(15):
+        settings = preset("default").with_(clusters={"eps_mm": 4.0 + number})
+        case.set_settings(settings)
+        result = pipeline.run(settings)
+        result.mask[number, :, :] = 3
+        case.set_result(result, "auto")
+        made.append(weakref.ref(result))
+        masks.append(case.mask.copy())
+    del result
+    assert [one() is not None for one in made] == [False] * 5 + [True] * 10
+    for number in reversed(range(14)):
+        case.edits.undo()
+        np.testing.assert_array_equal(case.mask, masks[number])
+        assert case.settings.clusters.eps_mm == 4.0 + number
+        assert (case.result is not None) == (number >= 5)
+    for _ in range(14):
+        case.edits.redo()
+    np.testing.assert_array_equal(case.mask, masks[-1])
+    assert case.result is made[-1]()
