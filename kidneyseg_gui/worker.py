@@ -175,7 +175,7 @@ class JobRunner(JobQueue):
         services, labels = self._services, mask.labels
 
         def measure(_progress: Progress) -> Findings:
-            return services.measure(labels, result, volume)
+            return services.measure(labels, mask.marks, result, volume)
 
         def build(progress: Progress) -> Scene:
             return services.scene(labels, result, previous, volume, progress)

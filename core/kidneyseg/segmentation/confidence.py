@@ -18,6 +18,7 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.resample import nearest_values, voxel_lattice
 
+_FITTED_TO = "default"  # the method; the paper's stage 2 sees only some of a tumour's voxels
 _MOST_BY_HAND = 0.5  # of a tumour's voxels; the networks' probabilities say little about one that has more
 
 
@@ -69,9 +70,15 @@ def with_confidence(
     labels: NDArray[np.uint8],
     cloud: PointCloud,
     volume: Volume,
+    method: str,
     marks: NDArray[np.uint8] | None = None,
 ) -> Findings:
-    """The findings with the confidence in each tumour where it is known; arguments as of `tumour_confidence`."""
+    """The findings with the confidence in each tumour where it is known.
+
+    It is known for the method that the model was fitted to. Arguments as of `tumour_confidence`.
+    """
+    if method != _FITTED_TO:
+        return findings
     confidences = tumour_confidence(findings.tumours, labels, cloud, volume, marks)
     tumours = (replace(one, confidence=sure) for one, sure in zip(findings.tumours, confidences, strict=True))
     return replace(findings, tumours=tuple(tumours))

@@ -55,7 +55,7 @@ def test_each_tumour_has_the_confidence_of_its_own_voxels_in_the_order_of_the_fi
     large, small = tumour_confidence(findings.tumours, mask(), cloud(), volume())
     assert large == MODEL(SURE)
     assert small == MODEL(UNSURE)
-    assert with_confidence(findings, mask(), cloud(), volume()).tumours == (
+    assert with_confidence(findings, mask(), cloud(), volume(), "default").tumours == (
         replace(findings.tumours[0], confidence=large),
         replace(findings.tumours[1], confidence=small),
     )
@@ -114,3 +114,8 @@ def test_the_model() -> None:
     assert ConfidenceModel((-900.0, 0.0), (0.0, 0.0))(0.5).probability == pytest.approx(0.0, abs=1e-9)
     assert MODEL(0.95).probability > 0.8
     assert MODEL(0.05).probability < 0.5
+
+
+def test_the_findings_of_another_method_than_the_fitted_one_stay_without() -> None:
+    findings = measure(mask(), volume())
+    assert with_confidence(findings, mask(), cloud(), volume(), "paper") is findings
