@@ -61,7 +61,7 @@ def _export(saving: Saving, volume: Volume, path: Path) -> FileStamp:
         mask.labels,
         volume,
         path,
-        findings=_measure(mask.labels, saving.result, volume),
+        findings=_measure(mask.labels, mask.marks, saving.result, volume),
         provenance=saving.provenance,
         by_hand=mask.by_hand,
     )
@@ -110,12 +110,17 @@ def _compare(ours: NDArray[np.uint8], other: NDArray[np.uint8], volume: Volume) 
     return compare(ours, other, volume)
 
 
-def _measure(labels: NDArray[np.uint8], result: Result | None, volume: Volume) -> Findings:
+def _measure(labels: NDArray[np.uint8], marks: NDArray[np.uint8], result: Result | None, volume: Volume) -> Findings:
     from kidneyseg.findings import measure
     from kidneyseg.findings.measure import ORIENTATION_WRONG
 
-    oriented = result is None or result.findings.side_unknown != ORIENTATION_WRONG
-    return measure(labels, volume, oriented=oriented)
+    if result is None:
+        return measure(labels, volume)
+
+    from kidneyseg.segmentation.confidence import with_confidence
+
+    findings = measure(labels, volume, oriented=result.findings.side_unknown != ORIENTATION_WRONG)
+    return with_confidence(findings, labels, result.stage2, volume, result.settings.method, marks)
 
 
 def _scene(
@@ -150,6 +155,6 @@ class Services:
     recover: Callable[[Path, Callable[[Path], Volume]], RecoveredCase] = _recover
     open_mask: Callable[[Path, Volume], OpenedMask] = _open_mask
     compare: Callable[[NDArray[np.uint8], NDArray[np.uint8], Volume], Comparison] = _compare
-    measure: Callable[[NDArray[np.uint8], Result | None, Volume], Findings] = _measure
+    measure: Callable[[NDArray[np.uint8], NDArray[np.uint8], Result | None, Volume], Findings] = _measure
     scene: Callable[[NDArray[np.uint8], Result | None, Scene | None, Volume, Progress], Scene] = _scene
     warm_up: Callable[[], bool] = _warm_up  # whether there is a CUDA graphics card

@@ -181,7 +181,8 @@ class JobRunner(JobQueue):
         services = self._services
 
         def measure(_progress: Progress) -> Findings:
-            return services.measure(mask.snapshot().labels, result, volume)
+            now = mask.snapshot()
+            return services.measure(now.labels, now.marks, result, volume)
 
         def build(progress: Progress) -> Scene:
             return services.scene(mask.snapshot().labels, result, previous, volume, progress)

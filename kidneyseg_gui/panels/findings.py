@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStackedWidget, QTableWidget, QTableWidgetItem, QWidget
 
 from kidneyseg_gui.case import Case
@@ -11,9 +13,21 @@ from kidneyseg_gui.panels.section import Section
 from kidneyseg_gui.slices import Voxel
 from kidneyseg_gui.widgets import hint, tool_button, volume_text
 
-_COLUMNS = ("", "Side", "Volume", "Longest")
+if TYPE_CHECKING:
+    from kidneyseg.findings import Confidence, CystFinding, TumourFinding
+
+_COLUMNS = ("", "Side", "Volume", "Longest", "Sure")
 _ROW_PIXELS, _ROWS = 26, 4  # two kidneys and two tumours; more rows scroll
-_Row = tuple[tuple[str, str, str, str], Voxel]  # texts, and where a click goes
+_DOUBTFUL = 0.5  # a tumour of lower probability is marked
+_DOUBTFUL_COLOUR = QColor("#e0b45c")
+
+
+class _Row(NamedTuple):
+    """Texts of the columns, where a click goes, and the confidence in a tumour."""
+
+    texts: tuple[str, str, str, str, str]
+    centre: Voxel
+    confidence: Confidence | None = None
 
 
 class FindingsPanel(Section):
@@ -63,29 +77,28 @@ class FindingsPanel(Section):
 
     def copy_table(self) -> None:
         """Copy the table to the clipboard as tab-separated text."""
-        QGuiApplication.clipboard().setText("\n".join("\t".join(row[0]) for row in self._rows()))
+        QGuiApplication.clipboard().setText("\n".join("\t".join(row.texts) for row in self._rows()))
 
     def _rows(self) -> list[_Row]:
         findings = self._case.findings
         if findings is None:
             return []
-        rows = [(("Kidney", _side(one.side), volume_text(one.ml), ""), one.centre) for one in findings.kidneys]
-        for name, found in (("Tumour", findings.tumours), ("Cyst", findings.cysts)):
-            rows += [
-                ((name, _side(one.side), volume_text(one.ml), f"{one.longest_mm:.0f} mm"), one.centre) for one in found
-            ]
+        rows = [_Row(("Kidney", _side(one.side), volume_text(one.ml), "", ""), one.centre) for one in findings.kidneys]
+        rows += [_lesion("Tumour", one, one.confidence) for one in findings.tumours]
+        rows += [_lesion("Cyst", one) for one in findings.cysts]
         return rows
 
     def _show(self) -> None:
         rows = self._rows()
         self.table.setRowCount(len(rows))
-        for number, (texts, centre) in enumerate(rows):
-            for column, text in enumerate(texts):
+        for number, row in enumerate(rows):
+            for column, text in enumerate(row.texts):
                 item = QTableWidgetItem(text)
-                item.setData(Qt.ItemDataRole.UserRole, centre)
+                item.setData(Qt.ItemDataRole.UserRole, row.centre)
                 item.setTextAlignment(_alignment(column))
-                if centre is not None:
-                    item.setToolTip("Click to go there")
+                item.setToolTip("Click to go there" + _explained(row.confidence))
+                if row.confidence is not None and row.confidence.probability < _DOUBTFUL:
+                    item.setForeground(_DOUBTFUL_COLOUR)
                 self.table.setItem(number, column, item)
         self._pages.setCurrentWidget(self.table if rows else self.empty)
         self.copy.setEnabled(bool(rows))
@@ -108,6 +121,29 @@ def _alignment(column: int) -> Qt.AlignmentFlag:
     """Words to the left, numbers to the right."""
     side = Qt.AlignmentFlag.AlignLeft if column < 2 else Qt.AlignmentFlag.AlignRight
     return side | Qt.AlignmentFlag.AlignVCenter
+
+
+def _lesion(name: str, one: TumourFinding | CystFinding, confidence: Confidence | None = None) -> _Row:
+    texts = (name, _side(one.side), volume_text(one.ml), f"{one.longest_mm:.0f} mm", _sure(confidence))
+    return _Row(texts, one.centre, confidence)
+
+
+def _sure(confidence: Confidence | None) -> str:
+    """How sure it is, in whole percent; marked where it is doubtful."""
+    if confidence is None:
+        return ""
+    return f"{100 * confidence.probability:.0f} %" + "?" * (confidence.probability < _DOUBTFUL)
+
+
+def _explained(confidence: Confidence | None) -> str:
+    """The confidence as further lines of a tooltip."""
+    if confidence is None:
+        return ""
+    doubtful = "\nDoubtful: look at it before you count it." * (confidence.probability < _DOUBTFUL)
+    return (
+        f"\n{100 * confidence.probability:.0f} % sure that this is a tumour. "
+        f"Expected agreement of its outline with the true one (Dice): {confidence.dice:.2f}.{doubtful}"
+    )
 
 
 def _side(side: str | None) -> str:

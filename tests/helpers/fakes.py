@@ -154,7 +154,7 @@ class FakeServices:
             sample=self.sample,
             pipeline=self.pipeline,
             provenance=provenance_of,
-            measure=lambda labels, _result, volume: findings_of(labels, volume),
+            measure=lambda labels, _marks, _result, volume: findings_of(labels, volume),
             export=self.export,
             warm_up=lambda: self.cuda,
         )

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from fakes import make_volume
+from fakes import FakePipeline, make_volume
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.imaging.nifti import load_volume, save_volume
+from kidneyseg.progress import Progress
+from kidneyseg.segmentation.confidence import MODEL
+from kidneyseg.settings import preset
 from kidneyseg_gui.services import Services
 from window_fixture import WindowFixture
 
@@ -55,3 +58,17 @@ def test_the_target_of_an_export_is_checked(tmp_path: Path):
 def test_the_warm_up_tells_whether_there_is_a_graphics_card(monkeypatch: pytest.MonkeyPatch, there: bool):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert Services().warm_up() is there
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_tumour_is_measured_with_its_confidence_unless_made_by_hand(by_hand: bool):
+    volume = make_volume()
+    result = FakePipeline(volume).run(preset("default"), Progress())
+    classes = np.eye(3, dtype=np.float16)[result.stage2.labels]
+    result = replace(result, stage2=replace(result.stage2, probability=classes))
+    marks = np.full(result.mask.shape, by_hand, np.uint8)
+    measure = Services().measure
+    (tumour,) = measure(result.mask, marks, result, volume).tumours
+    assert tumour.confidence == (None if by_hand else MODEL(1.0))
+    (tumour,) = measure(result.mask, marks, None, volume).tumours  # of a file
+    assert tumour.confidence is None

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kidneyseg.datasets.cases import CaseFiles
+    from kidneyseg.evaluation.calibration import CaseConfidence
     from kidneyseg.evaluation.error_budget import CaseBudget
     from kidneyseg.evaluation.scores import Outcome
     from kidneyseg.evaluation.variants import Variants
     from kidneyseg.synthesis.lesion_library import LesionLibrary
+
+    _Scored = Outcome | CaseBudget | CaseConfidence
 
 _USAGE = """\
 kidneyseg evaluate [options] DATA           segment labelled CTs and score the masks
@@ -68,6 +71,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="measure instead what sampling, stage 1, stage 2, DBSCAN and fill cost on DATA, in one process",
     )
     parser.add_argument(
+        "--confidence",
+        action="store_true",
+        help="measure instead how well the confidence in each predicted tumour is calibrated on DATA, in one process",
+    )
+    parser.add_argument(
         "--cts", type=Path, metavar="DIR", help="the CTs, for the paper's point IoU, if they are not beside LABELS"
     )
     parser.add_argument(
@@ -105,23 +113,34 @@ def _run(arguments: argparse.Namespace, default: Callable[[str], Any]) -> int:
 
 def _report(arguments: argparse.Namespace, done: Sequence[Any], about: dict[str, Any]) -> None:
     """Print the report and write its files."""
+    from kidneyseg.evaluation import calibration_report as confidence
     from kidneyseg.evaluation import error_budget_report as budget
     from kidneyseg.evaluation import report
 
-    title = ("Error budget" if arguments.error_budget else "Evaluation") + ", interrupted" * ("interrupted" in about)
+    kind: tuple[str, Any, Any, Any] = "Evaluation", report.as_dict, report.as_markdown, report.write_report
+    if arguments.error_budget:
+        kind = "Error budget", budget.budget_as_dict, budget.budget_as_markdown, budget.write_budget
+    elif arguments.confidence:
+        kind = (
+            "Confidence",
+            confidence.confidence_as_dict,
+            confidence.confidence_as_markdown,
+            confidence.write_confidence,
+        )
+    what, as_dict, as_markdown, write = kind
+    title = what + ", interrupted" * ("interrupted" in about)
     if arguments.json:
-        print_json(about | (budget.budget_as_dict if arguments.error_budget else report.as_dict)(done))
+        print_json(about | as_dict(done))
     else:
-        print((budget.budget_as_markdown if arguments.error_budget else report.as_markdown)(done), end="")
+        print(as_markdown(done), end="")
     if arguments.output is None:
         print("no files were written; -o DIR writes this as CSV, JSON and Markdown", file=sys.stderr)
         return
-    write = budget.write_budget if arguments.error_budget else report.write_report
     for path in write(arguments.output, done, title=title, about=about):
         print(path, file=sys.stderr)
 
 
-def _collected(outcomes: Iterator[Outcome | CaseBudget], *, quiet: bool) -> tuple[list[Any], KeyboardInterrupt | None]:
+def _collected(outcomes: Iterator[_Scored], *, quiet: bool) -> tuple[list[Any], KeyboardInterrupt | None]:
     """The outcomes, and Ctrl-C where it ended them early; without any outcome it is raised at once."""
     done: list[Any] = []
     try:
@@ -137,7 +156,7 @@ def _collected(outcomes: Iterator[Outcome | CaseBudget], *, quiet: bool) -> tupl
     return done, None
 
 
-def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) -> Iterator[Outcome | CaseBudget]:
+def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) -> Iterator[_Scored]:
     from kidneyseg.evaluation.masks import pair_up, score_pairs
 
     for name, value in vars(arguments).items():
@@ -155,11 +174,14 @@ def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) 
     yield from score_pairs(pairs, lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()))
 
 
-def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[Outcome | CaseBudget]:
+def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[_Scored]:
     """Segment and score. Warns of cases that the networks were trained on, and puts their names into `about`."""
+    from kidneyseg.evaluation.calibration import measure_confidence
     from kidneyseg.evaluation.end_to_end import SegmentationSpec, seen_in_training, segment_and_score
     from kidneyseg.evaluation.error_budget import measure_error_budget
 
+    if arguments.error_budget and arguments.confidence:
+        raise SettingsError("--error-budget and --confidence are two measurements; choose one")
     if arguments.cts is not None:
         raise SettingsError("--cts goes with MASKS LABELS; DATA holds the CTs itself")
     cases, variants = _cases(arguments), _variants(arguments)
@@ -173,6 +195,8 @@ def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator
         )
     if arguments.error_budget:
         return measure_error_budget(cases, spec, variants)
+    if arguments.confidence:
+        return measure_confidence(cases, spec, variants)
     return segment_and_score(cases, spec, variants, keep=arguments.output)
 
 
@@ -234,7 +258,7 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
     return library.split()[1]
 
 
-def _line(outcome: Outcome | CaseBudget) -> str:
+def _line(outcome: _Scored) -> str:
     """The row that is printed as soon as a case is done."""
     from kidneyseg.evaluation.scores import CaseScore, Failure
 

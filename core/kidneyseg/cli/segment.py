@@ -97,9 +97,9 @@ def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) 
     for kidney in result.findings.kidneys:
         print(f"{kidney.side or 'a'} kidney: {kidney.ml:.0f} mL, tumour on it: {kidney.tumour_ml:.1f} mL")
     for tumour in result.findings.tumours:
-        print(
-            f"tumour on the {tumour.side or 'kidney'}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm"
-        )
+        sure = "" if tumour.confidence is None else f", {tumour.confidence.probability:.0%} sure"
+        where = f"tumour on the {tumour.side or 'kidney'}"
+        print(f"{where}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm{sure}")
     print(f"mask: {mask}")
     if seconds is not None:
         for stage, spent in seconds.items():

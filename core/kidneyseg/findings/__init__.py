@@ -2,10 +2,11 @@
 
 from kidneyseg.findings.diameter import longest_diameter_mm
 from kidneyseg.findings.measure import LEAST_TUMOUR_ML, measure
-from kidneyseg.findings.records import CystFinding, Findings, Flag, KidneyFinding, TumourFinding
+from kidneyseg.findings.records import Confidence, CystFinding, Findings, Flag, KidneyFinding, TumourFinding
 
 __all__ = [
     "LEAST_TUMOUR_ML",
+    "Confidence",
     "CystFinding",
     "Findings",
     "Flag",

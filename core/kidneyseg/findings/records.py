@@ -41,6 +41,19 @@ class KidneyFinding:
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """How sure it is that an object is a tumour; see `segmentation.confidence`.
+
+    Attributes:
+        probability: that it is one, 0 ... 1.
+        dice: predicted Dice of its voxels and the true tumour's, 0 ... 1.
+    """
+
+    probability: float
+    dice: float
+
+
+@dataclass(frozen=True)
 class TumourFinding:
     """One connected tumour.
 
@@ -50,6 +63,7 @@ class TumourFinding:
         longest_mm: longest diameter in mm.
         centre: its voxel nearest the centre of mass.
         kidney_contact: share of its surface that touches kidney.
+        confidence: in it; None where it is unknown.
     """
 
     side: Side | None
@@ -57,11 +71,12 @@ class TumourFinding:
     longest_mm: float
     centre: Voxel = (0, 0, 0)
     kidney_contact: float = 1.0
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True)
 class CystFinding:
-    """One connected cyst; attributes as of a `TumourFinding`, without the contact."""
+    """One connected cyst; attributes as of a `TumourFinding`, without the contact and the confidence."""
 
     side: Side | None
     ml: float

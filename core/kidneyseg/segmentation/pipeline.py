@@ -17,6 +17,7 @@ from kidneyseg.imaging.readers import load
 from kidneyseg.imaging.volume import UNCALIBRATED, Volume
 from kidneyseg.points.cloud import AS_STORED, PointCloud
 from kidneyseg.progress import Progress
+from kidneyseg.segmentation.confidence import with_confidence
 from kidneyseg.segmentation.method import Context, Method, method, unite
 from kidneyseg.segmentation.networks import Networks, load_networks, pick_device
 from kidneyseg.segmentation.notes import removed_by_clustering
@@ -112,7 +113,12 @@ class Pipeline:
         objects = run.stage("clusters", lambda context: method.cluster(context, stage2))
         mask = run.stage("fill", lambda context: method.fill(context, objects, stage2))
         oriented = all(cloud.orientation == AS_STORED for cloud in detections)
-        findings = run.stage("findings", lambda _: measure(mask, self.volume, oriented=oriented))
+
+        def measured(_: Context) -> Findings:
+            found = measure(mask, self.volume, oriented=oriented)
+            return with_confidence(found, mask, stage2, self.volume, settings.method)
+
+        findings = run.stage("findings", measured)
         run.progress.update("findings", 1.0)
         return Result(
             mask=mask,

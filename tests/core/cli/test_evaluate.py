@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kidneyseg.cli import main
-from kidneyseg.evaluation import end_to_end, masks
+from kidneyseg.evaluation import calibration, end_to_end, masks
 from kidneyseg.evaluation import error_budget as error_budget_module
 from kidneyseg.evaluation.scores import Failure, Outcome
 from kidneyseg.imaging.nifti import save_mask, save_volume
@@ -100,23 +100,31 @@ def test_without_cts_a_line_says_what_is_missing(
     assert "beside the labels of case_00001: point IoU" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error_budget", [False, True])
+@pytest.mark.parametrize(
+    ("option", "report"),
+    [(None, "evaluation.json"), ("--error-budget", "error_budget.json"), ("--confidence", "confidence.json")],
+)
 def test_cases_seen_in_training_are_named(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error_budget: bool
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str | None,
+    report: str,
 ) -> None:
     failure = Failure("case_00000", "not segmented here")
     monkeypatch.setattr(end_to_end, "segment_and_score", lambda *_, **__: iter([failure]))
     monkeypatch.setattr(error_budget_module, "measure_error_budget", lambda *_, **__: iter([failure]))
+    monkeypatch.setattr(calibration, "measure_confidence", lambda *_, **__: iter([failure]))
     tiny_models(tmp_path)
     command = ["evaluate", str(data / "kits"), "--models", str(tmp_path), "-o", str(tmp_path / "report")]
-    command += ["--error-budget"] if error_budget else []
+    command += [option] if option else []
     main(command)
     assert "warning" not in capsys.readouterr().err
     network = load_model("default-stage2", tmp_path).network
     save_model(network, tmp_path / "default-stage2.safetensors", {"trained on": ["case_00001", "case_00009"]})
     main(command)
     assert "warning: the networks were trained on case_00001, so" in capsys.readouterr().err
-    report = "error_budget.json" if error_budget else "evaluation.json"
     assert json.loads((tmp_path / "report" / report).read_text())["seen in training"] == ["case_00001"]
     main([*command, "--cases", "case_00000"])
     assert "warning" not in capsys.readouterr().err
@@ -127,6 +135,7 @@ def test_cases_seen_in_training_are_named(
     [
         (2, "--models needs CTs to segment", ["masks", "kits", "--models", "nowhere"]),
         (2, "--error-budget needs CTs to segment", ["masks", "kits", "--error-budget"]),
+        (2, "two measurements; choose one", ["kits", "--error-budget", "--confidence"]),
         (2, "--cts goes with MASKS LABELS", ["kits", "--cts", "kits"]),
         (2, "go with --lesions", ["kits", "--insertions", "3"]),
         (2, "at least 1", ["kits", "--lesions", "procedural", "--insertions", "0"]),

@@ -130,7 +130,7 @@ def test_nothing_found_says_so_and_everything_is_ready_for_json():
     mask = with_box(with_box(empty(), (40, 55)), (45, 50), 2, (55, 60), (12, 15))
     values = json.loads(json.dumps(measure(mask, volume_of()).to_dict()))
     assert values["kidneys"][0]["side"] == "left"
-    assert values["tumours"][0].keys() == {"side", "ml", "longest_mm", "centre", "kidney_contact"}
+    assert values["tumours"][0].keys() == {"side", "ml", "longest_mm", "centre", "kidney_contact", "confidence"}
     assert values["horseshoe"] is False
 
 

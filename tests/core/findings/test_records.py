@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kidneyseg.findings import CystFinding, Findings, Flag, KidneyFinding, TumourFinding
+from kidneyseg.findings import Confidence, CystFinding, Findings, Flag, KidneyFinding, TumourFinding
 
 RIGHT = KidneyFinding("right", 150.0, 4.0, (90, 60, 15))
 LEFT = KidneyFinding("left", 140.0, 0.0, (40, 61, 14))
@@ -17,7 +17,7 @@ BOTH = Findings((RIGHT, LEFT), (), 290.0, 4.0, kidney_sized=2)
 def test_everything_is_ready_for_json() -> None:
     found = replace(
         BOTH,
-        tumours=(TumourFinding("right", 4.0, 21.0, (95, 60, 12), 0.5),),
+        tumours=(TumourFinding("right", 4.0, 21.0, (95, 60, 12), 0.5, Confidence(0.94, 0.81)),),
         cysts=(CystFinding(None, 2.0, 16.0, (41, 60, 9)),),
         cyst_ml=2.0,
         flags=(Flag("cut", "It is cut."),),
@@ -27,7 +27,16 @@ def test_everything_is_ready_for_json() -> None:
             {"side": "right", "ml": 150.0, "tumour_ml": 4.0, "centre": [90, 60, 15]},
             {"side": "left", "ml": 140.0, "tumour_ml": 0.0, "centre": [40, 61, 14]},
         ],
-        "tumours": [{"side": "right", "ml": 4.0, "longest_mm": 21.0, "centre": [95, 60, 12], "kidney_contact": 0.5}],
+        "tumours": [
+            {
+                "side": "right",
+                "ml": 4.0,
+                "longest_mm": 21.0,
+                "centre": [95, 60, 12],
+                "kidney_contact": 0.5,
+                "confidence": {"probability": 0.94, "dice": 0.81},
+            }
+        ],
         "kidney_ml": 290.0,
         "tumour_ml": 4.0,
         "horseshoe": False,

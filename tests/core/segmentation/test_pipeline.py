@@ -64,6 +64,7 @@ def test_balls_are_found_where_they_are(models: Path, calls: list[int], algorith
     assert [kidney.side for kidney in result.findings.kidneys] == ["right", "left"]
     assert len(result.findings.tumours) == 1
     assert result.findings.tumours[0].side == "right"
+    assert result.findings.tumours[0].confidence is not None
     assert set(result.timings) == set(STAGES)
     assert result.mask.flags.f_contiguous
 
@@ -74,6 +75,7 @@ def test_paper_runs_band_by_band(models: Path, calls: list[int]) -> None:
     assert len(calls) == 6  # three bands, two stages
     assert dice(result.mask > 0, truth > 0) > 0.9
     assert len(result.sampled) == sum(calls[:3])
+    assert [tumour.confidence for tumour in result.findings.tumours] == [None]  # the model was fitted to the default
 
 
 @pytest.mark.parametrize(

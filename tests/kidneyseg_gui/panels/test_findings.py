@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from PySide6.QtGui import QGuiApplication
 
-from kidneyseg.findings import Findings, KidneyFinding, TumourFinding
+from kidneyseg.findings import Confidence, Findings, KidneyFinding, TumourFinding
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -80,10 +80,35 @@ def test_no_text_of_the_table_is_cut_off(window: WindowFixture):
     window.open()
     window.segment()
     findings = Findings(
-        (KidneyFinding(None, 1150.0, 4.0, (9, 9, 9)),), (TumourFinding(None, 1004.0, 120.0, (9, 9, 8)),), 1150.0, 1004.0
+        (KidneyFinding(None, 1150.0, 4.0, (9, 9, 9)),),
+        (TumourFinding(None, 1004.0, 120.0, (9, 9, 8), confidence=Confidence(0.38, 0.4)),),
+        1150.0,
+        1004.0,
     )
     window.case.set_result(replace(window.case.result, findings=findings), "auto")
     window.qtbot.wait(50)
     table = window.main.findings.table
     columns = range(table.columnCount())
     assert [c for c in columns if table.columnWidth(c) < table.sizeHintForColumn(c)] == []
+
+
+def test_a_tumour_says_how_sure_it_is_and_a_doubtful_one_is_marked(window: WindowFixture):
+    window.open()
+    window.segment()
+    sure, doubtful = Confidence(0.94, 0.81), Confidence(0.38, 0.4)
+    tumours = (
+        TumourFinding("left", 9.0, 30.0, confidence=sure),
+        TumourFinding("left", 4.0, 20.0, confidence=doubtful),
+        TumourFinding("left", 2.0, 9.0),
+    )
+    window.case.set_findings(replace(window.case.findings, kidneys=(), tumours=tumours))
+    table = window.main.findings.table
+    assert [table.item(row, 4).text() for row in range(3)] == ["94 %", "38 %?", ""]
+    colours = [table.item(row, 0).foreground().color().name() for row in range(3)]
+    assert colours[0] == colours[2] != colours[1]
+    assert table.item(0, 0).toolTip() == (
+        "Click to go there\n94 % sure that this is a tumour. "
+        "Expected agreement of its outline with the true one (Dice): 0.81."
+    )
+    assert "Doubtful" in table.item(1, 4).toolTip()
+    assert table.item(2, 0).toolTip() == "Click to go there"
