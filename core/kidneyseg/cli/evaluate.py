@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kidneyseg.datasets.cases import CaseFiles
-    from kidneyseg.evaluation import CaseBudget, Outcome, Variants
+    from kidneyseg.evaluation import CaseBudget, ClickScore, Outcome, Variants
     from kidneyseg.synthesis.lesion_library import LesionLibrary
+
+    _Scored = Outcome | CaseBudget | ClickScore
 
 _USAGE = """\
 kidneyseg evaluate [options] DATA           segment labelled CTs and score the masks
@@ -66,6 +68,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="measure instead what sampling, stage 1, stage 2, DBSCAN and fill cost on DATA, in one process",
     )
     parser.add_argument(
+        "--clicks",
+        type=int,
+        metavar="N",
+        help="measure instead how well N simulated clicks mend each error on DATA, in one process",
+    )
+    parser.add_argument(
         "--cts", type=Path, metavar="DIR", help="the CTs, for the paper's point IoU, if they are not beside LABELS"
     )
     parser.add_argument(
@@ -105,22 +113,37 @@ def _report(arguments: argparse.Namespace, done: Sequence[Any], about: dict[str,
     """Print the report and write its files."""
     from kidneyseg import evaluation
 
-    title = ("Error budget" if arguments.error_budget else "Evaluation") + ", interrupted" * ("interrupted" in about)
+    what, as_dict, as_markdown, write = (
+        "Evaluation",
+        evaluation.as_dict,
+        evaluation.as_markdown,
+        evaluation.write_report,
+    )
+    if arguments.error_budget:
+        kind: tuple[str, Any, Any, Any] = (
+            "Evaluation",
+            evaluation.as_dict,
+            evaluation.as_markdown,
+            evaluation.write_report,
+        )
+    if arguments.error_budget:
+        kind = "Error budget", evaluation.budget_as_dict, evaluation.budget_as_markdown, evaluation.write_budget
+    elif arguments.clicks:
+        kind = "Clicks", evaluation.clicks_as_dict, evaluation.clicks_as_markdown, evaluation.write_clicks
+    what, as_dict, as_markdown, write = kind
     if arguments.json:
-        as_dict = evaluation.budget_as_dict if arguments.error_budget else evaluation.as_dict
         print_json(about | as_dict(done))
     else:
-        as_markdown = evaluation.budget_as_markdown if arguments.error_budget else evaluation.as_markdown
         print(as_markdown(done), end="")
     if arguments.output is None:
         print("no files were written; -o DIR writes this as CSV, JSON and Markdown", file=sys.stderr)
         return
-    write = evaluation.write_budget if arguments.error_budget else evaluation.write_report
+    title = what + ", interrupted" * ("interrupted" in about)
     for path in write(arguments.output, done, title=title, about=about):
         print(path, file=sys.stderr)
 
 
-def _collected(outcomes: Iterator[Outcome | CaseBudget], *, quiet: bool) -> tuple[list[Any], KeyboardInterrupt | None]:
+def _collected(outcomes: Iterator[_Scored], *, quiet: bool) -> tuple[list[Any], KeyboardInterrupt | None]:
     """The outcomes, and Ctrl-C where it ended them early; without any outcome it is raised at once."""
     done: list[Any] = []
     try:
@@ -136,7 +159,7 @@ def _collected(outcomes: Iterator[Outcome | CaseBudget], *, quiet: bool) -> tupl
     return done, None
 
 
-def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) -> Iterator[Outcome | CaseBudget]:
+def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) -> Iterator[_Scored]:
     from kidneyseg.evaluation import pair_up, score_pairs
 
     for name, value in vars(arguments).items():
@@ -154,10 +177,18 @@ def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) 
     yield from score_pairs(pairs, lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()))
 
 
-def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[Outcome | CaseBudget]:
+def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[_Scored]:
     """Segment and score. Warns of cases that the networks were trained on, and puts their names into `about`."""
-    from kidneyseg.evaluation import SegmentationSpec, measure_error_budget, seen_in_training, segment_and_score
+    from kidneyseg.evaluation import (
+        SegmentationSpec,
+        measure_clicks,
+        measure_error_budget,
+        seen_in_training,
+        segment_and_score,
+    )
 
+    if arguments.clicks is not None and (arguments.error_budget or arguments.clicks < 1):
+        raise SettingsError(f"--clicks takes a number of at least 1, without --error-budget; not {arguments.clicks}")
     if arguments.cts is not None:
         raise SettingsError("--cts goes with MASKS LABELS; DATA holds the CTs itself")
     cases, variants = _cases(arguments), _variants(arguments)
@@ -171,6 +202,8 @@ def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator
         )
     if arguments.error_budget:
         return measure_error_budget(cases, spec, variants)
+    if arguments.clicks:
+        return measure_clicks(cases, spec, variants, clicks=arguments.clicks)
     return segment_and_score(cases, spec, variants, keep=arguments.output)
 
 
@@ -232,12 +265,15 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
     return library.split()[1]
 
 
-def _line(outcome: Outcome | CaseBudget) -> str:
+def _line(outcome: _Scored) -> str:
     """The row that is printed as soon as a case is done."""
-    from kidneyseg.evaluation import CaseScore, Failure
+    from kidneyseg.evaluation import CaseScore, ClickScore, Failure
 
     if isinstance(outcome, Failure):
         return f"{outcome.name}: {outcome.error}"
+    if isinstance(outcome, ClickScore):
+        steps = " ".join(f"{value:.2f}" for value in outcome.dice)
+        return f"{outcome.name:<22}{outcome.kind:<20}{outcome.ml:6.1f} mL  Dice {steps}"
     if not isinstance(outcome, CaseScore):
         return outcome.name
     figures = outcome.figures()

@@ -14,7 +14,7 @@ from kidneyseg.arrays import Box, Doubles, Floats, Labels
 from kidneyseg.editing.change import Voxels
 from kidneyseg.editing.star import Rays
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.labels import CYST
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, nearest_values, resample_hu, upsampled_slices, voxel_lattice
@@ -27,8 +27,8 @@ _WIDE_MM, _WIDE_CELL_MM = 45.0, 2.5
 _BINS = np.arange(-130, 281, 5)
 _MIDDLES = (_BINS[:-1] + _BINS[1:]) / 2
 
-P = dict(smooth=1.0, near=7.0, smin=35., sscale=2., clip=1., we=.5, g0=25., lam=2.5, off_b=-1., off_k=0., iters=5, mixT=.65, prior=-4., rp=5.,
-         amp=3., width=4., fix_r=1.5, link=30., recentre=.5, drift=10., small=2., first=0, beyond=8., soft=2., wllr=0., rclip=2., gamma=100., beta=.003, smooth2=1.5)
+P = dict(smooth=1.0, near=7.0, smin=35., sscale=3., clip=1., we=.5, g0=25., lam=2.5, off_b=-1.5, off_k=0., iters=5, mixT=.65, prior=-2., rp=3.,
+         amp=4., width=4., fix_r=1.5, link=30., recentre=.5, drift=10., small=2., first=0, beyond=8., off_p=2., known=.8, soft=2., wllr=1., rclip=2., gamma=.2, beta=.01, smooth2=1.5)
 _RAYS = Rays(REACH_MM + 16)
 
 
@@ -101,6 +101,7 @@ class _Scene:
         wide = _lattice(volume, centres, _WIDE_MM, _WIDE_CELL_MM)
         wide_hu, wide_base = resample_hu(volume, wide), _labels_on(volume, labels, wide)
         self.around = np.stack([_density(np.histogram(wide_hu[wide_base == label], _BINS)[0]) for label in range(CYST + 1)])
+        self.kidney_known = np.count_nonzero(wide_base == KIDNEY) > 300
         self.objects = self._objects()
 
     def _objects(self) -> list[_Object]:
@@ -127,9 +128,16 @@ class _Scene:
         sd = max(1.48 * _median(np.abs(hu.ravel() - level), weight) * P["sscale"], P["smin"])
         return _density(np.exp(-0.5 * ((_MIDDLES - level) / sd) ** 2))
 
+    def offset(self, o: _Object) -> Doubles:
+        offset = np.full(CYST + 1, P["off_b"])
+        offset[o.was] = P["off_k"] if o.label >= TUMOUR or o.was == [0] * len(o.was) else P["off_p"]
+        return offset
+
     def grow(self, o: _Object) -> None:
         radii = _RAYS.radii_mm[:, None]
         near = np.mean([self._near(at) for at in o.own[: 1 if P["first"] else None]], axis=0)
+        if o.label == KIDNEY and self.kidney_known:
+            near = (1 - P["known"]) * near + P["known"] * self.around[KIDNEY]
         inside = near
         mean = o.own.mean(0)
         for step in range(int(P["iters"])):
@@ -139,9 +147,7 @@ class _Scene:
             base = ndimage.map_coordinates(self.base, at, order=0, mode="nearest")
             bins = np.clip(((hu - _BINS[0]) / 5).astype(int), 0, len(_MIDDLES) - 1)
             ratio = np.log(inside)[bins] - np.log(self.around)[base, bins]
-            offset = np.full(CYST + 1, P["off_b"])
-            offset[[w for w in o.was if w]] = P["off_k"]
-            ratio = np.clip(ratio + offset[base], -P["clip"], P["clip"])
+            ratio = np.clip(ratio + self.offset(o)[base], -P["clip"], P["clip"])
             apart = np.min([np.linalg.norm(points - c, axis=-1) for c in o.own], axis=0)
             allowed = apart <= REACH_MM
             last = len(radii) - 1 - allowed[::-1].argmax(axis=0)
@@ -213,8 +219,7 @@ class _Scene:
                     bins = np.clip(((self.smooth - _BINS[0]) / 5).astype(int), 0, len(_MIDDLES) - 1)
                     inside = np.mean([o.inside for o in own], axis=0)
                     ratio = np.log(inside)[bins] - np.log(self.around)[self.base, bins]
-                    offset = np.full(CYST + 1, P["off_b"])
-                    offset[[w for o in own for w in o.was if w]] = P["off_k"]
+                    offset = np.max([self.offset(o) for o in own], axis=0)
                     odds = odds + P["wllr"] * np.clip(ratio + offset[self.base], -P["rclip"], P["rclip"])
                 prior = 1 / (1 + np.exp(-odds))
                 fields.append(self.walk(prior, kind).astype(np.float32) if P["gamma"] < 50 else prior.astype(np.float32))
@@ -227,7 +232,13 @@ class _Scene:
                 at = np.floor(o.own / spacing).astype(int) - low
                 near[tuple(at.T)] = False
             inside = (value > 0.5) & (ndimage.distance_transform_edt(near, sampling=spacing) <= REACH_MM)
-            after[inside] = np.array(kinds, np.uint8)[best[inside]]
+            new = np.array(kinds, np.uint8)[best]
+            may = np.ones((CYST + 1, CYST + 1), np.bool_)
+            for kind in (0, KIDNEY):
+                may[kind] = False
+                may[kind][[w for o in objects if o.label == kind for w in o.was]] = True
+            inside &= may[new, before]
+            after[inside] = new[inside]
         for click in self.clicks:
             for voxel in click.voxels - low:
                 after[tuple(voxel)] = click.label

@@ -2,9 +2,11 @@
 
 `score_case` scores one mask; `summarise` summarises a group; `write_report` writes tables and data. `segment_and_score`
 segments labelled CTs and `score_pairs` takes existing masks; both yield an `Outcome` for each mask.
-`measure_error_budget` measures what each component of the method costs.
+`measure_error_budget` measures what each component of the method costs, `measure_clicks` how well clicks mend a mask.
 """
 
+from kidneyseg.evaluation.clicks import ClickScore, measure_clicks
+from kidneyseg.evaluation.clicks_report import clicks_as_dict, clicks_as_markdown, write_clicks
 from kidneyseg.evaluation.end_to_end import SegmentationSpec, seen_in_training, segment_and_score
 from kidneyseg.evaluation.error_budget import (
     ERROR_SOURCES,
@@ -30,6 +32,7 @@ __all__ = [
     "CaseScore",
     "CaseVariant",
     "ClassBudget",
+    "ClickScore",
     "Failure",
     "LesionScore",
     "Outcome",
@@ -41,8 +44,11 @@ __all__ = [
     "budget_as_dict",
     "budget_as_markdown",
     "case_variants",
+    "clicks_as_dict",
+    "clicks_as_markdown",
     "error_budget_of",
     "find_labels",
+    "measure_clicks",
     "measure_error_budget",
     "pair_up",
     "score_case",
@@ -52,5 +58,6 @@ __all__ = [
     "segment_and_score",
     "summarise",
     "write_budget",
+    "write_clicks",
     "write_report",
 ]
