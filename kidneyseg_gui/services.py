@@ -61,7 +61,7 @@ def _export(saving: Saving, volume: Volume, path: Path) -> FileStamp:
         mask.labels,
         volume,
         path,
-        findings=_measure(mask.labels, mask.marks, saving.result, volume),
+        findings=_measure(mask.labels, saving.mask.marks, saving.result, volume),
         provenance=saving.provenance,
         by_hand=mask.by_hand,
     )

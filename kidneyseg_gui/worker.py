@@ -181,8 +181,7 @@ class JobRunner(JobQueue):
         services = self._services
 
         def measure(_progress: Progress) -> Findings:
-            now = mask.snapshot()
-            return services.measure(now.labels, now.marks, result, volume)
+            return services.measure(mask.snapshot().labels, mask.marks, result, volume)
 
         def build(progress: Progress) -> Scene:
             return services.scene(mask.snapshot().labels, result, previous, volume, progress)

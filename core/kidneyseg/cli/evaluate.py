@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
     from kidneyseg.datasets.cases import CaseFiles
     from kidneyseg.evaluation.calibration import CaseConfidence
+    from kidneyseg.evaluation.clicks import ClickScore
     from kidneyseg.evaluation.error_budget import CaseBudget
     from kidneyseg.evaluation.scores import Outcome
     from kidneyseg.evaluation.variants import Variants
     from kidneyseg.synthesis.lesion_library import LesionLibrary
 
-    _Scored = Outcome | CaseBudget | CaseConfidence
+    _Scored = Outcome | CaseBudget | CaseConfidence | ClickScore
 
 _USAGE = """\
 kidneyseg evaluate [options] DATA           segment labelled CTs and score the masks
@@ -76,6 +77,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="measure instead how well the confidence in each predicted tumour is calibrated on DATA, in one process",
     )
     parser.add_argument(
+        "--clicks",
+        type=int,
+        metavar="N",
+        help="measure instead how well N simulated clicks mend each error on DATA, in one process",
+    )
+    parser.add_argument(
         "--cts", type=Path, metavar="DIR", help="the CTs, for the paper's point IoU, if they are not beside LABELS"
     )
     parser.add_argument(
@@ -111,23 +118,26 @@ def _run(arguments: argparse.Namespace, default: Callable[[str], Any]) -> int:
     return 1 if any(isinstance(outcome, Failure) for outcome in done) else 0
 
 
-def _report(arguments: argparse.Namespace, done: Sequence[Any], about: dict[str, Any]) -> None:
-    """Print the report and write its files."""
+def _reports(arguments: argparse.Namespace) -> tuple[str, Any, Any, Any]:
+    """The name of the measurement, and what makes its values, its Markdown and its files."""
     from kidneyseg.evaluation import calibration_report as confidence
+    from kidneyseg.evaluation import clicks_report as clicks
     from kidneyseg.evaluation import error_budget_report as budget
     from kidneyseg.evaluation import report
 
-    kind: tuple[str, Any, Any, Any] = "Evaluation", report.as_dict, report.as_markdown, report.write_report
     if arguments.error_budget:
-        kind = "Error budget", budget.budget_as_dict, budget.budget_as_markdown, budget.write_budget
-    elif arguments.confidence:
-        kind = (
-            "Confidence",
-            confidence.confidence_as_dict,
-            confidence.confidence_as_markdown,
-            confidence.write_confidence,
-        )
-    what, as_dict, as_markdown, write = kind
+        return "Error budget", budget.budget_as_dict, budget.budget_as_markdown, budget.write_budget
+    if arguments.confidence:
+        made = confidence.confidence_as_dict, confidence.confidence_as_markdown, confidence.write_confidence
+        return "Confidence", *made
+    if arguments.clicks:
+        return "Clicks", clicks.clicks_as_dict, clicks.clicks_as_markdown, clicks.write_clicks
+    return "Evaluation", report.as_dict, report.as_markdown, report.write_report
+
+
+def _report(arguments: argparse.Namespace, done: Sequence[Any], about: dict[str, Any]) -> None:
+    """Print the report and write its files."""
+    what, as_dict, as_markdown, write = _reports(arguments)
     title = what + ", interrupted" * ("interrupted" in about)
     if arguments.json:
         print_json(about | as_dict(done))
@@ -177,11 +187,14 @@ def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) 
 def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator[_Scored]:
     """Segment and score. Warns of cases that the networks were trained on, and puts their names into `about`."""
     from kidneyseg.evaluation.calibration import measure_confidence
+    from kidneyseg.evaluation.clicks import measure_clicks
     from kidneyseg.evaluation.end_to_end import SegmentationSpec, seen_in_training, segment_and_score
     from kidneyseg.evaluation.error_budget import measure_error_budget
 
-    if arguments.error_budget and arguments.confidence:
-        raise SettingsError("--error-budget and --confidence are two measurements; choose one")
+    if sum((arguments.error_budget, arguments.confidence, arguments.clicks is not None)) > 1:
+        raise SettingsError("--error-budget, --confidence and --clicks are different measurements; choose one")
+    if arguments.clicks is not None and arguments.clicks < 1:
+        raise SettingsError(f"--clicks takes a number of at least 1, not {arguments.clicks}")
     if arguments.cts is not None:
         raise SettingsError("--cts goes with MASKS LABELS; DATA holds the CTs itself")
     cases, variants = _cases(arguments), _variants(arguments)
@@ -197,6 +210,8 @@ def _segmented(arguments: argparse.Namespace, about: dict[str, Any]) -> Iterator
         return measure_error_budget(cases, spec, variants)
     if arguments.confidence:
         return measure_confidence(cases, spec, variants)
+    if arguments.clicks:
+        return measure_clicks(cases, spec, variants, clicks=arguments.clicks)
     return segment_and_score(cases, spec, variants, keep=arguments.output)
 
 
@@ -260,10 +275,14 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
 
 def _line(outcome: _Scored) -> str:
     """The row that is printed as soon as a case is done."""
+    from kidneyseg.evaluation.clicks import ClickScore
     from kidneyseg.evaluation.scores import CaseScore, Failure
 
     if isinstance(outcome, Failure):
         return f"{outcome.name}: {outcome.error}"
+    if isinstance(outcome, ClickScore):
+        steps = " ".join(f"{value:.2f}" for value in outcome.dice)
+        return f"{outcome.name:<22}{outcome.kind:<20}{outcome.ml:6.1f} mL  Dice {steps}"
     if not isinstance(outcome, CaseScore):
         return outcome.name
     figures = outcome.figures()

@@ -17,6 +17,7 @@ from kidneyseg.files import make_folder, write_whole
 from kidneyseg.version import __version__
 
 if TYPE_CHECKING:
+    from kidneyseg.evaluation.clicks import ClickScore
     from kidneyseg.evaluation.error_budget import CaseBudget
 
 RULES = (
@@ -42,7 +43,7 @@ _COLUMNS = (
 )
 
 Rows = list[list[str]]
-_Grouped = TypeVar("_Grouped", CaseScore, "CaseBudget")
+_Grouped = TypeVar("_Grouped", CaseScore, "CaseBudget", "ClickScore")
 
 
 def grouped(outcomes: Iterable[_Grouped | Failure]) -> dict[str, list[_Grouped]]:
