@@ -140,9 +140,14 @@ class Controller(QObject):
         # An edit while the networks ran has changed what the result changes.
         change = made.change if edits.mask.version == made.version else edits.mask.replaced(made.mask)
         name = "Change settings" if made.update else "Segment"
+        from_file = edits.from_file
         self._case.set_result(made.result, made.device, change, made.provenance, name)
-        if edits.by_hand and not made.update:
-            kept = f"The {edits.by_hand:,} voxels that you edited were kept."
+        kept = f"The {edits.by_hand:,} voxels that you edited were kept." if edits.by_hand else ""
+        if from_file:
+            self._case.set_saved(None, clean=False)  # that file is not replaced without a question
+            text = "This result has taken the place of the mask that was opened or recovered; undo brings that back."
+            self.notified.emit(notices.WARNING, f"{text} {kept}".rstrip(), None)
+        elif kept and not made.update:
             self.notified.emit(notices.INFO, kept, ("Discard my edits", edits.discard))
         if self._case.quick_update is not None:  # a setting was changed while this was running
             self._debounce.start()

@@ -172,6 +172,13 @@ class Edits(QObject):
         """How many voxels were made by hand."""
         return 0 if self.mask is None else sum(self.mask.by_hand.values())
 
+    @property
+    def from_file(self) -> bool:
+        """Whether there are labels of a file, or of a recovered case, below the hand-made ones."""
+        if self.mask is None or self.origin.result is not None:
+            return False
+        return sum(self.mask.count.values()) > self.by_hand - self.mask.by_hand[0]
+
     def set_locked(self, locked: frozenset[int]) -> None:
         """Lock these labels: they neither gain nor lose voxels by hand."""
         if locked != self.locked:

@@ -98,6 +98,21 @@ def test_opening_a_mask_can_be_undone_and_keeps_what_was_made_by_hand(opened: Wi
     assert opened.case.edits.mask.count[2] == 0
 
 
+def test_a_segmentation_says_that_it_replaces_an_opened_mask_and_spares_its_file(opened: WindowFixture):
+    labels = some_labels(opened)
+    path = mask_file(opened, "reader.nii.gz", labels)
+    lay_over(opened, path)
+    opened.main.controller.segment()
+    opened.idle()
+    assert "has taken the place of the mask that was opened or recovered" in opened.notices()
+    opened.answers.path, opened.answers.go_on = path, False
+    opened.main.controller.ask_export()
+    assert opened.answers.proposed.name == "ct_mask.nii.gz"
+    assert "reader.nii.gz" in opened.answers.asked[-1]
+    opened.case.edits.undo()
+    np.testing.assert_array_equal(opened.case.mask, labels)
+
+
 def test_a_mask_of_another_ct_is_refused_with_a_sentence(opened: WindowFixture):
     other = load_volume(ct_file(opened, "other.nii.gz", (12, 11, 10)))
     path = opened.folder / "other_mask.nii.gz"
