@@ -59,6 +59,7 @@ class EditQueue(QObject):
             locked = " and ".join(NAMES[label].lower() for label in sorted(self._case.edits.locked))
             why = f" Locked: {locked}." if locked else ""
             self.notified.emit(notices.INFO, f"{name}: nothing changes here.{why}", None)
+            self._case.mask_changed.emit(None)  # measuring the mask was put off for the edit
         if more:
             self._compute()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 # Further back than so many segmentations a step keeps the mask alone: a result's clouds take 8 MB in a small CT.
 _MOST_RESULTS = 10
+
+
+_LONGEST_STROKE_S = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,7 @@ class Step(QUndoCommand):
         self.change = change
         self.origin = origin
         self._before = edits.origin
-        self._edits = edits
+        self._edits = weakref.ref(edits)  # Qt's stack owns the step, and Python must not find a circle through it
         self.applied = False  # a stroke has painted its voxels before its step is pushed
         self._again = False
 
@@ -61,17 +66,23 @@ class Step(QUndoCommand):
 
     def redo(self) -> None:
         """Carry the change out."""
+        edits = self._edits()
+        if edits is None:
+            return
         if not self.applied:
-            self._edits.apply(self.change)
+            edits.apply(self.change)
         if self.origin is not None:
-            self._edits.set_origin(self.origin, again=self._again)
+            edits.set_origin(self.origin, again=self._again)
         self.applied, self._again = False, True
 
     def undo(self) -> None:
         """Take the change back."""
-        self._edits.apply(self.change.inverse())
+        edits = self._edits()
+        if edits is None:
+            return
+        edits.apply(self.change.inverse())
         if self.origin is not None:
-            self._edits.set_origin(self._before, again=True)
+            edits.set_origin(self._before, again=True)
 
 
 class Edits(QObject):
@@ -106,6 +117,7 @@ class Edits(QObject):
         self.stack.indexChanged.connect(self._on_stack)
         self.stack.cleanChanged.connect(self._on_stack)
         self._stroke: list[Change] = []
+        self._stroke_began = 0.0
 
     def start(self, shape: Shape) -> None:
         """Begin with an empty mask of another CT."""
@@ -146,11 +158,18 @@ class Edits(QObject):
         return self.mask is not None and self.push(name, self.mask.painted(voxels, self.locked))
 
     def stroke(self, voxels: Voxels) -> None:
-        """Paint a part of a stroke; `finish_stroke` makes one step of all parts."""
+        """Paint a part of a stroke; `finish_stroke` makes one step of all parts.
+
+        A long stroke makes a step every second and a half: steps are autosaved, parts are not.
+        """
         if self.mask is None:
             return
         change = self.mask.painted(voxels, self.locked)
         if len(change):
+            if self._stroke and time.monotonic() - self._stroke_began > _LONGEST_STROKE_S:
+                self.finish_stroke()
+            if not self._stroke:
+                self._stroke_began = time.monotonic()
             self._stroke.append(change)
             self.apply(change)
 

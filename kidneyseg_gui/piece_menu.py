@@ -26,6 +26,7 @@ def show_piece_menu(case: Case, voxel: Voxel | None, at: QPoint, parent: QWidget
             menu.addAction(text).triggered.connect(lambda _checked=False, do=do: do())
         else:
             menu.addSeparator()
+    menu.aboutToHide.connect(menu.deleteLater)
     menu.popup(at)
     return menu
 

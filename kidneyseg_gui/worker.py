@@ -167,7 +167,8 @@ class JobRunner(JobQueue):
         self.submit(Job(JobKind.OPEN, work, self.compared.emit))
 
     def edit(self, volume: Volume, mask: EditedMask, compute: Compute) -> None:
-        """Compute an edit for the mask as it is when the job begins."""
+        """Compute an edit for the mask as it is when the job begins. It does not wait for measurements."""
+        self.stop_waiting_jobs(JobKind.MEASURE, JobKind.SCENE)
 
         def work(_progress: Progress) -> Edited:
             now = mask.snapshot()

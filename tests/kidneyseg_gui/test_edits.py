@@ -65,6 +65,20 @@ def test_a_stroke_is_one_step(edits: Edits):
     assert edits.mask.count[1] == 25
 
 
+def test_a_long_stroke_is_autosaved_in_steps(edits: Edits, monkeypatch: pytest.MonkeyPatch):
+    now = [100.0]
+    monkeypatch.setattr("kidneyseg_gui.edits.time.monotonic", lambda: now[0])
+    for number in range(6):
+        edits.stroke(voxels(20 * number))
+        now[0] += 0.5
+    assert edits.stack.count() == 1
+    edits.finish_stroke()
+    assert edits.stack.count() == 2
+    for _ in range(2):
+        edits.undo()
+    assert edits.mask.count[1] == 0
+
+
 def test_undo_ends_a_stroke_that_is_being_drawn(edits: Edits):
     edits.paint("First", voxels(0))
     edits.stroke(voxels(100))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kidneyseg.arrays import Box, bounding_box
 from kidneyseg.editing.change import Change, Shape, Voxels
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.labels import CYST
+from kidneyseg.imaging.labels import CYST, require_known
 
 _MOST_VOXELS = 1 << 32  # flat indices are uint32
 
@@ -49,6 +49,7 @@ class EditedMask:
         self._allocate(labels.shape)
         box = bounding_box(labels)
         if box is not None:
+            require_known(labels[box], "the mask")
             self.labels[box] = labels[box]
             self._count += np.bincount(labels[box].ravel(order="K"), minlength=CYST + 1)
             self._count[0] = 0

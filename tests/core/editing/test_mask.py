@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kidneyseg.editing import EditedMask, Voxels, merged
+from kidneyseg.errors import InputError
 
 SHAPE = (9, 8, 7)
 
@@ -149,3 +150,8 @@ def test_a_snapshot_from_another_thread_holds_no_half_of_a_change() -> None:
     ended.set()
     reader.join()
     assert torn == []
+
+
+def test_labels_that_a_mask_cannot_have_are_refused() -> None:
+    with pytest.raises(InputError, match="label 7"):
+        EditedMask(np.full(SHAPE, 7, np.uint8))
