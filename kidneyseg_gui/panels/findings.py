@@ -16,7 +16,13 @@ from kidneyseg_gui.widgets import hint, tool_button, volume_text
 if TYPE_CHECKING:
     from kidneyseg.findings import Confidence, CystFinding, TumourFinding
 
-_COLUMNS = ("", "Side", "Volume", "Longest", "Sure")
+_COLUMNS = {
+    "": "",
+    "Side": "",
+    "mL": "Volume",
+    "mm": "Longest diameter",
+    "Sure": "How sure it is that this is a tumour; ? where it is doubtful",
+}
 _ROW_PIXELS, _ROWS = 26, 4  # two kidneys and two tumours; more rows scroll
 _DOUBTFUL = 0.5  # a tumour of lower probability is marked
 _DOUBTFUL_COLOUR = QColor("#e0b45c")
@@ -54,8 +60,9 @@ class FindingsPanel(Section):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         self.table.horizontalHeader().setHighlightSections(False)
-        for column, title in enumerate(_COLUMNS):
+        for column, (title, meaning) in enumerate(_COLUMNS.items()):
             item = QTableWidgetItem(title)
+            item.setToolTip(meaning)
             item.setTextAlignment(_alignment(column))
             self.table.setHorizontalHeaderItem(column, item)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
@@ -92,8 +99,8 @@ class FindingsPanel(Section):
         rows = self._rows()
         self.table.setRowCount(len(rows))
         for number, row in enumerate(rows):
-            for column, text in enumerate(row.texts):
-                item = QTableWidgetItem(text)
+            for column, (title, text) in enumerate(zip(_COLUMNS, row.texts, strict=True)):
+                item = QTableWidgetItem(text.removesuffix(f" {title}"))
                 item.setData(Qt.ItemDataRole.UserRole, row.centre)
                 item.setTextAlignment(_alignment(column))
                 item.setToolTip("Click to go there" + _explained(row.confidence))

@@ -16,7 +16,7 @@ def test_segmenting_shows_mask_findings_and_scene(window: WindowFixture):
     assert set(window.case.mask.ravel()) == {0, 1, 2}
     table = window.main.findings.table
     assert [table.item(row, 0).text() for row in range(table.rowCount())] == ["Kidney", "Kidney", "Tumour"]
-    assert table.item(2, 3).text() == "21 mm"
+    assert table.item(2, 3).text() == "21"
     scene, shown, colours = window.cloud.shown
     assert shown == "surface"
     assert set(scene.surfaces) == {1, 2}

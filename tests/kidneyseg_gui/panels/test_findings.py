@@ -74,6 +74,9 @@ def test_the_findings_can_be_copied(window: WindowFixture):
     lines = QGuiApplication.clipboard().text().splitlines()
     assert len(lines) == 3
     assert lines[0].split("\t")[:2] == ["Kidney", "Right"]
+    assert lines[2].split("\t")[3] == "21 mm"
+    titles = [window.main.findings.table.horizontalHeaderItem(column).text() for column in range(5)]
+    assert titles == ["", "Side", "mL", "mm", "Sure"]
 
 
 def test_no_text_of_the_table_is_cut_off(window: WindowFixture):
