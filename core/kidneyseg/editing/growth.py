@@ -50,7 +50,8 @@ _BEYOND_MM = 14.0
 # Depth inside a surface that speaks for a cell as much as log odds of 1; it counts 3 at most.
 _DEPTH_MM, _MOST_DEPTH = 2.0, 3.0
 
-_RAYS = Rays(int(REACH_MM) + 16)
+# Long enough for two clicks as far apart as they may be linked, and for what is beyond the reach.
+_RAYS = Rays(36)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ class GrownObject:
 
     def distance_mm(self, points_mm: Doubles) -> Doubles:
         """Of points (..., 3) from the nearest of its seeds."""
-        return np.min([np.linalg.norm(points_mm - seed.at_mm, axis=-1) for seed in self.seeds], axis=0)
+        nearest: Doubles = np.min([_distance(points_mm, seed.at_mm) for seed in self.seeds], axis=0)
+        return nearest
 
 
 def grown_objects(scene: Scene, seeds: Sequence[Seed]) -> list[GrownObject]:
@@ -136,15 +138,16 @@ def _grow(scene: Scene, grown: GrownObject, seeds: Sequence[Seed]) -> None:
     grown.inside = near
     middle = grown.centre
     for k in range(_ROUNDS):
-        points = grown.centre + _RAYS.offsets_mm
+        points = grown.centre + _RAYS.offsets_mm[: _rows(grown)]
         at = scene.index_of(points)
         hu = ndimage.map_coordinates(scene.hu, at, order=1, mode="nearest")
         allowed = grown.distance_mm(points) <= REACH_MM
         grown.radius = _RAYS.surface(_cost(scene, grown, seeds, points, hu, allowed), _STIFFNESS)
         if k == _ROUNDS - 1:
             return
-        within = (_RAYS.radii_mm[:, None] <= grown.radius) & allowed
-        volume = np.broadcast_to(_RAYS.radii_mm[:, None] ** 2, within.shape)[within]
+        radii = _RAYS.radii_mm[: len(points), None]
+        within = (radii <= grown.radius) & allowed
+        volume = np.broadcast_to(radii**2, within.shape)[within]
         now = density(np.bincount(bin_of(hu[within]), volume, len(BIN_HU)))
         grown.inside = _INSIDE_SHARE * now + (1 - _INSIDE_SHARE) * near
         mass = (_RAYS.directions * grown.radius[:, None] ** 4).sum(axis=0) / 4 / (grown.radius**3).sum() * 3
@@ -171,8 +174,17 @@ def _cost(
     hu: Floats,
     allowed: NDArray[np.bool_],
 ) -> Doubles:
-    """Cost of a border at each point of the rays (R, D), whose HU are `hu`; only `allowed` points may change."""
-    radii = _RAYS.radii_mm[:, None]
+    """Cost of a border at each point of the rays (R, D).
+
+    Args:
+        scene: the cells.
+        grown: the object.
+        seeds: of all clicks.
+        points: the first points of the rays, (N, D, 3) in mm; beyond them nothing can change.
+        hu: at these points.
+        allowed: which of them may change.
+    """
+    radii = _RAYS.radii_mm[: len(points), None]
     at = scene.index_of(points)
     base = ndimage.map_coordinates(scene.base, at, order=0, mode="nearest")
     odds = grown.log_odds(scene, bin_of(hu), base)
@@ -183,7 +195,7 @@ def _cost(
     least = np.zeros(hu.shape[1])
     most = np.where(allowed, radii, 0).max(axis=0) + _BEYOND_MM
     for seed in seeds:
-        away = np.linalg.norm(points - seed.at_mm, axis=-1)
+        away = _distance(points, seed.at_mm)
         passed, where = away.min(axis=0) < _BOUND_MM, radii[away.argmin(axis=0), 0]
         weight = _CLICK * np.exp(-0.5 * (away / _CLICK_MM) ** 2)
         if seed.label == grown.label:
@@ -193,12 +205,26 @@ def _cost(
             odds -= weight
             most[passed] = np.minimum(most, where - _BOUND_MM)[passed]
     edge = np.abs(np.gradient(hu, axis=0)) / _EDGE_HU_MM
-    cost = -np.cumsum(odds, axis=0) - _EDGE * np.where(allowed, edge.clip(0, 1), 0)
+    cost = -np.cumsum(odds, axis=0)
+    beyond = np.broadcast_to(cost[-1], (len(_RAYS.radii_mm) - len(points), cost.shape[1]))
+    cost = np.concatenate([cost - _EDGE * np.where(allowed, edge.clip(0, 1), 0), beyond])
+    radii = _RAYS.radii_mm[:, None]
     cost += (_SMALL_MM - radii).clip(0) - _GROWTH * np.log1p(radii / _GROWTH_MM)
     most = most.clip(2)
     cost[(radii < np.minimum(least, most)) | (radii > most)] = _FORBIDDEN
     cost[:2] += _FORBIDDEN
     return np.asarray(cost)
+
+
+def _rows(grown: GrownObject) -> int:
+    """How many points of each ray can be within reach of the object's clicks."""
+    return int(REACH_MM + max(_distance(seed.at_mm, grown.centre) for seed in grown.seeds)) + 2
+
+
+def _distance(points_mm: Doubles, other_mm: Doubles) -> Doubles:
+    """Between points (..., 3) and one (3,)."""
+    x, y, z = np.moveaxis(points_mm - other_mm, -1, 0)
+    return np.asarray(np.sqrt(x * x + y * y + z * z))
 
 
 def _median(values: Floats, weights: Doubles) -> float:

@@ -48,7 +48,7 @@ def random_walk(prior: Doubles, hu: Floats, seeds: Sequence[tuple[tuple[int, ...
         diagonal[stride:] += step[:-stride]
         offsets += [stride, -stride]
         bands += [np.concatenate([np.zeros(stride), -step[:-stride]]), -step]
-    matrix = sparse.dia_array((np.array(bands), offsets), shape=(size, size)).tocsr()
+    matrix = sparse.dia_array((np.stack(bands), np.array(offsets)), shape=(size, size)).tocsr()
     inverse = sparse.diags_array(1 / diagonal)
     found, _ = cg(matrix, right, x0=prior.ravel(), rtol=1e-3, maxiter=60, M=inverse)
     return np.asarray(found.reshape(shape), np.float32)

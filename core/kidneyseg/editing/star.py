@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from kidneyseg.arrays import Doubles
@@ -13,6 +14,8 @@ from kidneyseg.arrays import Doubles
 # About 5 degrees apart: 2 mm at a radius of 20 mm.
 _DIRECTIONS = 642
 _NEIGHBOURS = 6
+# Nodes from pole to pole of the chart that surfaces are interpolated on.
+_CHART = 60
 
 # Rounds of `surface`, and over how many of them the surface stiffens.
 _ROUNDS, _STIFFENING = 25, 15
@@ -67,20 +70,32 @@ class Rays:
             radius = best if k == _ROUNDS - 1 else np.where(moves, best, radius)
         return np.asarray((radius + radius[self._neighbours].mean(axis=1)) / 2)
 
-    def depth_mm(self, radius: Doubles, offsets_mm: Doubles, outside_mm: float) -> Doubles:
+    def depth_mm(self, radius: Doubles, offsets_mm: Doubles, most_mm: float) -> Doubles:
         """How deep points (..., 3) from the centre lie inside a surface, along their ray: float64 (...).
 
-        Points outside have a negative depth, of at most `outside_mm`.
+        Points outside have a negative depth. Depths are clipped to -most_mm ... most_mm.
         """
-        distance = np.linalg.norm(offsets_mm, axis=-1)
-        depth = np.full(distance.shape, -outside_mm)
-        near = distance < radius.max() + outside_mm
-        towards = offsets_mm[near] / np.maximum(distance[near], 1e-6)[:, None]
-        apart, nearest = self._tree.query(towards, k=3)
-        weight = 1 / (apart + 0.02)
-        interpolated = (radius[nearest] * weight).sum(axis=1) / weight.sum(axis=1)
-        depth[near] = np.maximum(interpolated - distance[near], -outside_mm)
+        distance: Doubles = np.linalg.norm(offsets_mm, axis=-1, keepdims=True)[..., 0]
+        depth = np.where(distance < radius.mean(), most_mm, -most_mm)
+        unsure = (distance > radius.min() - most_mm) & (distance < radius.max() + most_mm)
+        x, y, z = offsets_mm[unsure].T
+        polar = np.arccos(np.clip(z / np.maximum(distance[unsure], 1e-6), -1, 1)) / np.pi * _CHART
+        turn = (np.arctan2(y, x) / np.pi + 1) * _CHART
+        nearest, weight = self._chart
+        chart = (radius[nearest] * weight).sum(axis=-1)
+        towards = ndimage.map_coordinates(chart, [polar, turn], order=1, mode="nearest")
+        depth[unsure] = (towards - distance[unsure]).clip(-most_mm, most_mm)
         return depth
+
+    @cached_property
+    def _chart(self) -> tuple[NDArray[np.intp], Doubles]:
+        """The three directions nearest to each node of a chart by polar and azimuthal angle, and their weights."""
+        polar, turn = np.arange(_CHART + 1) * np.pi / _CHART, (np.arange(2 * _CHART + 1) / _CHART - 1) * np.pi
+        polar, turn = np.meshgrid(polar, turn, indexing="ij")
+        nodes = np.stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)], axis=-1)
+        apart, nearest = self._tree.query(nodes, k=3)
+        weight: Doubles = 1 / (np.asarray(apart) + 0.02)
+        return np.asarray(nearest, np.intp), weight / weight.sum(axis=-1, keepdims=True)
 
     @cached_property
     def _tree(self) -> cKDTree:
@@ -88,5 +103,4 @@ class Rays:
 
     @cached_property
     def _neighbours(self) -> NDArray[np.intp]:
-        nearest: NDArray[np.intp] = self._tree.query(self.directions, k=_NEIGHBOURS + 1)[1]
-        return nearest[:, 1:]
+        return np.asarray(self._tree.query(self.directions, k=_NEIGHBOURS + 1)[1], np.intp)[:, 1:]

@@ -36,8 +36,8 @@ class Scene:
         hu: float32 (X, Y, Z), smoothed.
         sharp_hu: the same, smoothed less.
         base: uint8 (X, Y, Z), the labels before the clicks.
-        around: density of the HU of each label around the first click, float64 (4, bins); uniform where a label is rare.
-        log_odds: of the networks' probability of tissue, kidney and tumour, float32 (3, X, Y, Z); None without evidence.
+        around: density of the HU of each label around the first click, float64 (4, bins).
+        log_odds: of the networks' probability of tissue, kidney and tumour, float32 (3, X, Y, Z), or None.
     """
 
     cells: Lattice
@@ -96,7 +96,7 @@ class Scene:
 
 def bin_of(hu: Floats) -> NDArray[np.intp]:
     """The bin that each HU falls into."""
-    return ((hu - _BINS[0]) // 5).astype(np.intp).clip(0, len(BIN_HU) - 1)
+    return np.asarray((hu - _BINS[0]) // 5, np.intp).clip(0, len(BIN_HU) - 1)
 
 
 def density(counts: NDArray[np.number]) -> Doubles:

@@ -13,7 +13,7 @@ from scipy import ndimage
 from kidneyseg.arrays import Labels, Mask
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.editing import Click, Voxels, fix
-from kidneyseg.editing.click import REACH_MM
+from kidneyseg.editing.growth import REACH_MM
 from kidneyseg.evaluation.click_tasks import FALSE_TUMOUR, ClickTask, click_tasks
 from kidneyseg.evaluation.end_to_end import SegmentationSpec
 from kidneyseg.evaluation.scores import AS_IS, UNUSABLE, Failure, failed

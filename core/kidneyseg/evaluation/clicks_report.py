@@ -21,8 +21,8 @@ CLICK_RULES = (
     "least 1 mL after tumour was removed from the mask and from the networks' probabilities around it. False tumour: a "
     "ball of 6 to 12 mm labelled tumour on a kidney; its Dice compares the voxels that were put right or made wrong "
     "with those that were wrong. Missing kidney pole: 20 to 40 mm of a kidney labelled tissue. Dice: median over the "
-    "tasks, within 25 mm of a lesion, or 15 mm of a false tumour or pole. Worse outside: right voxels that became wrong "
-    "farther than 20 mm from every click."
+    "tasks, within 25 mm of a lesion, or 15 mm of a false tumour or pole. Worse outside: right voxels that became "
+    "wrong farther than 20 mm from every click."
 )
 
 Outcomes = Sequence[ClickScore | Failure]
