@@ -135,7 +135,7 @@ def test_cases_seen_in_training_are_named(
     [
         (2, "--models needs CTs to segment", ["masks", "kits", "--models", "nowhere"]),
         (2, "--error-budget needs CTs to segment", ["masks", "kits", "--error-budget"]),
-        (2, "two measurements; choose one", ["kits", "--error-budget", "--confidence"]),
+        (2, "different measurements; choose one", ["kits", "--error-budget", "--confidence"]),
         (2, "--cts goes with MASKS LABELS", ["kits", "--cts", "kits"]),
         (2, "go with --lesions", ["kits", "--insertions", "3"]),
         (2, "at least 1", ["kits", "--lesions", "procedural", "--insertions", "0"]),
