@@ -100,8 +100,8 @@ class Driver(MainWindow):
         kidney = self._inside_largest()
         QTest.keyClick(self, "k")
         QTest.keyClick(self, Qt.Key.Key_2, SHIFT)
-        for shift in (0, 8):
-            self._click((kidney[0] + shift, kidney[1], kidney[2]))
+        self._click(kidney)
+        self._click(self._kidney_near(kidney))
         QTest.keyClick(self, "b")
         for number in range(4):
             QTest.keyClick(self, "]" if number % 2 else "[")
@@ -156,6 +156,13 @@ class Driver(MainWindow):
         x, y, z = np.unravel_index(int(deep.argmax()), deep.shape)
         self.case.set_crosshair((int(x), int(y), int(z)))
         return int(x), int(y), int(z)
+
+    def _kidney_near(self, voxel: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The nearest voxel of the slice that is still kidney, and some further into the kidney."""
+        places = np.argwhere(self.case.mask[:, :, voxel[2]] == 1)
+        apart = np.linalg.norm(places - np.array(voxel[:2]), axis=1)
+        x, y = places[np.argsort(apart)[len(apart) // 8]].tolist()
+        return int(x), int(y), voxel[2]
 
     def _click(self, voxel: tuple[int, int, int]) -> None:
         view, steps = self.quad.slices[0].slices, self.case.edits.stack.index()
