@@ -41,7 +41,7 @@ _CLICK, _CLICK_MM, _BOUND_MM = 4.0, 4.0, 1.5
 
 # The surface: reward of an edge, at its highest from 12 HU/mm on; of size; cost below 5 mm; stiffness.
 _EDGE, _EDGE_HU_MM = 8.0, 12.0
-_GROWTH, _GROWTH_MM, _SMALL_MM = 2.0, 3.0, 5.0
+_GROWTH, _GROWTH_MM, _SMALL_MM = 4.0, 3.0, 5.0
 _STIFFNESS = 2.5
 _FORBIDDEN = 1e3
 # How far a surface may run beyond the reach, where nothing changes: it would else bend along the reach's border.
