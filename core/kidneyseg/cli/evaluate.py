@@ -113,24 +113,16 @@ def _report(arguments: argparse.Namespace, done: Sequence[Any], about: dict[str,
     """Print the report and write its files."""
     from kidneyseg import evaluation
 
-    what, as_dict, as_markdown, write = (
-        "Evaluation",
-        evaluation.as_dict,
-        evaluation.as_markdown,
-        evaluation.write_report,
-    )
+    what: str = "Evaluation"
+    as_dict: Any = evaluation.as_dict
+    as_markdown: Any = evaluation.as_markdown
+    write: Any = evaluation.write_report
     if arguments.error_budget:
-        kind: tuple[str, Any, Any, Any] = (
-            "Evaluation",
-            evaluation.as_dict,
-            evaluation.as_markdown,
-            evaluation.write_report,
-        )
-    if arguments.error_budget:
-        kind = "Error budget", evaluation.budget_as_dict, evaluation.budget_as_markdown, evaluation.write_budget
+        what, write = "Error budget", evaluation.write_budget
+        as_dict, as_markdown = evaluation.budget_as_dict, evaluation.budget_as_markdown
     elif arguments.clicks:
-        kind = "Clicks", evaluation.clicks_as_dict, evaluation.clicks_as_markdown, evaluation.write_clicks
-    what, as_dict, as_markdown, write = kind
+        what, write = "Clicks", evaluation.write_clicks
+        as_dict, as_markdown = evaluation.clicks_as_dict, evaluation.clicks_as_markdown
     if arguments.json:
         print_json(about | as_dict(done))
     else:
