@@ -15,13 +15,16 @@ from kidneyseg.editing.change import Voxels
 from kidneyseg.editing.growth import REACH_MM, GrownObject, Seed, grown_objects, membership
 from kidneyseg.editing.surroundings import CELL_MM, Scene
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.labels import CYST, TUMOUR
+from kidneyseg.imaging.labels import CYST, TISSUE, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.resample import upsampled_slices, voxel_lattice
 
 # Points of a stroke closer than this to one before them say nothing new about the object.
 _STROKE_MM = 5.0
+
+# A piece that the mask has wrong is relabelled whole when this share of it would be.
+_MOST_OF_PIECE = 0.7
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,12 @@ def _proposed(
         fields = np.stack([membership(near, own, seeds) for own in kinds.values()])
         new, wins = _winner(volume, near, inner, fields)
         label = np.array(list(kinds), np.uint8)[new]
-        wins &= _may_change(kinds)[label, before[part]] & _in_reach(volume, inner, kinds)
+        reach = _in_reach(volume, inner, kinds)
+        wins &= _may_change(kinds)[label, before[part]] & reach
         after[part][wins] = label[wins]
+        for kind, own in kinds.items():
+            if kind < TUMOUR:
+                _relabel_whole_pieces(before[part], after[part], kind, own, reach)
     for click in clicks:
         after[tuple((click.voxels - _low(box)).T)] = click.label
     return after
@@ -150,6 +157,18 @@ def _may_change(kinds: Mapping[int, Sequence[GrownObject]]) -> NDArray[np.bool_]
         replaced = range(CYST + 1) if kind >= TUMOUR else {was for grown in own for was in grown.was}
         may[kind, list(replaced)] = True
     return may
+
+
+def _relabel_whole_pieces(
+    before: Labels, after: Labels, kind: int, own: Sequence[GrownObject], reach: NDArray[np.bool_]
+) -> None:
+    """Relabel, in place, the rest of connected pieces of which the objects took most. Such a piece was wrong."""
+    for was in {was for grown in own for was in grown.was} - {TISSUE}:
+        pieces, count = ndimage.label((before == was) & reach)
+        taken = np.bincount(pieces[after == kind], minlength=count + 1)
+        whole = taken > _MOST_OF_PIECE * np.bincount(pieces.ravel(), minlength=count + 1)
+        whole[0] = False
+        after[whole[pieces] & (after == was)] = kind
 
 
 def _in_reach(volume: Volume, box: Box, kinds: Mapping[int, Sequence[GrownObject]]) -> NDArray[np.bool_]:

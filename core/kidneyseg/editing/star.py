@@ -76,7 +76,7 @@ class Rays:
         Points outside have a negative depth. Depths are clipped to -most_mm ... most_mm.
         """
         distance: Doubles = np.linalg.norm(offsets_mm, axis=-1, keepdims=True)[..., 0]
-        depth = np.where(distance < radius.mean(), most_mm, -most_mm)
+        depth = np.where(distance < radius.mean(), most_mm, -most_mm).astype(np.float64)
         unsure = (distance > radius.min() - most_mm) & (distance < radius.max() + most_mm)
         x, y, z = offsets_mm[unsure].T
         polar = np.arccos(np.clip(z / np.maximum(distance[unsure], 1e-6), -1, 1)) / np.pi * _CHART

@@ -146,7 +146,7 @@ def _kidney_pole(variant: CaseVariant, mask: Labels, evidence: PointCloud, rng: 
     kidneys, count = ndimage.label(truth > TISSUE)
     if not count:
         return
-    largest = np.argsort(-np.bincount(kidneys[kidneys > 0]))[:2]
+    largest = np.argsort(-np.bincount(kidneys[kidneys > 0])[1:])[:2] + 1
     one = int(largest[rng.integers(len(largest))])
     found = ndimage.find_objects(kidneys)[one - 1]
     depth = round(float(rng.uniform(*_POLE_MM)) / spacing[2])

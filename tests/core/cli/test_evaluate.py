@@ -79,6 +79,20 @@ def test_a_missing_mask_is_named_and_the_other_cases_are_scored(
     assert [row["tumour surface Dice"] for row in rows] == ["", "1.0"]
 
 
+def test_clicks_are_simulated_and_reported(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["evaluate", str(data / "kits"), "--cases", "case_00000", "--models", str(tiny_models(tmp_path))]
+    out = tmp_path / "report"
+    assert main([*command, "--clicks", "1", "-o", str(out)]) == 0
+    told = capsys.readouterr()
+    assert "| missed tumour " in told.out
+    assert "case_00000            withheld tumour" in told.err
+    assert (out / "clicks.md").read_text().startswith("# Clicks\n")
+    assert main([*command, "--clicks", "0"]) == 2
+    assert main([*command, "--clicks", "3", "--error-budget"]) == 2
+    assert main(["evaluate", str(data / "masks"), str(data / "kits"), "--clicks", "3"]) == 2
+    assert "--clicks needs CTs to segment" in capsys.readouterr().err
+
+
 def test_only_the_named_cases_are_scored(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(data / "masks"), str(data / "kits"), "--json", "--cases", "case_00001"]) == 0
     assert [case["name"] for case in json.loads(capsys.readouterr().out)["cases"]] == ["case_00001"]

@@ -1,45 +1,59 @@
-"""Objects that grow around clicks."""
+"""Objects grown around seeds."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from click_scene import IN_KIDNEY, IN_TUMOUR, SPACING, click_scene
-from kidneyseg.editing.growth import REACH_MM, Seed, grown_objects, membership
+from kidneyseg.editing.growth import Seed, grown_objects, membership
 from kidneyseg.editing.surroundings import Scene
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.metrics import dice
+from lesion_phantom import SPACING, TUMOUR_AT, lesion_phantom
 
-MADE = click_scene()
-
-
-def seed(voxel: tuple[int, int, int], label: int, was: int) -> Seed:
-    return Seed((np.array(voxel) + 0.5) * SPACING, label, was)
-
-
-def scene(seeds: list[Seed]) -> Scene:
-    return Scene.of(MADE.volume, MADE.missed, None, np.array([one.at_mm for one in seeds]), REACH_MM)
+AT = (np.array(TUMOUR_AT) + 0.5) * SPACING
 
 
-def test_an_object_grows_to_its_border_and_membership_tells_inside_from_outside() -> None:
-    seeds = [seed(IN_TUMOUR, 2, 1)]
-    near = scene(seeds)
-    (grown,) = grown_objects(near, seeds)
-    assert abs(np.median(grown.radius) - 10) < 2.5
-    field = membership(near, [grown], seeds)
-    assert field[near.cell_of(seeds[0].at_mm)] > 0.9
-    assert field[near.cell_of(seeds[0].at_mm + np.array([0, 0, 17.0]))] < 0.5
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    volume, truth = lesion_phantom()
+    return Scene.of(volume, np.minimum(truth, KIDNEY), None, AT[None], 40)
 
 
-def test_clicks_of_one_label_that_are_close_make_one_object() -> None:
-    seeds = [seed(IN_TUMOUR, 2, 1), seed((40, 30, 20), 2, 1)]
-    assert len(grown_objects(scene(seeds), seeds)) == 1
-    apart = [seed(IN_TUMOUR, 2, 1), seed((12, 30, 20), 2, 1)]
-    assert len(grown_objects(scene(apart), apart)) == 2
+def seed(offset_mm: tuple[float, float, float], label: int = TUMOUR, was: int = KIDNEY) -> Seed:
+    return Seed(AT + offset_mm, label, was)
 
 
-def test_a_click_where_the_label_is_right_only_bounds_the_others() -> None:
-    bound = seed(IN_KIDNEY, 1, 1)
-    assert grown_objects(scene([bound]), [bound]) == []
-    seeds = [seed(IN_TUMOUR, 2, 1), seed((47, 30, 20), 1, 1)]
-    near = scene(seeds)
-    (grown,) = grown_objects(near, seeds)
-    assert membership(near, [grown], seeds)[near.cell_of(seeds[1].at_mm)] < 0.5
+def test_seeds_of_one_label_that_are_close_grow_one_object(scene: Scene) -> None:
+    seeds = [seed((0, 0, 0)), seed((4, 0, 0)), seed((0, 0, 35)), seed((-15, 0, 0), KIDNEY)]
+    objects = grown_objects(scene, seeds)
+    assert [len(grown.seeds) for grown in objects] == [2, 1]
+    assert not grown_objects(scene, [seed((0, 0, 0), KIDNEY)])
+
+
+def test_the_surface_is_that_of_the_tumour_and_its_centre_moves_there(scene: Scene) -> None:
+    (grown,) = grown_objects(scene, [seed((-4, 0, 0))])
+    assert np.median(grown.radius) == pytest.approx(10, abs=1.5)
+    assert np.linalg.norm(grown.centre - AT) < 3
+
+
+def test_another_click_bounds_the_object(scene: Scene) -> None:
+    first, beside = seed((0, 0, 0)), seed((6, 0, 0), KIDNEY)
+    (alone,), (bounded,) = grown_objects(scene, [first]), grown_objects(scene, [first, beside])
+    own, other = membership(scene, [alone], [first]), membership(scene, [bounded], [first, beside])
+    cell = scene.cell_of(beside.at_mm)
+    assert own[cell] > 0.5 > other[cell]
+
+
+def test_a_piece_that_the_mask_has_wrong_is_found_by_its_label(scene: Scene) -> None:
+    """HU alone would not part the ball, which is labelled tumour, from the fat around it."""
+    base = np.zeros_like(scene.base)
+    axes = [scene.cells.axis_centres_mm(axis) for axis in range(3)]
+    centres = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    at = np.array([12.0, 12.0, 45.0])
+    wrong = np.linalg.norm(centres - at, axis=-1) < 8
+    base[wrong] = TUMOUR
+    marked = Scene(scene.cells, scene.hu, scene.sharp_hu, base, scene.around, None)
+    seeds = [Seed(at, TISSUE, TUMOUR)]
+    inside = membership(marked, grown_objects(marked, seeds), seeds) > 0.5
+    assert dice(inside, wrong) > 0.85

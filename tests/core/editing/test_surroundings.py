@@ -3,55 +3,57 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from click_scene import IN_KIDNEY, IN_TUMOUR, SPACING, click_scene
 from kidneyseg.editing.surroundings import BIN_HU, CELL_MM, Scene, bin_of, density
-
-MADE = click_scene()
-AT = (np.array([IN_TUMOUR]) + 0.5) * SPACING
-
-
-def scene() -> Scene:
-    return Scene.of(MADE.volume, MADE.truth, MADE.cloud, AT, 15.0)
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.points.cloud import PointCloud
+from kidneyseg.points.resample import lattice_for
+from lesion_phantom import SPACING, TUMOUR_AT, lesion_phantom
 
 
-def test_cells_have_the_labels_and_the_hu_of_their_place() -> None:
-    one = scene()
-    assert one.cells.step_mm == (CELL_MM,) * 3
-    cell = one.cell_of(AT[0])
-    assert one.base[cell] == 2
-    assert abs(one.hu[cell] - 70) < 15
-    np.testing.assert_allclose(one.index_of(one.cells.centres_mm(np.array([cell]))[0].astype(float)), cell, atol=0.01)
+def test_cells_hold_hu_labels_and_what_is_usual_around() -> None:
+    volume, truth = lesion_phantom()
+    at = (np.array(TUMOUR_AT) + 0.5) * SPACING
+    scene = Scene.of(volume, truth, None, at[None], 20)
+    cell = scene.cell_of(at)
+    assert scene.hu[cell] == pytest.approx(60, abs=15)
+    assert scene.base[cell] == TUMOUR
+    assert scene.index_of(at) == pytest.approx(cell, abs=0.51)
+    assert [BIN_HU[scene.around[label].argmax()] for label in (TISSUE, KIDNEY, TUMOUR)] == pytest.approx(
+        [-95, 130, 60], abs=10
+    )
+    assert np.ptp(scene.around[3]) == 0  # there is no cyst
+    assert scene.log_odds is None
 
 
-def test_the_networks_saw_kidney_where_the_tumour_is() -> None:
-    one = scene()
-    assert one.log_odds is not None
-    tissue, kidney, tumour = one.log_odds[(slice(None), *one.cell_of(AT[0]))]
-    assert kidney > 2 > -2 > max(tissue, tumour)
-    assert Scene.of(MADE.volume, MADE.truth, None, AT, 15.0).log_odds is None
+def test_a_crop_has_the_same_cells() -> None:
+    volume, truth = lesion_phantom()
+    at = (np.array(TUMOUR_AT) + 0.5) * SPACING
+    scene = Scene.of(volume, truth, None, at[None], 20)
+    part = scene.crop(at[None], 8)
+    assert max(part.hu.shape) <= 2 * 8 / CELL_MM + 2
+    assert part.hu[part.cell_of(at)] == scene.hu[scene.cell_of(at)]
+    assert part.hu.shape == part.cells.shape == part.base.shape
 
 
-def test_a_crop_keeps_places() -> None:
-    one = scene()
-    part = one.crop(AT, 6.0)
-    assert np.prod(part.hu.shape) < np.prod(one.hu.shape)
-    assert part.hu[part.cell_of(AT[0])] == one.hu[one.cell_of(AT[0])]
-
-
-def test_hu_are_counted_by_label() -> None:
-    at = (np.array([IN_KIDNEY]) + 0.5) * SPACING
-    around = Scene.of(MADE.volume, MADE.truth, None, at, 15.0).around
-    np.testing.assert_allclose(around.sum(axis=1), 1)
-    assert abs(BIN_HU[around[1].argmax()] - 160) < 15
-    assert around[3].std() < 1e-9  # no cyst: uniform
+def test_evidence_is_tissue_where_the_networks_saw_no_point() -> None:
+    volume, truth = lesion_phantom()
+    at = (np.array(TUMOUR_AT) + 0.5) * SPACING
+    lattice = lattice_for(volume, 2.0)
+    cells = np.floor(at / 2).astype(np.int32)[None]
+    cloud = PointCloud(lattice, cells, np.zeros(1, np.int16), probability=np.array([[0, 0.5, 0.5]], np.float16))
+    odds = Scene.of(volume, truth, cloud, at[None], 20).log_odds
+    assert odds is not None
+    scene = Scene.of(volume, truth, cloud, at[None], 20)
+    assert odds[(slice(None), *scene.cell_of(at))] == pytest.approx([-3, 0, 0], abs=0.01)
+    assert odds[:, 0, 0, 0] == pytest.approx([3, -3, -3])
 
 
 def test_a_density_is_smooth_and_nowhere_zero() -> None:
-    counts = np.zeros(len(BIN_HU))
-    counts[10] = 5
-    one = density(counts)
-    assert one.min() > 0
-    assert one.argmax() == 10
-    np.testing.assert_allclose(one.sum(), 1)
-    assert bin_of(np.array([BIN_HU[10], -9999, 9999], np.float32)).tolist() == [10, 0, len(BIN_HU) - 1]
+    counts = np.bincount(bin_of(np.full(50, 100.0, np.float32)), minlength=len(BIN_HU))
+    smooth = density(counts)
+    assert smooth.sum() == pytest.approx(1)
+    assert smooth.min() > 0
+    assert BIN_HU[smooth.argmax()] == pytest.approx(100, abs=2.5)
+    assert np.ptp(density(np.zeros(len(BIN_HU)))) == 0

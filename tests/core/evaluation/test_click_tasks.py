@@ -1,39 +1,94 @@
-"""The errors that simulated clicks are to mend."""
+"""What simulated clicks have to mend."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from click_scene import IN_TUMOUR, click_scene
-from kidneyseg.evaluation.click_tasks import FALSE_TUMOUR, KIDNEY_POLE, MISSED, WITHHELD, click_tasks
+from kidneyseg.evaluation.click_tasks import (
+    FALSE_TUMOUR,
+    KIDNEY_POLE,
+    MISSED,
+    WITHHELD,
+    ClickTask,
+    click_tasks,
+)
 from kidneyseg.evaluation.variants import CaseVariant
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.metrics import dice
+from lesion_phantom import lesion_evidence, lesion_phantom
 
-MADE = click_scene()
-VARIANT = CaseVariant("made", "", MADE.volume, MADE.truth)
-
-
-def test_a_missed_lesion_is_two_tasks_and_a_found_one_is_one() -> None:
-    kinds = [task.kind for task in click_tasks(VARIANT, MADE.missed, MADE.cloud)]
-    assert kinds[:2] == [MISSED, WITHHELD]
-    assert next(iter(click_tasks(VARIANT, MADE.truth, MADE.cloud))).kind == WITHHELD
+VOLUME, TRUTH = lesion_phantom()
+VARIANT = CaseVariant("box", "g", VOLUME, TRUTH)
+EVIDENCE = lesion_evidence(VOLUME, TRUTH)
 
 
-def test_withheld_networks_know_no_tumour() -> None:
-    probability = np.zeros((len(MADE.cloud), 3), np.float16)
-    probability[:, 0], probability[:, 1], probability[:, 2] = 0.1, 0.2, 0.7
-    cloud = type(MADE.cloud)(MADE.cloud.lattice, MADE.cloud.index, MADE.cloud.hu, MADE.cloud.labels, probability)
-    task = next(one for one in click_tasks(VARIANT, MADE.truth, cloud) if one.kind == WITHHELD)
-    assert task.labels[IN_TUMOUR] == 1
-    at = np.flatnonzero((MADE.cloud.index == IN_TUMOUR).all(axis=1))[0]
-    assert task.evidence.probability is not None
-    np.testing.assert_allclose(task.evidence.probability[at], [1 / 3, 2 / 3, 0], atol=0.01)
+def tasks(mask: np.ndarray) -> dict[str, ClickTask]:
+    return {task.kind: task for task in click_tasks(VARIANT, mask, EVIDENCE)}
 
 
-def test_a_pole_is_missing_and_a_ball_is_wrong() -> None:
-    tasks = {task.kind: task for task in click_tasks(VARIANT, MADE.truth, MADE.cloud)}
-    if FALSE_TUMOUR in tasks:
-        false = tasks[FALSE_TUMOUR].labels
-        assert ((false == 2) & (MADE.truth != 2)).sum() > 100
-    pole = tasks[KIDNEY_POLE].labels
-    assert ((pole == 0) & (MADE.truth == 1)).sum() > 500
-    assert tasks[KIDNEY_POLE].ml > 1
+@pytest.fixture(scope="module")
+def of_truth() -> dict[str, ClickTask]:
+    return tasks(TRUTH)
+
+
+def test_only_a_tumour_that_the_mask_lacks_is_missed(of_truth) -> None:
+    assert list(of_truth) == [WITHHELD, FALSE_TUMOUR, KIDNEY_POLE]
+    missed = tasks(np.minimum(TRUTH, KIDNEY))
+    assert list(missed) == [MISSED, WITHHELD, FALSE_TUMOUR, KIDNEY_POLE]
+    assert missed[MISSED].ml == pytest.approx(4.2, rel=0.05)
+    assert missed[MISSED].evidence is EVIDENCE
+
+
+def test_a_withheld_tumour_has_left_no_trace(of_truth) -> None:
+    task = of_truth[WITHHELD]
+    assert not (task.labels == TUMOUR).any()
+    assert (task.labels[TRUTH != TUMOUR] == TRUTH[TRUTH != TUMOUR]).all()
+    # The networks hold kidney for the next likely, but for cells at the border of which tissue fills most.
+    assert (task.labels[TRUTH == TUMOUR] == KIDNEY).mean() > 0.8
+    assert task.evidence.probability[:, TUMOUR].max() < 0.02
+    assert task.evidence.probability.sum(axis=1) == pytest.approx(1, abs=0.01)
+    assert dice(task.chosen(TRUTH), task.chosen(task.labels)) == 0
+
+
+def test_a_false_tumour_is_a_ball_clear_of_the_true_one(of_truth) -> None:
+    task = of_truth[FALSE_TUMOUR]
+    false = (task.labels == TUMOUR) & (TRUTH != TUMOUR)
+    assert np.count_nonzero(false) * VOLUME.voxel_ml == pytest.approx(task.ml)
+    assert 0.7 < task.ml < 7.5
+    assert np.array_equal(task.labels[~false], TRUTH[~false])
+    assert not (task.chosen(TRUTH)).any()
+
+
+def test_a_missing_pole_is_tissue_in_mask_and_evidence() -> None:
+    truth = np.minimum(TRUTH, KIDNEY)
+    found = {}
+    for name in "abcdef":  # the end is drawn from the name
+        (task,) = [
+            one
+            for one in click_tasks(CaseVariant(name, "g", VOLUME, truth), truth, EVIDENCE)
+            if one.kind == KIDNEY_POLE
+        ]
+        lost = (truth == KIDNEY) & (task.labels == TISSUE)
+        layers = np.flatnonzero(lost.any(axis=(0, 1)))
+        kidney = np.flatnonzero(truth.any(axis=(0, 1)))
+        assert (layers[0] == kidney[0]) != (layers[-1] == kidney[-1])
+        assert 18 <= len(layers) * 3 <= 42
+        assert np.array_equal(lost[task.region.box], task.chosen(truth))
+        assert not task.chosen(task.labels).any()
+        gone = EVIDENCE.probability[:, TISSUE] != task.evidence.probability[:, TISSUE]
+        assert (task.evidence.labels[gone] == TISSUE).all()
+        assert gone.sum() * 0.008 > task.ml
+        found[layers[0] == kidney[0]] = True
+    assert len(found) == 2
+
+
+def test_a_ct_without_kidneys_has_no_task() -> None:
+    empty = np.zeros_like(TRUTH)
+    assert not list(click_tasks(CaseVariant("empty", "g", VOLUME, empty), empty, EVIDENCE))
+
+
+def test_evidence_without_probabilities_is_refused() -> None:
+    bare = EVIDENCE.of_cells(EVIDENCE.lattice)
+    with pytest.raises(ValueError, match="probabilities"):
+        list(click_tasks(VARIANT, TRUTH, bare))
