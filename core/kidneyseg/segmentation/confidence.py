@@ -40,8 +40,8 @@ class ConfidenceModel(NamedTuple):
 
 
 # Fitted by `kidneyseg evaluate DATA --lesions HELD_OUT.npz --insertions 5 --originals --confidence` to 81 predicted
-# tumours, 76 of them real, in 70 versions of 14 CTs with inserted tumours; see docs/results.md. The bundled networks were
-# trained on these CTs. Volume and the 10th percentile of the probability did not improve the fit to left-out CTs.
+# tumours, 76 of them real, in 70 versions of 14 CTs with inserted tumours; see docs/results.md. The bundled networks
+# were trained on these CTs. Volume and the 10th percentile of the probability did not improve the fit to left-out CTs.
 MODEL = ConfidenceModel(real=(-6.28, 11.02), dice=(-1.23, 2.34))
 
 
