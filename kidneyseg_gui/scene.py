@@ -18,13 +18,13 @@ from scipy import ndimage
 from kidneyseg.arrays import bounding_box
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
-from kidneyseg.segmentation.uncertainty import Uncertainty, uncertainty_of
 
 if TYPE_CHECKING:
     import pyvista
 
     from kidneyseg.imaging.volume import Volume
     from kidneyseg.progress import Progress
+    from kidneyseg.segmentation.uncertainty import Uncertainty
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.slices import Voxel
 
@@ -102,6 +102,8 @@ def build_scene(
     if previous is not None and previous.result is result:
         clouds, unsure = previous.clouds, previous.uncertainty
     elif result is not None:
+        from kidneyseg.segmentation.uncertainty import uncertainty_of
+
         unsure = uncertainty_of(result.stage2)
         for name, cloud in (("sampled", result.sampled), ("kidney", result.stage2), ("objects", result.objects)):
             progress.check()

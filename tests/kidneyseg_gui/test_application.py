@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -57,3 +59,13 @@ def test_a_stroke_that_a_signal_ends_is_kept(window: WindowFixture, monkeypatch:
             signal.signal(number, handler)
     (kept,) = find_abandoned(window.folder / "autosave")
     assert len(read(kept.path).steps[0].change) == 9
+
+
+def test_the_3d_import_leaves_the_segmentation_to_the_working_thread():
+    # Two threads that import the package at once can see it before its methods are registered.
+    code = (
+        "import sys, kidneyseg_gui.views.pyvista_cloud, kidneyseg_gui.views.canvases\n"
+        "print([name for name in sys.modules if name.startswith(('kidneyseg.segmentation', 'torch'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"
