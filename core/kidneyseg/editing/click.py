@@ -52,7 +52,8 @@ def fix(volume: Volume, labels: Labels, evidence: PointCloud | None, clicks: Seq
 
     A click grows an object around itself, or bounds those of other clicks where the label there is right already.
     Kidney and "not that" change only voxels with the label that they were clicked on; tumour and cyst may change any.
-    Of what a further click changes, only the connected piece that holds the click counts.
+    Of what a further click changes, only the connected piece that holds the click counts, and it takes its own label
+    from no voxel.
 
     Args:
         volume: the CT.
@@ -97,12 +98,25 @@ def _fixed(volume: Volume, labels: Labels, evidence: PointCloud | None, clicks: 
     for k, click in enumerate(clicks, start=1):
         made = clicks[:k]
         proposed = _proposed(volume, scene, before, box, made, [seed for own in seeds[:k] for seed in own])
-        pieces, _ = ndimage.label(proposed != after)
         at = tuple((click.voxels - _low(box)).T)
-        taken = np.isin(pieces, np.setdiff1d(pieces[at], [0]))
+        changed = _may_follow(click.label, before, after, proposed)
+        changed[at] = True
+        pieces, _ = ndimage.label(changed)
+        taken = np.isin(pieces, pieces[at])
         after[taken] = proposed[taken]
         after[at] = click.label
     return Voxels.of_box(box, after != before, after, volume.shape)
+
+
+def _may_follow(label: int, before: Labels, after: Labels, proposed: Labels) -> NDArray[np.bool_]:
+    """Which proposals a click with this label may bring about, given the labels before all clicks and after the last.
+
+    It takes its own label from no voxel. A tumour or a cyst only grows; kidney and "not that" also give voxels back.
+    """
+    new = proposed == label
+    if label < TUMOUR:
+        new |= proposed == before
+    return np.asarray((proposed != after) & (after != label) & new)
 
 
 def _seeds(volume: Volume, labels: Labels, click: Click) -> list[Seed]:

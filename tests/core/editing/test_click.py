@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from kidneyseg.editing import Click, Voxels, fix
+from kidneyseg.editing.click import _may_follow
 from kidneyseg.editing.growth import REACH_MM
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
@@ -78,6 +79,31 @@ def test_a_further_click_changes_only_the_piece_that_holds_it(scene: tuple[Volum
     assert pieces[second.voxel] == 1
     # Taken back, it leaves no trace.
     assert np.array_equal(applied(labels, fix(volume, labels, None, [IN_TUMOUR])), one)
+
+
+@pytest.mark.parametrize(
+    ("label", "may"),
+    [
+        # before, after the last click and proposed: 1 1 2, 0 2 2, 1 2 1, 0 1 0, 0 2 1, 2 0 2, 0 0 3
+        (TUMOUR, [1, 0, 0, 0, 0, 1, 0]),
+        (KIDNEY, [0, 0, 1, 0, 1, 1, 0]),
+        (TISSUE, [0, 0, 1, 1, 0, 0, 0]),
+        (CYST, [0, 0, 0, 0, 0, 0, 1]),
+    ],
+)
+def test_a_click_gives_its_own_label_or_the_first_one_and_takes_its_own_from_no_voxel(
+    label: int, may: list[int]
+) -> None:
+    before, after, proposed = np.array([[1, 0, 1, 0, 0, 2, 0], [1, 2, 2, 1, 2, 0, 0], [2, 2, 1, 0, 1, 2, 3]], np.uint8)
+    assert _may_follow(label, before, after, proposed).tolist() == [bool(one) for one in may]
+
+
+def test_a_kidney_click_on_tissue_leaves_what_is_labelled_tumour(scene: tuple[Volume, Array, Array]) -> None:
+    volume, truth, _ = scene
+    labels = np.where(distance_mm(IN_TUMOUR) < 16, np.uint8(TUMOUR), np.uint8(TISSUE))
+    after = applied(labels, fix(volume, labels, None, [Click((24, 28, 15), KIDNEY)]))
+    assert np.count_nonzero((after == KIDNEY) & (truth == KIDNEY)) > 1000
+    assert (after[labels == TUMOUR] == TUMOUR).all()
 
 
 def test_a_click_where_the_label_is_right_changes_nothing(scene: tuple[Volume, Array, Array]) -> None:
