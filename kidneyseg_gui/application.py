@@ -32,9 +32,18 @@ class _CloudLoader(QObject):
 
     loaded = Signal(object)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.Thread(target=self._import, name="3-D import", daemon=True)
+
     def start(self) -> None:
         """Begin importing."""
-        threading.Thread(target=self._import, name="3-D import", daemon=True).start()
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for the import's end: Python must not end during it, VTK would abort."""
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _import(self) -> None:
         try:
@@ -50,6 +59,7 @@ class _CloudLoader(QObject):
 def run(ct: Path | None, mask: Path | None = None) -> int:
     """Show the window, with `ct` and its mask, or the sample case. Returns the exit status."""
     began = time.monotonic()
+    asked = _note_interrupts()
     existing = QApplication.instance()
     application = existing if isinstance(existing, QApplication) else QApplication(["kidneyseg-gui"])
     QGuiApplication.setDesktopFileName("kidneyseg")
@@ -59,7 +69,7 @@ def run(ct: Path | None, mask: Path | None = None) -> int:
     apply_theme(application)
     window = MainWindow()
     catch_errors(lambda text: QMessageBox.critical(window, "KidneySeg", text))
-    pulse = _answer_interrupts(window)
+    pulse = _answer_interrupts(window, asked)
     window.show()
     loader = _CloudLoader()
     loader.loaded.connect(lambda choice: _build_cloud(window, choice))
@@ -75,6 +85,7 @@ def run(ct: Path | None, mask: Path | None = None) -> int:
     QTimer.singleShot(0, lambda: QTimer.singleShot(30, after_first_paint))
     status = application.exec()
     pulse.stop()
+    loader.wait()
     return status
 
 
@@ -119,23 +130,36 @@ def _build_cloud(window: MainWindow, choice: Choice | None) -> None:
         window.quad.cloud.fail(_NO_3D)
 
 
-def _answer_interrupts(window: MainWindow) -> QTimer:
-    """End the program on Ctrl+C in the terminal, or when the session ends; options are saved as by closing the window.
+def _note_interrupts() -> threading.Event:
+    """An event that Ctrl+C in the terminal, or the session's end, sets from now on.
+
+    A handler runs between any two steps of the window's thread, also in an import that the working thread waits for, so
+    it does no more than that.
+    """
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    return asked
+
+
+def _answer_interrupts(window: MainWindow, asked: threading.Event) -> QTimer:
+    """End the program once it is asked to; options are saved as by closing the window, and edits for the next start.
 
     Python handles signals only while it runs, hence the timer.
     """
 
-    def stop(_number: int, _frame: object) -> None:
-        window.save_options()
-        window.case.edits.finish_stroke()
-        window.hide()
-        window.jobs.shutdown()
-        window.autosave.close(keep=window.case.dirty)  # the next start offers it
-        QApplication.exit(130)
+    def stop_if_asked() -> None:
+        if asked.is_set():
+            pulse.stop()
+            window.save_options()
+            window.case.edits.finish_stroke()
+            window.hide()
+            window.autosave.flush()
+            window.jobs.shutdown()
+            window.autosave.close(keep=window.case.dirty)  # the next start offers it
+            QApplication.exit(130)
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
     pulse = QTimer(interval=200)
-    pulse.timeout.connect(lambda: None)
+    pulse.timeout.connect(stop_if_asked)
     pulse.start()
     return pulse

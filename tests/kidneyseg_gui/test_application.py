@@ -3,6 +3,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from kidneyseg.editing import Voxels
 from kidneyseg.editing.recovery import find_abandoned, read
 from kidneyseg_gui import application
-from kidneyseg_gui.application import _answer_interrupts, _build_cloud, _CloudLoader
+from kidneyseg_gui.application import _answer_interrupts, _build_cloud, _CloudLoader, _note_interrupts
 from kidneyseg_gui.views import canvases
 from kidneyseg_gui.views.canvases import OFFSCREEN, Choice
 from window_fixture import WindowFixture
@@ -45,20 +47,37 @@ def test_a_canvas_that_cannot_be_built_leaves_a_notice(window: WindowFixture, mo
     window.open()  # everything else works
 
 
-def test_a_stroke_that_a_signal_ends_is_kept(window: WindowFixture, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(application.QApplication, "exit", lambda _status: None)
+@pytest.fixture
+def asked() -> Iterator[threading.Event]:
+    """What the signals that end the program set."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    pulse = _answer_interrupts(window.main)
-    try:
-        window.open()
-        window.case.edits.stroke(Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
-        signal.raise_signal(signal.SIGTERM)
-    finally:
-        pulse.stop()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    yield _note_interrupts()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_stroke_that_a_signal_ends_is_kept(
+    window: WindowFixture, monkeypatch: pytest.MonkeyPatch, asked: threading.Event
+):
+    ends: list[int] = []
+    monkeypatch.setattr(application.QApplication, "exit", ends.append)
+    pulse = _answer_interrupts(window.main, asked)
+    window.open()
+    window.case.edits.stroke(Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    signal.raise_signal(signal.SIGTERM)
+    window.qtbot.waitUntil(lambda: ends == [130], timeout=5000)
+    assert not pulse.isActive()
     (kept,) = find_abandoned(window.folder / "autosave")
     assert len(read(kept.path).steps[0].change) == 9
+
+
+def test_a_signal_does_not_interrupt_what_the_window_does(window: WindowFixture, asked: threading.Event):
+    # What it interrupts may be an import that the working thread waits for: to wait for that thread would never end.
+    pulse = _answer_interrupts(window.main, asked)
+    signal.raise_signal(signal.SIGINT)
+    assert asked.is_set()
+    assert window.main.jobs._thread.isRunning()
+    pulse.stop()
 
 
 def test_the_3d_import_leaves_the_segmentation_to_the_working_thread():

@@ -50,6 +50,7 @@ def crashed(window: WindowFixture, qtbot: QtBot, tmp_path: Path) -> Callable[[],
     window.case.set_window(300, 130)
     window.case.edits.undo()
     assert window.main.autosave.flush()
+    window.main.jobs.shutdown()  # or the update that the new settings ask for would begin another journal
     window.main.autosave.close(keep=True)
 
     def restart() -> WindowFixture:
