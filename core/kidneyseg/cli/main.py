@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except KidneySegError as error:
         print(f"kidneyseg: {error}", file=sys.stderr)
-        return _code(error)
+        return exit_code(error)
     except (Cancelled, KeyboardInterrupt):
         print("kidneyseg: interrupted", file=sys.stderr)
         return 130
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _discard_output()
         print(f"kidneyseg: {_NOT_PRINTED.format(error.strerror)}", file=sys.stderr)
-        return _code(OutputError())
+        return exit_code(OutputError())
     except MemoryError:
         print("kidneyseg: this machine has too little free memory for this CT; close other programs", file=sys.stderr)
         return 1
@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _code(error: KidneySegError) -> int:
+def exit_code(error: KidneySegError) -> int:
+    """The exit code for an error; see _EXIT_CODES."""
     codes: dict[type[KidneySegError], int] = {SettingsError: 2, InputError: 3, OutputError: 4}
     return next((code for kind, code in codes.items() if isinstance(error, kind)), 1)

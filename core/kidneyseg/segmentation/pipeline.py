@@ -134,6 +134,12 @@ class Pipeline:
             backend=self.backend,
         )
 
+    def for_volume(self, volume: Volume) -> Pipeline:
+        """A pipeline for another CT, on the same device and with the networks that are loaded already."""
+        other = Pipeline(volume, device=str(self.device), models_dir=self._models_dir, backend=self.backend)
+        other._loaded = self._loaded
+        return other
+
     def networks_of(self, name: str) -> Networks:
         """A method's networks, loaded once. Raises ModelError when they are missing, damaged or do not fit it."""
         if name not in self._loaded:

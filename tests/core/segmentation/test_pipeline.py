@@ -136,6 +136,19 @@ def test_cancel_keeps_what_was_finished(models: Path, calls: list[int]) -> None:
     assert all(result.timings[stage] > 0 for stage in STAGES)
 
 
+def test_another_ct_is_segmented_by_the_same_networks(models: Path, calls: list[int]) -> None:
+    first = Pipeline(abdomen()[0], device="cpu", models_dir=models)
+    first.run(preset("default"))
+    other, truth = abdomen()
+    other.hu[...] = other.hu[::-1]
+    second = first.for_volume(other)
+    result = second.run(preset("default"))
+    assert second.networks_of("default") is first.networks_of("default")
+    assert second.device == first.device
+    assert dice(result.mask > 0, truth[::-1] > 0) > 0.9
+    assert first.run(preset("default")).mask.any()
+
+
 def test_no_kidneys_is_a_result_not_an_error(models: Path, calls: list[int]) -> None:
     volume, _ = abdomen()
     plain = replace(volume, hu=np.where(volume.hu > 0, 40, volume.hu).astype(np.int16))

@@ -1,0 +1,106 @@
+"""`segment` with several CTs: where the masks go, and what a failure leaves to the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kidneyseg.cli import main
+from kidneyseg.cli.segmenting import masks_of
+from kidneyseg.errors import SettingsError
+from kidneyseg.imaging.nifti import load_mask, save_volume
+from kidneyseg.segmentation import pipeline
+from tiny_networks import tiny_models
+from volumes import abdomen
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two CTs, a file that is none, and tiny random networks."""
+    folder = tmp_path_factory.mktemp("case")
+    volume, _ = abdomen()
+    save_volume(volume, folder / "first.nii.gz")
+    volume.hu[:, :, ::2] += 20
+    save_volume(volume, folder / "second.nii.gz")
+    (folder / "letter.nii").write_text("Dear colleague, this is no CT. " * 20)
+    return tiny_models(folder)
+
+
+def segment(case: Path, *more: str | Path) -> int:
+    return main(["segment", "--models", str(case), *map(str, more)])
+
+
+def test_each_ct_gets_the_mask_that_it_gets_alone(
+    case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+    load = pipeline.load_networks
+
+    def counted(*which: object) -> pipeline.Networks:
+        loads.append(str(which[0]))
+        return load(*which)  # type: ignore[arg-type]
+
+    for name in ("first", "second"):
+        assert segment(case, case / f"{name}.nii.gz", "-o", tmp_path / f"{name}_alone.nii.gz") == 0
+    capsys.readouterr()
+    monkeypatch.setattr(pipeline, "load_networks", counted)
+    folder = tmp_path / "new" / "masks"
+    assert segment(case, case / "first.nii.gz", case / "second.nii.gz", "-o", folder, "--json") == 0
+    assert loads == ["default"]
+    reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [report["ct"] for report in reports] == [str(case / "first.nii.gz"), str(case / "second.nii.gz")]
+    assert all(report["seconds"]["total"] > 0 for report in reports)
+    assert ["import" in report["seconds"] for report in reports] == [True, False]
+    for name in ("first", "second"):
+        mask, alone = load_mask(folder / f"{name}_mask.nii.gz")[0], load_mask(tmp_path / f"{name}_alone.nii.gz")[0]
+        assert np.array_equal(mask, alone)
+        beside = json.loads((folder / f"{name}_mask.json").read_text())
+        assert beside["input"] == json.loads((tmp_path / f"{name}_alone.json").read_text())["input"]
+
+
+def test_a_ct_that_fails_is_named_and_the_others_go_on(
+    case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cts = (tmp_path / "missing.nii", case / "letter.nii", case / "first.nii.gz")
+    assert segment(case, *cts, "-o", tmp_path, "--json") == 3
+    printed = capsys.readouterr()
+    assert [line.split(": ")[1] for line in printed.err.splitlines()] == [str(ct) for ct in cts[:2]]
+    assert ["error" in json.loads(line) for line in printed.out.splitlines()] == [True, True, False]
+    assert (tmp_path / "first_mask.nii.gz").is_file()
+
+
+def test_masks_that_exist_are_left_and_the_others_made(
+    case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "first_mask.nii.gz").write_text("kept")
+    cts = (case / "first.nii.gz", case / "second.nii.gz")
+    assert segment(case, *cts, "-o", tmp_path, "--no-overwrite") == 4
+    assert "exists already" in capsys.readouterr().err
+    assert (tmp_path / "first_mask.nii.gz").read_text() == "kept"
+    assert (tmp_path / "second_mask.nii.gz").is_file()
+
+
+def test_where_masks_go(tmp_path: Path) -> None:
+    a, b = Path("kits/case_1/imaging.nii.gz"), Path("kits/case_2/imaging.nii.gz")
+    assert list(masks_of([a, b], None).values()) == [ct.with_name("imaging_mask.nii.gz") for ct in (a, b)]
+    names = [mask.name for mask in masks_of([a, b], tmp_path).values()]
+    assert names == ["case_1_imaging_mask.nii.gz", "case_2_imaging_mask.nii.gz"]
+    assert masks_of([a], tmp_path) == {a: tmp_path / "imaging_mask.nii.gz"}
+    assert masks_of([a], tmp_path / "m.nii") == {a: tmp_path / "m.nii"}
+
+
+@pytest.mark.parametrize(
+    ("cts", "output"),
+    [
+        (["a.nii", "a.nii"], None),
+        (["a.nii", "a.nii.gz"], None),
+        (["x/c/a.nii", "y/c/a.nii"], "masks"),
+        (["a.nii", "b.nii"], "mask.nii.gz"),
+    ],
+)
+def test_two_cts_never_share_a_mask(cts: list[str], output: str | None, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError):
+        masks_of([tmp_path / ct for ct in cts], None if output is None else tmp_path / output)
