@@ -9,6 +9,10 @@ from scipy import ndimage
 # Air is -125 once clipped to HU_WINDOW and fat about -100; obese patients have fat down to -115.
 BODY_HU = -120
 
+# A cell's neighbours in its axial slice. Scans end inside the patient, so z neither erodes nor dilates.
+_CROSS = ndimage.generate_binary_structure(3, 1)
+_CROSS[:, :, [0, 2]] = False
+
 
 def body_mask_on(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
     """The patient's cells on a coarse lattice.
@@ -32,14 +36,19 @@ def body_mask_on(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
         return above
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    body = parts == sizes.argmax()
-    for k in range(body.shape[2]):
-        body[:, :, k] = ndimage.binary_fill_holes(body[:, :, k])
-    return ndimage.binary_fill_holes(body)
+    return _filled_by_slice(parts == sizes.argmax())
+
+
+def _filled_by_slice(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`ndimage.binary_fill_holes` of each axial slice, several times as fast."""
+    holes, count = ndimage.label(~mask, _CROSS)
+    outside = np.zeros(count + 1, np.bool_)
+    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+        outside[edge] = True
+    outside[0] = False
+    return ~outside[holes]
 
 
 def _opened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """In-plane opening by one cell in each direction; cells beyond the image count as set."""
-    cross = ndimage.generate_binary_structure(3, 1)
-    cross[:, :, [0, 2]] = False  # scans end inside the patient, so z neither erodes nor dilates
-    return ndimage.binary_dilation(ndimage.binary_erosion(mask, cross, border_value=1), cross)
+    return ndimage.binary_dilation(ndimage.binary_erosion(mask, _CROSS, border_value=1), _CROSS)

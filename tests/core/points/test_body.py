@@ -1,6 +1,7 @@
 import numpy as np
+from scipy import ndimage
 
-from kidneyseg.points.body import body_mask_on
+from kidneyseg.points.body import _filled_by_slice, body_mask_on
 
 AIR, FAT, LUNG, ORGAN = -125, -100, -125, 60
 
@@ -49,3 +50,11 @@ def test_air_only_is_no_body_and_a_thin_thing_is():
     hu = np.full((6, 6, 6), AIR, np.int16)
     hu[3, 3, :] = ORGAN
     assert body_mask_on(hu).sum() == 6
+
+
+def test_holes_are_filled_slice_by_slice() -> None:
+    mask = np.random.default_rng(0).random((40, 31, 6)) < 0.6
+    filled = _filled_by_slice(mask)
+    for k in range(mask.shape[2]):
+        assert np.array_equal(filled[:, :, k], ndimage.binary_fill_holes(mask[:, :, k]))
+    assert filled.sum() > mask.sum()
