@@ -48,6 +48,13 @@ def bounding_box(mask: NDArray[np.generic], margin: int | Sequence[int] | NDArra
     return x, y, z
 
 
+def box_around(first: Box, *others: Box | None) -> Box:
+    """The smallest box that holds these; None holds nothing."""
+    boxes = (first, *(box for box in others if box is not None))
+    x, y, z = (slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True))
+    return x, y, z
+
+
 def separate_boxes(mask: NDArray[np.generic], gap: int | Sequence[int] | NDArray[np.integer] = 1) -> list[Box]:
     """Boxes that together hold all non-zero elements of a 3-D array, with empty planes between any two.
 
