@@ -21,9 +21,9 @@ from kidneyseg.editing._painting import (
 )
 from kidneyseg.editing.change import Shape, Voxels
 from kidneyseg.editing.mask import EditedMask
-from kidneyseg.editing.runs import Ints, expanded, united
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.runs import Ints, expanded, united
 from kidneyseg.settings import check_number
 
 _MOST_MM = 100

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.arrays import Box
-from kidneyseg.editing.runs import expanded, pieces
 from kidneyseg.errors import InputError
+from kidneyseg.runs import expanded, pieces
 
 Shape = tuple[int, int, int]
 

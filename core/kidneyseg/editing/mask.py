@@ -17,6 +17,7 @@ from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import CYST, require_known
 
 _MOST_VOXELS = 1 << 32  # flat indices are uint32
+_LABEL_BITS, _MARK_BITS = np.uint8(7), np.uint8(3)  # label and mark in one byte: below the mark lie three bits
 
 
 class Snapshot(NamedTuple):
@@ -24,11 +25,13 @@ class Snapshot(NamedTuple):
 
     Attributes:
         labels: uint8 (X, Y, Z), x fastest in memory, a copy.
+        marks: the same of `EditedMask.marks`; None where they were not asked for.
         by_hand: how many voxels of each label, 0 among them, were made by hand.
         version: of the mask.
     """
 
     labels: NDArray[np.uint8]
+    marks: NDArray[np.uint8] | None
     by_hand: Mapping[int, int]
     version: int
 
@@ -92,13 +95,16 @@ class EditedMask:
         """How many voxels of each label, 0 among them, were made by hand."""
         return MappingProxyType({label: int(count) for label, count in enumerate(self._by_hand)})
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, with_marks: bool = False) -> Snapshot:
         """A copy that another thread can read: no change is in it by half."""
         labels = np.zeros(self.shape, np.uint8, order="F")
+        marks = np.zeros(self.shape, np.uint8, order="F") if with_marks else None
         with self._changing:
             if self._used is not None:
                 labels[self._used] = self.labels[self._used]
-            return Snapshot(labels, self.by_hand, self.version)
+                if marks is not None:
+                    marks[self._used] = self.marks[self._used]
+            return Snapshot(labels, marks, self.by_hand, self.version)
 
     def below(self) -> NDArray[np.uint8]:
         """The labels without what was made by hand, uint8 (X, Y, Z), a copy."""
@@ -131,21 +137,26 @@ class EditedMask:
         below = np.where(before[:, 1], before[:, 1], before[:, 0] + np.uint8(1))
         return Change.of_voxels(index, before, _paired(labels, below))
 
-    def replaced(self, labels: NDArray[np.uint8]) -> Change:
-        """Lay new labels of the networks, uint8 (X, Y, Z), under what was made by hand, which stays."""
-        box = bounding_box(labels)
-        if self._used is not None:
-            box = box_around(self._used, box)
-        if box is None:
+    def replaced(self, labels: NDArray[np.uint8], marks: NDArray[np.uint8] | None = None) -> Change:
+        """Lay new labels under what was made by hand, which stays.
+
+        Args:
+            labels: of the networks or a file, uint8 (X, Y, Z).
+            marks: uint8 (X, Y, Z), which of them were made by hand in an earlier session; None for none of them.
+        """
+        boxes = [self._used, bounding_box(labels), None if marks is None else bounding_box(marks)]
+        known = [box for box in boxes if box is not None]
+        if not known:
             return Change.none()
-        marks, new = self.marks[box], labels[box]
-        below = np.where(marks, marks - np.uint8(1), self.labels[box])
-        voxels = Voxels.of_box(box, new != below, new, self.shape)
-        before = self._at(voxels.index)
-        marked = before[:, 1] > 0
-        above = np.where(marked, before[:, 0], voxels.labels)
-        after = _paired(above, np.where(marked, voxels.labels + np.uint8(1), np.uint8(0)))
-        return Change.of_voxels(voxels.index, before, after)
+        box = box_around(*known)
+        own, new = self.marks[box], labels[box]
+        new_marks = np.zeros_like(own) if marks is None else marks[box]
+        below = np.where(new_marks, new_marks - np.uint8(1), new)
+        after = np.where(own, self.labels[box], new), np.where(own, below + np.uint8(1), new_marks)
+        differs = (after[0] != self.labels[box]) | (after[1] != own)
+        voxels = Voxels.of_box(box, differs, after[0] | after[1] << _MARK_BITS, self.shape)
+        sides = _paired(voxels.labels & _LABEL_BITS, voxels.labels >> _MARK_BITS)
+        return Change.of_voxels(voxels.index, self._at(voxels.index), sides)
 
     def discarded(self) -> Change:
         """Give every voxel the networks' label again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kidneyseg.editing.runs import expanded, pieces, united
+from kidneyseg.runs import expanded, pieces, united
 
 
 def some_runs(seed: int) -> tuple[np.ndarray, np.ndarray]:
