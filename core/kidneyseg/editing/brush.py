@@ -35,23 +35,16 @@ _PARALLEL_MM2 = 1e-12
 class Brush:
     """What a stroke paints.
 
-    Attributes:
-        label: the label that it paints, 0 to erase.
-        radius_mm: voxels whose centres are this near to the path are painted, and always those under the pointer.
-        axis: None for a ball; 0, 1 or 2 for a disc in the slice across this axis.
-        hu_range: the lowest and highest HU that it paints over; None for all.
-        over: the labels that it paints over; None for all.
-
     Raises:
         SettingsError: for an unknown label or axis, a radius not above 0 and at most 100 mm, or an HU range whose end
             lies below its start.
     """
 
-    label: int
-    radius_mm: float
-    axis: int | None = None
-    hu_range: HURange | None = None
-    over: frozenset[int] | None = None
+    label: int  #: the label that it paints, 0 to erase
+    radius_mm: float  #: voxels whose centres are this near to the path are painted, and always those under the pointer
+    axis: int | None = None  #: None for a ball; 0, 1 or 2 for a disc in the slice across this axis
+    hu_range: HURange | None = None  #: the lowest and highest HU that it paints over; None for all
+    over: frozenset[int] | None = None  #: the labels that it paints over; None for all
 
     def __post_init__(self) -> None:
         check_target(self.label, self.over, self.hu_range)

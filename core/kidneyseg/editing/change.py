@@ -23,15 +23,10 @@ _RUN = np.dtype([("start", "<u4"), ("length", "<u4"), ("before", "u1", 2), ("aft
 
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """Voxels that a tool proposes to change, and their new labels.
+    """Voxels that a tool proposes to change, and their new labels."""
 
-    Attributes:
-        index: flat indices, uint32 (N,), ascending, each once.
-        labels: the new labels, uint8 (N,).
-    """
-
-    index: NDArray[np.uint32]
-    labels: NDArray[np.uint8]
+    index: NDArray[np.uint32]  #: flat indices, uint32 (N,), ascending, each once
+    labels: NDArray[np.uint8]  #: the new labels, uint8 (N,)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -70,19 +65,12 @@ class Voxels:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """A reversible change of a mask: runs of voxels along x that changed in the same way.
+    """A reversible change of a mask: runs of voxels along x that changed in the same way."""
 
-    Attributes:
-        start: flat index of each run's first voxel, uint32 (R,), ascending.
-        length: voxels of each run, uint32 (R,).
-        before: label and mark (see `EditedMask`) before the change, uint8 (R, 2).
-        after: label and mark after it, uint8 (R, 2).
-    """
-
-    start: NDArray[np.uint32]
-    length: NDArray[np.uint32]
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
+    start: NDArray[np.uint32]  #: flat index of each run's first voxel, uint32 (R,), ascending
+    length: NDArray[np.uint32]  #: voxels of each run, uint32 (R,)
+    before: NDArray[np.uint8]  #: label and mark (see `EditedMask`) before the change, uint8 (R, 2)
+    after: NDArray[np.uint8]  #: label and mark after it, uint8 (R, 2)
 
     @classmethod
     def none(cls) -> Change:

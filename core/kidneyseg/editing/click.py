@@ -29,17 +29,11 @@ _MOST_OF_PIECE = 0.7
 
 @dataclass(frozen=True)
 class Click:
-    """A correction at a voxel, or along a stroke.
+    """A correction at a voxel, or along a stroke."""
 
-    Attributes:
-        voxel: where the user clicked: x, y, z.
-        label: what is there: 0 "not that", 1 kidney, 2 tumour, 3 cyst.
-        stroke: further voxels with the same label, of a click that was dragged.
-    """
-
-    voxel: tuple[int, int, int]
-    label: int
-    stroke: tuple[tuple[int, int, int], ...] = ()
+    voxel: tuple[int, int, int]  #: where the user clicked: x, y, z
+    label: int  #: what is there: 0 "not that", 1 kidney, 2 tumour, 3 cyst
+    stroke: tuple[tuple[int, int, int], ...] = ()  #: further voxels with the same label, of a click that was dragged
 
     @property
     def voxels(self) -> NDArray[np.int64]:

@@ -22,19 +22,14 @@ np.fill_diagonal(_DIFFERENCE, SAME)
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """How two masks, a and b, differ.
+    """How two masks, a and b, differ."""
 
-    Attributes:
-        dice: of "kidney", "tumour" and "cyst", and of "kidney_and_masses", all three together as in
-            `metrics.KITS23_CLASSES`; 1 where neither mask has any of it.
-        ml_a: volume of each in a, in mL.
-        ml_b: volume of each in b, in mL.
-        difference: uint8 (X, Y, Z), x fastest in memory: SAME, ONLY_A, ONLY_B, or OTHER_LABEL where both have one.
-    """
-
+    #: of "kidney", "tumour" and "cyst", and of "kidney_and_masses", all three together as in `metrics.KITS23_CLASSES`;
+    #: 1 where neither mask has any of it
     dice: Mapping[str, float]
-    ml_a: Mapping[str, float]
-    ml_b: Mapping[str, float]
+    ml_a: Mapping[str, float]  #: volume of each in a, in mL
+    ml_b: Mapping[str, float]  #: volume of each in b, in mL
+    #: uint8 (X, Y, Z), x fastest in memory: SAME, ONLY_A, ONLY_B, or OTHER_LABEL where both have one
     difference: NDArray[np.uint8]
 
 

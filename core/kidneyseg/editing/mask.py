@@ -21,19 +21,12 @@ _LABEL_BITS, _MARK_BITS = np.uint8(7), np.uint8(3)  # label and mark in one byte
 
 
 class Snapshot(NamedTuple):
-    """A mask at one moment.
+    """A mask at one moment."""
 
-    Attributes:
-        labels: uint8 (X, Y, Z), x fastest in memory, a copy.
-        marks: the same of `EditedMask.marks`; None where they were not asked for.
-        by_hand: how many voxels of each label, 0 among them, were made by hand.
-        version: of the mask.
-    """
-
-    labels: NDArray[np.uint8]
-    marks: NDArray[np.uint8] | None
-    by_hand: Mapping[int, int]
-    version: int
+    labels: NDArray[np.uint8]  #: uint8 (X, Y, Z), x fastest in memory, a copy
+    marks: NDArray[np.uint8] | None  #: the same of `EditedMask.marks`; None where they were not asked for
+    by_hand: Mapping[int, int]  #: how many voxels of each label, 0 among them, were made by hand
+    version: int  #: of the mask
 
 
 class EditedMask:

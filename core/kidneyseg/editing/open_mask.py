@@ -24,21 +24,14 @@ from kidneyseg.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class OpenedMask:
-    """A mask from a file.
+    """A mask from a file."""
 
-    Attributes:
-        labels: uint8 (X, Y, Z) on the volume's voxels: 0, 1 kidney, 2 tumour, 3 cyst.
-        provenance: how the networks made it; None where no sidecar says so.
-        stamp: of the file, to notice later that another program has changed it.
-        notes: sentences for the user.
-        marks: uint8 (X, Y, Z), which voxels were made by hand in earlier sessions, see `EditedMask.marks`; None where
-            none were, or it is not known which.
-    """
-
-    labels: NDArray[np.uint8]
-    provenance: Provenance | None
-    stamp: FileStamp
-    notes: tuple[str, ...]
+    labels: NDArray[np.uint8]  #: uint8 (X, Y, Z) on the volume's voxels: 0, 1 kidney, 2 tumour, 3 cyst
+    provenance: Provenance | None  #: how the networks made it; None where no sidecar says so
+    stamp: FileStamp  #: of the file, to notice later that another program has changed it
+    notes: tuple[str, ...]  #: sentences for the user
+    #: uint8 (X, Y, Z), which voxels were made by hand in earlier sessions, see `EditedMask.marks`; None where none
+    #: were, or it is not known which
     marks: NDArray[np.uint8] | None = None
 
     @property

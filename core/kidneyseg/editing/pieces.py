@@ -24,15 +24,10 @@ _LEAST_STEP = 8  # voxels by which the searched box grows
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A connected piece of a mask.
+    """A connected piece of a mask."""
 
-    Attributes:
-        box: the smallest box around it.
-        inside: bool of the box's size, its voxels.
-    """
-
-    box: Box
-    inside: NDArray[np.bool_]
+    box: Box  #: the smallest box around it
+    inside: NDArray[np.bool_]  #: bool of the box's size, its voxels
 
 
 def piece_at(labels: NDArray[np.uint8], voxel: Voxel, *, together: bool = False) -> Piece | None:

@@ -26,46 +26,27 @@ _DAMAGE = (sqlite3.Error, DamagedError, ValueError, KeyError, TypeError)
 
 
 class Abandoned(NamedTuple):
-    """An autosaved case whose process has ended.
+    """An autosaved case whose process has ended."""
 
-    Attributes:
-        path: of the journal.
-        saved: seconds since the epoch, of the last change.
-        ct_path: of the CT; None where it came from no file, or the journal is damaged.
-    """
-
-    path: Path
-    saved: float
-    ct_path: Path | None
+    path: Path  #: of the journal
+    saved: float  #: seconds since the epoch, of the last change
+    ct_path: Path | None  #: of the CT; None where it came from no file, or the journal is damaged
 
 
 @dataclass(frozen=True, eq=False)
 class Recovered:
-    """An autosaved case.
+    """An autosaved case."""
 
-    Attributes:
-        path: of the journal.
-        saved: seconds since the epoch, of the last change.
-        ct_path: of the CT; None for one that came from no file.
-        shape: voxels of the CT along x, y, z.
-        spacing_mm: of the CT.
-        hu_sha256: of the CT's HU; None where the process ended before it was known.
-        base: what makes the mask before the oldest step of an empty one.
-        steps: the undo list, oldest first.
-        position: how many of the steps are carried out.
-        state: what the caller gave as state.
-    """
-
-    path: Path
-    saved: float
-    ct_path: Path | None
-    shape: Shape
-    spacing_mm: tuple[float, float, float]
-    hu_sha256: str | None
-    base: Step
-    steps: tuple[Step, ...]
-    position: int
-    state: dict[str, Any]
+    path: Path  #: of the journal
+    saved: float  #: seconds since the epoch, of the last change
+    ct_path: Path | None  #: of the CT; None for one that came from no file
+    shape: Shape  #: voxels of the CT along x, y, z
+    spacing_mm: tuple[float, float, float]  #: of the CT
+    hu_sha256: str | None  #: of the CT's HU; None where the process ended before it was known
+    base: Step  #: what makes the mask before the oldest step of an empty one
+    steps: tuple[Step, ...]  #: the undo list, oldest first
+    position: int  #: how many of the steps are carried out
+    state: dict[str, Any]  #: what the caller gave as state
 
     @property
     def result(self) -> Mapping[str, Any] | None:

@@ -21,17 +21,11 @@ _LEAST_AT_BORDER_ML = 1.0
 
 
 class Region(NamedTuple):
-    """The surroundings of one connected group of detections.
+    """The surroundings of one connected group of detections."""
 
-    Attributes:
-        lattice: a box of the fine lattice.
-        inside: bool (lattice.shape), the cells within the margin.
-        detected: bool (lattice.shape), the cells that lie in stage 1's detections themselves.
-    """
-
-    lattice: Lattice
-    inside: NDArray[np.bool_]
-    detected: NDArray[np.bool_]
+    lattice: Lattice  #: a box of the fine lattice
+    inside: NDArray[np.bool_]  #: bool (lattice.shape), the cells within the margin
+    detected: NDArray[np.bool_]  #: bool (lattice.shape), the cells that lie in stage 1's detections themselves
 
     @property
     def key(self) -> Hashable:

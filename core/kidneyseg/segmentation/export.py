@@ -37,21 +37,13 @@ class FileStamp(NamedTuple):
 
 
 class Sidecar(NamedTuple):
-    """What a mask's sidecar says.
+    """What a mask's sidecar says."""
 
-    Attributes:
-        provenance: how the networks made the mask.
-        hu_sha256: of the CT, see `Volume.hu_sha256`; None where it is not stated.
-        by_hand: how many voxels were made by hand.
-        mask_sha256: of the mask's file; None where it is not stated.
-        marks: which voxels were made by hand, see `marks.encoded`; "" where it is not stated.
-    """
-
-    provenance: Provenance
-    hu_sha256: str | None
-    by_hand: int
-    mask_sha256: str | None = None
-    marks: str = ""
+    provenance: Provenance  #: how the networks made the mask
+    hu_sha256: str | None  #: of the CT, see `Volume.hu_sha256`; None where it is not stated
+    by_hand: int  #: how many voxels were made by hand
+    mask_sha256: str | None = None  #: of the mask's file; None where it is not stated
+    marks: str = ""  #: which voxels were made by hand, see `marks.encoded`; "" where it is not stated
 
 
 def export(result: Result, volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
