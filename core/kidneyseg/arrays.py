@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[slice, slice, slice]
+Voxel = tuple[int, int, int]  # indices along x, y, z
 
 # Arrays by their use and type.
 HU = NDArray[np.int16]
@@ -114,6 +115,11 @@ def _with_side(box: Box, axis: int, side: slice) -> Box:
 def slices(low: Iterable[int], high: Iterable[int]) -> tuple[slice, ...]:
     """The box of the elements from `low` on, `high` excluded, along each axis."""
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+
+def times(sizes: Sequence[float]) -> str:
+    """Sizes along x, y, z as text, e.g. "512 x 512 x 600"."""
+    return " x ".join(f"{size:.6g}" for size in sizes)
 
 
 def dense_mask(

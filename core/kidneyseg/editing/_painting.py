@@ -7,13 +7,12 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import Box
+from kidneyseg.arrays import Box, Voxel
 from kidneyseg.editing.change import Shape, Voxels
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.labels import CYST, TISSUE
 from kidneyseg.imaging.volume import Volume
 
-Voxel = tuple[int, int, int]  # indices along x, y, z
 HURange = tuple[int, int]  # lowest and highest HU, both included
 
 LABELS = frozenset(range(TISSUE, CYST + 1))

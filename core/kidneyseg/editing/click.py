@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from kidneyseg.arrays import Box, Floats, Labels
+from kidneyseg.arrays import Box, Floats, Labels, Voxel
 from kidneyseg.editing.change import Voxels
 from kidneyseg.editing.growth import REACH_MM, GrownObject, Seed, grown_objects, membership
 from kidneyseg.editing.surroundings import CELL_MM, Scene
@@ -31,9 +31,9 @@ _MOST_OF_PIECE = 0.7
 class Click:
     """A correction at a voxel, or along a stroke."""
 
-    voxel: tuple[int, int, int]  #: where the user clicked: x, y, z
+    voxel: Voxel  #: where the user clicked: x, y, z
     label: int  #: what is there: 0 "not that", 1 kidney, 2 tumour, 3 cyst
-    stroke: tuple[tuple[int, int, int], ...] = ()  #: further voxels with the same label, of a click that was dragged
+    stroke: tuple[Voxel, ...] = ()  #: further voxels with the same label, of a click that was dragged
 
     @property
     def voxels(self) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Box, bounding_box
-from kidneyseg.editing._painting import Voxel, check_labels, check_target, check_voxel, widened
+from kidneyseg.arrays import Box, Voxel, bounding_box
+from kidneyseg.editing._painting import check_labels, check_target, check_voxel, widened
 from kidneyseg.editing.change import Voxels
 from kidneyseg.imaging.labels import KIDNEY, TISSUE
 from kidneyseg.imaging.volume import Volume

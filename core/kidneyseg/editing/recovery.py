@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kidneyseg.arrays import times
 from kidneyseg.editing.change import Change, Shape, merged
 from kidneyseg.editing.journal import Step
 from kidneyseg.editing.journal_file import COMPANIONS, FORMAT, SUFFIX, DamagedError, Database, locked, unlink
@@ -72,9 +73,9 @@ class Recovered:
 
     def _check_same_ct(self, volume: Volume) -> None:
         if volume.shape != self.shape:
-            what = f"it has {_times(volume.shape)} voxels, not {_times(self.shape)}"
+            what = f"it has {times(volume.shape)} voxels, not {times(self.shape)}"
         elif not np.allclose(volume.spacing_mm, self.spacing_mm, rtol=1e-4, atol=0):
-            what = f"its voxels are {_times(volume.spacing_mm)} mm large, not {_times(self.spacing_mm)} mm"
+            what = f"its voxels are {times(volume.spacing_mm)} mm large, not {times(self.spacing_mm)} mm"
         elif self.hu_sha256 not in (None, volume.hu_sha256):
             what = "its voxels have other values"
         else:
@@ -187,7 +188,3 @@ def _follows(change: Change, mask: EditedMask) -> bool:
 
 def _damaged(path: Path) -> InputError:
     return InputError(f"The autosaved case {path.name} is damaged. Open the CT and the mask that was saved last.")
-
-
-def _times(numbers: Sequence[float]) -> str:
-    return " x ".join(f"{number:.6g}" for number in numbers)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Box
-from kidneyseg.editing._painting import ON_EDGE, Voxel, check_labels, check_target, paintable, widened
+from kidneyseg.arrays import Box, Voxel
+from kidneyseg.editing._painting import ON_EDGE, check_labels, check_target, paintable, widened
 from kidneyseg.editing.change import Voxels
 from kidneyseg.editing.pieces import Piece, piece_at, pieces_of
 from kidneyseg.errors import SettingsError

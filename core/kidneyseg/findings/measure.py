@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Box, box_around, separate_boxes
-from kidneyseg.findings.centre import Voxel, central_voxel
+from kidneyseg.arrays import Box, Voxel, box_around, separate_boxes
+from kidneyseg.findings.centre import central_voxel
 from kidneyseg.findings.components import Components, connected_components, label_components
 from kidneyseg.findings.contact import kidney_contact
 from kidneyseg.findings.diameter import longest_diameter_mm

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from kidneyseg.findings.centre import Voxel
+from kidneyseg.arrays import Voxel
 
 Side = Literal["left", "right"]
 

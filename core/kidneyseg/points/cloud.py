@@ -8,10 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
-
-__all__ = ["KIDNEY", "TISSUE", "TUMOUR", "Lattice", "PointCloud"]
-
 Orientation = tuple[int, int, int]
 """The lattice axes (1, 2, 3) that the networks take as x, y, z; negative where an axis is reversed."""
 

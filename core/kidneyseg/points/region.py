@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kidneyseg.arrays import dense_mask
+from kidneyseg.imaging.labels import KIDNEY
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, nearest_values
 
 # Share of a coarse cell that tumour must fill for the cell to be added to the detections; also in training.
