@@ -36,7 +36,7 @@ class Case(QObject):
 
     Signals:
         mask_changed: the box that changed, or None for all of the mask.
-        result_changed: the labels below the hand-made ones come from elsewhere now.
+        result_changed: other labels lie below the hand-made ones.
         findings_changed: the mask was measured, or there is none.
         edit_requested: name of an edit, what computes it in the working thread, and what makes a step of it.
         click_requested: voxel and label of a click to fix.

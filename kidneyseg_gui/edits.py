@@ -90,7 +90,7 @@ class Edits(QObject):
 
     Signals:
         changed: the box that was changed, or None for all of the mask.
-        origin_changed: the labels below the hand-made ones come from elsewhere now; True after undo or redo.
+        origin_changed: other labels lie below the hand-made ones; True after undo or redo.
         started: another mask begins, with an empty stack.
         pushed: the Step that was added to the stack.
         moved: a step was undone or redone.

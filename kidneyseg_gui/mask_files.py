@@ -81,14 +81,17 @@ class MaskFiles(QObject):
         edits, opened = self._case.edits, made.opened
         if edits.mask is None:
             return
-        change = made.change if edits.mask.version == made.version else edits.mask.replaced(opened.labels)
-        first = self._case.mask is None
+        change = made.change if edits.mask.version == made.version else edits.mask.replaced(opened.labels, opened.marks)
+        first, own = self._case.mask is None, edits.by_hand
         self._case.set_origin("Open mask", Origin(provenance=opened.provenance, settings=opened.settings), change)
         if opened.settings is not None:
             self._case.set_settings(opened.settings)
         if first:
             self._case.set_saved(opened.stamp, clean=True)
-        kept = [f"The {edits.by_hand:,} voxels that you edited were kept."] if edits.by_hand else []
+        kept = [f"The {own:,} voxels that you edited were kept."] if own else []
+        if edits.by_hand > own:
+            earlier = f"{edits.by_hand - own:,} of its voxels were made by hand in an earlier session."
+            kept.append(f"{earlier} A new segmentation keeps them.")
         text = " ".join((f"The mask {made.path.name} lies over the CT.", *kept, *opened.notes))
         self.notified.emit(notices.WARNING if opened.notes else notices.DONE, text, None)
 

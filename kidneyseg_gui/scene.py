@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from kidneyseg.arrays import bounding_box
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
+from kidneyseg_gui.surfaces import Part, joined, parts_of
 
 if TYPE_CHECKING:
     import pyvista
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.slices import Voxel
 
-# Finer cells add no visible detail, and VTK holds the interpreter's lock while it contours them: 30 ms for two
-# kidneys at 1.5 mm.
-_SURFACE_MM = 1.5
-_PAD_MM = 6.0
 _LARGEST_CLOUD = 1_000_000
 
 
@@ -62,6 +58,7 @@ class Scene:
         result: what the clouds are of.
         uncertainty: of the networks; None where it is not known.
         kidneys_alone: the kidneys' surface without tumours and cysts; None where there are none, or nothing else.
+        parts: of the mask, for the scene after the next edit.
     """
 
     clouds: dict[str, dict[int, Dots]]
@@ -70,6 +67,7 @@ class Scene:
     result: Result | None
     uncertainty: Uncertainty | None = None
     kidneys_alone: pyvista.PolyData | None = None
+    parts: tuple[Part, ...] = ()
 
     def surfaces_of(self, labels: Collection[int]) -> dict[int, pyvista.PolyData]:
         """The surfaces to draw when only these labels are shown.
@@ -93,7 +91,8 @@ def build_scene(
     Args:
         labels: the mask, uint8 (X, Y, Z).
         result: of the networks; None for a mask from a file.
-        previous: the scene before; its clouds are used again where they are of the same result.
+        previous: the scene before, of the same CT; its clouds are used again where they are of the same result, and
+            the surfaces of the parts of the mask that have not changed.
         volume: the CT.
         progress: may cancel.
     """
@@ -108,21 +107,13 @@ def build_scene(
         for name, cloud in (("sampled", result.sampled), ("kidney", result.stage2), ("objects", result.objects)):
             progress.check()
             clouds[name] = _split(cloud)
-    box = bounding_box(labels)
-    if box is None:
-        return Scene(clouds, {}, None, result, unsure)
-    part, low = labels[box], [side.start for side in box]
-    surfaces = {}
-    # The kidney's surface encloses its tumours and cysts.
-    for label, inside in ((KIDNEY, part > 0), (TUMOUR, part == TUMOUR), (CYST, part == CYST)):
-        progress.check()
-        surface = _surface(inside, low, volume.spacing_mm)
-        if surface is not None:
-            surfaces[label] = surface
+    parts = parts_of(labels, volume, () if previous is None else previous.parts, progress)
     progress.check()
-    alone = _surface(part == KIDNEY, low, volume.spacing_mm) if len(surfaces) > 1 else None
-    focus = _middle(part == TUMOUR, low) or _middle(part > 0, low)
-    return Scene(clouds, surfaces, focus, result, unsure, alone)
+    surfaces = {label: joined(part.surfaces.get(label) for part in parts) for label in (KIDNEY, TUMOUR, CYST)}
+    drawn = {label: surface for label, surface in surfaces.items() if surface is not None}
+    alone = joined(part.kidneys_alone for part in parts) if len(drawn) > 1 else None
+    middles = [max((part.middles[which] for part in parts), default=(0, None), key=itemgetter(0)) for which in (0, 1)]
+    return Scene(clouds, drawn, middles[0][1] or middles[1][1], result, unsure, alone, parts)
 
 
 def _split(cloud: PointCloud | None) -> dict[int, Dots]:
@@ -141,41 +132,3 @@ def _split(cloud: PointCloud | None) -> dict[int, Dots]:
         )
         split[int(label)] = Dots(points[own], brightness)
     return split
-
-
-def _surface(
-    inside: NDArray[np.bool_], low: list[int], spacing_mm: tuple[float, float, float]
-) -> pyvista.PolyData | None:
-    """The smooth surface of the true voxels; `low` is the voxel of the array's corner."""
-    box = bounding_box(inside)
-    if box is None:
-        return None
-    import pyvista
-
-    spacing = np.array(spacing_mm)
-    # Padded before smoothing, so that the surface is closed at the edge of the scan, too.
-    pad = np.ceil(_PAD_MM / spacing).astype(int)
-    field = np.pad(inside[box], [(n, n) for n in pad]).astype(np.float32)
-    step = _SURFACE_MM / spacing
-    cells = np.ceil(field.shape / step).astype(int)
-    field = ndimage.affine_transform(field, step, step / 2 - 0.5, tuple(cells), order=1, mode="nearest")
-    # The blur spans a slice of the CT; otherwise thick slices would show as steps.
-    field = ndimage.gaussian_filter(field, np.maximum(1.0, 0.6 * spacing / _SURFACE_MM))
-    origin = (np.array([side.start for side in box]) + low - pad) * spacing + _SURFACE_MM / 2
-    grid = pyvista.ImageData(dimensions=field.shape, origin=origin, spacing=(_SURFACE_MM,) * 3)
-    grid.point_data["field"] = field.ravel(order="F")
-    surface: pyvista.PolyData = grid.contour(
-        [0.5], scalars="field", method="flying_edges", compute_normals=True, compute_scalars=False
-    )
-    return surface if surface.n_points else None
-
-
-def _middle(inside: NDArray[np.bool_], low: list[int]) -> Voxel | None:
-    """The centre of the largest connected component; `low` is the voxel of the array's corner."""
-    box = bounding_box(inside)
-    if box is None:
-        return None
-    parts, _count = ndimage.label(inside[box], structure=np.ones((3, 3, 3)))
-    largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
-    x, y, z = np.array(ndimage.center_of_mass(parts == largest)) + [side.start for side in box] + low
-    return round(x), round(y), round(z)

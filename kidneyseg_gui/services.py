@@ -56,14 +56,15 @@ def _pipeline(volume: Volume, device: str) -> Pipeline:
 def _export(saving: Saving, volume: Volume, path: Path) -> FileStamp:
     from kidneyseg.segmentation.export import export_mask, stamp
 
-    mask = saving.mask.snapshot()
+    mask = saving.mask.snapshot(with_marks=True)
+    marks = saving.mask.marks if mask.marks is None else mask.marks
     export_mask(
         mask.labels,
         volume,
         path,
-        findings=_measure(mask.labels, saving.mask.marks, saving.result, volume),
+        findings=_measure(mask.labels, marks, saving.result, volume),
         provenance=saving.provenance,
-        by_hand=mask.by_hand,
+        marks=marks,
     )
     return stamp(path)
 

@@ -129,7 +129,7 @@ class JobRunner(JobQueue):
             progress.show(f"Opening {path.name}", 0.0)
             opened = self._services.open_mask(path, volume)
             version = mask.version  # first: what is edited while the change is computed makes it stale
-            return MaskOpened(path, opened, mask.replaced(opened.labels), version)
+            return MaskOpened(path, opened, mask.replaced(opened.labels, opened.marks), version)
 
         keep_private(path)
         self.submit(Job(JobKind.OPEN, work, self.mask_opened.emit))

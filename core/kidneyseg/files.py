@@ -53,7 +53,7 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
         if isinstance(error, OSError):
             raise _output_error(error, target) from error
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -117,8 +117,8 @@ def _mode_of_target(target: Path, overwrite: bool) -> int:
         return stat.S_IMODE(target.stat().st_mode)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets folders be synced."""
+def sync_folder(folder: Path) -> None:
+    """Make a file's new entry in a folder durable, where the system lets folders be synced."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QLabel, QStackedLayout, QWidget
 
-from kidneyseg.points.cloud import TISSUE
+from kidneyseg.imaging.labels import TISSUE
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Colour
 from kidneyseg_gui.views.choice_bar import ChoiceBar

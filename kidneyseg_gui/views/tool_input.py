@@ -27,6 +27,7 @@ class ToolInput:
         self._case, self._plane = case, plane
         self._path: list[QPointF] = []
         self._corners: list[QPointF] = []  # of a polygon that is clicked with the lasso
+        self._stroke = brush.Stroke()
         self._slice = 0  # that path and corners lie on
         self._tool = case.tool.tool
 
@@ -44,7 +45,7 @@ class ToolInput:
         """Begin a gesture."""
         if not self._on_slice:
             self._corners, self._slice = [], self._index
-        self._path = [at]
+        self._path, self._stroke = [at], brush.Stroke()
         overlay, label = self._case.overlay, self._case.tool.painted_label
         self._case.set_overlay(replace(overlay, shown=True).with_label(label, visible=True))  # nobody paints unseen
         if self._case.tool.tool in STROKES:
@@ -125,7 +126,7 @@ class ToolInput:
         case, tool = self._case, self._case.tool
         if case.volume is None or case.edits.mask is None:
             return
-        stroke = brush.Brush(
+        how = brush.Brush(
             tool.painted_label,
             tool.radius_mm,
             None if tool.ball else self._plane.normal,
@@ -133,7 +134,7 @@ class ToolInput:
             self._over,
         )
         points = np.array([self._coordinates(at) for at in path])
-        case.edits.stroke(brush.paint(case.volume, case.edits.mask.labels, stroke, points))
+        case.edits.stroke(self._stroke.part(case.volume, case.edits.mask, how, points))
 
     def _fill(self, path: list[QPointF]) -> None:
         case, tool = self._case, self._case.tool

@@ -10,7 +10,7 @@ import numpy as np
 import pyvista
 from PySide6.QtWidgets import QApplication
 
-from kidneyseg.points.cloud import KIDNEY
+from kidneyseg.imaging.labels import KIDNEY
 from kidneyseg_gui.scene import Scene
 from kidneyseg_gui.views.offscreen_canvas import OffscreenCanvas
 from kidneyseg_gui.views.pyvista_cloud import PyVistaCloud

@@ -16,8 +16,9 @@ from PySide6.QtWidgets import QLabel, QWidget
 
 from kidneyseg.errors import InputError, LabelMapError, OutputError
 from kidneyseg.findings import Findings, KidneyFinding, TumourFinding
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.export import FileStamp, stamp
 from kidneyseg.segmentation.provenance import Provenance

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
 
 
 def abdomen(shape: tuple[int, int, int] = (100, 80, 30)) -> tuple[Volume, np.ndarray[Any, Any]]:

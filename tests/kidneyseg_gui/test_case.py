@@ -7,7 +7,7 @@ from pytestqt.qtbot import QtBot
 
 from fakes import FakePipeline, make_volume
 from kidneyseg.editing import Voxels
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.display import Overlay

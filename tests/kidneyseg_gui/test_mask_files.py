@@ -12,7 +12,9 @@ from PySide6.QtWidgets import QPushButton
 
 from fakes import make_volume
 from kidneyseg.editing import Voxels
+from kidneyseg.findings import measure
 from kidneyseg.imaging.nifti import load_volume, save_mask, save_volume
+from kidneyseg.segmentation.export import export_mask
 from kidneyseg_gui.comparing import Shown
 from window_fixture import WindowFixture
 
@@ -54,6 +56,22 @@ def lay_over(window: WindowFixture, path: Path) -> None:
     window.main.actions_.open_mask.trigger()
     window.idle()
     window.qtbot.waitUntil(lambda: window.case.mask is not None, timeout=5000)
+
+
+def test_what_was_made_by_hand_before_the_mask_was_saved_outlasts_a_segmentation(opened: WindowFixture):
+    labels, path, edits = some_labels(opened), opened.folder / "ct_mask.nii.gz", opened.case.edits
+    marks = np.zeros_like(labels)
+    marks[8:10, 8:10, 4:6] = 2  # the tumour was kidney
+    volume = opened.case.volume
+    export_mask(labels, volume, path, findings=measure(labels, volume), provenance=None, marks=marks)
+    lay_over(opened, path)
+    assert edits.by_hand == 8
+    assert "8 of its voxels were made by hand in an earlier session." in opened.notices()
+    opened.segment()
+    assert (opened.case.mask[8:10, 8:10, 4:6] == 2).all()
+    assert opened.case.mask[5, 6, 3] == 0
+    edits.discard()
+    assert not (opened.case.mask[8:10, 8:10, 4:6] == 2).any()
 
 
 def test_a_mask_is_opened_over_its_ct_corrected_and_saved(opened: WindowFixture):

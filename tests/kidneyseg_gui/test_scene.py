@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fakes import FakePipeline, make_volume
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
 from kidneyseg_gui.scene import build_scene

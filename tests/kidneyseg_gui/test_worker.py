@@ -69,14 +69,15 @@ def test_a_mask_that_is_opened_fits_what_is_painted_meanwhile(window: WindowFixt
     labels = np.roll(mask.labels, 3, axis=0)
     index = np.flatnonzero(labels.reshape(-1, order="F"))[:40].astype(np.uint32)
 
-    def paint_meanwhile(own: EditedMask, new: np.ndarray) -> object:
-        change = replaced(own, new)
+    def paint_meanwhile(own: EditedMask, *new: np.ndarray | None) -> object:
+        change = replaced(own, *new)
         if not own.by_hand[3]:
             own.apply(own.painted(Voxels(index, np.full(40, 3, np.uint8))))
         return change
 
     monkeypatch.setattr(EditedMask, "replaced", paint_meanwhile)
-    opened = type("Opened", (), {"labels": labels, "provenance": None, "settings": None, "stamp": None, "notes": ()})
+    known = {"labels": labels, "provenance": None, "settings": None, "stamp": None, "notes": (), "marks": None}
+    opened = type("Opened", (), known)
     services = replace(window.jobs._services, open_mask=lambda _path, _volume: opened)
     window.jobs._services = services
     window.main.mask_files.open(window.file("mask.nii.gz"))

@@ -7,16 +7,17 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import Box
+from kidneyseg.arrays import Box, Voxel
 from kidneyseg.editing.change import Shape, Voxels
 from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.labels import CYST, TISSUE
 from kidneyseg.imaging.volume import Volume
 
-Voxel = tuple[int, int, int]  # indices along x, y, z
 HURange = tuple[int, int]  # lowest and highest HU, both included
 
 LABELS = frozenset(range(TISSUE, CYST + 1))
+# Times a distance: what lies just at this distance counts as within it, whatever the rounding.
+ON_EDGE = 1 + 1e-6
 
 
 def check_target(label: object, over: AbstractSet[int] | None = None, hu_range: HURange | None = None) -> None:
@@ -100,3 +101,22 @@ def painted(
         hu = volume.hu.T[z_y_x]
         chosen &= (hu >= hu_range[0]) & (hu <= hu_range[1])
     return Voxels.of_box(box, chosen.T, int(label), volume.shape)
+
+
+def painted_at(
+    volume: Volume,
+    labels: NDArray[np.uint8],
+    index: NDArray[np.uint32],
+    label: int,
+    over: AbstractSet[int] | None = None,
+    hu_range: HURange | None = None,
+) -> Voxels:
+    """The same of voxels that are given by their ascending flat indices, uint32 (N,)."""
+    at = index.astype(np.intp)  # else NumPy does so each time, and more slowly
+    chosen = paintable(label, over)[labels.reshape(-1, order="F")[at]]
+    if hu_range is not None:
+        hu = volume.hu.reshape(-1, order="F")[at]
+        chosen &= (hu >= hu_range[0]) & (hu <= hu_range[1])
+    if not chosen.all():
+        index = index[chosen]
+    return Voxels(index, np.full(len(index), label, np.uint8))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.arrays import Box
 from kidneyseg.errors import InputError
+from kidneyseg.runs import expanded, pieces
 
 Shape = tuple[int, int, int]
 
@@ -22,15 +23,10 @@ _RUN = np.dtype([("start", "<u4"), ("length", "<u4"), ("before", "u1", 2), ("aft
 
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """Voxels that a tool proposes to change, and their new labels.
+    """Voxels that a tool proposes to change, and their new labels."""
 
-    Attributes:
-        index: flat indices, uint32 (N,), ascending, each once.
-        labels: the new labels, uint8 (N,).
-    """
-
-    index: NDArray[np.uint32]
-    labels: NDArray[np.uint8]
+    index: NDArray[np.uint32]  #: flat indices, uint32 (N,), ascending, each once
+    labels: NDArray[np.uint8]  #: the new labels, uint8 (N,)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -50,32 +46,31 @@ class Voxels:
             labels: their new label, or uint8 of the box's size.
             shape: of the volume.
         """
-        width, low = chosen.shape[0], [side.start for side in box]
-        index, values = [], []
+        width, (x, y, z) = chosen.shape[0], (side.start for side in box)
+        start, length = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        values = [np.zeros(0, np.uint8)]
+        # Of a slice, with an empty voxel at both ends of each row. Runs are far fewer than voxels.
+        padded = np.zeros((chosen.shape[1], width + 2), np.bool_)
         for k in range(chosen.shape[2]):  # NumPy holds the interpreter's lock while it searches: a slice at a time
-            y, x = divmod(np.flatnonzero(chosen[:, :, k].T), width)
-            index.append((x + low[0]) + shape[0] * ((y + low[1]) + shape[1] * (k + low[2])))
+            padded[:, 1:-1] = chosen[:, :, k].T
+            turns = np.flatnonzero(padded[:, 1:] != padded[:, :-1])
+            row, column = divmod(turns[::2], width + 1)
+            start.append((column + x) + shape[0] * ((row + y) + shape[1] * (k + z)))
+            length.append(turns[1::2] - turns[::2])
             if not isinstance(labels, int):
-                values.append(labels[x, y, k])
-        found = np.concatenate(index).astype(np.uint32) if index else np.zeros(0, np.uint32)
-        return cls(found, np.full(len(found), labels, np.uint8) if isinstance(labels, int) else np.concatenate(values))
+                values.append(labels[:, :, k].T[padded[:, 1:-1]])
+        index = expanded(np.concatenate(start), np.concatenate(length))
+        return cls(index, np.full(len(index), labels, np.uint8) if isinstance(labels, int) else np.concatenate(values))
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """A reversible change of a mask: runs of voxels along x that changed in the same way.
+    """A reversible change of a mask: runs of voxels along x that changed in the same way."""
 
-    Attributes:
-        start: flat index of each run's first voxel, uint32 (R,), ascending.
-        length: voxels of each run, uint32 (R,).
-        before: label and mark (see `EditedMask`) before the change, uint8 (R, 2).
-        after: label and mark after it, uint8 (R, 2).
-    """
-
-    start: NDArray[np.uint32]
-    length: NDArray[np.uint32]
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
+    start: NDArray[np.uint32]  #: flat index of each run's first voxel, uint32 (R,), ascending
+    length: NDArray[np.uint32]  #: voxels of each run, uint32 (R,)
+    before: NDArray[np.uint8]  #: label and mark (see `EditedMask`) before the change, uint8 (R, 2)
+    after: NDArray[np.uint8]  #: label and mark after it, uint8 (R, 2)
 
     @classmethod
     def none(cls) -> Change:
@@ -86,22 +81,22 @@ class Change:
     @classmethod
     def of_voxels(cls, index: NDArray[np.uint32], before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Change:
         """A change from ascending flat indices (N,) with label and mark (N, 2) before and after, where these differ."""
-        differs = (before != after).any(axis=1)
-        index, before, after = index[differs], before[differs], after[differs]
-        same = (before[1:] == before[:-1]).all(axis=1) & (after[1:] == after[:-1]).all(axis=1)
+        one, two = _pairs(before), _pairs(after)
+        differs = one != two
+        if not differs.all():
+            index, one, two = index[differs], one[differs], two[differs]
         if not len(index):
             return cls.none()
-        first = np.flatnonzero(np.append(True, (np.diff(index) != 1) | ~same))
+        new = np.ones(len(index), np.bool_)
+        new[1:] = (index[1:] - index[:-1] != 1) | (one[1:] != one[:-1]) | (two[1:] != two[:-1])
+        first = np.flatnonzero(new)
         length = np.diff(np.append(first, len(index))).astype(np.uint32)
-        return cls(index[first].astype(np.uint32), length, before[first], after[first])
+        return cls(index[first].astype(np.uint32), length, _sides(one[first]), _sides(two[first]))
 
     @property
     def index(self) -> NDArray[np.uint32]:
         """Flat indices of the changed voxels, uint32 (N,), ascending."""
-        ends = np.cumsum(self.length, dtype=np.int64)
-        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - self.length, self.length)
-        index: NDArray[np.uint32] = (np.repeat(self.start, self.length) + within).astype(np.uint32)
-        return index
+        return expanded(self.start, self.length)
 
     @property
     def before_labels(self) -> NDArray[np.uint8]:
@@ -110,11 +105,6 @@ class Change:
 
     def __len__(self) -> int:
         return int(self.length.sum())
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that it takes."""
-        return len(self.start) * _RUN.itemsize
 
     def box(self, shape: Shape) -> Box | None:
         """The smallest box around the changed voxels of a volume of this shape; None for no change."""
@@ -159,15 +149,36 @@ def merged(changes: Sequence[Change]) -> Change:
         return changes[0]
     if not changes:
         return Change.none()
-    index = np.concatenate([change.index for change in changes])
-    before, after = (
-        np.concatenate([np.repeat(getattr(change, side), change.length, axis=0) for change in changes])
-        for side in ("before", "after")
-    )
-    if not len(index):
+    start, length = (np.concatenate([getattr(one, name) for one in changes]) for name in ("start", "length"))
+    before, after = (_pairs(np.concatenate([getattr(one, side) for one in changes])) for side in ("before", "after"))
+    start = start.astype(np.int64)
+    start, stop, run = pieces(start, start + length)
+    # Of the pieces at one place the first one's before and the last one's after count.
+    first = np.flatnonzero(np.append(True, start[1:] != start[:-1])) if len(start) else run
+    last = np.append(first[1:], len(start)) - 1 if len(start) else run
+    return _of_runs(start[first], stop[first], before[run[first]], after[run[last]])
+
+
+def _of_runs(
+    start: NDArray[np.int64], stop: NDArray[np.int64], before: NDArray[np.uint16], after: NDArray[np.uint16]
+) -> Change:
+    """A change from ascending runs that do not overlap, where before and after differ; adjacent ones are joined."""
+    differs = before != after
+    start, stop, before, after = start[differs], stop[differs], before[differs], after[differs]
+    if not len(start):
         return Change.none()
-    order = np.argsort(index, kind="stable")
-    index, before, after = index[order], before[order], after[order]
-    first = np.flatnonzero(np.append(True, index[1:] != index[:-1]))
-    last = np.append(first[1:], len(index)) - 1
-    return Change.of_voxels(index[first], before[first], after[last])
+    same = (before[1:] == before[:-1]) & (after[1:] == after[:-1])
+    first = np.flatnonzero(np.append(True, (start[1:] != stop[:-1]) | ~same))
+    length = stop[np.append(first[1:], len(start)) - 1] - start[first]
+    sides = _sides(before[first]), _sides(after[first])
+    return Change(start[first].astype(np.uint32), length.astype(np.uint32), *sides)
+
+
+def _pairs(sides: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Label and mark (N, 2) as one number (N,): a comparison of two columns takes many times as long."""
+    return np.ascontiguousarray(sides).view(np.uint16)[:, 0]
+
+
+def _sides(pairs: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """The inverse of `_pairs`."""
+    return pairs[:, None].view(np.uint8)

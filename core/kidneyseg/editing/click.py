@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from kidneyseg.arrays import Box, Floats, Labels
+from kidneyseg.arrays import Box, Floats, Labels, Voxel
 from kidneyseg.editing.change import Voxels
 from kidneyseg.editing.growth import REACH_MM, GrownObject, Seed, grown_objects, membership
 from kidneyseg.editing.surroundings import CELL_MM, Scene
@@ -29,17 +29,11 @@ _MOST_OF_PIECE = 0.7
 
 @dataclass(frozen=True)
 class Click:
-    """A correction at a voxel, or along a stroke.
+    """A correction at a voxel, or along a stroke."""
 
-    Attributes:
-        voxel: where the user clicked: x, y, z.
-        label: what is there: 0 "not that", 1 kidney, 2 tumour, 3 cyst.
-        stroke: further voxels with the same label, of a click that was dragged.
-    """
-
-    voxel: tuple[int, int, int]
-    label: int
-    stroke: tuple[tuple[int, int, int], ...] = ()
+    voxel: Voxel  #: where the user clicked: x, y, z
+    label: int  #: what is there: 0 "not that", 1 kidney, 2 tumour, 3 cyst
+    stroke: tuple[Voxel, ...] = ()  #: further voxels with the same label, of a click that was dragged
 
     @property
     def voxels(self) -> NDArray[np.int64]:

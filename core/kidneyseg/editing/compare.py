@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.editing.mask import box_around
+from kidneyseg.arrays import bounding_box, box_around
 from kidneyseg.imaging.labels import CYST, KIDNEY, LABEL_NAMES, TUMOUR
 from kidneyseg.imaging.volume import Volume
 
@@ -22,19 +22,14 @@ np.fill_diagonal(_DIFFERENCE, SAME)
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """How two masks, a and b, differ.
+    """How two masks, a and b, differ."""
 
-    Attributes:
-        dice: of "kidney", "tumour" and "cyst", and of "kidney_and_masses", all three together as in
-            `metrics.KITS23_CLASSES`; 1 where neither mask has any of it.
-        ml_a: volume of each in a, in mL.
-        ml_b: volume of each in b, in mL.
-        difference: uint8 (X, Y, Z), x fastest in memory: SAME, ONLY_A, ONLY_B, or OTHER_LABEL where both have one.
-    """
-
+    #: of "kidney", "tumour" and "cyst", and of "kidney_and_masses", all three together as in `metrics.KITS23_CLASSES`;
+    #: 1 where neither mask has any of it
     dice: Mapping[str, float]
-    ml_a: Mapping[str, float]
-    ml_b: Mapping[str, float]
+    ml_a: Mapping[str, float]  #: volume of each in a, in mL
+    ml_b: Mapping[str, float]  #: volume of each in b, in mL
+    #: uint8 (X, Y, Z), x fastest in memory: SAME, ONLY_A, ONLY_B, or OTHER_LABEL where both have one
     difference: NDArray[np.uint8]
 
 
@@ -54,8 +49,9 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], volume: Volume) -> Compa
     difference = np.zeros(volume.shape, np.uint8, order="F")
     # How many voxels have each label in a (row) and b (column); what is background in both does not matter.
     table = np.zeros((CYST + 1, CYST + 1), np.int64)
-    box = box_around(a, b)
-    if box is not None:
+    boxes = [box for box in (bounding_box(a), bounding_box(b)) if box is not None]
+    if boxes:
+        box = box_around(*boxes)
         pairs = (a[box] * np.uint8(CYST + 1) + b[box]).transpose(2, 1, 0).ravel()  # x fastest, as in memory
         labelled = np.flatnonzero(pairs)
         found = pairs[labelled]

@@ -65,19 +65,12 @@ class Seed:
 
 @dataclass(eq=False)
 class GrownObject:
-    """An object of seeds of one label that are close to each other.
+    """An object of seeds of one label that are close to each other."""
 
-    Attributes:
-        seeds: its own.
-        centre: of its surface, in mm.
-        radius: of its surface in each direction, in mm.
-        inside: density of its HU.
-    """
-
-    seeds: list[Seed]
-    centre: Doubles
-    radius: Doubles = field(default_factory=lambda: np.zeros(0))
-    inside: Doubles = field(default_factory=lambda: np.zeros(0))
+    seeds: list[Seed]  #: its own
+    centre: Doubles  #: of its surface, in mm
+    radius: Doubles = field(default_factory=lambda: np.zeros(0))  #: of its surface in each direction, in mm
+    inside: Doubles = field(default_factory=lambda: np.zeros(0))  #: density of its HU
 
     @property
     def label(self) -> int:

@@ -29,17 +29,12 @@ _MERGED_AT_ONCE = 25
 
 
 class Step(NamedTuple):
-    """One entry of the undo list.
+    """One entry of the undo list."""
 
-    Attributes:
-        name: for the menu.
-        change: of the mask.
-        result: JSON values that say how the networks' labels below the user's were made; None where the step did not
-            change those.
-    """
-
-    name: str
-    change: Change
+    name: str  #: for the menu
+    change: Change  #: of the mask
+    #: JSON values that say how the networks' labels below the user's were made; None where the step did not change
+    #: those
     result: Mapping[str, Any] | None = None
 
 

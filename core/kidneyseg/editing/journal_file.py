@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kidneyseg.editing.change import Change
+from kidneyseg.files import sync_folder
 
 SUFFIX = ".autosave"
 # SQLite's own files beside the database, and the lock, which goes last.
@@ -86,7 +87,7 @@ class Database:
         self._serials, self.version = set(rows), FORMAT
         if created:
             run("PRAGMA journal_mode = WAL")  # one sync per change from here on
-            _sync(self._path.parent)
+            sync_folder(self._path.parent)
 
     def head(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the case is, and the caller's state. Raises DamagedError."""
@@ -147,16 +148,6 @@ def locked(path: Path) -> Iterator[None]:
                 held = lock.stat().st_ino == os.fstat(descriptor).st_ino
             if held:
                 yield
-        finally:
-            os.close(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    """Make the file's entry in its folder durable, where the system lets folders be synced."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

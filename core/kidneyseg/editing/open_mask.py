@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,26 +16,23 @@ from kidneyseg.imaging.geometry import Geometry
 from kidneyseg.imaging.labels import require_known, require_same_place
 from kidneyseg.imaging.nifti import load_mask
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.segmentation.export import FileStamp, read_sidecar, stamp
+from kidneyseg.segmentation.export import FileStamp, Sidecar, read_sidecar, stamp
+from kidneyseg.segmentation.marks import decoded
 from kidneyseg.segmentation.provenance import Provenance
 from kidneyseg.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedMask:
-    """A mask from a file.
+    """A mask from a file."""
 
-    Attributes:
-        labels: uint8 (X, Y, Z) on the volume's voxels: 0, 1 kidney, 2 tumour, 3 cyst.
-        provenance: how the networks made it; None where no sidecar says so.
-        stamp: of the file, to notice later that another program has changed it.
-        notes: sentences for the user.
-    """
-
-    labels: NDArray[np.uint8]
-    provenance: Provenance | None
-    stamp: FileStamp
-    notes: tuple[str, ...]
+    labels: NDArray[np.uint8]  #: uint8 (X, Y, Z) on the volume's voxels: 0, 1 kidney, 2 tumour, 3 cyst
+    provenance: Provenance | None  #: how the networks made it; None where no sidecar says so
+    stamp: FileStamp  #: of the file, to notice later that another program has changed it
+    notes: tuple[str, ...]  #: sentences for the user
+    #: uint8 (X, Y, Z), which voxels were made by hand in earlier sessions, see `EditedMask.marks`; None where none
+    #: were, or it is not known which
+    marks: NDArray[np.uint8] | None = None
 
     @property
     def settings(self) -> Settings | None:
@@ -55,8 +53,8 @@ def open_mask(path: str | os.PathLike[str], volume: Volume) -> OpenedMask:
     labels, geometry = _in_order_of(volume, labels, geometry)
     require_same_place(file.name, geometry, volume)
     require_known(labels, file.name)
-    provenance, notes = _origin(file, volume)
-    return OpenedMask(labels, provenance, before, (*geometry.notes, *notes))
+    provenance, notes, marks = _origin(file, volume, before)
+    return OpenedMask(labels, provenance, before, (*geometry.notes, *notes), marks)
 
 
 def _in_order_of(volume: Volume, labels: NDArray[np.uint8], geometry: Geometry) -> tuple[NDArray[np.uint8], Geometry]:
@@ -77,23 +75,34 @@ def _in_order_of(volume: Volume, labels: NDArray[np.uint8], geometry: Geometry) 
     return turned, replace(geometry, shape=(x, y, z), affine=affine)
 
 
-def _origin(file: Path, volume: Volume) -> tuple[Provenance | None, tuple[str, ...]]:
-    """What the sidecar says, and notes on it."""
+def _origin(
+    file: Path, volume: Volume, now: FileStamp
+) -> tuple[Provenance | None, tuple[str, ...], NDArray[np.uint8] | None]:
+    """What the sidecar says of how the mask was made, notes on it, and the marks; `now` is what the mask's file is."""
     try:
         beside = read_sidecar(file)
     except InputError as error:
-        return None, (f"How {file.name} was made is not known: {error}.",)
+        return None, (f"How {file.name} was made is not known: {error}.",), None
     if beside is None:
-        return None, ()
+        return None, (), None
     notes = []
     if beside.hu_sha256 not in (None, volume.hu_sha256):
         notes.append(
             f"{file.name} was saved with another CT: it had the same size, but other values than {volume.name}. "
             "Check that the mask belongs to this CT."
         )
-    provenance = beside.provenance
-    if beside.by_hand:  # which ones they are is not stored, so it is kept as a sentence
+    provenance, marks = beside.provenance, _marks(beside, volume, now)
+    if beside.by_hand and marks is None:  # which ones they are is not known, so it is kept as a sentence
         note = f"{beside.by_hand:,} voxels were made by hand in an earlier session."
         notes.append(note)
         provenance = replace(provenance, notes=(*provenance.notes, note))
-    return provenance, tuple(notes)
+    return provenance, tuple(notes), marks
+
+
+def _marks(beside: Sidecar, volume: Volume, now: FileStamp) -> NDArray[np.uint8] | None:
+    """Which voxels were made by hand; None where the sidecar is of another CT, or of the mask as it was before."""
+    if not beside.marks or beside.mask_sha256 != now.sha256 or beside.hu_sha256 != volume.hu_sha256:
+        return None
+    with suppress(InputError):
+        return decoded(beside.marks, volume.shape)
+    return None

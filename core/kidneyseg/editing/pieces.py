@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Box, bounding_box
-from kidneyseg.editing._painting import Voxel, check_labels, check_target, check_voxel, widened
+from kidneyseg.arrays import Box, Voxel, bounding_box
+from kidneyseg.editing._painting import check_labels, check_target, check_voxel, widened
 from kidneyseg.editing.change import Voxels
 from kidneyseg.imaging.labels import KIDNEY, TISSUE
 from kidneyseg.imaging.volume import Volume
@@ -24,15 +24,10 @@ _LEAST_STEP = 8  # voxels by which the searched box grows
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A connected piece of a mask.
+    """A connected piece of a mask."""
 
-    Attributes:
-        box: the smallest box around it.
-        inside: bool of the box's size, its voxels.
-    """
-
-    box: Box
-    inside: NDArray[np.bool_]
+    box: Box  #: the smallest box around it
+    inside: NDArray[np.bool_]  #: bool of the box's size, its voxels
 
 
 def piece_at(labels: NDArray[np.uint8], voxel: Voxel, *, together: bool = False) -> Piece | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kidneyseg.arrays import times
 from kidneyseg.editing.change import Change, Shape, merged
 from kidneyseg.editing.journal import Step
 from kidneyseg.editing.journal_file import COMPANIONS, FORMAT, SUFFIX, DamagedError, Database, locked, unlink
@@ -26,46 +27,27 @@ _DAMAGE = (sqlite3.Error, DamagedError, ValueError, KeyError, TypeError)
 
 
 class Abandoned(NamedTuple):
-    """An autosaved case whose process has ended.
+    """An autosaved case whose process has ended."""
 
-    Attributes:
-        path: of the journal.
-        saved: seconds since the epoch, of the last change.
-        ct_path: of the CT; None where it came from no file, or the journal is damaged.
-    """
-
-    path: Path
-    saved: float
-    ct_path: Path | None
+    path: Path  #: of the journal
+    saved: float  #: seconds since the epoch, of the last change
+    ct_path: Path | None  #: of the CT; None where it came from no file, or the journal is damaged
 
 
 @dataclass(frozen=True, eq=False)
 class Recovered:
-    """An autosaved case.
+    """An autosaved case."""
 
-    Attributes:
-        path: of the journal.
-        saved: seconds since the epoch, of the last change.
-        ct_path: of the CT; None for one that came from no file.
-        shape: voxels of the CT along x, y, z.
-        spacing_mm: of the CT.
-        hu_sha256: of the CT's HU; None where the process ended before it was known.
-        base: what makes the mask before the oldest step of an empty one.
-        steps: the undo list, oldest first.
-        position: how many of the steps are carried out.
-        state: what the caller gave as state.
-    """
-
-    path: Path
-    saved: float
-    ct_path: Path | None
-    shape: Shape
-    spacing_mm: tuple[float, float, float]
-    hu_sha256: str | None
-    base: Step
-    steps: tuple[Step, ...]
-    position: int
-    state: dict[str, Any]
+    path: Path  #: of the journal
+    saved: float  #: seconds since the epoch, of the last change
+    ct_path: Path | None  #: of the CT; None for one that came from no file
+    shape: Shape  #: voxels of the CT along x, y, z
+    spacing_mm: tuple[float, float, float]  #: of the CT
+    hu_sha256: str | None  #: of the CT's HU; None where the process ended before it was known
+    base: Step  #: what makes the mask before the oldest step of an empty one
+    steps: tuple[Step, ...]  #: the undo list, oldest first
+    position: int  #: how many of the steps are carried out
+    state: dict[str, Any]  #: what the caller gave as state
 
     @property
     def result(self) -> Mapping[str, Any] | None:
@@ -91,9 +73,9 @@ class Recovered:
 
     def _check_same_ct(self, volume: Volume) -> None:
         if volume.shape != self.shape:
-            what = f"it has {_times(volume.shape)} voxels, not {_times(self.shape)}"
+            what = f"it has {times(volume.shape)} voxels, not {times(self.shape)}"
         elif not np.allclose(volume.spacing_mm, self.spacing_mm, rtol=1e-4, atol=0):
-            what = f"its voxels are {_times(volume.spacing_mm)} mm large, not {_times(self.spacing_mm)} mm"
+            what = f"its voxels are {times(volume.spacing_mm)} mm large, not {times(self.spacing_mm)} mm"
         elif self.hu_sha256 not in (None, volume.hu_sha256):
             what = "its voxels have other values"
         else:
@@ -206,7 +188,3 @@ def _follows(change: Change, mask: EditedMask) -> bool:
 
 def _damaged(path: Path) -> InputError:
     return InputError(f"The autosaved case {path.name} is damaged. Open the CT and the mask that was saved last.")
-
-
-def _times(numbers: Sequence[float]) -> str:
-    return " x ".join(f"{number:.6g}" for number in numbers)

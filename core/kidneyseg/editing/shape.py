@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Box
-from kidneyseg.editing._painting import Voxel, check_labels, check_target, paintable, widened
+from kidneyseg.arrays import Box, Voxel
+from kidneyseg.editing._painting import ON_EDGE, check_labels, check_target, paintable, widened
 from kidneyseg.editing.change import Voxels
 from kidneyseg.editing.pieces import Piece, piece_at, pieces_of
 from kidneyseg.errors import SettingsError
@@ -26,8 +26,6 @@ _BACKGROUND_AND_KIDNEY = frozenset({TISSUE, KIDNEY})
 _MOST_SMOOTHING_MM, _MOST_GROWTH_MM = 20, 50
 # The Gaussian is cut off at this many standard deviations.
 _TRUNCATE = 3.0
-# A distance that equals the given one counts as within it, whatever the rounding.
-_EDGE = 1 + 1e-6
 
 
 def fill_holes(
@@ -160,7 +158,7 @@ def grow(
     _check_structure(label, over)
     check_number("growth", mm, -_MOST_GROWTH_MM, _MOST_GROWTH_MM, unit=" mm")
     spacing = np.asarray(volume.spacing_mm)
-    reach_mm = abs(mm) * _EDGE
+    reach_mm = abs(mm) * ON_EDGE
     found = []
     for piece in _pieces(labels, label, voxel):
         box, inner = widened(piece.box, np.floor(reach_mm / spacing).astype(int) + 1, labels.shape)

@@ -29,23 +29,14 @@ BIN_HU = (_BINS[:-1] + _BINS[1:]) / 2
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The cells around clicks.
+    """The cells around clicks."""
 
-    Attributes:
-        cells: the lattice, of cubes of CELL_MM.
-        hu: float32 (X, Y, Z), smoothed.
-        sharp_hu: the same, smoothed less.
-        base: uint8 (X, Y, Z), the labels before the clicks.
-        around: density of the HU of each label around the first click, float64 (4, bins).
-        log_odds: of the networks' probability of tissue, kidney and tumour, float32 (3, X, Y, Z), or None.
-    """
-
-    cells: Lattice
-    hu: Floats
-    sharp_hu: Floats
-    base: Labels
-    around: Doubles
-    log_odds: Floats | None
+    cells: Lattice  #: the lattice, of cubes of CELL_MM
+    hu: Floats  #: float32 (X, Y, Z), smoothed
+    sharp_hu: Floats  #: the same, smoothed less
+    base: Labels  #: uint8 (X, Y, Z), the labels before the clicks
+    around: Doubles  #: density of the HU of each label around the first click, float64 (4, bins)
+    log_odds: Floats | None  #: of the networks' probability of tissue, kidney and tumour, float32 (3, X, Y, Z), or None
 
     @staticmethod
     def of(volume: Volume, labels: Labels, evidence: PointCloud | None, points_mm: Doubles, reach_mm: float) -> Scene:

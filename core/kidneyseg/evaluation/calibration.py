@@ -26,17 +26,11 @@ BINS = 10  # of the expected calibration error
 
 @dataclass(frozen=True)
 class PredictedTumour:
-    """A tumour of the findings and what it truly is.
+    """A tumour of the findings and what it truly is."""
 
-    Attributes:
-        ml: its volume.
-        mean_probability: see `mean_tumour_probability`.
-        dice: of its voxels and the true tumours that it overlaps; 0 where it overlaps none.
-    """
-
-    ml: float
-    mean_probability: float
-    dice: float
+    ml: float  #: its volume
+    mean_probability: float  #: see `mean_tumour_probability`
+    dice: float  #: of its voxels and the true tumours that it overlaps; 0 where it overlaps none
 
     @property
     def real(self) -> bool:
@@ -56,43 +50,27 @@ class CaseConfidence:
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a confidence fits the truth; None where there are too few predicted tumours to tell.
+    """How well a confidence fits the truth; None where there are too few predicted tumours to tell."""
 
-    Attributes:
-        ece: expected calibration error of the probability: the mean over BINS equal bins, weighted by their tumours,
-            of the difference between the mean probability and the share of real ones (Guo et al., ICML 2017).
-        brier: mean squared difference of the probability and 0 or 1.
-        r: Pearson's correlation of the predicted and the true Dice.
-        dice_error: mean absolute difference of the predicted and the true Dice.
-    """
-
+    #: expected calibration error of the probability: the mean over BINS equal bins, weighted by their tumours, of the
+    #: difference between the mean probability and the share of real ones (Guo et al., ICML 2017)
     ece: float | None
-    brier: float | None
-    r: float | None
-    dice_error: float | None
+    brier: float | None  #: mean squared difference of the probability and 0 or 1
+    r: float | None  #: Pearson's correlation of the predicted and the true Dice
+    dice_error: float | None  #: mean absolute difference of the predicted and the true Dice
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration over all predicted tumours.
+    """Calibration over all predicted tumours."""
 
-    Attributes:
-        tumours: how many were predicted.
-        real: how many of them are real.
-        cases: how many CTs they are on.
-        program: fit of the program's own model.
-        share: fit of a constant probability and Dice, those of the other CTs: what a useful model must beat.
-        anew: fit of a model that is fitted to the other CTs.
-        model: fitted to all of them; None where there are too few.
-    """
-
-    tumours: int
-    real: int
-    cases: int
-    program: Fit
-    share: Fit
-    anew: Fit
-    model: ConfidenceModel | None
+    tumours: int  #: how many were predicted
+    real: int  #: how many of them are real
+    cases: int  #: how many CTs they are on
+    program: Fit  #: fit of the program's own model
+    share: Fit  #: fit of a constant probability and Dice, those of the other CTs: what a useful model must beat
+    anew: Fit  #: fit of a model that is fitted to the other CTs
+    model: ConfidenceModel | None  #: fitted to all of them; None where there are too few
 
 
 def measure_confidence(

@@ -42,23 +42,14 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ClickTask:
-    """An error of a mask that clicks are to mend.
+    """An error of a mask that clicks are to mend."""
 
-    Attributes:
-        kind: one of KINDS.
-        labels: uint8 (X, Y, Z), the mask with the error.
-        evidence: stage 2's cloud that goes with it.
-        region: where clicks are made and Dice is measured.
-        classes: the labels whose Dice is measured.
-        ml: volume of the lesion, of the false tumour or of the missing pole.
-    """
-
-    kind: str
-    labels: Labels
-    evidence: PointCloud
-    region: Region
-    classes: tuple[int, ...]
-    ml: float
+    kind: str  #: one of KINDS
+    labels: Labels  #: uint8 (X, Y, Z), the mask with the error
+    evidence: PointCloud  #: stage 2's cloud that goes with it
+    region: Region  #: where clicks are made and Dice is measured
+    classes: tuple[int, ...]  #: the labels whose Dice is measured
+    ml: float  #: volume of the lesion, of the false tumour or of the missing pole
 
     def chosen(self, labels: Labels) -> Mask:
         """The voxels of the region that have one of the classes: bool of the region's box."""

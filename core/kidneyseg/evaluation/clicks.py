@@ -25,32 +25,21 @@ from kidneyseg.segmentation.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class ClickScore:
-    """How a task (see `click_tasks`) went on with each click.
+    """How a task (see `click_tasks`) went on with each click."""
 
-    Attributes:
-        name: of the version of the CT.
-        case: name of the CT.
-        group: of the version.
-        kind: of the task.
-        ml: volume of the lesion, false tumour or missing pole.
-        dice: in the task's region after 0, 1 ... clicks; of a false tumour, Dice of the voxels that were put right
-            and those that were wrong or were made wrong. A task that needs no further click keeps its last Dice.
-        case_dice: tumour Dice of the whole CT after 0, 1 ... clicks, None where the CT has no tumour.
-        seconds: of each click.
-        worse_outside: right voxels that became wrong farther than 20 mm from every click.
-        clicks: x, y, z and label of each click.
-    """
-
-    name: str
-    case: str
-    group: str
-    kind: str
-    ml: float
+    name: str  #: of the version of the CT
+    case: str  #: name of the CT
+    group: str  #: of the version
+    kind: str  #: of the task
+    ml: float  #: volume of the lesion, false tumour or missing pole
+    #: in the task's region after 0, 1 ... clicks; of a false tumour, Dice of the voxels that were put right and those
+    #: that were wrong or were made wrong. A task that needs no further click keeps its last Dice.
     dice: tuple[float, ...]
+    #: tumour Dice of the whole CT after 0, 1 ... clicks, None where the CT has no tumour
     case_dice: tuple[float, ...] | None
-    seconds: tuple[float, ...]
-    worse_outside: int
-    clicks: tuple[tuple[int, int, int, int], ...]
+    seconds: tuple[float, ...]  #: of each click
+    worse_outside: int  #: right voxels that became wrong farther than 20 mm from every click
+    clicks: tuple[tuple[int, int, int, int], ...]  #: x, y, z and label of each click
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

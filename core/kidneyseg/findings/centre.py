@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Voxel = tuple[int, int, int]
-"""A voxel's index along x, y, z."""
+from kidneyseg.arrays import Voxel
 
 
 def central_voxel(own: NDArray[np.bool_], spacing_mm: Sequence[float]) -> Voxel:

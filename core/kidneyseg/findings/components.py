@@ -15,18 +15,12 @@ LABELS = CYST + 1
 
 
 class Components(NamedTuple):
-    """Some connected components of a mask, with empty planes around their box.
+    """Some connected components of a mask, with empty planes around their box."""
 
-    Attributes:
-        box: where they lie in the mask.
-        labels: uint8 (X, Y, Z), the mask in the box.
-        number: int32 (X, Y, Z), the component of each voxel from 1 upward; 0 for background.
-        profiles: int64 (components, LABELS, width of the mask), voxels of each component by label and x in the mask.
-    """
-
-    box: Box
-    labels: NDArray[np.uint8]
-    number: NDArray[np.int32]
+    box: Box  #: where they lie in the mask
+    labels: NDArray[np.uint8]  #: uint8 (X, Y, Z), the mask in the box
+    number: NDArray[np.int32]  #: int32 (X, Y, Z), the component of each voxel from 1 upward; 0 for background
+    #: int64 (components, LABELS, width of the mask), voxels of each component by label and x in the mask
     profiles: NDArray[np.int64]
 
 

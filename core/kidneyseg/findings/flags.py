@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from kidneyseg.findings.components import Components
 from kidneyseg.findings.records import Findings, Flag
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, LABEL_NAMES, TUMOUR
 from kidneyseg.imaging.volume import HU_WINDOW, Volume
 
 # Area of kidney and tumour in the scan's first or last slice along an axis from which they count as cut.
@@ -71,7 +71,7 @@ def _cut(parts: Sequence[Components], volume: Volume) -> Iterator[Flag]:
                 edges.append(name)
                 labels |= {label for label in (KIDNEY, TUMOUR) if counts[label]}
     if edges:
-        what = " and ".join({KIDNEY: "Kidney", TUMOUR: "tumour"}[label] for label in sorted(labels))
+        what = " and ".join(LABEL_NAMES[label] for label in sorted(labels))
         where = f"the {' and the '.join(edges)} edge" if volume.oriented else "an edge"
         yield Flag("cut", f"{what[0].upper()}{what[1:]} reaches {where} of the scan: it may be cut off there.")
 

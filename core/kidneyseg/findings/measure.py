@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Box, separate_boxes
-from kidneyseg.findings.centre import Voxel, central_voxel
+from kidneyseg.arrays import Box, Voxel, box_around, separate_boxes
+from kidneyseg.findings.centre import central_voxel
 from kidneyseg.findings.components import Components, connected_components, label_components
 from kidneyseg.findings.contact import kidney_contact
 from kidneyseg.findings.diameter import longest_diameter_mm
@@ -65,7 +65,7 @@ def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -
     solid_ml = profiles[:, (KIDNEY, TUMOUR)].sum(axis=(1, 2)) * ml
     midline = Midline(None, ORIENTATION_WRONG)
     if oriented:
-        midline = find_midline(mask, volume, _around(parts), solid_ml, centres)
+        midline = find_midline(mask, volume, box_around(*(part.box for part in parts)), solid_ml, centres)
     middle, unknown = -np.inf if midline.mm is None else midline.mm, midline.unknown
     joined = _joined_across(profiles[:, KIDNEY], x_mm, middle)
     # Whether a component's voxels in each x lie on the right: (components, x).
@@ -89,15 +89,6 @@ def measure(mask: NDArray[np.uint8], volume: Volume, *, oriented: bool = True) -
         cyst_ml=float(profiles[:, CYST].sum() * ml),
     )
     return replace(findings, flags=flags(findings, mask, parts, volume))
-
-
-def _around(parts: list[Components]) -> Box:
-    """The box around all parts."""
-    x, y, z = (
-        slice(min(part.box[axis].start for part in parts), max(part.box[axis].stop for part in parts))
-        for axis in range(3)
-    )
-    return x, y, z
 
 
 def _kidney(parts: list[Components], own: NDArray[np.bool_], volume: Volume, side: Side | None) -> KidneyFinding | None:

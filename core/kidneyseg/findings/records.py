@@ -5,73 +5,48 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from kidneyseg.findings.centre import Voxel
+from kidneyseg.arrays import Voxel
 
 Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
 class Flag:
-    """Something unusual about a result.
+    """Something unusual about a result."""
 
-    Attributes:
-        code: a word for programs, such as "cut".
-        sentence: for the user.
-    """
-
-    code: str
-    sentence: str
+    code: str  #: a word for programs, such as "cut"
+    sentence: str  #: for the user
 
 
 @dataclass(frozen=True)
 class KidneyFinding:
-    """One kidney.
+    """One kidney."""
 
-    Attributes:
-        side: if known.
-        ml: volume of its tissue, without tumour and cysts, in mL.
-        tumour_ml: volume of the tumour on it, in mL.
-        centre: the voxel of its tissue nearest the centre of mass; in its largest piece, if it has several.
-    """
-
-    side: Side | None
-    ml: float
-    tumour_ml: float
+    side: Side | None  #: if known
+    ml: float  #: volume of its tissue, without tumour and cysts, in mL
+    tumour_ml: float  #: volume of the tumour on it, in mL
+    #: the voxel of its tissue nearest the centre of mass; in its largest piece, if it has several
     centre: Voxel = (0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """How sure it is that an object is a tumour; see `segmentation.confidence`.
+    """How sure it is that an object is a tumour; see `segmentation.confidence`."""
 
-    Attributes:
-        probability: that it is one, 0 ... 1.
-        dice: predicted Dice of its voxels and the true tumour's, 0 ... 1.
-    """
-
-    probability: float
-    dice: float
+    probability: float  #: that it is one, 0 ... 1
+    dice: float  #: predicted Dice of its voxels and the true tumour's, 0 ... 1
 
 
 @dataclass(frozen=True)
 class TumourFinding:
-    """One connected tumour.
+    """One connected tumour."""
 
-    Attributes:
-        side: that it lies on, if known.
-        ml: volume in mL.
-        longest_mm: longest diameter in mm.
-        centre: its voxel nearest the centre of mass.
-        kidney_contact: share of its surface that touches kidney.
-        confidence: in it; None where it is unknown.
-    """
-
-    side: Side | None
-    ml: float
-    longest_mm: float
-    centre: Voxel = (0, 0, 0)
-    kidney_contact: float = 1.0
-    confidence: Confidence | None = None
+    side: Side | None  #: that it lies on, if known
+    ml: float  #: volume in mL
+    longest_mm: float  #: longest diameter in mm
+    centre: Voxel = (0, 0, 0)  #: its voxel nearest the centre of mass
+    kidney_contact: float = 1.0  #: share of its surface that touches kidney
+    confidence: Confidence | None = None  #: in it; None where it is unknown
 
 
 @dataclass(frozen=True)
@@ -86,32 +61,20 @@ class CystFinding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in a mask.
+    """What was found in a mask."""
 
-    Attributes:
-        kidneys: right before left; only sides with at least LEAST_KIDNEY_ML of kidney and tumour together. With more
-            than two kidney-sized components, or without a midline, one for each component of that volume.
-        tumours: largest first; components of at least LEAST_TUMOUR_ML.
-        kidney_ml: all kidney voxels of the mask, tumour and cysts not included.
-        tumour_ml: all tumour voxels of the mask.
-        horseshoe: the kidneys are joined across the midline; their volumes are then split at it.
-        kidney_sized: connected components of at least 40 mL of kidney and tumour.
-        side_unknown: why left and right are unknown; "" where they are known.
-        cysts: largest first; components of at least LEAST_TUMOUR_ML.
-        cyst_ml: all cyst voxels of the mask.
-        flags: what is unusual; see `findings.flags`.
-    """
-
+    #: right before left; only sides with at least LEAST_KIDNEY_ML of kidney and tumour together. With more than two
+    #: kidney-sized components, or without a midline, one for each component of that volume.
     kidneys: tuple[KidneyFinding, ...]
-    tumours: tuple[TumourFinding, ...]
-    kidney_ml: float
-    tumour_ml: float
-    horseshoe: bool = False
-    kidney_sized: int = 0
-    side_unknown: str = ""
-    cysts: tuple[CystFinding, ...] = ()
-    cyst_ml: float = 0.0
-    flags: tuple[Flag, ...] = ()
+    tumours: tuple[TumourFinding, ...]  #: largest first; components of at least LEAST_TUMOUR_ML
+    kidney_ml: float  #: all kidney voxels of the mask, tumour and cysts not included
+    tumour_ml: float  #: all tumour voxels of the mask
+    horseshoe: bool = False  #: the kidneys are joined across the midline; their volumes are then split at it
+    kidney_sized: int = 0  #: connected components of at least 40 mL of kidney and tumour
+    side_unknown: str = ""  #: why left and right are unknown; "" where they are known
+    cysts: tuple[CystFinding, ...] = ()  #: largest first; components of at least LEAST_TUMOUR_ML
+    cyst_ml: float = 0.0  #: all cyst voxels of the mask
+    flags: tuple[Flag, ...] = ()  #: what is unusual; see `findings.flags`
 
     def kidney(self, side: Side) -> KidneyFinding | None:
         """The (first) kidney of that side, None where none was found."""

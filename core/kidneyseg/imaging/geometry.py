@@ -30,31 +30,19 @@ _PLACEMENT = (
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """A grid of voxels in canonical (RAS) order, and the file order that it came from.
+    """A grid of voxels in canonical (RAS) order, and the file order that it came from."""
 
-    Attributes:
-        shape: voxels along canonical x, y, z.
-        spacing_mm: voxel edge lengths along canonical x, y, z.
-        affine: (4, 4) float64, from canonical voxel index to RAS mm.
-        slice_axis: canonical axis that the slices were stacked along.
-        file_shape: the file's own dimensions, with any trailing ones.
-        file_axes: for each of the file's three axes, the canonical axis that it is.
-        file_flips: for each of the file's three axes, whether it runs against the canonical one.
-        header: header of a uint8 mask in the file's own order and placement, free of any text.
-        oriented: False when the file states no orientation: left and right are then unknown.
-        notes: sentences for the user on how the header was interpreted.
-    """
-
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    affine: NDArray[np.float64]
-    slice_axis: int
-    file_shape: tuple[int, ...]
-    file_axes: tuple[int, int, int]
-    file_flips: tuple[bool, bool, bool]
+    shape: tuple[int, int, int]  #: voxels along canonical x, y, z
+    spacing_mm: tuple[float, float, float]  #: voxel edge lengths along canonical x, y, z
+    affine: NDArray[np.float64]  #: (4, 4) float64, from canonical voxel index to RAS mm
+    slice_axis: int  #: canonical axis that the slices were stacked along
+    file_shape: tuple[int, ...]  #: the file's own dimensions, with any trailing ones
+    file_axes: tuple[int, int, int]  #: for each of the file's three axes, the canonical axis that it is
+    file_flips: tuple[bool, bool, bool]  #: for each of the file's three axes, whether it runs against the canonical one
+    #: header of a uint8 mask in the file's own order and placement, free of any text
     header: Header = field(repr=False)
-    oriented: bool = True
-    notes: tuple[str, ...] = ()
+    oriented: bool = True  #: False when the file states no orientation: left and right are then unknown
+    notes: tuple[str, ...] = ()  #: sentences for the user on how the header was interpreted
 
     @property
     def voxel_ml(self) -> float:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.arrays import times
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.affines import MOST_VOXELS_APART, corners_apart_mm
 from kidneyseg.imaging.geometry import Geometry
@@ -45,7 +44,7 @@ def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geomet
     """Raise InputError unless the file `name` has the shape of `other` and lies in its place, to half a voxel."""
     if one.shape != other.shape:
         raise InputError(
-            f"{name} has {_times(one.shape)} voxels and should have {_times(other.shape)}; "
+            f"{name} has {times(one.shape)} voxels and should have {times(other.shape)}; "
             "resample it to the CT (nearest neighbour)"
         )
     apart = corners_apart_mm(one.affine, other.affine, one.shape)
@@ -63,7 +62,3 @@ def require_known(labels: NDArray[np.uint8], name: str) -> None:
         raise InputError(
             f"{name} holds the label {largest}; known are 0, 1 kidney, 2 tumour and 3 cyst. Change its labels to these."
         )
-
-
-def _times(shape: Sequence[int]) -> str:
-    return " x ".join(str(n) for n in shape)

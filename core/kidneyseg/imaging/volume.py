@@ -22,33 +22,21 @@ ContrastPhase = Literal["noncontrast", "arterial", "portal", "nephrographic", "e
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A CT in closest-canonical order: x grows to the Right, y to the Anterior, z to the Superior of the patient.
+    """A CT in closest-canonical order: x grows to the Right, y to the Anterior, z to the Superior of the patient."""
 
-    Attributes:
-        hu: int16 (X, Y, Z), x fastest in memory, so that `hu.T` is C-contiguous (Z, Y, X) and an axial
-            slice `hu[:, :, k]` is one contiguous block.
-        spacing_mm: voxel edge lengths along x, y, z.
-        affine: (4, 4) float64, from canonical voxel index to RAS mm.
-        slice_axis: canonical axis (0, 1, 2) that the scanner's slices were stacked along.
-        calibrated: False when the values do not look like HU (e.g. 0...255).
-        hu_offset: what was added to the file's values to give HU; 0 for nearly every file.
-        oriented: False when the file states no orientation: left and right are then unknown.
-        notes: sentences for the user on what is unusual in the file, and how it was interpreted.
-        name: of the case, without its folder.
-        path: the file it came from, None for a volume created in memory.
-        geometry: what `imaging.nifti` needs to write a mask back in the file's own order and header.
-    """
-
+    #: int16 (X, Y, Z), x fastest in memory, so that `hu.T` is C-contiguous (Z, Y, X) and an axial slice `hu[:, :, k]`
+    #: is one contiguous block
     hu: NDArray[np.int16] = field(repr=False)
-    spacing_mm: tuple[float, float, float]
-    affine: NDArray[np.float64]
-    slice_axis: int = 2
-    calibrated: bool = True
-    hu_offset: int = 0
-    oriented: bool = True
-    notes: tuple[str, ...] = ()
-    name: str = "CT"
-    path: Path | None = None
+    spacing_mm: tuple[float, float, float]  #: voxel edge lengths along x, y, z
+    affine: NDArray[np.float64]  #: (4, 4) float64, from canonical voxel index to RAS mm
+    slice_axis: int = 2  #: canonical axis (0, 1, 2) that the scanner's slices were stacked along
+    calibrated: bool = True  #: False when the values do not look like HU (e.g. 0...255)
+    hu_offset: int = 0  #: what was added to the file's values to give HU; 0 for nearly every file
+    oriented: bool = True  #: False when the file states no orientation: left and right are then unknown
+    notes: tuple[str, ...] = ()  #: sentences for the user on what is unusual in the file, and how it was interpreted
+    name: str = "CT"  #: of the case, without its folder
+    path: Path | None = None  #: the file it came from, None for a volume created in memory
+    #: what `imaging.nifti` needs to write a mask back in the file's own order and header
     geometry: Any = field(default=None, repr=False)
 
     @property

@@ -8,10 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
-
-__all__ = ["KIDNEY", "TISSUE", "TUMOUR", "Lattice", "PointCloud"]
-
 Orientation = tuple[int, int, int]
 """The lattice axes (1, 2, 3) that the networks take as x, y, z; negative where an axis is reversed."""
 
@@ -24,16 +20,11 @@ class Lattice:
 
     Positions are in mm from that corner, along the volume's canonical voxel axes: voxel i covers i*spacing ...
     (i+1)*spacing.
-
-    Attributes:
-        step_mm: edge lengths of a cell along x, y, z.
-        shape: number of cells along x, y, z.
-        origin_mm: lower corner of cell (0, 0, 0).
     """
 
-    step_mm: tuple[float, float, float]
-    shape: tuple[int, int, int]
-    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    step_mm: tuple[float, float, float]  #: edge lengths of a cell along x, y, z
+    shape: tuple[int, int, int]  #: number of cells along x, y, z
+    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)  #: lower corner of cell (0, 0, 0)
 
     @property
     def cell_ml(self) -> float:
@@ -73,22 +64,14 @@ class Lattice:
 
 @dataclass(frozen=True, eq=False)
 class PointCloud:
-    """Some cells of a lattice, in lexicographic order of their index (x slowest, z fastest).
+    """Some cells of a lattice, in lexicographic order of their index (x slowest, z fastest)."""
 
-    Attributes:
-        lattice: the lattice; that of the voxels when points are voxels.
-        index: int32 (N, 3), cell index along x, y, z.
-        hu: int16 (N,), mean HU of the cell.
-        labels: uint8 (N,) of TISSUE, KIDNEY, TUMOUR, or None where there are none yet.
-        probability: float16 (N, classes), the network's softmax output, or None.
-        orientation: in which the networks process the cells; AS_STORED unless the file's orientation seems wrong.
-    """
-
-    lattice: Lattice
-    index: NDArray[np.int32]
-    hu: NDArray[np.int16]
-    labels: NDArray[np.uint8] | None = None
-    probability: NDArray[np.float16] | None = None
+    lattice: Lattice  #: the lattice; that of the voxels when points are voxels
+    index: NDArray[np.int32]  #: int32 (N, 3), cell index along x, y, z
+    hu: NDArray[np.int16]  #: int16 (N,), mean HU of the cell
+    labels: NDArray[np.uint8] | None = None  #: uint8 (N,) of TISSUE, KIDNEY, TUMOUR, or None where there are none yet
+    probability: NDArray[np.float16] | None = None  #: float16 (N, classes), the network's softmax output, or None
+    #: in which the networks process the cells; AS_STORED unless the file's orientation seems wrong
     orientation: Orientation = AS_STORED
 
     def __len__(self) -> int:

@@ -16,7 +16,8 @@ from scipy import ndimage, sparse
 from scipy.spatial import KDTree
 
 from kidneyseg.arrays import separate_boxes
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.points.cloud import PointCloud
 from kidneyseg.progress import Progress
 
 # eps spans at least this many grid cells before cells are pooled.

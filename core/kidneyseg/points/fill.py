@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.arrays import bounding_box, dense_mask, separate_boxes
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.hull import paint_hull
 from kidneyseg.points.morphology import close_gaps, fill_small_holes
 from kidneyseg.points.resample import nearest_values, upsampled_slices, voxel_lattice

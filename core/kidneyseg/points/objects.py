@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kidneyseg.arrays import dense_mask
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.points.cloud import PointCloud
 
 # An object with less kidney tissue is a fragment or a false positive; even a shrunken kidney holds 20 mL.
 LEAST_KIDNEY_ML, SHRUNKEN_KIDNEY_ML = 5.0, 20.0

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kidneyseg.arrays import dense_mask
+from kidneyseg.imaging.labels import KIDNEY
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, nearest_values
 
 # Share of a coarse cell that tumour must fill for the cell to be added to the detections; also in training.
@@ -21,17 +22,11 @@ _LEAST_AT_BORDER_ML = 1.0
 
 
 class Region(NamedTuple):
-    """The surroundings of one connected group of detections.
+    """The surroundings of one connected group of detections."""
 
-    Attributes:
-        lattice: a box of the fine lattice.
-        inside: bool (lattice.shape), the cells within the margin.
-        detected: bool (lattice.shape), the cells that lie in stage 1's detections themselves.
-    """
-
-    lattice: Lattice
-    inside: NDArray[np.bool_]
-    detected: NDArray[np.bool_]
+    lattice: Lattice  #: a box of the fine lattice
+    inside: NDArray[np.bool_]  #: bool (lattice.shape), the cells within the margin
+    detected: NDArray[np.bool_]  #: bool (lattice.shape), the cells that lie in stage 1's detections themselves
 
     @property
     def key(self) -> Hashable:

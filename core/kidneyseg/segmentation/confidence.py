@@ -23,15 +23,10 @@ _MOST_BY_HAND = 0.5  # of a tumour's voxels; the networks' probabilities say lit
 
 
 class ConfidenceModel(NamedTuple):
-    """What follows from the mean of the class probability over a tumour's voxels.
+    """What follows from the mean of the class probability over a tumour's voxels."""
 
-    Attributes:
-        real: constant and factor of the log odds that the object is a tumour.
-        dice: constant and factor of the Dice.
-    """
-
-    real: tuple[float, float]
-    dice: tuple[float, float]
+    real: tuple[float, float]  #: constant and factor of the log odds that the object is a tumour
+    dice: tuple[float, float]  #: constant and factor of the Dice
 
     def __call__(self, mean_probability: float) -> Confidence:
         """The confidence in a tumour."""

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -19,12 +18,13 @@ from kidneyseg.findings import Findings
 from kidneyseg.imaging.labels import LABEL_NAMES
 from kidneyseg.imaging.nifti import case_name, checked_target, save_mask
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.segmentation.marks import encoded
 from kidneyseg.segmentation.pipeline import Result
 from kidneyseg.segmentation.provenance import Provenance, current_versions
 from kidneyseg.version import __version__
 
 _PROGRAM = "kidneyseg "  # how a sidecar names its writer, before the version
-_LARGEST_SIDECAR = 1 << 24  # bytes
+_LARGEST_SIDECAR = 1 << 26  # bytes; the text of `marks.MOST_RUNS` runs and all the rest take less
 
 
 class FileStamp(NamedTuple):
@@ -37,17 +37,13 @@ class FileStamp(NamedTuple):
 
 
 class Sidecar(NamedTuple):
-    """What a mask's sidecar says.
+    """What a mask's sidecar says."""
 
-    Attributes:
-        provenance: how the networks made the mask.
-        hu_sha256: of the CT, see `Volume.hu_sha256`; None where it is not stated.
-        by_hand: how many voxels were made by hand.
-    """
-
-    provenance: Provenance
-    hu_sha256: str | None
-    by_hand: int
+    provenance: Provenance  #: how the networks made the mask
+    hu_sha256: str | None  #: of the CT, see `Volume.hu_sha256`; None where it is not stated
+    by_hand: int  #: how many voxels were made by hand
+    mask_sha256: str | None = None  #: of the mask's file; None where it is not stated
+    marks: str = ""  #: which voxels were made by hand, see `marks.encoded`; "" where it is not stated
 
 
 def export(result: Result, volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
@@ -68,7 +64,7 @@ def export_mask(
     *,
     findings: Findings,
     provenance: Provenance | None,
-    by_hand: Mapping[int, int] | None = None,
+    marks: NDArray[np.uint8] | None = None,
     overwrite: bool = True,
     expected: FileStamp | None = None,
 ) -> Path:
@@ -80,7 +76,7 @@ def export_mask(
         path: ends in .nii or .nii.gz.
         findings: measurements on the mask.
         provenance: how the networks made the mask; None where this is unknown.
-        by_hand: how many voxels of each label were made by hand; see `EditedMask.by_hand`.
+        marks: uint8 (X, Y, Z), which voxels were made by hand; see `EditedMask.marks`.
         overwrite: False refuses to replace either file.
         expected: what the file at `path` was when it was opened or saved last; see `check_export`.
 
@@ -88,11 +84,14 @@ def export_mask(
         OutputError: as for `check_export`, before anything is written, and when the disk is full.
     """
     beside = check_export(path, volume.path, overwrite=overwrite, expected=expected)
-    content = json.dumps(sidecar(volume, findings, provenance, by_hand), indent=2) + "\n"
+    values = sidecar(volume, findings, provenance)
+    if marks is not None and marks.any():
+        values["edits"] = _edits(mask, marks)
     save_mask(mask, volume, path, overwrite=overwrite)
     try:
-        write_whole(beside, content.encode())
-    except OutputError as error:
+        values["mask"] = {"sha256": stamp(path).sha256}
+        write_whole(beside, (json.dumps(values, indent=2) + "\n").encode())
+    except (OutputError, InputError) as error:
         older = f" The {beside.name} that is there describes an earlier mask." if beside.exists() else ""
         raise SidecarError(f"The mask {Path(path).name} is saved, but not its sidecar. {error}{older}") from error
     return beside
@@ -122,16 +121,14 @@ def check_export(
     return beside
 
 
-def sidecar(
-    volume: Volume, findings: Findings, provenance: Provenance | None, by_hand: Mapping[int, int] | None = None
-) -> dict[str, Any]:
+def sidecar(volume: Volume, findings: Findings, provenance: Provenance | None) -> dict[str, Any]:
     """What explains and reproduces a mask, as plain values; nothing identifies the patient, not even a file name.
 
-    `export_mask` says what the arguments are.
+    `export_mask` says what the arguments are, and adds the mask's hash and edits.
     """
     made = (Provenance() if provenance is None else provenance).to_dict()
     sentences = list(findings.sentences())
-    values = {
+    return {
         "program": _PROGRAM + __version__,
         "research_only": "Not a medical device.",
         "input": {
@@ -146,9 +143,12 @@ def sidecar(
         "notes": [*made["notes"], *sentences],
         "versions": made["versions"] or current_versions(),
     }
-    if by_hand and any(by_hand.values()):
-        values["edits"] = {"voxels by hand": {LABEL_NAMES[label]: count for label, count in by_hand.items()}}
-    return values
+
+
+def _edits(mask: NDArray[np.uint8], marks: NDArray[np.uint8]) -> dict[str, Any]:
+    """What a sidecar says of the voxels that were made by hand."""
+    counts = np.bincount(mask[marks > 0], minlength=len(LABEL_NAMES)).tolist()
+    return {"voxels by hand": dict(zip(LABEL_NAMES, counts, strict=True)), "runs": encoded(marks)}
 
 
 def read_sidecar(mask: str | os.PathLike[str]) -> Sidecar | None:
@@ -169,11 +169,12 @@ def read_sidecar(mask: str | os.PathLike[str]) -> Sidecar | None:
         provenance = Provenance.from_dict(content)
         on_findings = content["findings"].get("sentences", [])
         notes = tuple(note for note in provenance.notes if note not in on_findings)
-        by_hand = sum(content.get("edits", {}).get("voxels by hand", {}).values())
-        digest = content.get("input", {}).get("hu_sha256")
+        edits = content.get("edits", {})
+        by_hand, runs = sum(edits.get("voxels by hand", {}).values()), edits.get("runs", "")
+        digest, of_mask = content.get("input", {}).get("hu_sha256"), content.get("mask", {}).get("sha256")
     except (AttributeError, TypeError) as error:
         raise InputError(f"{beside.name} is damaged") from error
-    return Sidecar(dataclasses.replace(provenance, notes=notes), digest, by_hand)
+    return Sidecar(dataclasses.replace(provenance, notes=notes), digest, by_hand, of_mask, str(runs))
 
 
 def stamp(path: str | os.PathLike[str]) -> FileStamp:

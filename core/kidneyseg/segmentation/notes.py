@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from kidneyseg.arrays import dense_mask
-from kidneyseg.points.cloud import KIDNEY, PointCloud
+from kidneyseg.imaging.labels import KIDNEY
+from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.objects import LEAST_KIDNEY_ML
 from kidneyseg.settings import CountClusterSettings, Settings
 

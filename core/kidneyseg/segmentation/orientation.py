@@ -8,7 +8,8 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.points.cloud import AS_STORED, KIDNEY, Orientation, PointCloud
+from kidneyseg.imaging.labels import KIDNEY
+from kidneyseg.points.cloud import AS_STORED, Orientation, PointCloud
 from kidneyseg.progress import Progress
 
 # With less kidney than _ENOUGH, stage 1 also runs on the CT in other orientations. One is taken if it has _LEAST of

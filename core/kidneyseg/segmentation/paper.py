@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from kidneyseg.imaging.labels import KIDNEY
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells

@@ -34,33 +34,20 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A mask and how it was made.
+    """A mask and how it was made."""
 
-    Attributes:
-        mask: uint8 (X, Y, Z): 0, 1 kidney, 2 tumour, on the volume's voxels.
-        sampled: stage 1's points with its labels, TISSUE and KIDNEY.
-        stage2: stage 2's points with its labels, TISSUE, KIDNEY and TUMOUR.
-        objects: the kidney and tumour points that were kept after DBSCAN.
-        findings: measurements on the mask.
-        timings: seconds that each stage of `STAGES` took when it was computed, in this run or in an earlier one.
-        notes: plain sentences for the user.
-        settings: of the run; `settings.method` names the method and its networks.
-        model_ids: of the networks, stage 1's first.
-        device: where the networks ran, "cpu" or "cuda".
-        backend: the library that ran them; see `sparse.backends`.
-    """
-
-    mask: NDArray[np.uint8]
-    sampled: PointCloud
-    stage2: PointCloud
-    objects: PointCloud
-    findings: Findings
+    mask: NDArray[np.uint8]  #: uint8 (X, Y, Z): 0, 1 kidney, 2 tumour, on the volume's voxels
+    sampled: PointCloud  #: stage 1's points with its labels, TISSUE and KIDNEY
+    stage2: PointCloud  #: stage 2's points with its labels, TISSUE, KIDNEY and TUMOUR
+    objects: PointCloud  #: the kidney and tumour points that were kept after DBSCAN
+    findings: Findings  #: measurements on the mask
+    #: seconds that each stage of `STAGES` took when it was computed, in this run or in an earlier one
     timings: dict[str, float]
-    notes: tuple[str, ...]
-    settings: Settings
-    model_ids: tuple[str, ...]
-    device: str
-    backend: str = "auto"
+    notes: tuple[str, ...]  #: plain sentences for the user
+    settings: Settings  #: of the run; `settings.method` names the method and its networks
+    model_ids: tuple[str, ...]  #: of the networks, stage 1's first
+    device: str  #: where the networks ran, "cpu" or "cuda"
+    backend: str = "auto"  #: the library that ran them; see `sparse.backends`
 
 
 @dataclass(frozen=True)

@@ -19,27 +19,18 @@ LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel")
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the networks made a mask; without arguments, of a mask of unknown origin.
+    """How the networks made a mask; without arguments, of a mask of unknown origin."""
 
-    Attributes:
-        settings: of the run; None where unknown.
-        model_ids: of the networks, stage 1's first.
-        device: where the networks ran, "cpu" or "cuda"; None where unknown.
-        backend: the library that ran them; None where unknown.
-        seconds: per stage.
-        points: how many there were in each stage, and how many were kept.
-        notes: sentences for the user on the CT and the run; those on the findings are not among them.
-        versions: of KidneySeg, Python and the libraries at the time.
-    """
-
-    settings: Settings | None = None
-    model_ids: tuple[str, ...] = ()
-    device: str | None = None
-    backend: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    settings: Settings | None = None  #: of the run; None where unknown
+    model_ids: tuple[str, ...] = ()  #: of the networks, stage 1's first
+    device: str | None = None  #: where the networks ran, "cpu" or "cuda"; None where unknown
+    backend: str | None = None  #: the library that ran them; None where unknown
+    seconds: Mapping[str, float] = field(default_factory=dict)  #: per stage
+    #: how many there were in each stage, and how many were kept
     points: Mapping[str, int] = field(default_factory=dict)
+    #: sentences for the user on the CT and the run; those on the findings are not among them
     notes: tuple[str, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)  #: of KidneySeg, Python and the libraries at the time
 
     @classmethod
     def of(cls, result: Result) -> Provenance:

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from kidneyseg.arrays import Mask, dense_mask
-from kidneyseg.points.cloud import AS_STORED, KIDNEY, TISSUE, Orientation, PointCloud
+from kidneyseg.imaging.labels import KIDNEY, TISSUE
+from kidneyseg.points.cloud import AS_STORED, Orientation, PointCloud
 from kidneyseg.points.features import hu_features
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from kidneyseg.arrays import Mask
+from kidneyseg.imaging.labels import TUMOUR
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import TUMOUR, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.region import Region, cells_beyond_margin, grown, regions_around
 from kidneyseg.points.resample import lattice_for, resample_hu

@@ -17,14 +17,10 @@ class Uncertainty:
 
     It is 1 minus the probability of the likeliest class, scaled so that it is 0 for a certain class and 255 where all
     classes are equally likely. The probabilities are the networks' own: a figure of 50 % is not yet one case in two.
-
-    Attributes:
-        lattice: a crop around these cells.
-        values: uint8 of the lattice's shape; 0 in cells that were not labelled.
     """
 
-    lattice: Lattice
-    values: NDArray[np.uint8]
+    lattice: Lattice  #: a crop around these cells
+    values: NDArray[np.uint8]  #: uint8 of the lattice's shape; 0 in cells that were not labelled
 
     def on_slice(
         self, axis: int, index: int, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kidneyseg.arrays import HU, Box, Doubles, Floats, Labels, Mask, Rng
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.synthesis.lesion_shapes import LesionShape
 from kidneyseg.synthesis.placement import Host, Placement
 from kidneyseg.synthesis.texture import TumourHU, matching_noise, tumour_texture

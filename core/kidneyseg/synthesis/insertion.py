@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm

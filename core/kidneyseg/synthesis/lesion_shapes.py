@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from kidneyseg.arrays import Doubles, Floats, Labels, Mask, Rng, Spacing, bounding_box
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.synthesis.texture import gaussian_random_field
 
 Kind = Literal["tumour", "cyst"]

@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.spatial import QhullError
 
 from kidneyseg.arrays import HU, Doubles, Floats, Indices, Labels, Mask, Rng, bounding_box
-from kidneyseg.points.cloud import TUMOUR
+from kidneyseg.imaging.labels import TUMOUR
 from kidneyseg.synthesis.lesion_shapes import KidneyHull, LesionShape, ball_radius_mm, random_rotation
 
 # A lesion with a larger share of itself in its surroundings has no room.

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from kidneyseg.arrays import Floats, Indices, Labels, Rng
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.datasets.cases import CaseFiles, error_context, read_case
+from kidneyseg.imaging.labels import TISSUE, TUMOUR
 from kidneyseg.imaging.volume import HU_WINDOW, Volume
-from kidneyseg.points.cloud import TISSUE, TUMOUR
 from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import sample_bands

@@ -13,6 +13,7 @@ import torch
 from kidneyseg.arrays import Labels
 from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
 from kidneyseg.errors import SettingsError
+from kidneyseg.imaging.labels import KIDNEY, LABEL_NAMES, TUMOUR
 from kidneyseg.imaging.volume import ContrastPhase, Volume
 from kidneyseg.models import Stage
 from kidneyseg.phantom.abdomen import make_phantom
@@ -32,7 +33,7 @@ from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, WholeC
 from kidneyseg.training.trainer import Trainer
 from kidneyseg.training.validation import validator
 
-_CLASSES = ("kidney", "tumour")
+_CLASSES = LABEL_NAMES[KIDNEY : TUMOUR + 1]
 
 
 @dataclass(frozen=True)

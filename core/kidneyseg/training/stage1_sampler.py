@@ -10,9 +10,9 @@ import numpy as np
 
 from kidneyseg.arrays import Rng
 from kidneyseg.datasets.cases import LabelledGrid, error_context
+from kidneyseg.imaging.labels import TUMOUR
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.points.body import body_mask_on
-from kidneyseg.points.cloud import TUMOUR
 from kidneyseg.points.sampling import kept_inside
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import GridAnatomy, Subject

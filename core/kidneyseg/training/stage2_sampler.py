@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng, slices
 from kidneyseg.datasets.cases import error_context
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import HU_WINDOW
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
 from kidneyseg.points.features import kidney_level
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.synthesis.insertion import insert_random_lesions

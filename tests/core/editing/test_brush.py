@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from corrections import SHAPE, SPACING, after, ball, ct, some_labels
 from kidneyseg.editing import Brush, EditedMask, paint, threshold_ball
+from kidneyseg.editing.brush import Stroke
 from kidneyseg.errors import SettingsError
 
 EMPTY = np.zeros(SHAPE, np.uint8, order="F")
@@ -90,6 +92,55 @@ def test_a_stroke_in_parts_paints_the_same_as_in_one() -> None:
     for start, end in itertools.pairwise(path):
         mask.apply(mask.painted(paint(volume, mask.labels, Brush(1, 2, 2), [start, end])))
     np.testing.assert_array_equal(mask.labels, after(EMPTY, paint(volume, EMPTY, Brush(1, 2, 2), path)))
+
+
+def test_a_part_that_goes_on_passes_over_what_the_brush_has_painted() -> None:
+    volume, path = ct(), [(6.0, 7.0, 5.0), (9.0, 8.5, 5.5)]
+    both = after(EMPTY, paint(volume, EMPTY, Brush(1, 4), path)) == 1
+    first = after(EMPTY, paint(volume, EMPTY, Brush(1, 4), path[:1])) == 1
+    new = after(EMPTY, paint(volume, EMPTY, Brush(1, 4), path, continued=True)) == 1
+    np.testing.assert_array_equal(new | first, both)
+    assert first.sum() > 100
+    assert (new & first).sum() < 8  # those under the pointer's path are always painted
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(POINT, min_size=2, max_size=5), st.floats(0.1, 8), st.sampled_from([None, 0, 1, 2]))
+def test_the_parts_of_a_stroke_paint_the_same_as_one(
+    points: list[tuple[float, float, float]], radius_mm: float, axis: int | None
+) -> None:
+    path, mask, stroke, brush = np.array(points), EditedMask(some_labels()), Stroke(), Brush(2, radius_mm, axis)
+    if axis is not None:
+        path[:, axis] = SHAPE[axis] // 2
+    for part in (path[:1], *(path[k : k + 2] for k in range(len(path) - 1))):
+        mask.apply(mask.painted(stroke.part(ct(), mask, brush, part)))
+    np.testing.assert_array_equal(mask.labels, after(some_labels(), paint(ct(), some_labels(), brush, path)))
+
+
+@pytest.mark.parametrize("what", ["brush", "mask", "jump"])
+def test_a_part_after_something_else_looks_at_all_that_the_brush_reaches(what: str) -> None:
+    mask, stroke, brush, at = EditedMask(EMPTY), Stroke(), Brush(1, 4), (8, 7, 5)
+    first = mask.painted(stroke.part(ct(), mask, brush, at))
+    mask.apply(first)
+    if what == "brush":
+        brush = Brush(2, 4)
+    elif what == "mask":
+        mask.revert(first)
+    else:
+        at = (4, 7, 5)
+    mask.apply(mask.painted(stroke.part(ct(), mask, brush, [at, at])))
+    assert (mask.labels[ball(at, 4)] == brush.label).all()
+
+
+def test_a_drag_of_a_large_ball_takes_a_fraction_of_the_time_of_its_first_voxels() -> None:
+    shape = (150, 150, 120)
+    volume, mask, stroke = ct(shape, (1.0, 1.0, 1.0)), EditedMask(np.zeros(shape, np.uint8)), Stroke()
+    seconds = []
+    for part in ([(70, 70, 60)], *([(70 + k, 70, 60), (71 + k, 70, 60)] for k in range(9))):
+        began = time.process_time()
+        mask.apply(mask.painted(stroke.part(volume, mask, Brush(1, 50), part)))
+        seconds.append(time.process_time() - began)
+    assert np.median(seconds[1:]) < seconds[0] / 3
 
 
 def test_a_range_of_hu_in_a_ball() -> None:

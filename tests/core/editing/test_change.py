@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from kidneyseg.editing import Change, Voxels, merged
 from kidneyseg.errors import InputError
 
 SHAPE = (7, 5, 4)
+BIG = (200, 200, 100)
 
 
 def a_change(seed: int, count: int = 60) -> Change:
@@ -71,6 +74,33 @@ def test_voxels_of_a_box_are_in_order_and_have_their_labels() -> None:
     assert voxels.index.tolist() == expected
     assert voxels.labels.tolist() == expected
     assert set(Voxels.of_box(box, chosen, 3, SHAPE).labels.tolist()) == {3}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_merging_runs_is_merging_their_voxels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    flat, states, changes = np.zeros((np.prod(SHAPE), 2), np.uint8), [], []
+    for _ in range(4):
+        states.append(flat.copy())
+        low = np.sort(rng.integers(0, len(flat), 2))
+        flat[low[0] : low[1]] = rng.integers(0, 3, 2)
+        changes.append(Change.of_voxels(np.arange(len(flat), dtype=np.uint32), states[-1], flat))
+    whole, expected = merged(changes), Change.of_voxels(np.arange(len(flat), dtype=np.uint32), states[0], flat)
+    for name in ("start", "length", "before", "after"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(expected, name))
+
+
+def test_merging_takes_the_time_of_runs_and_not_of_voxels() -> None:
+    box = (slice(20, 180), slice(20, 180), slice(20, 80))
+    chosen = np.ones([side.stop - side.start for side in box], np.bool_)
+    began = time.process_time()
+    index = Voxels.of_box(box, chosen, 1, BIG).index
+    none = np.zeros((len(index), 2), np.uint8)
+    changes = [Change.of_voxels(index, none + k, none + k + 1) for k in range(4)]
+    made = time.process_time() - began
+    began = time.process_time()
+    assert len(merged(changes)) == chosen.size
+    assert time.process_time() - began < made / 2
 
 
 def test_merging_keeps_the_first_before_and_the_last_after() -> None:

@@ -112,6 +112,22 @@ def test_the_whole_mask_can_be_made_of_an_empty_one() -> None:
     assert state(again) == state(mask)
 
 
+def test_hand_made_labels_of_a_file_lie_between_its_own_and_what_was_made_by_hand() -> None:
+    mask, file = EditedMask(networks(0)), networks(5)
+    mask.apply(mask.painted(voxels(1)))
+    own, before = mask.marks > 0, state(mask)
+    marks = np.where(np.arange(SHAPE[0])[:, None, None] < 4, networks(6) + np.uint8(1), np.uint8(0))
+    change = mask.replaced(file, marks)
+    kept = mask.labels.copy()
+    mask.apply(change)
+    state(mask)  # the counts fit
+    np.testing.assert_array_equal(mask.labels, np.where(own, kept, file))
+    np.testing.assert_array_equal(mask.marks > 0, own | (marks > 0))
+    np.testing.assert_array_equal(mask.below(), np.where(marks, marks - np.uint8(1), file))
+    mask.revert(change)
+    assert state(mask) == before
+
+
 def test_nothing_to_do_is_no_change() -> None:
     mask = EditedMask(np.zeros(SHAPE, np.uint8))
     for change in (mask.painted(Voxels.none()), mask.discarded(), mask.whole(), mask.replaced(mask.labels.copy())):
@@ -121,9 +137,12 @@ def test_nothing_to_do_is_no_change() -> None:
 def test_a_snapshot_is_a_copy_with_what_belongs_to_it() -> None:
     mask = EditedMask(networks())
     mask.apply(mask.painted(voxels(1)))
-    taken, before = mask.snapshot(), state(mask)
+    taken, before = mask.snapshot(with_marks=True), state(mask)
     mask.apply(mask.painted(voxels(2)))
     assert taken.labels.tobytes() == before[0]
+    assert taken.marks is not None
+    assert taken.marks.tobytes() == before[1]
+    assert mask.snapshot().marks is None
     assert dict(taken.by_hand) == before[2]
     assert taken.version == 1
     assert mask.version == 2

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from kidneyseg.editing import EditedMask
 from kidneyseg.editing.open_mask import open_mask
 from kidneyseg.errors import InputError
 from kidneyseg.findings import measure
@@ -104,12 +105,42 @@ def test_a_saved_case_comes_back_with_its_settings(ct: Volume, tmp_path: Path) -
     assert not changed_since(opened.stamp)
 
 
-def test_earlier_work_by_hand_is_not_forgotten(ct: Volume, tmp_path: Path) -> None:
-    exported(ct, tmp_path / "mask.nii.gz", by_hand={0: 0, 1: 1200, 2: 34})
+def some_marks() -> np.ndarray[Any, Any]:
+    marks = np.zeros(SHAPE, np.uint8)
+    marks[3:9, 4:6, 2] = 1
+    marks[5, 4, 2:5] = 3
+    return marks
+
+
+def test_hand_made_voxels_of_an_earlier_session_come_back(ct: Volume, tmp_path: Path) -> None:
+    exported(ct, tmp_path / "mask.nii.gz", marks=some_marks())
     opened = open_mask(tmp_path / "mask.nii.gz", ct)
-    assert opened.notes == ("1,234 voxels were made by hand in an earlier session.",)
+    np.testing.assert_array_equal(opened.marks, some_marks())
+    assert opened.notes == ()
+    mask = EditedMask.empty(SHAPE)
+    mask.apply(mask.replaced(opened.labels, opened.marks))
+    again = np.zeros(SHAPE, np.uint8)
+    mask.apply(mask.replaced(again))  # another segmentation
+    np.testing.assert_array_equal(mask.labels, np.where(some_marks(), LABELS, 0))
+
+
+@pytest.mark.parametrize("what", ["other mask", "other CT", "damaged", "none stored"])
+def test_marks_that_do_not_belong_to_the_mask_are_a_sentence(ct: Volume, tmp_path: Path, what: str) -> None:
+    path, of = tmp_path / "mask.nii.gz", replace(ct, hu=ct.hu + np.int16(1)) if what == "other CT" else ct
+    beside = exported(of, path, marks=some_marks())
+    values = json.loads(beside.read_text())
+    if what == "other mask":  # another program has written it
+        save_mask(np.where(LABELS == 3, np.uint8(0), LABELS), ct, path)
+    elif what == "damaged":
+        values["edits"]["runs"] = values["edits"]["runs"][:-8]
+    elif what == "none stored":
+        del values["edits"]["runs"]
+    beside.write_text(json.dumps(values))
+    opened = open_mask(path, ct)
+    assert opened.marks is None
+    assert opened.notes[-1] == "14 voxels were made by hand in an earlier session."
     assert opened.provenance is not None
-    assert opened.provenance.notes == ("A note.", *opened.notes)
+    assert opened.provenance.notes == ("A note.", opened.notes[-1])
 
 
 def test_a_mask_of_another_ct_with_the_same_grid_is_noted(ct: Volume, tmp_path: Path) -> None:

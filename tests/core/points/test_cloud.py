@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.points.cloud import Lattice, PointCloud
 
 LATTICE = Lattice((2.0, 1.0, 0.5), (4, 5, 6), (2.0, 0.0, -1.0))
 

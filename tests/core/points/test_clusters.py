@@ -4,7 +4,8 @@ from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
 from kidneyseg.errors import Cancelled
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.progress import CallbackProgress
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import Cancelled
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.metrics import dice
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.fill import fill_closing, fill_hull
 from kidneyseg.points.resample import lattice_for, resample_labels, voxel_lattice

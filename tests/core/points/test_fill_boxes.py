@@ -8,9 +8,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points import fill
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
+from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.fill import fill_closing
 from kidneyseg.points.resample import lattice_for
 from kidneyseg.settings import FillSettings

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, Lattice, PointCloud
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_tumours
 
 CELL = Lattice((10.0, 10.0, 10.0), (100, 1, 1))  # 1 mL each

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kidneyseg.imaging.labels import KIDNEY, TISSUE
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, TISSUE, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.region import cells_beyond_margin, grown, regions_around, surface_distance_mm
 
 COARSE = Lattice((5.0, 5.0, 5.0), (36, 12, 12))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
+from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.resample import lattice_for
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.default import Default

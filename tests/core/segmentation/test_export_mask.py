@@ -17,6 +17,7 @@ from kidneyseg.imaging.nifti import load_mask, save_volume
 from kidneyseg.imaging.readers import load
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.export import changed_since, check_export, export_mask, read_sidecar, stamp
+from kidneyseg.segmentation.marks import decoded
 from kidneyseg.segmentation.provenance import Provenance, current_versions
 from kidneyseg.settings import preset
 from volumes import abdomen
@@ -61,15 +62,18 @@ def test_a_mask_of_unknown_origin_says_so(ct: Volume, tmp_path: Path) -> None:
 
 def test_the_provenance_outlasts_another_save(ct: Volume, tmp_path: Path) -> None:
     one = np.where(np.arange(100)[:, None, None] < 50, abdomen()[1], np.uint8(0))
-    by_hand = {0: 2, 1: 0, 2: 30, 3: 4}
-    values = saved(ct, tmp_path / "mask.nii.gz", one, provenance=MADE, by_hand=by_hand)
+    marks = np.zeros(one.shape, np.uint8)
+    marks[0, 0, :2], marks[30, 40, 13:17] = 2, 1
+    values = saved(ct, tmp_path / "mask.nii.gz", one, provenance=MADE, marks=marks)
     assert values["notes"][0] == "A note."
     assert values["notes"][1:] == values["findings"]["sentences"]
     assert len(values["notes"]) == 2  # on the kidney that is missing
-    assert values["edits"] == {"voxels by hand": {"background": 2, "kidney": 0, "tumour": 30, "cyst": 4}}
+    assert values["edits"]["voxels by hand"] == {"background": 2, "kidney": 4, "tumour": 0, "cyst": 0}
+    np.testing.assert_array_equal(decoded(values["edits"]["runs"], one.shape), marks)
+    assert values["mask"] == {"sha256": stamp(tmp_path / "mask.nii.gz").sha256}
     again = read_sidecar(tmp_path / "mask.nii.gz")
-    assert again == (MADE, ct.hu_sha256, 36)
-    both = saved(ct, tmp_path / "mask.nii.gz", provenance=again.provenance, by_hand={0: 0, 2: 0})
+    assert again == (MADE, ct.hu_sha256, 6, values["mask"]["sha256"], values["edits"]["runs"])
+    both = saved(ct, tmp_path / "mask.nii.gz", provenance=again.provenance, marks=0 * marks)
     assert both["notes"] == ["A note."]  # the second kidney was drawn in: nothing is missing now
     assert both["versions"] == {"numpy": "2.4"}
     assert "edits" not in both
@@ -85,7 +89,15 @@ def test_a_sidecar_that_is_no_json_is_damaged(tmp_path: Path, content: str) -> N
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"models": "net"}, {"device": 3}, {"settings": {"method": "other"}}, {"findings": []}, {"input": 1}),
+        *(
+            {"models": "net"},
+            {"device": 3},
+            {"mask": 4},
+            {"edits": []},
+            {"settings": {"method": "other"}},
+            {"findings": []},
+            {"input": 1},
+        ),
         *({"edits": {"voxels by hand": {"kidney": "many"}}}, {"seconds": {"fill": "1"}}),
     ],
 )

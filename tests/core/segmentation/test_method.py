@@ -11,7 +11,8 @@ import pytest
 
 from kidneyseg import settings as settings_module
 from kidneyseg.errors import SettingsError
-from kidneyseg.points.cloud import KIDNEY, PointCloud
+from kidneyseg.imaging.labels import KIDNEY
+from kidneyseg.points.cloud import PointCloud
 from kidneyseg.segmentation import method as method_module
 from kidneyseg.segmentation.method import Context, Objects, method, register, unite
 from kidneyseg.segmentation.paper import Paper

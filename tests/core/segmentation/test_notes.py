@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kidneyseg.points.cloud import KIDNEY, TISSUE, Lattice, PointCloud
+from kidneyseg.imaging.labels import KIDNEY, TISSUE
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.segmentation.notes import removed_by_clustering
 from kidneyseg.settings import preset
 

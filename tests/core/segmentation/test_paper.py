@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.cloud import KIDNEY, TISSUE, TUMOUR, PointCloud
+from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.resample import voxel_lattice
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.default import Default

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from kidneyseg.errors import Cancelled, ModelError, ResourceError
+from kidneyseg.imaging.labels import TUMOUR
 from kidneyseg.models import save_model
-from kidneyseg.points.cloud import TUMOUR
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.default import Default

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from contexts import context_of
-from kidneyseg.points.cloud import KIDNEY, Lattice, PointCloud
+from kidneyseg.imaging.labels import KIDNEY
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.segmentation.stage1 import detect_kidneys, remove_small_detections
 from kidneyseg.sparse import SparseUNet
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from contexts import context_of
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, Lattice, PointCloud
+from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.segmentation.stage2 import region_points, separate_tumour

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from kidney_host import host
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch, to_int16_hu
 from kidneyseg.synthesis.lesion_shapes import procedural_lesion
 from kidneyseg.synthesis.placement import find_hosts, place

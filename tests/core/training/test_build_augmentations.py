@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kidneyseg.points.cloud import TUMOUR
+from kidneyseg.imaging.labels import TUMOUR
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import detections, stage2_sampler
 from kidneyseg.training.augmentation import REGISTRY, Augmentation

@@ -12,7 +12,8 @@ import pytest
 
 from kidneyseg.datasets.cases import LabelledGrid, whole_grid
 from kidneyseg.errors import CaseError
-from kidneyseg.points.cloud import KIDNEY, TUMOUR, PointCloud
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.region import regions_around
 from kidneyseg.points.resample import lattice_for, resample_hu

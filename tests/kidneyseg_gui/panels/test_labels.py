@@ -5,7 +5,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QColorDialog
 from pytestqt.qtbot import QtBot
 
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.panels.labels import LabelsPanel
 

@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from fakes import FakePipeline, make_volume
 from kidneyseg.editing import Voxels
 from kidneyseg.editing.compare import compare
-from kidneyseg.points.cloud import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.comparing import Compare
