@@ -165,10 +165,11 @@ class Case(QObject):
             self.compare = compare
             self.compare_changed.emit()
 
-    def show_next_compared(self) -> None:
-        """Show this mask, the other one, or the differences, in turn."""
+    def show_next_compared(self, *, wipe: bool = False) -> None:
+        """Show this mask, the other one, or the differences, in turn; or the wipe, and then the differences again."""
         if self.compare is not None:
-            self.set_compare(replace(self.compare, shown=self.compare.following))
+            shown = self.compare.wiped if wipe else self.compare.following
+            self.set_compare(replace(self.compare, shown=shown))
 
     def mark_saved(self) -> None:
         """Remember that the mask was saved as it is."""

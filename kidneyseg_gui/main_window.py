@@ -158,12 +158,12 @@ class MainWindow(QMainWindow):
                 self.setWindowState(Qt.WindowState.WindowMaximized)
 
     def _show_warnings(self, subject: str) -> None:
-        self.notices.show_warnings(subject, self.controller.warnings()[subject])
+        self.notices.show_lasting(subject, self.controller.warnings()[subject])
 
     def _show_compare(self) -> None:
         compare = self.case.compare
         texts = () if compare is None else (compare.text,)
-        self.notices.show_warnings("compare", texts)
+        self.notices.show_lasting("compare", texts, notices.INFO)
 
     def _on_volume(self) -> None:
         volume = self.case.volume

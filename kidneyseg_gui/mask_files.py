@@ -101,12 +101,14 @@ class MaskFiles(QObject):
         if made.mask is self._case.edits.mask:
             self._compared = made
             self._case.set_compare(Compare(made.path.name, made.labels, made.comparison, shown))
+            if made.version != made.mask.version:  # edited while it was compared
+                self._comparing.start()
 
     def _on_mask(self) -> None:
         """Show what is edited, and compare it again."""
         compare = self._case.compare
         if compare is not None:
-            if compare.shown == Shown.OTHER:
+            if compare.shown in (Shown.OTHER, Shown.WIPE):
                 self._case.set_compare(replace(compare, shown=Shown.OURS))
             self._comparing.start()
 

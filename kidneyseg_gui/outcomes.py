@@ -110,6 +110,7 @@ class Compared:
         mask: the edited one.
         labels: of the other one, uint8 (X, Y, Z).
         comparison: of the two.
+        version: of the edited one that was compared.
         again: whether the two were compared before, and the edited one has changed.
     """
 
@@ -117,4 +118,5 @@ class Compared:
     mask: EditedMask
     labels: NDArray[np.uint8]
     comparison: Comparison
+    version: int
     again: bool = False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from kidneyseg.errors import LabelMapError, SidecarError
@@ -140,7 +141,7 @@ class JobRunner(JobQueue):
         def work(progress: Progress) -> Compared:
             progress.show(f"Opening {path.name}", 0.0)
             other = self._services.open_mask(path, volume).labels
-            return Compared(path, mask, other, self._services.compare(mask.snapshot().labels, other, volume))
+            return self._compared(path, volume, mask, other)
 
         keep_private(path)
         self.submit(Job(JobKind.OPEN, work, self.compared.emit))
@@ -149,8 +150,7 @@ class JobRunner(JobQueue):
         """Compare the same two masks after an edit, in place of earlier such jobs."""
 
         def work(_progress: Progress) -> Compared:
-            comparison = self._services.compare(made.mask.snapshot().labels, made.labels, volume)
-            return replace(made, comparison=comparison, again=True)
+            return replace(self._compared(made.path, volume, made.mask, made.labels), again=True)
 
         self.stop_waiting_jobs(JobKind.COMPARE)
         self.submit(Job(JobKind.COMPARE, work, self.compared.emit))
@@ -159,12 +159,13 @@ class JobRunner(JobQueue):
         """Compare the mask with the labels below what was made by hand."""
 
         def work(_progress: Progress) -> Compared:
-            below = mask.below()
-            return Compared(
-                Path("the mask without your edits"), mask, below, self._services.compare(mask.labels, below, volume)
-            )
+            return self._compared(Path("the mask without your edits"), volume, mask, mask.below())
 
         self.submit(Job(JobKind.OPEN, work, self.compared.emit))
+
+    def _compared(self, path: Path, volume: Volume, mask: EditedMask, other: NDArray[np.uint8]) -> Compared:
+        now = mask.snapshot()
+        return Compared(path, mask, other, self._services.compare(now.labels, other, volume), now.version)
 
     def edit(self, volume: Volume, mask: EditedMask, compute: Compute) -> None:
         """Compute an edit for the mask as it is when the job begins. It does not wait for measurements."""

@@ -45,7 +45,7 @@ class _Notice(QFrame):
 
 
 class Notices(QScrollArea):
-    """Notices: at most one event, which the next one replaces, and the warnings of the open CT and its result.
+    """Notices: at most one event, which the next one replaces, and what is true of the open CT and its mask.
 
     They scroll where they would push the views off a small screen.
     """
@@ -92,11 +92,11 @@ class Notices(QScrollArea):
         if text:
             self._layout.insertWidget(0, _Notice(subject, kind, text, action))
 
-    def show_warnings(self, subject: str, texts: tuple[str, ...]) -> None:
-        """Show the warnings of a subject ("volume", "result"), in place of its earlier ones."""
+    def show_lasting(self, subject: str, texts: tuple[str, ...], kind: str = WARNING) -> None:
+        """Show what is true of a subject ("volume", "result", "compare"), in place of what was before."""
         self._remove(subject)
         for text in texts:
-            self._layout.addWidget(_Notice(subject, WARNING, text))
+            self._layout.addWidget(_Notice(subject, kind, text))
 
     def texts(self) -> list[str]:
         """The sentences, from top to bottom."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +15,10 @@ from PySide6.QtWidgets import QPushButton
 
 from fakes import make_volume
 from kidneyseg.editing import Voxels
+from kidneyseg.editing.compare import Comparison
 from kidneyseg.imaging.nifti import load_volume, save_mask, save_volume
 from kidneyseg_gui.comparing import Shown
+from kidneyseg_gui.panels.notices import INFO, _Notice
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -199,3 +204,33 @@ def test_what_was_edited_can_be_shown(opened: WindowFixture):
     opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
     assert np.count_nonzero(opened.case.compare.comparison.difference) == 9
     assert "the mask without your edits" in opened.notices()
+
+
+def test_what_is_edited_while_the_masks_are_compared_is_in_the_comparison(opened: WindowFixture):
+    labels = some_labels(opened)
+    lay_over(opened, mask_file(opened, "a.nii.gz", labels))
+    compare = opened.jobs._services.compare
+    began, painted = threading.Event(), threading.Event()
+
+    def slow(*masks: Any) -> Comparison:
+        found = compare(*masks)
+        began.set()
+        assert painted.wait(5)
+        return found
+
+    opened.jobs._services = replace(opened.jobs._services, compare=slow)
+    opened.answers.path = mask_file(opened, "b.nii.gz", labels)
+    opened.main.actions_.compare.trigger()
+    opened.qtbot.waitUntil(began.is_set, timeout=5000)
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    painted.set()
+    opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
+    opened.qtbot.waitUntil(lambda: np.count_nonzero(opened.case.compare.comparison.difference) == 9, timeout=5000)
+
+
+def test_a_comparison_is_no_warning(opened: WindowFixture):
+    lay_over(opened, mask_file(opened, "a.nii.gz", some_labels(opened)))
+    opened.main.mask_files.compare(opened.folder / "a.nii.gz")
+    opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
+    kinds = {notice.text: notice.property("kind") for notice in opened.main.notices.findChildren(_Notice)}
+    assert kinds[opened.case.compare.text] == INFO

@@ -100,10 +100,11 @@ class EditedMask:
 
     def below(self) -> NDArray[np.uint8]:
         """The labels without what was made by hand, uint8 (X, Y, Z), a copy."""
-        labels = self.labels.copy(order="K")
-        box = bounding_box(self.marks)
-        if box is not None:
-            labels[box] = np.where(self.marks[box], self.marks[box] - np.uint8(1), labels[box])
+        with self._changing:
+            labels = self.labels.copy(order="K")
+            box = bounding_box(self.marks)
+            if box is not None:
+                labels[box] = np.where(self.marks[box], self.marks[box] - np.uint8(1), labels[box])
         return labels
 
     # Computing a change. None of these changes the mask: `apply` does.

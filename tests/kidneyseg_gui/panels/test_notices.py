@@ -16,7 +16,7 @@ def notices(qtbot: QtBot) -> Notices:
 
 
 def test_an_event_replaces_the_one_before_and_stands_above_the_warnings(notices: Notices):
-    notices.show_warnings("volume", ("odd header",))
+    notices.show_lasting("volume", ("odd header",))
     notices.show_event(ERROR, "not saved")
     notices.show_event(DONE, "saved")
     assert notices.texts() == ["saved", "odd header"]
@@ -25,11 +25,11 @@ def test_an_event_replaces_the_one_before_and_stands_above_the_warnings(notices:
 
 
 def test_warnings_replace_those_of_their_subject_only(notices: Notices):
-    notices.show_warnings("volume", ("a", "b"))
-    notices.show_warnings("result", ("c",))
-    notices.show_warnings("volume", ("d",))
+    notices.show_lasting("volume", ("a", "b"))
+    notices.show_lasting("result", ("c",))
+    notices.show_lasting("volume", ("d",))
     assert sorted(notices.texts()) == ["c", "d"]
-    notices.show_warnings("result", ())
+    notices.show_lasting("result", ())
     assert notices.texts() == ["d"]
 
 
@@ -55,10 +55,10 @@ def test_many_notices_scroll_instead_of_growing(qtbot: QtBot):
     column(window, spacing=0).addWidget(made)
     window.resize(400, 300)
     window.show()
-    made.show_warnings("volume", tuple(f"{number}: {'a' * 200} is odd" for number in range(9)))
+    made.show_lasting("volume", tuple(f"{number}: {'a' * 200} is odd" for number in range(9)))
     qtbot.waitUntil(lambda: made.verticalScrollBar().maximum() > 0, timeout=2000)
     assert made.minimumSizeHint().height() <= 60
     assert made.widget().width() <= made.viewport().width()  # the buttons that dismiss them are not cut off
     assert made.texts()[0] == f"0: {'a' * 200} is odd"
-    made.show_warnings("volume", ())
+    made.show_lasting("volume", ())
     qtbot.waitUntil(lambda: made.sizeHint().height() == 0, timeout=2000)
