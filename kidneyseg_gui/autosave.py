@@ -54,10 +54,11 @@ class Autosave(QObject):
     A case gets a journal with its first step: looking at a CT leaves nothing on disk.
 
     Signals:
-        failed: a sentence for the user, once, when writing fails.
+        trouble: a sentence for the user, once, when writing fails; an empty one when it works again, or the case that
+            could not be written is closed.
     """
 
-    failed = Signal(str)
+    trouble = Signal(str)
 
     def __init__(self, case: Case, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -85,6 +86,7 @@ class Autosave(QObject):
         if self._journal is not None:
             self._journal.close(keep)
             self._journal = None
+            self.trouble.emit("")
 
     def restore(self, kept: RecoveredCase) -> None:
         """Open a case as it was autosaved, with its undo stack."""
@@ -126,7 +128,7 @@ class Autosave(QObject):
     def _begin(self, base: journal.Step, steps: Iterable[journal.Step], position: int) -> None:
         volume = self._case.volume
         if volume is not None:
-            self._journal = Journal(self._folder, self.failed.emit)
+            self._journal = Journal(self._folder, self.trouble.emit)
             self._journal.begin(volume, base.change, self._state(), result=base.result, steps=steps, position=position)
             self._index = position
 

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QWidget
 
 from kidneyseg.errors import KidneySegError
 from kidneyseg.imaging.volume import UNCALIBRATED, Volume
+from kidneyseg.plurals import counted
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.files import proposed_mask, read_settings, write_settings
 from kidneyseg_gui.jobs import JobKind
@@ -142,7 +143,7 @@ class Controller(QObject):
         name = "Change settings" if made.update else "Segment"
         from_file = edits.from_file
         self._case.set_result(made.result, made.device, change, made.provenance, name)
-        kept = f"The {edits.by_hand:,} voxels that you edited were kept." if edits.by_hand else ""
+        kept = f"Your edits were kept: {counted(edits.by_hand, 'voxel')}." if edits.by_hand else ""
         if from_file:
             self._case.set_saved(None, clean=False)  # that file is not replaced without a question
             text = "This result has taken the place of the mask that was opened or recovered; undo brings that back."
@@ -251,6 +252,8 @@ class Controller(QObject):
     # Endings
 
     def _on_failed(self, kind: str, text: str) -> None:
+        if kind == JobKind.EDIT:  # the edit queue says so
+            return
         lead = {JobKind.OPEN: "Not opened. ", JobKind.EXPORT: "The mask was not saved. "}.get(JobKind(kind), "")
         self.notified.emit(notices.ERROR, lead + text, None)
 

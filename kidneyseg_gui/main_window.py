@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, QTimer
@@ -131,11 +132,11 @@ class MainWindow(QMainWindow):
         self.jobs.warmed_up.connect(self.parameters.offer_cuda)
         self.jobs.failed.connect(lambda kind, _text: self.clicks.drop() if kind == JobKind.EDIT else None)
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
-        for source in (self.controller, self.edit_queue, self.mask_files, self.recovering):
+        for source in (self.controller, self.mask_files, self.recovering):
             source.notified.connect(self.notices.show_event)
-        self.recovering.offered.connect(
-            lambda kind, text, action: self.notices.show_event(kind, text, action, subject="recovery")
-        )
+        for notified, subject in ((self.recovering.offered, "recovery"), (self.edit_queue.notified, "edit")):
+            notified.connect(partial(self.notices.show_event, subject=subject))
+        self.autosave.trouble.connect(partial(self.notices.show_event, notices.WARNING, subject="autosave"))
         self.controller.mask_wanted.connect(self.mask_files.open)
         self.case.compare_changed.connect(self._show_compare)
         self.case.volume_changed.connect(self._on_volume)

@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
+from kidneyseg.plurals import counted
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.comparing import Compare, Shown
 from kidneyseg_gui.edits import Origin
@@ -88,7 +89,7 @@ class MaskFiles(QObject):
             self._case.set_settings(opened.settings)
         if first:
             self._case.set_saved(opened.stamp, clean=True)
-        kept = [f"The {edits.by_hand:,} voxels that you edited were kept."] if edits.by_hand else []
+        kept = [f"Your edits were kept: {counted(edits.by_hand, 'voxel')}."] if edits.by_hand else []
         text = " ".join((f"The mask {made.path.name} lies over the CT.", *kept, *opened.notes))
         self.notified.emit(notices.WARNING if opened.notes else notices.DONE, text, None)
 

@@ -9,10 +9,11 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QWidget
 
 from kidneyseg_gui.theme import icon
-from kidneyseg_gui.widgets import column, named, row, shortened, tool_button
+from kidneyseg_gui.widgets import column, named, row, shortened, single_shot, tool_button
 
 INFO, WARNING, ERROR, DONE = "info", "warning", "error", "done"
 _LARGEST_SHARE = 0.2
+_BRIEF_MS = 10_000
 _ICONS = {INFO: "info", WARNING: "warning", ERROR: "warning", DONE: "done"}
 # A button's text and what it does.
 Action = tuple[str, Callable[[], object]]
@@ -43,9 +44,13 @@ class _Notice(QFrame):
             line.addWidget(button)
         line.addWidget(close)
 
+    def go_soon(self) -> None:
+        """Disappear after some seconds."""
+        single_shot(self, _BRIEF_MS, self.deleteLater).start()
+
 
 class Notices(QScrollArea):
-    """Notices: at most one event, which the next one replaces, and what is true of the open CT and its mask.
+    """Notices: of each subject one event, which the next one replaces; and what is true of the open CT and its mask.
 
     They scroll where they would push the views off a small screen.
     """
@@ -87,10 +92,16 @@ class Notices(QScrollArea):
         return QSize(0, min(self.sizeHint().height(), round(self.window().height() * _LARGEST_SHARE)))
 
     def show_event(self, kind: str, text: str, action: Action | None = None, subject: str = "event") -> None:
-        """Show what just happened in place of the event before of this subject; an empty text only takes that away."""
+        """Show what just happened in place of the event before of this subject; an empty text only takes that away.
+
+        What went well and offers no button goes after some seconds.
+        """
         self._remove(subject)
         if text:
-            self._layout.insertWidget(0, _Notice(subject, kind, text, action))
+            notice = _Notice(subject, kind, text, action)
+            self._layout.insertWidget(0, notice)
+            if kind in (INFO, DONE) and action is None:
+                notice.go_soon()
 
     def show_lasting(self, subject: str, texts: tuple[str, ...], kind: str = WARNING) -> None:
         """Show what is true of a subject ("volume", "result", "compare"), in place of what was before."""

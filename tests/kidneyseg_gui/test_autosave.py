@@ -170,3 +170,7 @@ def test_a_disk_that_cannot_be_written_is_said_and_the_edits_stay(window: Window
     paint(window, 0)
     window.qtbot.waitUntil(lambda: "Autosave does not work" in window.notices(), timeout=5000)
     assert window.case.edits.mask.count[3] == 20
+    window.main.controller.notified.emit("done", "The settings are saved.", None)
+    assert "Autosave does not work" in window.notices()  # no other notice takes its place
+    (window.folder / "autosave").unlink()
+    window.qtbot.waitUntil(lambda: "Autosave does not work" not in window.notices(), timeout=5000)

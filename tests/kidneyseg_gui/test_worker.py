@@ -42,7 +42,7 @@ def test_an_edit_while_the_networks_run_is_kept(make_window: MakeWindow):
     others = np.ones(len(flat), np.bool_)
     others[index] = False
     np.testing.assert_array_equal(flat[others], expected[others])
-    assert "30 voxels that you edited were kept" in window.notices()
+    assert "Your edits were kept: 30 voxels." in window.notices()
 
 
 def test_findings_and_scene_follow_an_edit_and_not_one_of_another_case(window: WindowFixture):

@@ -15,6 +15,7 @@ from kidneyseg.imaging.geometry import Geometry
 from kidneyseg.imaging.labels import require_known, require_same_place
 from kidneyseg.imaging.nifti import load_mask
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.plurals import counted
 from kidneyseg.segmentation.export import FileStamp, read_sidecar, stamp
 from kidneyseg.segmentation.provenance import Provenance
 from kidneyseg.settings import Settings
@@ -93,7 +94,7 @@ def _origin(file: Path, volume: Volume) -> tuple[Provenance | None, tuple[str, .
         )
     provenance = beside.provenance
     if beside.by_hand:  # which ones they are is not stored, so it is kept as a sentence
-        note = f"{beside.by_hand:,} voxels were made by hand in an earlier session."
+        note = f"Made by hand in an earlier session: {counted(beside.by_hand, 'voxel')}."
         notes.append(note)
         provenance = replace(provenance, notes=(*provenance.notes, note))
     return provenance, tuple(notes)

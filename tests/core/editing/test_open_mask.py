@@ -107,7 +107,7 @@ def test_a_saved_case_comes_back_with_its_settings(ct: Volume, tmp_path: Path) -
 def test_earlier_work_by_hand_is_not_forgotten(ct: Volume, tmp_path: Path) -> None:
     exported(ct, tmp_path / "mask.nii.gz", by_hand={0: 0, 1: 1200, 2: 34})
     opened = open_mask(tmp_path / "mask.nii.gz", ct)
-    assert opened.notes == ("1,234 voxels were made by hand in an earlier session.",)
+    assert opened.notes == ("Made by hand in an earlier session: 1,234 voxels.",)
     assert opened.provenance is not None
     assert opened.provenance.notes == ("A note.", *opened.notes)
 

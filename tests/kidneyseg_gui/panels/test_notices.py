@@ -4,7 +4,8 @@ import pytest
 from PySide6.QtWidgets import QPushButton, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
-from kidneyseg_gui.panels.notices import DONE, ERROR, Notices
+from kidneyseg_gui.panels import notices as panel
+from kidneyseg_gui.panels.notices import DONE, ERROR, INFO, Notices
 from kidneyseg_gui.widgets import column
 
 
@@ -22,6 +23,19 @@ def test_an_event_replaces_the_one_before_and_stands_above_the_warnings(notices:
     assert notices.texts() == ["saved", "odd header"]
     notices.show_event(DONE, "")
     assert notices.texts() == ["odd header"]
+
+
+def test_what_went_well_goes_after_some_seconds_unless_it_offers_a_button(
+    notices: Notices, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(panel, "_BRIEF_MS", 50)
+    notices.show_event(DONE, "loaded", subject="settings")
+    notices.show_event(DONE, "saved", ("Show in folder", lambda: None), subject="saved")
+    notices.show_event(ERROR, "not opened", subject="opening")
+    notices.show_lasting("volume", ("odd header",), INFO)
+    qtbot.waitUntil(lambda: "loaded" not in notices.texts(), timeout=3000)
+    qtbot.wait(100)
+    assert notices.texts() == ["not opened", "saved", "odd header"]
 
 
 def test_warnings_replace_those_of_their_subject_only(notices: Notices):
