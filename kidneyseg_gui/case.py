@@ -38,7 +38,7 @@ class Case(QObject):
         mask_changed: the box that changed, or None for all of the mask.
         result_changed: the labels below the hand-made ones come from elsewhere now.
         findings_changed: the mask was measured, or there is none.
-        edit_requested: name of an edit, what computes it in the working thread, and what makes a step of it.
+        edit_requested: name of an edit, what computes it in a working thread, and what makes a step of it.
         click_requested: voxel and label of a click to fix.
         The others say what changed by their names.
     """
@@ -194,7 +194,7 @@ class Case(QObject):
         self.set_tool(radius_mm=min(max(round(self.tool.radius_mm * factor, 1), SMALLEST_MM), LARGEST_MM))
 
     def request_edit(self, name: str, compute: Compute, finish: Finish | None = None) -> None:
-        """Edit the mask by a function of the CT and its labels, which runs in the working thread.
+        """Edit the mask by a function of the CT and its labels, which runs in a working thread.
 
         Args:
             name: of the step.

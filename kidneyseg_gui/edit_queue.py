@@ -1,4 +1,4 @@
-"""Has the edits that are asked for computed in the working thread, one after the other."""
+"""Has the edits that are asked for computed in a working thread, one after the other."""
 
 from __future__ import annotations
 

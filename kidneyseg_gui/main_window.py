@@ -213,7 +213,7 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, lambda: self.controller.open(path))
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask if work would be lost; save the options; wait for the working thread."""
+        """Ask if work would be lost; save the options; wait for the working threads."""
         if not self.controller.may_close():
             event.ignore()
             return

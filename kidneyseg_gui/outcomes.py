@@ -1,4 +1,4 @@
-"""What the jobs of the working thread are given and give back."""
+"""What the jobs of the working threads are given and give back."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def _warm_up() -> bool:
 
 @dataclass(frozen=True)
 class Services:
-    """What the working thread calls, and `check_export`; see the functions above for what each returns."""
+    """What the working threads call, and `check_export`; see the functions above for what each returns."""
 
     load: Callable[[Path], Volume] = _load
     sample: Callable[[], Path] = _sample

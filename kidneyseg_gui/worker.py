@@ -1,4 +1,4 @@
-"""What the window asks of the engine, as jobs in the working thread."""
+"""What the window asks of the engine, as jobs in the working threads."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class JobRunner(JobQueue):
     def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services = services
-        # Used by the working thread alone.
+        # Used by the jobs with progress alone, which share a thread.
         self._pipeline: tuple[Volume, str, Pipeline] | None = None
 
     def open(self, path: Path | None) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fakes import FakePipeline, make_volume
 from kidneyseg.editing import EditedMask, Voxels
 from kidneyseg.settings import preset
+from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.worker import without_mask
 from window_fixture import WindowFixture
 
@@ -43,6 +44,20 @@ def test_an_edit_while_the_networks_run_is_kept(make_window: MakeWindow):
     others[index] = False
     np.testing.assert_array_equal(flat[others], expected[others])
     assert "Your edits were kept: 30 voxels." in window.notices()
+
+
+def test_edits_and_what_follows_them_do_not_wait_for_the_networks(make_window: MakeWindow):
+    window = make_window(seconds=20)
+    window.open()
+    window.main.controller.segment()
+    window.qtbot.waitUntil(lambda: bool(window.fake.pipelines and window.fake.pipelines[0].runs), timeout=5000)
+    window.case.request_edit("Edit", lambda *_: Voxels(np.arange(30, dtype=np.uint32), np.full(30, 2, np.uint8)))
+    window.qtbot.waitUntil(lambda: window.case.findings is not None and window.case.scene is not None, timeout=5000)
+    assert [step.text() for step in window.case.edits.steps()] == ["Edit"]
+    assert window.jobs.busy == JobKind.SEGMENT
+    window.main.controller.cancel()
+    window.idle()
+    assert window.case.edits.mask.count[2] == 30
 
 
 def test_findings_and_scene_follow_an_edit_and_not_one_of_another_case(window: WindowFixture):
