@@ -138,11 +138,12 @@ class Controller(QObject):
         edits = self._case.edits
         if edits.mask is None:
             return
-        # An edit while the networks ran has changed what the result changes.
-        change = made.change if edits.mask.version == made.version else edits.mask.replaced(made.mask)
+        if edits.mask.version != made.version:  # an edit while the networks ran has changed what the result changes
+            self._jobs.lay_again(made, edits.mask)
+            return
         name = "Change settings" if made.update else "Segment"
         from_file = edits.from_file
-        self._case.set_result(made.result, made.device, change, made.provenance, name)
+        self._case.set_result(made.result, made.device, made.change, made.provenance, name)
         kept = f"Your edits were kept: {counted(edits.by_hand, 'voxel')}." if edits.by_hand else ""
         if from_file:
             self._case.set_saved(None, clean=False)  # that file is not replaced without a question

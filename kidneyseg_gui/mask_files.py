@@ -82,9 +82,11 @@ class MaskFiles(QObject):
         edits, opened = self._case.edits, made.opened
         if edits.mask is None:
             return
-        change = made.change if edits.mask.version == made.version else edits.mask.replaced(opened.labels)
+        if edits.mask.version != made.version:  # edited meanwhile
+            self._jobs.lay_again(made, edits.mask)
+            return
         first = self._case.mask is None
-        self._case.set_origin("Open mask", Origin(provenance=opened.provenance, settings=opened.settings), change)
+        self._case.set_origin("Open mask", Origin(provenance=opened.provenance, settings=opened.settings), made.change)
         if opened.settings is not None:
             self._case.set_settings(opened.settings)
         if first:

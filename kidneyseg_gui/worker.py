@@ -104,12 +104,26 @@ class JobRunner(JobQueue):
                 self._pipeline = (volume, device, self._services.pipeline(volume, device))
             result = self._pipeline[2].run(settings, progress)
             progress.check()
-            version = mask.version
+            version = mask.version  # first: what is edited while the change is computed makes it stale
             change = mask.replaced(result.mask)
             provenance = self._services.provenance(result)
             return Segmented(without_mask(result), device, provenance, change, result.mask, version, update)
 
         self.submit(Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, self.segmented.emit))
+
+    def lay_again(self, made: Segmented | MaskOpened, mask: EditedMask) -> None:
+        """Compute again what new labels change, for the mask was edited meanwhile. Takes moments."""
+        if isinstance(made, MaskOpened):
+            kind, labels, announce = JobKind.OPEN, made.opened.labels, self.mask_opened.emit
+        else:
+            kind = JobKind.UPDATE if made.update else JobKind.SEGMENT
+            labels, announce = made.mask, self.segmented.emit
+
+        def work(_progress: Progress) -> Segmented | MaskOpened:
+            version = mask.version
+            return replace(made, change=mask.replaced(labels), version=version)
+
+        self.submit(Job(kind, work, announce))
 
     def recover(self, journal: Path) -> None:
         """Read an autosaved case and load its CT."""
@@ -129,7 +143,7 @@ class JobRunner(JobQueue):
         def work(progress: Progress) -> MaskOpened:
             progress.show(f"Opening {path.name}", 0.0)
             opened = self._services.open_mask(path, volume)
-            version = mask.version  # first: what is edited while the change is computed makes it stale
+            version = mask.version
             return MaskOpened(path, opened, mask.replaced(opened.labels), version)
 
         keep_private(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -44,6 +45,31 @@ def test_an_edit_while_the_networks_run_is_kept(make_window: MakeWindow):
     others[index] = False
     np.testing.assert_array_equal(flat[others], expected[others])
     assert "Your edits were kept: 30 voxels." in window.notices()
+
+
+@pytest.mark.parametrize("strokes", [1, 3])
+def test_the_window_never_computes_what_a_result_changes(
+    make_window: MakeWindow, monkeypatch: pytest.MonkeyPatch, strokes: int
+):
+    window = make_window()
+    window.open()
+    threads, replaced = [], EditedMask.replaced
+
+    def painted_meanwhile(own: EditedMask, labels: np.ndarray) -> object:
+        threads.append(threading.current_thread())
+        change = replaced(own, labels)
+        if len(threads) <= strokes:  # before the window's thread gets the change
+            own.apply(own.painted(Voxels(np.array([len(threads)], np.uint32), np.array([3], np.uint8))))
+        return change
+
+    monkeypatch.setattr(EditedMask, "replaced", painted_meanwhile)
+    window.main.controller.segment()
+    window.idle()
+    assert len(threads) == strokes + 1
+    assert threading.main_thread() not in threads
+    assert window.case.edits.mask.count[3] == strokes
+    expected = FakePipeline(window.case.volume).run(preset("default")).mask
+    assert window.case.edits.mask.count[1] == np.count_nonzero(expected == 1)
 
 
 def test_edits_and_what_follows_them_do_not_wait_for_the_networks(make_window: MakeWindow):
