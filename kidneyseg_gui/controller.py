@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _DEBOUNCE_MS = 300
 _FOLLOW_MS = 120
-_OPEN_ANOTHER = ("Open another CT?", "Open")
 
 
 class Controller(QObject):
@@ -80,18 +79,21 @@ class Controller(QObject):
             self.open(path)
 
     def open(self, path: Path | None) -> None:
-        """Open a CT, the sample case for None. The open case stays until the new one is loaded."""
+        """Open a CT, the sample case for None. The open case stays until the new one is loaded.
+
+        What would be lost is asked about then: a label map does not replace the case.
+        """
         if path is not None and not path.exists():
             self._options.forget(path)
             self.notified.emit(notices.ERROR, f"{path.name} is not there any more: {path}", None)
             return
-        if not self.leaving.may_leave(*_OPEN_ANOTHER):
+        if not self.leaving.may_stop(f"Open {'the sample case' if path is None else path.name}?", "Open"):
             return
         self._opening = path
         self._jobs.open(path)
 
     def _on_opened(self, volume: Volume) -> None:
-        if not self.leaving.may_leave_now(*_OPEN_ANOTHER):
+        if not self.leaving.may_leave("Open another CT?", "Open"):
             return
         if self._opening is not None:
             self._options.remember(self._opening.resolve())
@@ -103,12 +105,9 @@ class Controller(QObject):
             action = ("Open it", lambda: self.mask_wanted.emit(mask))
             self.notified.emit(notices.INFO, f"There is a mask of this CT: {mask.name}.", action)
 
-    def _on_label_map(self, path: Path, problem: str) -> None:
-        """A label map that is opened or dropped like a CT lies over the CT that is open."""
-        if self._case.volume is None:
+    def _on_label_map(self, _path: Path, problem: str) -> None:
+        if self._case.volume is None:  # else it is a mask of the CT that is open, see `MaskFiles`
             self._on_failed(JobKind.OPEN, problem)
-        else:
-            self.mask_wanted.emit(path)
 
     # Segmenting
 

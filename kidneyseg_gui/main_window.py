@@ -140,6 +140,7 @@ class MainWindow(QMainWindow):
         self.controller.mask_wanted.connect(self.mask_files.open)
         self.case.compare_changed.connect(self._show_compare)
         self.case.volume_changed.connect(self._on_volume)
+        self.case.volume_changed.connect(self.jobs.forget_pipeline)
         self.case.findings_changed.connect(lambda: self._show_warnings("result"))
         self._save_soon = single_shot(self, _SAVE_AFTER_MS, self.save_options)
         case = self.case

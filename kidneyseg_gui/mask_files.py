@@ -38,6 +38,7 @@ class MaskFiles(QObject):
         self._prompts, self._window = prompts, window
         jobs.mask_opened.connect(self._on_opened)
         jobs.compared.connect(self._on_compared)
+        jobs.label_map_found.connect(self._on_label_map)
         self._compared: Compared | None = None
         self._comparing = single_shot(self, _FOLLOW_MS, self._compare_again)
         case.mask_changed.connect(lambda _box: self._on_mask())
@@ -52,6 +53,23 @@ class MaskFiles(QObject):
         """Lay a mask over the open CT; what was made by hand stays on top, and the step can be undone."""
         if self._case.volume is not None and self._case.edits.mask is not None and self._free():
             self._jobs.open_mask(path, self._case.volume, self._case.edits.mask)
+
+    def _on_label_map(self, path: Path, _problem: str) -> None:
+        """A label map that is opened or dropped like a CT is a mask of the CT that is open."""
+        if self._case.volume is None:
+            return
+        do = {"Open as mask": self.open, "Compare": self.compare}
+        question, about = (
+            f"{path.name} is a mask. What shall be done with it?",
+            (
+                "Open as mask lays it under what you edited by hand; undo brings the mask of now back. "
+                "Compare shows where the two differ."
+            ),
+        )
+        asked = self._case.mask is not None  # else there is nothing to compare it with
+        chosen = self._prompts.choose(self._window, question, about, tuple(do)) if asked else "Open as mask"
+        if chosen is not None:
+            do[chosen](path)
 
     def ask_compare(self) -> None:
         """Let the user choose another mask of the open CT, and show the differences."""

@@ -55,7 +55,6 @@ class JobRunner(JobQueue):
     def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services = services
-        # Used by the jobs with progress alone, which share a thread.
         self._pipeline: tuple[Volume, str, Pipeline] | None = None
 
     def open(self, path: Path | None) -> None:
@@ -71,8 +70,6 @@ class JobRunner(JobQueue):
                 volume = self._services.load(source)
             except LabelMapError as error:
                 return error
-            progress.check()
-            self._pipeline = None
             return volume
 
         def announce(loaded: Volume | LabelMapError) -> None:
@@ -99,10 +96,11 @@ class JobRunner(JobQueue):
         """
 
         def work(progress: Progress) -> Segmented:
-            if self._pipeline is None or self._pipeline[0] is not volume or self._pipeline[1] != device:
+            kept = self._pipeline
+            if kept is None or kept[0] is not volume or kept[1] != device:
                 progress.show("Loading the networks", 0.0)
-                self._pipeline = (volume, device, self._services.pipeline(volume, device))
-            result = self._pipeline[2].run(settings, progress)
+                kept = self._pipeline = (volume, device, self._services.pipeline(volume, device))
+            result = kept[2].run(settings, progress)
             progress.check()
             version = mask.version  # first: what is edited while the change is computed makes it stale
             change = mask.replaced(result.mask)
@@ -110,6 +108,10 @@ class JobRunner(JobQueue):
             return Segmented(without_mask(result), device, provenance, change, result.mask, version, update)
 
         self.submit(Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, self.segmented.emit))
+
+    def forget_pipeline(self) -> None:
+        """Let go of what a pipeline remembers of a CT that is no longer open."""
+        self._pipeline = None
 
     def lay_again(self, made: Segmented | MaskOpened, mask: EditedMask) -> None:
         """Compute again what new labels change, for the mask was edited meanwhile. Takes moments."""
@@ -130,10 +132,7 @@ class JobRunner(JobQueue):
 
         def work(progress: Progress) -> RecoveredCase:
             progress.show("Recovering", 0.0)
-            kept = self._services.recover(journal, self._services.load)
-            progress.check()
-            self._pipeline = None
-            return kept
+            return self._services.recover(journal, self._services.load)
 
         self.submit(Job(JobKind.OPEN, work, self.recovered.emit))
 

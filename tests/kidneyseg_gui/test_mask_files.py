@@ -234,3 +234,20 @@ def test_a_comparison_is_no_warning(opened: WindowFixture):
     opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
     kinds = {notice.text: notice.property("kind") for notice in opened.main.notices.findChildren(_Notice)}
     assert kinds[opened.case.compare.text] == INFO
+
+
+@pytest.mark.parametrize("choice", ["Open as mask", "Compare", None])
+def test_a_label_map_dropped_on_an_edited_case_is_no_other_ct(opened: WindowFixture, choice: str | None):
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    path = mask_file(opened, "m1.nii.gz", some_labels(opened))
+    opened.fake.label_maps.add("m1.nii.gz")
+    opened.answers.choice = choice
+    opened.main.controller.open(path)
+    opened.qtbot.waitUntil(lambda: bool(opened.answers.asked), timeout=5000)
+    opened.idle()
+    assert opened.answers.asked == [
+        "m1.nii.gz is a mask. What shall be done with it? ('Open as mask', 'Compare')"
+    ]  # and nothing else
+    assert opened.case.edits.mask.count[3] == 9
+    assert opened.case.edits.mask.count[2] == (8 if choice == "Open as mask" else 0)
+    assert (opened.case.compare is not None) == (choice == "Compare")
