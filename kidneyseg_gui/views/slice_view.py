@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from PySide6 import QtGui
 from PySide6.QtCore import QEvent, QPointF, Qt, Signal
@@ -146,7 +148,7 @@ class SliceView(QWidget):
         self._wipe.dragging = left and self._wipe.holds(event.position(), self.rect())
         if self._wipe.dragging:
             self._pressed = None
-        elif self._edits_with(event):
+        elif self.tool.begins_with(event):
             self.tool.press(self._slice_position(event.position()))
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
@@ -212,11 +214,6 @@ class SliceView(QWidget):
         else:
             self.mousePressEvent(event)
 
-    def _edits_with(self, event: QtGui.QMouseEvent) -> bool:
-        """Whether this press begins an edit; with Shift the left button moves the crosshair, whatever the tool."""
-        shift = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
-        return self.tool.active and event.button() == Qt.MouseButton.LeftButton and not shift
-
     def _slice_position(self, position: QPointF) -> QPointF:
         return self.transform().inverted()[0].map(position)
 
@@ -262,13 +259,18 @@ class SliceView(QWidget):
         if steps:
             self._case.step(self.plane.normal, steps)
 
+    def event(self, event: QEvent) -> bool:
+        """Keep Ctrl+Z from the menu while it takes a corner of a polygon back."""
+        if event.type() == QEvent.Type.ShortcutOverride and self.tool.takes_back(cast("QtGui.QKeyEvent", event)):
+            event.accept()
+            return True
+        return super().event(event)
+
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         """Step through the slices, hide or show the mask."""
         if event.key() in _STEP_KEYS:
             self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.tool.close_polygon()
-        elif event.key() == Qt.Key.Key_Escape and self.tool.cancel():
+        elif self.tool.key(event):
             self.update()
         elif event.key() == Qt.Key.Key_Space:
             self._case.toggle_overlay()
