@@ -17,6 +17,7 @@ from kidneyseg.errors import KidneySegError
 from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.edits import Origin, Step
+from kidneyseg_gui.logs import keep_private
 
 if TYPE_CHECKING:
     from kidneyseg.editing.mask import EditedMask
@@ -162,6 +163,7 @@ class Autosave(QObject):
             case.edits.set_locked(frozenset(state["locked"]))
             if state["saved"] is not None:
                 path, *others = state["saved"]
+                keep_private(Path(path))
                 case.saved = FileStamp(Path(path), *others)
         except (KeyError, TypeError, ValueError, KidneySegError):
             return

@@ -52,11 +52,11 @@ class Prompts:
         """One of some answers, the first of them by default; None to cancel."""
         box = QMessageBox(QMessageBox.Icon.Question, "KidneySeg", shortened(question), parent=parent)
         box.setInformativeText(about)
-        buttons = {box.addButton(answer, QMessageBox.ButtonRole.AcceptRole): answer for answer in answers}
+        made = [box.addButton(answer, QMessageBox.ButtonRole.AcceptRole) for answer in answers]
         box.addButton(QMessageBox.StandardButton.Cancel)
-        box.setDefaultButton(next(iter(buttons)))
+        box.setDefaultButton(made[0])
         box.exec()
-        return buttons.get(box.clickedButton())
+        return next((button.text() for button in made if button is box.clickedButton()), None)
 
 
 def _open(parent: QWidget, title: str, folder: Path, kinds: str) -> Path | None:

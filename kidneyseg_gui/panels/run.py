@@ -11,11 +11,6 @@ from kidneyseg_gui.theme import icon
 from kidneyseg_gui.widgets import column, hint, named, row, shortened
 
 _CANCELLABLE = (JobKind.OPEN, JobKind.SEGMENT)
-_IDLE = {
-    (False, False): "Open a CT to begin.",
-    (True, False): "Finds kidneys and tumours.",
-    (True, True): "The result is up to date.",
-}
 
 
 class RunPanel(QFrame):
@@ -46,7 +41,7 @@ class RunPanel(QFrame):
         whole.addWidget(self.button)
         whole.addWidget(self.bar)
         whole.addLayout(line)
-        for signal in (case.volume_changed, case.result_changed, case.settings_changed):
+        for signal in (case.volume_changed, case.result_changed, case.settings_changed, case.dirty_changed):
             signal.connect(self._refresh)
         self._refresh()
 
@@ -92,8 +87,16 @@ class RunPanel(QFrame):
             self.bar.setMaximum(1000)
             self.bar.setValue(0)
             self.left.setText("")
-            idle = _IDLE[self._case.volume is not None, self._case.result is not None]
-            self.stage.setText("The result is from before a change of settings." if stale else idle)
+            self.stage.setText("The result is from before a change of settings." if stale else self._idle())
+
+    def _idle(self) -> str:
+        if self._case.volume is None:
+            return "Open a CT to begin."
+        if self._case.result is not None:
+            return "The result is up to date."
+        if self._case.edits.from_file:
+            return "A mask from before is open. Segment replaces it, but not your edits."
+        return "Finds kidneys and tumours."
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,8 @@ from pytestqt.qtbot import QtBot
 from fakes import FakeServices
 from kidneyseg.editing import Voxels
 from kidneyseg.editing.recovery import find_abandoned
+from kidneyseg.segmentation.export import FileStamp
+from kidneyseg_gui.logs import scrub
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -91,6 +93,8 @@ def test_a_crashed_case_is_offered_and_comes_back_as_it_was(
     with again.qtbot.waitSignal(again.case.volume_changed, timeout=5000):
         again.main.recovering.recover(journals(again)[0])
     assert state(again) == before
+    assert "A mask from before is open" in again.main.run_panel.stage.text()
+    assert again.main.findings.empty.text() != "Nothing segmented yet."
     assert again.case.window == (300, 130)
     assert again.case.dirty
     again.case.edits.redo()
@@ -144,6 +148,19 @@ def test_more_steps_than_can_be_undone_come_back(window: WindowFixture, qtbot: Q
         again.main.recovering.recover(journals(again)[0])
     assert state(again) == before
     assert again.case.edits.stack.index() == 200
+
+
+def test_the_name_of_a_recovered_mask_stays_out_of_the_log(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
+    window.open("first.nii")
+    paint(window, 0)
+    window.case.set_saved(FileStamp(Path("/scans/Eva Muster/muster-1.nii.gz"), 0, 0, ""), clean=True)
+    assert window.main.autosave.flush()
+    window.main.autosave.close(keep=True)
+    again = WindowFixture(qtbot, FakeServices(), tmp_path)
+    qtbot.addWidget(again.main)
+    with qtbot.waitSignal(again.case.volume_changed, timeout=5000):
+        again.main.recovering.recover(journals(again)[0])
+    assert "uster" not in scrub("muster-1.nii.gz cannot be written in /scans/Eva Muster")
 
 
 def test_a_saved_case_comes_back_saved(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
