@@ -140,6 +140,7 @@ class Autosave(QObject):
     def _state(self) -> dict[str, Any]:
         case = self._case
         return {
+            "hu_offset": None if case.volume is None else case.volume.hu_offset,
             "settings": case.settings.to_dict(),
             "device": case.device,
             "window": list(case.window),

@@ -78,8 +78,10 @@ class Controller(QObject):
         if path is not None:
             self.open(path)
 
-    def open(self, path: Path | None) -> None:
+    def open(self, path: Path | None, hu_offset: int | None = None) -> None:
         """Open a CT, the sample case for None. The open case stays until the new one is loaded.
+
+        `hu_offset` is added to the file's values; None adds what they need.
 
         What would be lost is asked about then: a label map does not replace the case.
         """
@@ -90,7 +92,13 @@ class Controller(QObject):
         if not self.leaving.may_stop(f"Open {'the sample case' if path is None else path.name}?", "Open"):
             return
         self._opening = path
-        self._jobs.open(path)
+        self._jobs.open(path, hu_offset)
+
+    def read_as_stored(self) -> None:
+        """Open the CT again, without the offset that was added to its values."""
+        volume = self._case.volume
+        if volume is not None and volume.path is not None:
+            self.open(volume.path, hu_offset=0)
 
     def _on_opened(self, volume: Volume) -> None:
         if not self.leaving.may_leave("Open another CT?", "Open"):

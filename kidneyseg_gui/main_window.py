@@ -9,6 +9,7 @@ from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QWidget
 
+from kidneyseg.imaging.volume import offset_note
 from kidneyseg_gui.actions import Actions
 from kidneyseg_gui.autosave import Autosave, autosave_folder
 from kidneyseg_gui.case import Case
@@ -160,7 +161,10 @@ class MainWindow(QMainWindow):
                 self.setWindowState(Qt.WindowState.WindowMaximized)
 
     def _show_warnings(self, subject: str) -> None:
-        self.notices.show_lasting(subject, self.controller.warnings()[subject])
+        actions = {}
+        if self.case.volume is not None and self.case.volume.path is not None:
+            actions[offset_note(self.case.volume.hu_offset)] = ("Read as stored", self.controller.read_as_stored)
+        self.notices.show_lasting(subject, self.controller.warnings()[subject], actions=actions)
 
     def _show_compare(self) -> None:
         compare = self.case.compare

@@ -57,8 +57,8 @@ class JobRunner(JobQueue):
         self._services = services
         self._pipeline: tuple[Volume, str, Pipeline] | None = None
 
-    def open(self, path: Path | None) -> None:
-        """Load a CT; None makes (once) and loads the sample case."""
+    def open(self, path: Path | None, hu_offset: int | None = None) -> None:
+        """Load a CT, with an offset added to its values or the one that they need; None for the sample case."""
 
         def work(progress: Progress) -> Volume | LabelMapError:
             source = path
@@ -67,7 +67,7 @@ class JobRunner(JobQueue):
                 source = self._services.sample()
             progress.show(f"Opening {source.name}", 0.0)
             try:
-                volume = self._services.load(source)
+                volume = self._services.load(source, hu_offset)
             except LabelMapError as error:
                 return error
             return volume

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtGui import QResizeEvent
@@ -103,11 +103,16 @@ class Notices(QScrollArea):
             if kind in (INFO, DONE) and action is None:
                 notice.go_soon()
 
-    def show_lasting(self, subject: str, texts: tuple[str, ...], kind: str = WARNING) -> None:
-        """Show what is true of a subject ("volume", "result", "compare"), in place of what was before."""
+    def show_lasting(
+        self, subject: str, texts: tuple[str, ...], kind: str = WARNING, actions: Mapping[str, Action] | None = None
+    ) -> None:
+        """Show what is true of a subject ("volume", "result", "compare"), in place of what was before.
+
+        `actions` are the buttons of some of the texts.
+        """
         self._remove(subject)
         for text in texts:
-            self._layout.addWidget(_Notice(subject, kind, text))
+            self._layout.addWidget(_Notice(subject, kind, text, (actions or {}).get(text)))
 
     def texts(self) -> list[str]:
         """The sentences, from top to bottom."""
