@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
-from kidneyseg.errors import KidneySegError
+from kidneyseg.errors import FileChangedError, KidneySegError
 from kidneyseg.imaging.volume import UNCALIBRATED, Volume
 from kidneyseg.plurals import counted
 from kidneyseg_gui.case import Case
@@ -188,26 +188,22 @@ class Controller(QObject):
         path = self._prompts.save_mask(self._window, case.saved.path if case.saved else proposed_mask(case))
         if path is None:
             return
+        expected = case.saved if case.saved is not None and case.saved.path == path.resolve() else None
         try:
-            sidecar = self._jobs.check_export(case.volume, path)
+            sidecar = self._jobs.check_export(case.volume, path, expected)
+            # Its own file is replaced without a question, if nobody has changed it.
+            replaces = (expected is not None and path.exists()) or self._may_replace(path, sidecar)
+        except FileChangedError:
+            text = "Another program, or another window, has changed it since it was opened or saved here."
+            replaces, expected = self._confirm_replacing(path.name, text), None
         except KidneySegError as error:
             log_failure(JobKind.EXPORT, error)
             self._on_failed(JobKind.EXPORT, sentence(error))
             return
-        if self._may_replace_mask(path, sidecar):
+        if replaces:
             origin = case.edits.origin
-            saving = Saving(case.edits.mask, origin.result, origin.provenance, case.edits.mask.version)
+            saving = Saving(case.edits.mask, origin.result, origin.provenance, case.edits.mask.version, expected)
             self._jobs.export(saving, case.volume, path)
-
-    def _may_replace_mask(self, path: Path, sidecar: Path) -> bool:
-        """Whether a mask may be written; not asked about a file that this case was saved to, and that is unchanged."""
-        saved = self._case.saved
-        if saved is None or saved.path != path.resolve() or not path.exists():
-            return self._may_replace(path, sidecar)
-        if not self._jobs.changed_since(saved):
-            return True
-        text = "Another program, or another window, has changed it since it was opened or saved here."
-        return self._prompts.confirm(self._window, f"Replace {path.name}?", text, "Replace", "Cancel")
 
     def _may_replace(self, *paths: Path) -> bool:
         """Whether these files may be written; asks once about all that exist."""
@@ -215,7 +211,10 @@ class Controller(QObject):
         if not there:
             return True
         text = f"{'They exist' if len(there) > 1 else 'It exists'} already in {paths[0].parent}."
-        return self._prompts.confirm(self._window, f"Replace {' and '.join(there)}?", text, "Replace", "Cancel")
+        return self._confirm_replacing(" and ".join(there), text)
+
+    def _confirm_replacing(self, names: str, text: str) -> bool:
+        return self._prompts.confirm(self._window, f"Replace {names}?", text, "Replace", "Cancel")
 
     def _on_exported(self, made: Saved) -> None:
         mask = self._case.edits.mask

@@ -64,12 +64,15 @@ class Saving:
         result: of the networks, None for a mask from a file.
         provenance: of the labels below the hand-made ones; None if unknown.
         version: of the mask, when saving was asked for.
+        expected: what the file was when the mask was opened from it or saved to it; see `check_export`. None where it
+            may be replaced whatever it is.
     """
 
     mask: EditedMask
     result: Result | None
     provenance: Provenance | None
     version: int
+    expected: FileStamp | None
 
 
 @dataclass(frozen=True, eq=False)

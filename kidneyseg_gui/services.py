@@ -67,20 +67,15 @@ def _export(saving: Saving, volume: Volume, path: Path) -> FileStamp:
         findings=_measure(mask.labels, saving.mask.marks, saving.result, volume),
         provenance=saving.provenance,
         by_hand=mask.by_hand,
+        expected=saving.expected,
     )
     return stamp(path)
 
 
-def _check_export(path: Path, ct: Path | None) -> Path:
+def _check_export(path: Path, ct: Path | None, expected: FileStamp | None) -> Path:
     from kidneyseg.segmentation.export import check_export
 
-    return check_export(path, ct)
-
-
-def _changed_since(stamp: FileStamp) -> bool:
-    from kidneyseg.segmentation.export import changed_since
-
-    return changed_since(stamp)
+    return check_export(path, ct, expected=expected)
 
 
 def _provenance(result: Result) -> Provenance:
@@ -155,8 +150,7 @@ class Services:
     sample: Callable[[], Path] = _sample
     pipeline: Callable[[Volume, str], Pipeline] = _pipeline
     export: Callable[[Saving, Volume, Path], FileStamp] = _export
-    check_export: Callable[[Path, Path | None], Path] = _check_export
-    changed_since: Callable[[FileStamp], bool] = _changed_since
+    check_export: Callable[[Path, Path | None, FileStamp | None], Path] = _check_export
     provenance: Callable[[Result], Provenance] = _provenance
     recover: Callable[[Path, Load], RecoveredCase] = _recover
     open_mask: Callable[[Path, Volume], OpenedMask] = _open_mask

@@ -204,14 +204,10 @@ class JobRunner(JobQueue):
         self.submit(Job(JobKind.MEASURE, measure, lambda findings: self.measured.emit(mask, findings)))
         self.submit(Job(JobKind.SCENE, build, lambda scene: self.scene_ready.emit(mask, scene)))
 
-    def check_export(self, volume: Volume, path: Path) -> Path:
-        """The path of the sidecar of a mask at `path`; at once. Raises OutputError where either cannot be written."""
+    def check_export(self, volume: Volume, path: Path, expected: FileStamp | None) -> Path:
+        """The path of the sidecar of a mask at `path`; at once. Raises as the engine's `check_export`."""
         keep_private(path)
-        return self._services.check_export(path, volume.path)
-
-    def changed_since(self, stamp: FileStamp) -> bool:
-        """Whether another program has changed a file since; at once."""
-        return self._services.changed_since(stamp)
+        return self._services.check_export(path, volume.path, expected)
 
     def export(self, saving: Saving, volume: Volume, path: Path) -> None:
         """Write the mask and its sidecar."""

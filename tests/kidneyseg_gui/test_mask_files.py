@@ -17,8 +17,12 @@ from fakes import make_volume
 from kidneyseg.editing import Voxels
 from kidneyseg.editing.compare import Comparison
 from kidneyseg.imaging.nifti import load_volume, save_mask, save_volume
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.segmentation.export import FileStamp
 from kidneyseg_gui.comparing import Shown
+from kidneyseg_gui.outcomes import Saving
 from kidneyseg_gui.panels.notices import INFO, _Notice
+from kidneyseg_gui.services import Services
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -91,6 +95,23 @@ def test_a_mask_that_another_program_changed_is_asked_about(opened: WindowFixtur
     opened.main.controller.ask_export()
     opened.idle()
     assert opened.fake.exported == [path]
+
+
+def test_a_mask_that_changes_between_the_question_and_the_writing_is_not_replaced(opened: WindowFixture):
+    path = mask_file(opened, "ct_mask.nii.gz", some_labels(opened))
+    lay_over(opened, path)
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+
+    def changed_before(saving: Saving, volume: Volume, path: Path) -> FileStamp:
+        path.write_bytes(b"of another reader")
+        return Services().export(saving, volume, path)
+
+    opened.jobs._services = replace(opened.jobs._services, export=changed_before)
+    opened.main.controller.ask_export()
+    opened.idle()
+    assert "The mask was not saved. ct_mask.nii.gz was changed by another program" in opened.notices()
+    assert path.read_bytes() == b"of another reader"
+    assert opened.case.dirty
 
 
 def test_opening_a_mask_can_be_undone_and_keeps_what_was_made_by_hand(opened: WindowFixture):

@@ -51,9 +51,9 @@ def test_a_label_map_does_not_replace_the_open_ct(window: WindowFixture):
 
 def test_the_target_of_an_export_is_checked(tmp_path: Path):
     check = Services().check_export
-    assert check(tmp_path / "m.nii.gz", None) == tmp_path / "m.json"
+    assert check(tmp_path / "m.nii.gz", None, None) == tmp_path / "m.json"
     with pytest.raises(OutputError, match="the CT itself"):
-        check(tmp_path / "ct.nii", tmp_path / "ct.nii")
+        check(tmp_path / "ct.nii", tmp_path / "ct.nii", None)
 
 
 @pytest.mark.parametrize("there", [True, False])
