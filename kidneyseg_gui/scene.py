@@ -7,6 +7,7 @@ z to the Superior.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -155,12 +156,17 @@ def _surface(
     spacing = np.array(spacing_mm)
     # Padded before smoothing, so that the surface is closed at the edge of the scan, too.
     pad = np.ceil(_PAD_MM / spacing).astype(int)
-    field = np.pad(inside[box], [(n, n) for n in pad]).astype(np.float32)
+    padded = np.pad(inside[box], [(n, n) for n in pad])
     step = _SURFACE_MM / spacing
-    cells = np.ceil(field.shape / step).astype(int)
-    field = ndimage.affine_transform(field, step, step / 2 - 0.5, tuple(cells), order=1, mode="nearest")
+    cells = np.ceil(padded.shape / step).astype(int)
+    field = ndimage.affine_transform(
+        padded.astype(np.float32), step, step / 2 - 0.5, tuple(cells), order=1, mode="nearest"
+    )
     # The blur spans a slice of the CT; otherwise thick slices would show as steps.
     field = ndimage.gaussian_filter(field, np.maximum(1.0, 0.6 * spacing / _SURFACE_MM))
+    thin = _thin_parts(padded, field, step)
+    if thin is not None:
+        field = np.maximum(field, thin)
     origin = (np.array([side.start for side in box]) + low - pad) * spacing + _SURFACE_MM / 2
     grid = pyvista.ImageData(dimensions=field.shape, origin=origin, spacing=(_SURFACE_MM,) * 3)
     grid.point_data["field"] = field.ravel(order="F")
@@ -168,6 +174,31 @@ def _surface(
         [0.5], scalars="field", method="flying_edges", compute_normals=True, compute_scalars=False
     )
     return surface if surface.n_points else None
+
+
+def _thin_parts(
+    inside: NDArray[np.bool_], smooth: NDArray[np.float32], step: NDArray[np.float64]
+) -> NDArray[np.float32] | None:
+    """What smoothing removes, as a stroke on one slice, drawn thick enough to be seen; None for nothing.
+
+    Args:
+        inside: the true voxels.
+        smooth: the smoothed field, in cells of `step` voxels; its surface is at 0.5.
+        step: voxels of a cell along each axis.
+
+    Returns:
+        another field, to be joined with the smoothed one.
+    """
+    held = np.zeros(smooth.shape, np.bool_)
+    cells = [((index + 0.5) / size).astype(int) for index, size in zip(np.nonzero(inside), step, strict=True)]
+    held[tuple(cells)] = True
+    # Any surface recedes at its edges and poles, by up to two cells or a slice.
+    reach = [2 * max(2, math.ceil(1 / size)) + 1 for size in step]
+    lost = held & ~ndimage.maximum_filter(smooth >= 0.5, reach)
+    if not lost.any():
+        return None
+    thick: NDArray[np.float32] = ndimage.gaussian_filter(ndimage.maximum_filter(lost, 3).astype(np.float32), 1.0)
+    return thick
 
 
 def _middle(inside: NDArray[np.bool_], low: list[int]) -> Voxel | None:
