@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # kidneys at 1.5 mm.
 _SURFACE_MM = 1.5
 _PAD_MM = 6.0
+# A plate of one thick slice reaches 0.6 in the smoothed field, and would be drawn as a thin sliver.
+_SOLID = 0.65
 _LARGEST_CLOUD = 1_000_000
 
 
@@ -194,7 +196,7 @@ def _thin_parts(
     held[tuple(cells)] = True
     # Any surface recedes at its edges and poles, by up to two cells or a slice.
     reach = [2 * max(2, math.ceil(1 / size)) + 1 for size in step]
-    lost = held & ~ndimage.maximum_filter(smooth >= 0.5, reach)
+    lost = held & ~ndimage.maximum_filter(smooth >= _SOLID, reach)
     if not lost.any():
         return None
     thick: NDArray[np.float32] = ndimage.gaussian_filter(ndimage.maximum_filter(lost, 3).astype(np.float32), 1.0)
