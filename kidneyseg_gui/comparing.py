@@ -48,11 +48,11 @@ class Compare:
     @property
     def text(self) -> str:
         """What is compared and shown, and how well the two agree, in a sentence."""
-        found = self.comparison
+        found, there = self.comparison, self.comparison.ml_b
         agreed = "; ".join(
-            f"{name} Dice {found.dice[name]:.3f} ({volume_text(found.ml_a[name])}, there {volume_text(ml)})"
-            for name, ml in found.ml_b.items()
-            if name != "kidney_and_masses" and (ml or found.ml_a[name])
+            f"{name.capitalize()} Dice {found.dice[name]:.3f} ({volume_text(here)}, there {volume_text(there[name])})"
+            for name, here in found.ml_a.items()
+            if name != "kidney_and_masses" and (here or there[name])
         )
         if self.shown == Shown.WIPE:
             return f"This mask left of the line, {self.name} right of it (drag the line; W ends the wipe). {agreed}"

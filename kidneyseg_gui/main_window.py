@@ -142,7 +142,8 @@ class MainWindow(QMainWindow):
         self.case.compare_changed.connect(self._show_compare)
         self.case.volume_changed.connect(self._on_volume)
         self.case.volume_changed.connect(self.jobs.forget_pipeline)
-        self.case.findings_changed.connect(lambda: self._show_warnings("result"))
+        self.case.findings_changed.connect(self._show_flags)
+        self.quad.slice_left.connect(self._show_flags)
         self._save_soon = single_shot(self, _SAVE_AFTER_MS, self.save_options)
         case = self.case
         for signal in (case.settings_changed, case.overlay_changed, case.window_changed, case.display_changed):
@@ -166,15 +167,22 @@ class MainWindow(QMainWindow):
             actions[offset_note(self.case.volume.hu_offset)] = ("Read as stored", self.controller.read_as_stored)
         self.notices.show_lasting(subject, self.controller.warnings()[subject], actions=actions)
 
+    def _show_flags(self) -> None:
+        """Show the warnings of the mask; later where they would push a slice away from under a tool."""
+        if self.case.findings is None or not self.quad.correcting:
+            self._show_warnings("result")
+
     def _show_compare(self) -> None:
         compare = self.case.compare
         texts = () if compare is None else (compare.text,)
-        self.notices.show_lasting("compare", texts, notices.INFO)
+        end = ("End", lambda: self.case.set_compare(None))
+        self.notices.show_lasting("compare", texts, notices.INFO, dict.fromkeys(texts, end))
 
     def _on_volume(self) -> None:
         volume = self.case.volume
         if volume is None:
             return
+        self.notices.show_lasting("volume", ())  # those of the CT before
         self._show_warnings("volume")
         self.setWindowTitle(f"{volume.name}[*] — KidneySeg")
         size = " × ".join(str(n) for n in volume.shape)

@@ -59,6 +59,7 @@ class Notices(QScrollArea):
         super().__init__(parent)
         self._inside = named(QWidget(), "notices")
         self._layout = column(self._inside, spacing=3)
+        self._lasting: dict[str, tuple[str, ...]] = {}
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # a click on a notice leaves the keys to the views
@@ -108,21 +109,37 @@ class Notices(QScrollArea):
     ) -> None:
         """Show what is true of a subject ("volume", "result", "compare"), in place of what was before.
 
-        `actions` are the buttons of some of the texts.
+        What was true before keeps its place, and stays away where the user has dismissed it. `actions` are the buttons
+        of some of the texts.
         """
-        self._remove(subject)
+        before, self._lasting[subject] = self._lasting.get(subject, ()), texts
+        old = [notice for notice in self._all() if notice.subject == subject]
+        at = self._layout.indexOf(old[0]) if old else self._layout.count()
+        for notice in old:
+            if notice.text in texts:
+                at = self._layout.indexOf(notice) + 1
+            else:
+                self._take(notice)
         for text in texts:
-            self._layout.addWidget(_Notice(subject, kind, text, (actions or {}).get(text)))
+            if text not in before:
+                self._layout.insertWidget(at, _Notice(subject, kind, text, (actions or {}).get(text)))
+                at += 1
 
     def texts(self) -> list[str]:
         """The sentences, from top to bottom."""
+        return [notice.text for notice in self._all()]
+
+    def _all(self) -> list[_Notice]:
         items = [self._layout.itemAt(i) for i in range(self._layout.count())]
         widgets = [item.widget() for item in items if item is not None]
-        return [widget.text for widget in widgets if isinstance(widget, _Notice)]
+        return [widget for widget in widgets if isinstance(widget, _Notice)]
 
     def _remove(self, subject: str) -> None:
-        for notice in self.findChildren(_Notice):
+        for notice in self._all():
             if notice.subject == subject:
-                self._layout.removeWidget(notice)
-                notice.hide()
-                notice.deleteLater()
+                self._take(notice)
+
+    def _take(self, notice: _Notice) -> None:
+        self._layout.removeWidget(notice)
+        notice.hide()
+        notice.deleteLater()

@@ -46,7 +46,9 @@ class RunPanel(QFrame):
         self._refresh()
 
     def show_busy(self, kind: JobKind | None) -> None:
-        """Show which kind of job runs, None for none."""
+        """Show which kind of job runs or waits for its turn, None for none."""
+        if kind in _CANCELLABLE and kind != self._busy:
+            self.show_progress(kind, "Starting…", 0.0, -1.0)
         self._busy = kind
         self._refresh()
 
@@ -95,7 +97,7 @@ class RunPanel(QFrame):
         if self._case.result is not None:
             return "The result is up to date."
         if self._case.edits.from_file:
-            return "A mask from before is open. Segment replaces it, but not your edits."
+            return "A mask from before is open."
         return "Finds kidneys and tumours."
 
 

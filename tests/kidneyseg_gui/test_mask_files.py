@@ -161,7 +161,7 @@ def test_two_masks_are_compared(opened: WindowFixture):
     found = opened.case.compare
     assert found.shown == Shown.DIFFERENCE
     np.testing.assert_array_equal(found.comparison.difference == 1, (labels > 0) & (other == 0))
-    assert f"kidney Dice {found.comparison.dice['kidney']:.3f}" in opened.notices()
+    assert f"Kidney Dice {found.comparison.dice['kidney']:.3f}" in opened.notices()
     assert "b.nii.gz" in opened.notices()
     for expected in (Shown.OURS, Shown.OTHER, Shown.DIFFERENCE):
         opened.main.actions_.next_compared.trigger()
@@ -184,7 +184,7 @@ def test_a_comparison_follows_edits_and_shows_them(opened: WindowFixture):
     assert opened.case.compare.shown == Shown.OURS
     opened.qtbot.waitUntil(lambda: np.count_nonzero(opened.case.compare.comparison.difference) == 9, timeout=5000)
     assert opened.case.compare.shown == Shown.OURS
-    assert "cyst Dice 0.000" in opened.notices()
+    assert "Cyst Dice 0.000" in opened.notices()
 
 
 def test_a_mask_that_was_saved_beside_the_ct_is_offered(opened: WindowFixture):

@@ -47,6 +47,18 @@ def test_warnings_replace_those_of_their_subject_only(notices: Notices):
     assert notices.texts() == ["d"]
 
 
+def test_what_is_still_true_keeps_its_place_and_stays_away_once_dismissed(notices: Notices, qtbot: QtBot):
+    notices.show_lasting("result", ("a", "b", "c"))
+    notices.show_lasting("compare", ("d",))
+    notices.findChildren(QToolButton)[1].click()
+    qtbot.waitUntil(lambda: notices.texts() == ["a", "c", "d"], timeout=1000)
+    notices.show_lasting("result", ("b", "c", "e"))
+    assert notices.texts() == ["c", "e", "d"]
+    notices.show_lasting("result", ())
+    notices.show_lasting("result", ("b",))
+    assert notices.texts() == ["d", "b"]
+
+
 def test_a_notice_that_the_user_dismissed_can_be_replaced(notices: Notices, qtbot: QtBot):
     notices.show_event(ERROR, "first")
     notices.findChild(QToolButton).click()
