@@ -104,10 +104,11 @@ class Actions:
         self.next_compared = self._action(
             "This mask, the &other one, the differences", self._case.show_next_compared, "D"
         )
+        self.wipe = self._action("&Wipe between the two", lambda: self._case.show_next_compared(wipe=True), "W")
         self.end_compare = self._action("&End the comparison", lambda: self._case.set_compare(None))
         menu.addActions([self.open_mask, self.export])
         menu.addSeparator()
-        menu.addActions([self.compare, self.compare_below, self.next_compared, self.end_compare])
+        menu.addActions([self.compare, self.compare_below, self.next_compared, self.wipe, self.end_compare])
         menu.addSeparator()
         menu.addAction(self._action("&Load settings…", controller.ask_load_settings, "Ctrl+Shift+O"))
         menu.addAction(self._action("Save se&ttings…", controller.ask_save_settings, "Ctrl+Shift+S"))
@@ -230,7 +231,7 @@ class Actions:
         self.open_mask.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
         self.compare.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
         self.compare_below.setEnabled(self.compare.isEnabled() and case.edits.by_hand > 0)
-        for action in (self.next_compared, self.end_compare):
+        for action in (self.next_compared, self.wipe, self.end_compare):
             action.setEnabled(case.compare is not None)
         self.segment.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
         self.cancel.setEnabled(busy in (JobKind.OPEN, JobKind.SEGMENT, JobKind.UPDATE))

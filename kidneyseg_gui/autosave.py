@@ -17,6 +17,7 @@ from kidneyseg.errors import KidneySegError
 from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.edits import Origin, Step
+from kidneyseg_gui.logs import keep_private
 
 if TYPE_CHECKING:
     from kidneyseg.editing.mask import EditedMask
@@ -54,10 +55,11 @@ class Autosave(QObject):
     A case gets a journal with its first step: looking at a CT leaves nothing on disk.
 
     Signals:
-        failed: a sentence for the user, once, when writing fails.
+        trouble: a sentence for the user, once, when writing fails; an empty one when it works again, or the case that
+            could not be written is closed.
     """
 
-    failed = Signal(str)
+    trouble = Signal(str)
 
     def __init__(self, case: Case, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -85,6 +87,7 @@ class Autosave(QObject):
         if self._journal is not None:
             self._journal.close(keep)
             self._journal = None
+            self.trouble.emit("")
 
     def restore(self, kept: RecoveredCase) -> None:
         """Open a case as it was autosaved, with its undo stack."""
@@ -126,7 +129,7 @@ class Autosave(QObject):
     def _begin(self, base: journal.Step, steps: Iterable[journal.Step], position: int) -> None:
         volume = self._case.volume
         if volume is not None:
-            self._journal = Journal(self._folder, self.failed.emit)
+            self._journal = Journal(self._folder, self.trouble.emit)
             self._journal.begin(volume, base.change, self._state(), result=base.result, steps=steps, position=position)
             self._index = position
 
@@ -137,6 +140,7 @@ class Autosave(QObject):
     def _state(self) -> dict[str, Any]:
         case = self._case
         return {
+            "hu_offset": None if case.volume is None else case.volume.hu_offset,
             "settings": case.settings.to_dict(),
             "device": case.device,
             "window": list(case.window),
@@ -160,6 +164,7 @@ class Autosave(QObject):
             case.edits.set_locked(frozenset(state["locked"]))
             if state["saved"] is not None:
                 path, *others = state["saved"]
+                keep_private(Path(path))
                 case.saved = FileStamp(Path(path), *others)
         except (KeyError, TypeError, ValueError, KidneySegError):
             return

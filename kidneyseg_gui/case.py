@@ -38,7 +38,7 @@ class Case(QObject):
         mask_changed: the box that changed, or None for all of the mask.
         result_changed: other labels lie below the hand-made ones.
         findings_changed: the mask was measured, or there is none.
-        edit_requested: name of an edit, what computes it in the working thread, and what makes a step of it.
+        edit_requested: name of an edit, what computes it in a working thread, and what makes a step of it.
         click_requested: voxel and label of a click to fix.
         The others say what changed by their names.
     """
@@ -165,10 +165,11 @@ class Case(QObject):
             self.compare = compare
             self.compare_changed.emit()
 
-    def show_next_compared(self) -> None:
-        """Show this mask, the other one, or the differences, in turn."""
+    def show_next_compared(self, *, wipe: bool = False) -> None:
+        """Show this mask, the other one, or the differences, in turn; or the wipe, and then the differences again."""
         if self.compare is not None:
-            self.set_compare(replace(self.compare, shown=self.compare.following))
+            shown = self.compare.wiped if wipe else self.compare.following
+            self.set_compare(replace(self.compare, shown=shown))
 
     def mark_saved(self) -> None:
         """Remember that the mask was saved as it is."""
@@ -193,7 +194,7 @@ class Case(QObject):
         self.set_tool(radius_mm=min(max(round(self.tool.radius_mm * factor, 1), SMALLEST_MM), LARGEST_MM))
 
     def request_edit(self, name: str, compute: Compute, finish: Finish | None = None) -> None:
-        """Edit the mask by a function of the CT and its labels, which runs in the working thread.
+        """Edit the mask by a function of the CT and its labels, which runs in a working thread.
 
         Args:
             name: of the step.

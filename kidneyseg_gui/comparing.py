@@ -21,11 +21,12 @@ DIFFERENCE_COLOURS: dict[int, Colour] = {1: (110, 220, 120), 2: (235, 90, 200), 
 
 
 class Shown(StrEnum):
-    """Which of the two masks the slices show."""
+    """What the slices show of the two masks."""
 
     OURS = "this mask"
     OTHER = "the other mask"
     DIFFERENCE = "the differences"
+    WIPE = "the wipe"  # this mask left of a line, the other one right of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +48,26 @@ class Compare:
     @property
     def text(self) -> str:
         """What is compared and shown, and how well the two agree, in a sentence."""
-        found = self.comparison
+        found, there = self.comparison, self.comparison.ml_b
         agreed = "; ".join(
-            f"{name} Dice {found.dice[name]:.3f} ({volume_text(found.ml_a[name])}, there {volume_text(ml)})"
-            for name, ml in found.ml_b.items()
-            if name != "kidney_and_masses" and (ml or found.ml_a[name])
+            f"{name.capitalize()} Dice {found.dice[name]:.3f} ({volume_text(here)}, there {volume_text(there[name])})"
+            for name, here in found.ml_a.items()
+            if name != "kidney_and_masses" and (here or there[name])
         )
+        if self.shown == Shown.WIPE:
+            return f"This mask left of the line, {self.name} right of it (drag the line; W ends the wipe). {agreed}"
         colours = ""
         if self.shown == Shown.DIFFERENCE:
             colours = " Green is only here, magenta only there, amber in both with other labels."
-        return f"{self.shown.value.capitalize()} against {self.name} (D changes the view).{colours} {agreed}"
+        shown = f"{self.shown.value.capitalize()} against {self.name} (D changes the view, W wipes between the two)."
+        return f"{shown}{colours} {agreed}"
 
     @property
     def following(self) -> Shown:
         """What to show next, in turn."""
-        order = list(Shown)
-        return order[(order.index(self.shown) + 1) % len(order)]
+        return {Shown.OURS: Shown.OTHER, Shown.OTHER: Shown.DIFFERENCE}.get(self.shown, Shown.OURS)
+
+    @property
+    def wiped(self) -> Shown:
+        """What to show when the wipe is asked for: the wipe, or the differences where it is shown already."""
+        return Shown.DIFFERENCE if self.shown == Shown.WIPE else Shown.WIPE

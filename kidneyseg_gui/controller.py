@@ -10,8 +10,9 @@ from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
-from kidneyseg.errors import KidneySegError
+from kidneyseg.errors import FileChangedError, KidneySegError
 from kidneyseg.imaging.volume import UNCALIBRATED, Volume
+from kidneyseg.plurals import counted
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.files import proposed_mask, read_settings, write_settings
 from kidneyseg_gui.jobs import JobKind
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _DEBOUNCE_MS = 300
 _FOLLOW_MS = 120
-_OPEN_ANOTHER = ("Open another CT?", "Open")
 
 
 class Controller(QObject):
@@ -78,19 +78,30 @@ class Controller(QObject):
         if path is not None:
             self.open(path)
 
-    def open(self, path: Path | None) -> None:
-        """Open a CT, the sample case for None. The open case stays until the new one is loaded."""
+    def open(self, path: Path | None, hu_offset: int | None = None) -> None:
+        """Open a CT, the sample case for None. The open case stays until the new one is loaded.
+
+        `hu_offset` is added to the file's values; None adds what they need.
+
+        What would be lost is asked about then: a label map does not replace the case.
+        """
         if path is not None and not path.exists():
             self._options.forget(path)
             self.notified.emit(notices.ERROR, f"{path.name} is not there any more: {path}", None)
             return
-        if not self.leaving.may_leave(*_OPEN_ANOTHER):
+        if not self.leaving.may_stop(f"Open {'the sample case' if path is None else path.name}?", "Open"):
             return
         self._opening = path
-        self._jobs.open(path)
+        self._jobs.open(path, hu_offset)
+
+    def read_as_stored(self) -> None:
+        """Open the CT again, without the offset that was added to its values."""
+        volume = self._case.volume
+        if volume is not None and volume.path is not None:
+            self.open(volume.path, hu_offset=0)
 
     def _on_opened(self, volume: Volume) -> None:
-        if not self.leaving.may_leave_now(*_OPEN_ANOTHER):
+        if not self.leaving.may_leave("Open another CT?", "Open"):
             return
         if self._opening is not None:
             self._options.remember(self._opening.resolve())
@@ -102,12 +113,9 @@ class Controller(QObject):
             action = ("Open it", lambda: self.mask_wanted.emit(mask))
             self.notified.emit(notices.INFO, f"There is a mask of this CT: {mask.name}.", action)
 
-    def _on_label_map(self, path: Path, problem: str) -> None:
-        """A label map that is opened or dropped like a CT lies over the CT that is open."""
-        if self._case.volume is None:
+    def _on_label_map(self, _path: Path, problem: str) -> None:
+        if self._case.volume is None:  # else it is a mask of the CT that is open, see `MaskFiles`
             self._on_failed(JobKind.OPEN, problem)
-        else:
-            self.mask_wanted.emit(path)
 
     # Segmenting
 
@@ -137,12 +145,13 @@ class Controller(QObject):
         edits = self._case.edits
         if edits.mask is None:
             return
-        # An edit while the networks ran has changed what the result changes.
-        change = made.change if edits.mask.version == made.version else edits.mask.replaced(made.mask)
+        if edits.mask.version != made.version:  # an edit while the networks ran has changed what the result changes
+            self._jobs.lay_again(made, edits.mask)
+            return
         name = "Change settings" if made.update else "Segment"
         from_file = edits.from_file
-        self._case.set_result(made.result, made.device, change, made.provenance, name)
-        kept = f"The {edits.by_hand:,} voxels that you edited were kept." if edits.by_hand else ""
+        self._case.set_result(made.result, made.device, made.change, made.provenance, name)
+        kept = f"Your edits were kept: {counted(edits.by_hand, 'voxel')}." if edits.by_hand else ""
         if from_file:
             self._case.set_saved(None, clean=False)  # that file is not replaced without a question
             text = "This result has taken the place of the mask that was opened or recovered; undo brings that back."
@@ -179,26 +188,22 @@ class Controller(QObject):
         path = self._prompts.save_mask(self._window, case.saved.path if case.saved else proposed_mask(case))
         if path is None:
             return
+        expected = case.saved if case.saved is not None and case.saved.path == path.resolve() else None
         try:
-            sidecar = self._jobs.check_export(case.volume, path)
+            sidecar = self._jobs.check_export(case.volume, path, expected)
+            # Its own file is replaced without a question, if nobody has changed it.
+            replaces = (expected is not None and path.exists()) or self._may_replace(path, sidecar)
+        except FileChangedError:
+            text = "Another program, or another window, has changed it since it was opened or saved here."
+            replaces, expected = self._confirm_replacing(path.name, text), None
         except KidneySegError as error:
             log_failure(JobKind.EXPORT, error)
             self._on_failed(JobKind.EXPORT, sentence(error))
             return
-        if self._may_replace_mask(path, sidecar):
+        if replaces:
             origin = case.edits.origin
-            saving = Saving(case.edits.mask, origin.result, origin.provenance, case.edits.mask.version)
+            saving = Saving(case.edits.mask, origin.result, origin.provenance, case.edits.mask.version, expected)
             self._jobs.export(saving, case.volume, path)
-
-    def _may_replace_mask(self, path: Path, sidecar: Path) -> bool:
-        """Whether a mask may be written; not asked about a file that this case was saved to, and that is unchanged."""
-        saved = self._case.saved
-        if saved is None or saved.path != path.resolve() or not path.exists():
-            return self._may_replace(path, sidecar)
-        if not self._jobs.changed_since(saved):
-            return True
-        text = "Another program, or another window, has changed it since it was opened or saved here."
-        return self._prompts.confirm(self._window, f"Replace {path.name}?", text, "Replace", "Cancel")
 
     def _may_replace(self, *paths: Path) -> bool:
         """Whether these files may be written; asks once about all that exist."""
@@ -206,7 +211,10 @@ class Controller(QObject):
         if not there:
             return True
         text = f"{'They exist' if len(there) > 1 else 'It exists'} already in {paths[0].parent}."
-        return self._prompts.confirm(self._window, f"Replace {' and '.join(there)}?", text, "Replace", "Cancel")
+        return self._confirm_replacing(" and ".join(there), text)
+
+    def _confirm_replacing(self, names: str, text: str) -> bool:
+        return self._prompts.confirm(self._window, f"Replace {names}?", text, "Replace", "Cancel")
 
     def _on_exported(self, made: Saved) -> None:
         mask = self._case.edits.mask
@@ -251,6 +259,8 @@ class Controller(QObject):
     # Endings
 
     def _on_failed(self, kind: str, text: str) -> None:
+        if kind == JobKind.EDIT:  # the edit queue says so
+            return
         lead = {JobKind.OPEN: "Not opened. ", JobKind.EXPORT: "The mask was not saved. "}.get(JobKind(kind), "")
         self.notified.emit(notices.ERROR, lead + text, None)
 

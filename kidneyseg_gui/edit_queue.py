@@ -1,4 +1,4 @@
-"""Has the edits that are asked for computed in the working thread, one after the other."""
+"""Has the edits that are asked for computed in a working thread, one after the other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EditQueue(QObject):
     Undo, redo and another mask drop the edits that are not carried out yet.
 
     Signals:
-        notified: as of the controller.
+        notified: as of the controller, of an edit that changed nothing; the next gesture takes it away.
     """
 
     notified = Signal(str, str, object)
@@ -34,10 +34,13 @@ class EditQueue(QObject):
         case.edit_requested.connect(self._on_requested)
         case.edits.moved.connect(self._drop)
         case.edits.started.connect(self._drop)
+        for gesture in (case.edits.pushed, case.edits.moved, case.edits.started, case.tool_changed):
+            gesture.connect(self._forget_notice)
         jobs.edited.connect(self._on_edited)
         jobs.failed.connect(self._on_failed)
 
     def _on_requested(self, name: str, compute: Compute, finish: Finish) -> None:
+        self._forget_notice()
         self._edits.append((name, compute, finish))
         if len(self._edits) == 1:
             self._compute()
@@ -58,15 +61,19 @@ class EditQueue(QObject):
         if not finish(name, edit.voxels):
             locked = " and ".join(NAMES[label].lower() for label in sorted(self._case.edits.locked))
             why = f" Locked: {locked}." if locked else ""
-            self.notified.emit(notices.INFO, f"{name}: nothing changes here.{why}", None)
             self._case.mask_changed.emit(None)  # measuring the mask was put off for the edit
+            self.notified.emit(notices.INFO, f"{name}: nothing changes here.{why}", None)
         if more:
             self._compute()
 
-    def _on_failed(self, kind: str) -> None:
+    def _on_failed(self, kind: str, text: str) -> None:
         if kind == JobKind.EDIT:
             self._edits.pop(0)
+            self.notified.emit(notices.ERROR, text, None)
             self._compute()
+
+    def _forget_notice(self) -> None:
+        self.notified.emit("", "", None)
 
     def _drop(self) -> None:
         self._edits.clear()

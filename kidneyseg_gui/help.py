@@ -67,6 +67,7 @@ _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
             "C": "Where the networks are unsure",
             "Ctrl + M": "Open a mask over the CT",
             "D": "Compared masks: this, the other, the differences",
+            "W": "Wipe between compared masks; drag the line",
         },
     },
 )

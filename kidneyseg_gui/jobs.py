@@ -1,7 +1,8 @@
-"""Jobs in a working thread: one after the other, with progress, and cancelled within a second.
+"""Jobs in two working threads: one after the other, with progress, and cancelled within a second.
 
-`JobQueue` lives in the window's thread; `Worker` lives in the working thread. A cancelled job gets a second to stop;
-then the window stops waiting and drops what it still brings.
+What follows the user's hand has a thread of its own, so that it does not wait for the networks. `JobQueue` lives in the
+window's thread; a `Worker` lives in each working thread. A cancelled job gets a second to stop; then the window stops
+waiting and drops what it still brings.
 """
 
 from __future__ import annotations
@@ -38,13 +39,15 @@ class JobKind(StrEnum):
     WARM_UP = "warm up"
 
 
+# These have a thread of their own. They need a CT and its mask, and import nothing that the other thread imports.
+_EDITING = (JobKind.EDIT, JobKind.MEASURE, JobKind.SCENE, JobKind.COMPARE)
 # These run without progress, and do not count as work in hand.
-_BACKGROUND = (JobKind.EDIT, JobKind.MEASURE, JobKind.SCENE, JobKind.COMPARE, JobKind.WARM_UP)
+_BACKGROUND = (*_EDITING, JobKind.WARM_UP)
 
 
 @dataclass(eq=False)
 class Job:
-    """What the working thread does, and what becomes of its value in the window's thread."""
+    """What a working thread does, and what becomes of its value in the window's thread."""
 
     kind: JobKind
     work: Callable[[Progress], Any]
@@ -58,10 +61,26 @@ class Job:
 
 
 class Worker(QObject):
-    """Does jobs in the working thread."""
+    """Does jobs in a thread of its own.
 
+    Signals:
+        submitted: a Job to do. ending: the thread is to end after the jobs that were submitted before.
+        progressed: a Job, stage, fraction and seconds left. ended: a Job, its value and the exception that ended it.
+    """
+
+    submitted = Signal(object)
+    ending = Signal()
     progressed = Signal(object, str, float, float)
     ended = Signal(object, object, object)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.own_thread = QThread()
+        self.own_thread.setObjectName(name)
+        self.moveToThread(self.own_thread)
+        self.submitted.connect(self.do, Qt.ConnectionType.QueuedConnection)
+        self.ending.connect(self.end, Qt.ConnectionType.QueuedConnection)
+        self.own_thread.start(QThread.Priority.LowPriority)
 
     @Slot(object)
     def do(self, job: Job) -> None:
@@ -77,7 +96,7 @@ class Worker(QObject):
 
     @Slot()
     def end(self) -> None:
-        """End the working thread, once the jobs that were submitted before are done."""
+        """End the thread, once the jobs that were submitted before are done."""
         QThread.currentThread().quit()
 
 
@@ -112,23 +131,16 @@ class JobQueue(QObject):
     cancelled = Signal(str)
     progressed = Signal(str, str, float, float)
     busy_changed = Signal()
-    _submitted = Signal(object)
-    _ending = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._current: Job | None = None
         self._background: list[Job] = []
-        self._thread = QThread()
-        self._thread.setObjectName("worker")
-        self._worker = Worker()
-        self._worker.moveToThread(self._thread)
-        self._submitted.connect(self._worker.do, Qt.ConnectionType.QueuedConnection)
-        self._ending.connect(self._worker.end, Qt.ConnectionType.QueuedConnection)
-        self._worker.progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
-        self._worker.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
+        self._worker, self._editor = Worker("worker"), Worker("editor")
+        for worker in (self._worker, self._editor):
+            worker.progressed.connect(self._on_progress, Qt.ConnectionType.QueuedConnection)
+            worker.ended.connect(self._on_ended, Qt.ConnectionType.QueuedConnection)
         self._patience = single_shot(self, _PATIENCE_MS, self._stop_waiting)
-        self._thread.start(QThread.Priority.LowPriority)
 
     @property
     def busy(self) -> JobKind | None:
@@ -151,15 +163,17 @@ class JobQueue(QObject):
             self._patience.start()
 
     def shutdown(self) -> None:
-        """Stop all work but an export, and wait for the thread's end."""
+        """Stop all work but an export, and wait for the threads' end."""
         for job in [*self._background, *([self._current] if self._current else [])]:
             job.stop()
         self._current = None
-        self._ending.emit()  # not `quit()`, which overtakes an export that still waits in the thread's queue
-        self._thread.wait()
+        for worker in (self._worker, self._editor):
+            worker.ending.emit()  # not `quit()`, which overtakes an export that still waits in the thread's queue
+        for worker in (self._worker, self._editor):
+            worker.own_thread.wait()
 
     def submit(self, job: Job) -> None:
-        """Run a job after those before it; one with progress stops an earlier one with progress."""
+        """Run a job after those before it in its thread; one with progress stops an earlier one with progress."""
         if job.kind in _BACKGROUND:
             self._background.append(job)
         else:
@@ -168,7 +182,7 @@ class JobQueue(QObject):
             self._current = job
             self._patience.stop()
             self.busy_changed.emit()
-        self._submitted.emit(job)
+        (self._editor if job.kind in _EDITING else self._worker).submitted.emit(job)
 
     def _on_progress(self, job: Job, stage: str, fraction: float, left: float) -> None:
         if job is self._current and not job.stopped.is_set():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QWidget
 
+from kidneyseg.imaging.volume import offset_note
 from kidneyseg_gui.actions import Actions
 from kidneyseg_gui.autosave import Autosave, autosave_folder
 from kidneyseg_gui.case import Case
@@ -131,15 +133,17 @@ class MainWindow(QMainWindow):
         self.jobs.warmed_up.connect(self.parameters.offer_cuda)
         self.jobs.failed.connect(lambda kind, _text: self.clicks.drop() if kind == JobKind.EDIT else None)
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
-        for source in (self.controller, self.edit_queue, self.mask_files, self.recovering):
+        for source in (self.controller, self.mask_files, self.recovering):
             source.notified.connect(self.notices.show_event)
-        self.recovering.offered.connect(
-            lambda kind, text, action: self.notices.show_event(kind, text, action, subject="recovery")
-        )
+        for notified, subject in ((self.recovering.offered, "recovery"), (self.edit_queue.notified, "edit")):
+            notified.connect(partial(self.notices.show_event, subject=subject))
+        self.autosave.trouble.connect(partial(self.notices.show_event, notices.WARNING, subject="autosave"))
         self.controller.mask_wanted.connect(self.mask_files.open)
         self.case.compare_changed.connect(self._show_compare)
         self.case.volume_changed.connect(self._on_volume)
-        self.case.findings_changed.connect(lambda: self._show_warnings("result"))
+        self.case.volume_changed.connect(self.jobs.forget_pipeline)
+        self.case.findings_changed.connect(self._show_flags)
+        self.quad.slice_left.connect(self._show_flags)
         self._save_soon = single_shot(self, _SAVE_AFTER_MS, self.save_options)
         case = self.case
         for signal in (case.settings_changed, case.overlay_changed, case.window_changed, case.display_changed):
@@ -158,17 +162,27 @@ class MainWindow(QMainWindow):
                 self.setWindowState(Qt.WindowState.WindowMaximized)
 
     def _show_warnings(self, subject: str) -> None:
-        self.notices.show_warnings(subject, self.controller.warnings()[subject])
+        actions = {}
+        if self.case.volume is not None and self.case.volume.path is not None:
+            actions[offset_note(self.case.volume.hu_offset)] = ("Read as stored", self.controller.read_as_stored)
+        self.notices.show_lasting(subject, self.controller.warnings()[subject], actions=actions)
+
+    def _show_flags(self) -> None:
+        """Show the warnings of the mask; later where they would push a slice away from under a tool."""
+        if self.case.findings is None or not self.quad.correcting:
+            self._show_warnings("result")
 
     def _show_compare(self) -> None:
         compare = self.case.compare
         texts = () if compare is None else (compare.text,)
-        self.notices.show_warnings("compare", texts)
+        end = ("End", lambda: self.case.set_compare(None))
+        self.notices.show_lasting("compare", texts, notices.INFO, dict.fromkeys(texts, end))
 
     def _on_volume(self) -> None:
         volume = self.case.volume
         if volume is None:
             return
+        self.notices.show_lasting("volume", ())  # those of the CT before
         self._show_warnings("volume")
         self.setWindowTitle(f"{volume.name}[*] — KidneySeg")
         size = " × ".join(str(n) for n in volume.shape)
@@ -212,7 +226,7 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, lambda: self.controller.open(path))
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask if work would be lost; save the options; wait for the working thread."""
+        """Ask if work would be lost; save the options; wait for the working threads."""
         if not self.controller.may_close():
             event.ignore()
             return

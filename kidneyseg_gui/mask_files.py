@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
+from kidneyseg.plurals import counted
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.comparing import Compare, Shown
 from kidneyseg_gui.edits import Origin
@@ -37,6 +38,7 @@ class MaskFiles(QObject):
         self._prompts, self._window = prompts, window
         jobs.mask_opened.connect(self._on_opened)
         jobs.compared.connect(self._on_compared)
+        jobs.label_map_found.connect(self._on_label_map)
         self._compared: Compared | None = None
         self._comparing = single_shot(self, _FOLLOW_MS, self._compare_again)
         case.mask_changed.connect(lambda _box: self._on_mask())
@@ -51,6 +53,23 @@ class MaskFiles(QObject):
         """Lay a mask over the open CT; what was made by hand stays on top, and the step can be undone."""
         if self._case.volume is not None and self._case.edits.mask is not None and self._free():
             self._jobs.open_mask(path, self._case.volume, self._case.edits.mask)
+
+    def _on_label_map(self, path: Path, _problem: str) -> None:
+        """A label map that is opened or dropped like a CT is a mask of the CT that is open."""
+        if self._case.volume is None:
+            return
+        do = {"Open as mask": self.open, "Compare": self.compare}
+        question, about = (
+            f"{path.name} is a mask. What shall be done with it?",
+            (
+                "Open as mask lays it under what you edited by hand; undo brings the mask of now back. "
+                "Compare shows where the two differ."
+            ),
+        )
+        asked = self._case.mask is not None  # else there is nothing to compare it with
+        chosen = self._prompts.choose(self._window, question, about, tuple(do)) if asked else "Open as mask"
+        if chosen is not None:
+            do[chosen](path)
 
     def ask_compare(self) -> None:
         """Let the user choose another mask of the open CT, and show the differences."""
@@ -81,16 +100,18 @@ class MaskFiles(QObject):
         edits, opened = self._case.edits, made.opened
         if edits.mask is None:
             return
-        change = made.change if edits.mask.version == made.version else edits.mask.replaced(opened.labels, opened.marks)
+        if edits.mask.version != made.version:  # edited meanwhile
+            self._jobs.lay_again(made, edits.mask)
+            return
         first, own = self._case.mask is None, edits.by_hand
-        self._case.set_origin("Open mask", Origin(provenance=opened.provenance, settings=opened.settings), change)
+        self._case.set_origin("Open mask", Origin(provenance=opened.provenance, settings=opened.settings), made.change)
         if opened.settings is not None:
             self._case.set_settings(opened.settings)
         if first:
             self._case.set_saved(opened.stamp, clean=True)
-        kept = [f"The {own:,} voxels that you edited were kept."] if own else []
+        kept = [f"Your edits were kept: {counted(own, 'voxel')}."] if own else []
         if edits.by_hand > own:
-            earlier = f"{edits.by_hand - own:,} of its voxels were made by hand in an earlier session."
+            earlier = f"Made by hand in an earlier session: {counted(edits.by_hand - own, 'voxel')} of it."
             kept.append(f"{earlier} A new segmentation keeps them.")
         text = " ".join((f"The mask {made.path.name} lies over the CT.", *kept, *opened.notes))
         self.notified.emit(notices.WARNING if opened.notes else notices.DONE, text, None)
@@ -104,12 +125,14 @@ class MaskFiles(QObject):
         if made.mask is self._case.edits.mask:
             self._compared = made
             self._case.set_compare(Compare(made.path.name, made.labels, made.comparison, shown))
+            if made.version != made.mask.version:  # edited while it was compared
+                self._comparing.start()
 
     def _on_mask(self) -> None:
         """Show what is edited, and compare it again."""
         compare = self._case.compare
         if compare is not None:
-            if compare.shown == Shown.OTHER:
+            if compare.shown in (Shown.OTHER, Shown.WIPE):
                 self._case.set_compare(replace(compare, shown=Shown.OURS))
             self._comparing.start()
 

@@ -1,4 +1,4 @@
-"""What the jobs of the working thread are given and give back."""
+"""What the jobs of the working threads are given and give back."""
 
 from __future__ import annotations
 
@@ -64,12 +64,15 @@ class Saving:
         result: of the networks, None for a mask from a file.
         provenance: of the labels below the hand-made ones; None if unknown.
         version: of the mask, when saving was asked for.
+        expected: what the file was when the mask was opened from it or saved to it; see `check_export`. None where it
+            may be replaced whatever it is.
     """
 
     mask: EditedMask
     result: Result | None
     provenance: Provenance | None
     version: int
+    expected: FileStamp | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +113,7 @@ class Compared:
         mask: the edited one.
         labels: of the other one, uint8 (X, Y, Z).
         comparison: of the two.
+        version: of the edited one that was compared.
         again: whether the two were compared before, and the edited one has changed.
     """
 
@@ -117,4 +121,5 @@ class Compared:
     mask: EditedMask
     labels: NDArray[np.uint8]
     comparison: Comparison
+    version: int
     again: bool = False

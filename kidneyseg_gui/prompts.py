@@ -48,6 +48,16 @@ class Prompts:
         box.exec()
         return box.clickedButton() is yes
 
+    def choose(self, parent: QWidget, question: str, about: str, answers: tuple[str, ...]) -> str | None:
+        """One of some answers, the first of them by default; None to cancel."""
+        box = QMessageBox(QMessageBox.Icon.Question, "KidneySeg", shortened(question), parent=parent)
+        box.setInformativeText(about)
+        made = [box.addButton(answer, QMessageBox.ButtonRole.AcceptRole) for answer in answers]
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(made[0])
+        box.exec()
+        return next((button.text() for button in made if button is box.clickedButton()), None)
+
 
 def _open(parent: QWidget, title: str, folder: Path, kinds: str) -> Path | None:
     chosen, _ = QFileDialog.getOpenFileName(parent, title, str(folder), kinds)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMenu
 
+from kidneyseg.plurals import counted
 from kidneyseg_gui.autosave import Autosave, RecoveredCase
 from kidneyseg_gui.leaving import Leaving
 from kidneyseg_gui.logs import keep_private
@@ -36,7 +37,6 @@ class Recovering(QObject):
         super().__init__(parent)
         self._jobs, self._autosave, self._leaving = jobs, autosave, leaving
         jobs.recovered.connect(self._on_recovered)
-        autosave.failed.connect(lambda text: self.notified.emit(notices.WARNING, text, None))
 
     def offer(self) -> None:
         """Remove old journals, and offer the newest of those that ended processes have left."""
@@ -71,8 +71,7 @@ class Recovering(QObject):
         self._autosave.restore(kept)
         if self._autosave.flush():
             remove(kept.recovered.path)
-        count = kept.recovered.position
-        steps = "1 step" if count == 1 else f"{count} steps"
+        steps = counted(kept.recovered.position, "step")
         self.notified.emit(notices.DONE, f"{kept.volume.name} is as it was, with {steps} that can be undone.", None)
 
     def _abandoned(self) -> list[Abandoned]:

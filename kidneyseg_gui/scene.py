@@ -1,5 +1,5 @@
-# ruff: noqa: PLC0415 - VTK takes seconds to import, so functions import it in the working thread
-"""The 3-D objects of a result, prepared in the working thread: shuffled point clouds and smooth surfaces.
+# ruff: noqa: PLC0415 - VTK takes seconds to import, so functions import it in a working thread
+"""The 3-D objects of a result, prepared in a working thread: shuffled point clouds and smooth surfaces.
 
 Everything is in mm from the volume's corner along its voxel axes (see `Lattice`): x to the Right, y to the Anterior,
 z to the Superior.

@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from kidneyseg_gui.protocols import Pipeline, Result
     from kidneyseg_gui.scene import Scene
 
+# Reads a CT; the number is added to its values, None finds out what is to be added.
+Load = Callable[[Path, int | None], "Volume"]
 
-def _load(path: Path) -> Volume:
+
+def _load(path: Path, hu_offset: int | None = None) -> Volume:
     from kidneyseg.imaging.labels import looks_like_labels
     from kidneyseg.imaging.readers import load
 
-    volume = load(path)
+    volume = load(path, **({} if hu_offset is None else {"hu_offset": hu_offset}))
     if not volume.calibrated and looks_like_labels(volume.hu):
         raise LabelMapError(f"{path.name} is a label map, not a CT. Open its CT first, then open the mask over it.")
     return volume
@@ -65,20 +68,15 @@ def _export(saving: Saving, volume: Volume, path: Path) -> FileStamp:
         findings=_measure(mask.labels, marks, saving.result, volume),
         provenance=saving.provenance,
         marks=marks,
+        expected=saving.expected,
     )
     return stamp(path)
 
 
-def _check_export(path: Path, ct: Path | None) -> Path:
+def _check_export(path: Path, ct: Path | None, expected: FileStamp | None) -> Path:
     from kidneyseg.segmentation.export import check_export
 
-    return check_export(path, ct)
-
-
-def _changed_since(stamp: FileStamp) -> bool:
-    from kidneyseg.segmentation.export import changed_since
-
-    return changed_since(stamp)
+    return check_export(path, ct, expected=expected)
 
 
 def _provenance(result: Result) -> Provenance:
@@ -87,14 +85,17 @@ def _provenance(result: Result) -> Provenance:
     return Provenance.of(cast("pipeline.Result", result))  # it came from `_pipeline`
 
 
-def _recover(path: Path, load: Callable[[Path], Volume]) -> RecoveredCase:
+def _recover(path: Path, load: Load) -> RecoveredCase:
     from kidneyseg.editing.recovery import read
     from kidneyseg_gui.autosave import RecoveredCase, origin_of
 
     recovered = read(path)
     if recovered.ct_path is None:
         raise InputError("The autosaved case does not say which CT it is of.")
-    volume = load(recovered.ct_path)
+    volume = load(recovered.ct_path, None)
+    offset = recovered.state.get("hu_offset")
+    if isinstance(offset, int) and offset != volume.hu_offset:  # the user had it read as stored
+        volume = load(recovered.ct_path, offset)
     origins = tuple(None if step.result is None else origin_of(step.result) for step in recovered.steps)
     return RecoveredCase(recovered, volume, recovered.restore(volume), origin_of(recovered.base.result), origins)
 
@@ -144,16 +145,15 @@ def _warm_up() -> bool:
 
 @dataclass(frozen=True)
 class Services:
-    """What the working thread calls, and `check_export`; see the functions above for what each returns."""
+    """What the working threads call, and `check_export`; see the functions above for what each returns."""
 
-    load: Callable[[Path], Volume] = _load
+    load: Load = _load
     sample: Callable[[], Path] = _sample
     pipeline: Callable[[Volume, str], Pipeline] = _pipeline
     export: Callable[[Saving, Volume, Path], FileStamp] = _export
-    check_export: Callable[[Path, Path | None], Path] = _check_export
-    changed_since: Callable[[FileStamp], bool] = _changed_since
+    check_export: Callable[[Path, Path | None, FileStamp | None], Path] = _check_export
     provenance: Callable[[Result], Provenance] = _provenance
-    recover: Callable[[Path, Callable[[Path], Volume]], RecoveredCase] = _recover
+    recover: Callable[[Path, Load], RecoveredCase] = _recover
     open_mask: Callable[[Path, Volume], OpenedMask] = _open_mask
     compare: Callable[[NDArray[np.uint8], NDArray[np.uint8], Volume], Comparison] = _compare
     measure: Callable[[NDArray[np.uint8], NDArray[np.uint8], Result | None, Volume], Findings] = _measure

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # kidneys at 1.5 mm.
 _SURFACE_MM = 1.5
 _PAD_MM = 6.0
+# A plate of one thick slice reaches 0.6 in the smoothed field, and would be drawn as a thin sliver.
+_SOLID = 0.65
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +115,13 @@ def _surface(
     spacing = np.array(spacing_mm)
     # Margins, so that the surface is closed at the edge of the scan, too.
     pad = np.ceil(_PAD_MM / spacing).astype(int)
-    field = _resampled(inside[box], pad, _SURFACE_MM / spacing)
+    step = _SURFACE_MM / spacing
+    field = _resampled(inside[box], pad, step)
     # The blur spans a slice of the CT; otherwise thick slices would show as steps.
     field = ndimage.gaussian_filter(field, np.maximum(1.0, 0.6 * spacing[::-1] / _SURFACE_MM))
+    thin = _thin_parts(inside[box], field, pad, step)
+    if thin is not None:
+        field = np.maximum(field, thin)
     origin = (np.array([side.start for side in box]) + low - pad) * spacing + _SURFACE_MM / 2
     grid = pyvista.ImageData(dimensions=field.shape[::-1], origin=origin, spacing=(_SURFACE_MM,) * 3)
     grid.point_data["field"] = field.ravel()
@@ -147,6 +154,35 @@ def _resampled(inside: NDArray[np.bool_], pad: NDArray[np.integer], step: NDArra
         )
         field = np.add(before, after, out=before)
     return np.asarray(field, np.float32)
+
+
+def _thin_parts(
+    inside: NDArray[np.bool_], smooth: NDArray[np.float32], pad: NDArray[np.integer], step: NDArray[np.floating]
+) -> NDArray[np.float32] | None:
+    """What smoothing removes, as a stroke on one slice, drawn thick enough to be seen; None for nothing.
+
+    Args:
+        inside: (X, Y, Z).
+        smooth: the smoothed field (z, y, x); its surface is at 0.5.
+        pad: as of `_resampled`.
+        step: as of `_resampled`.
+
+    Returns:
+        another field, to be joined with the smoothed one.
+    """
+    held = np.zeros(smooth.shape, np.bool_)
+    x, y, z = (
+        ((index + before + 0.5) / size).astype(int)
+        for index, before, size in zip(np.nonzero(inside), pad, step, strict=True)
+    )
+    held[z, y, x] = True
+    # Any surface recedes at its edges and poles, by up to two cells or a slice.
+    reach = [2 * max(2, math.ceil(1 / size)) + 1 for size in step[::-1]]
+    lost = held & ~ndimage.maximum_filter(smooth >= _SOLID, reach)
+    if not lost.any():
+        return None
+    thick: NDArray[np.float32] = ndimage.gaussian_filter(ndimage.maximum_filter(lost, 3).astype(np.float32), 1.0)
+    return thick
 
 
 def _middle(inside: NDArray[np.bool_], low: list[int]) -> tuple[int, Voxel | None]:

@@ -1,4 +1,4 @@
-"""What the window asks of the engine, as jobs in the working thread."""
+"""What the window asks of the engine, as jobs in the working threads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from kidneyseg.errors import LabelMapError, SidecarError
@@ -54,11 +55,10 @@ class JobRunner(JobQueue):
     def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services = services
-        # Used by the working thread alone.
         self._pipeline: tuple[Volume, str, Pipeline] | None = None
 
-    def open(self, path: Path | None) -> None:
-        """Load a CT; None makes (once) and loads the sample case."""
+    def open(self, path: Path | None, hu_offset: int | None = None) -> None:
+        """Load a CT, with an offset added to its values or the one that they need; None for the sample case."""
 
         def work(progress: Progress) -> Volume | LabelMapError:
             source = path
@@ -67,11 +67,9 @@ class JobRunner(JobQueue):
                 source = self._services.sample()
             progress.show(f"Opening {source.name}", 0.0)
             try:
-                volume = self._services.load(source)
+                volume = self._services.load(source, hu_offset)
             except LabelMapError as error:
                 return error
-            progress.check()
-            self._pipeline = None
             return volume
 
         def announce(loaded: Volume | LabelMapError) -> None:
@@ -98,27 +96,44 @@ class JobRunner(JobQueue):
         """
 
         def work(progress: Progress) -> Segmented:
-            if self._pipeline is None or self._pipeline[0] is not volume or self._pipeline[1] != device:
+            kept = self._pipeline
+            if kept is None or kept[0] is not volume or kept[1] != device:
                 progress.show("Loading the networks", 0.0)
-                self._pipeline = (volume, device, self._services.pipeline(volume, device))
-            result = self._pipeline[2].run(settings, progress)
+                kept = self._pipeline = (volume, device, self._services.pipeline(volume, device))
+            result = kept[2].run(settings, progress)
             progress.check()
-            version = mask.version
+            version = mask.version  # first: what is edited while the change is computed makes it stale
             change = mask.replaced(result.mask)
             provenance = self._services.provenance(result)
             return Segmented(without_mask(result), device, provenance, change, result.mask, version, update)
 
         self.submit(Job(JobKind.UPDATE if update else JobKind.SEGMENT, work, self.segmented.emit))
 
+    def forget_pipeline(self) -> None:
+        """Let go of what a pipeline remembers of a CT that is no longer open."""
+        self._pipeline = None
+
+    def lay_again(self, made: Segmented | MaskOpened, mask: EditedMask) -> None:
+        """Compute again what new labels change, for the mask was edited meanwhile. Takes moments."""
+        if isinstance(made, MaskOpened):
+            kind, announce = JobKind.OPEN, self.mask_opened.emit
+            labels, marks = made.opened.labels, made.opened.marks
+        else:
+            kind, announce = JobKind.UPDATE if made.update else JobKind.SEGMENT, self.segmented.emit
+            labels, marks = made.mask, None
+
+        def work(_progress: Progress) -> Segmented | MaskOpened:
+            version = mask.version
+            return replace(made, change=mask.replaced(labels, marks), version=version)
+
+        self.submit(Job(kind, work, announce))
+
     def recover(self, journal: Path) -> None:
         """Read an autosaved case and load its CT."""
 
         def work(progress: Progress) -> RecoveredCase:
             progress.show("Recovering", 0.0)
-            kept = self._services.recover(journal, self._services.load)
-            progress.check()
-            self._pipeline = None
-            return kept
+            return self._services.recover(journal, self._services.load)
 
         self.submit(Job(JobKind.OPEN, work, self.recovered.emit))
 
@@ -128,7 +143,7 @@ class JobRunner(JobQueue):
         def work(progress: Progress) -> MaskOpened:
             progress.show(f"Opening {path.name}", 0.0)
             opened = self._services.open_mask(path, volume)
-            version = mask.version  # first: what is edited while the change is computed makes it stale
+            version = mask.version
             return MaskOpened(path, opened, mask.replaced(opened.labels, opened.marks), version)
 
         keep_private(path)
@@ -140,7 +155,7 @@ class JobRunner(JobQueue):
         def work(progress: Progress) -> Compared:
             progress.show(f"Opening {path.name}", 0.0)
             other = self._services.open_mask(path, volume).labels
-            return Compared(path, mask, other, self._services.compare(mask.snapshot().labels, other, volume))
+            return self._compared(path, volume, mask, other)
 
         keep_private(path)
         self.submit(Job(JobKind.OPEN, work, self.compared.emit))
@@ -149,8 +164,7 @@ class JobRunner(JobQueue):
         """Compare the same two masks after an edit, in place of earlier such jobs."""
 
         def work(_progress: Progress) -> Compared:
-            comparison = self._services.compare(made.mask.snapshot().labels, made.labels, volume)
-            return replace(made, comparison=comparison, again=True)
+            return replace(self._compared(made.path, volume, made.mask, made.labels), again=True)
 
         self.stop_waiting_jobs(JobKind.COMPARE)
         self.submit(Job(JobKind.COMPARE, work, self.compared.emit))
@@ -159,12 +173,13 @@ class JobRunner(JobQueue):
         """Compare the mask with the labels below what was made by hand."""
 
         def work(_progress: Progress) -> Compared:
-            below = mask.below()
-            return Compared(
-                Path("the mask without your edits"), mask, below, self._services.compare(mask.labels, below, volume)
-            )
+            return self._compared(Path("the mask without your edits"), volume, mask, mask.below())
 
         self.submit(Job(JobKind.OPEN, work, self.compared.emit))
+
+    def _compared(self, path: Path, volume: Volume, mask: EditedMask, other: NDArray[np.uint8]) -> Compared:
+        now = mask.snapshot()
+        return Compared(path, mask, other, self._services.compare(now.labels, other, volume), now.version)
 
     def edit(self, volume: Volume, mask: EditedMask, compute: Compute) -> None:
         """Compute an edit for the mask as it is when the job begins. It does not wait for measurements."""
@@ -190,14 +205,10 @@ class JobRunner(JobQueue):
         self.submit(Job(JobKind.MEASURE, measure, lambda findings: self.measured.emit(mask, findings)))
         self.submit(Job(JobKind.SCENE, build, lambda scene: self.scene_ready.emit(mask, scene)))
 
-    def check_export(self, volume: Volume, path: Path) -> Path:
-        """The path of the sidecar of a mask at `path`; at once. Raises OutputError where either cannot be written."""
+    def check_export(self, volume: Volume, path: Path, expected: FileStamp | None) -> Path:
+        """The path of the sidecar of a mask at `path`; at once. Raises as the engine's `check_export`."""
         keep_private(path)
-        return self._services.check_export(path, volume.path)
-
-    def changed_since(self, stamp: FileStamp) -> bool:
-        """Whether another program has changed a file since; at once."""
-        return self._services.changed_since(stamp)
+        return self._services.check_export(path, volume.path, expected)
 
     def export(self, saving: Saving, volume: Volume, path: Path) -> None:
         """Write the mask and its sidecar."""

@@ -21,6 +21,10 @@ class SidecarError(OutputError):
     """A mask that was written while its sidecar could not be."""
 
 
+class FileChangedError(OutputError):
+    """A file that another program has changed since it was read or written here; it is not replaced."""
+
+
 class SettingsError(KidneySegError, ValueError):
     """A setting outside its range, or settings that contradict each other."""
 

@@ -80,6 +80,7 @@ class FindingsPanel(Section):
         self._pages.setFixedHeight(header + _ROW_PIXELS * _ROWS + 4)
         self.body.addWidget(self._pages)
         case.findings_changed.connect(self._show)
+        case.result_changed.connect(self._show)
         self._show()
 
     def copy_table(self) -> None:
@@ -109,8 +110,11 @@ class FindingsPanel(Section):
                 self.table.setItem(number, column, item)
         self._pages.setCurrentWidget(self.table if rows else self.empty)
         self.copy.setEnabled(bool(rows))
-        done = self._case.result is not None
-        self.empty.setText("The mask holds no kidney." if done else "Nothing segmented yet.")
+        if self._case.mask is None:
+            self.empty.setText("Nothing segmented yet.")
+        else:
+            measured = self._case.findings is not None
+            self.empty.setText("The mask holds no kidney." if measured else "Measuring the mask…")
 
     def _on_click(self, item: QTableWidgetItem) -> None:
         centre = item.data(Qt.ItemDataRole.UserRole)

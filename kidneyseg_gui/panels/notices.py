@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QWidget
 
 from kidneyseg_gui.theme import icon
-from kidneyseg_gui.widgets import column, named, row, shortened, tool_button
+from kidneyseg_gui.widgets import column, named, row, shortened, single_shot, tool_button
 
 INFO, WARNING, ERROR, DONE = "info", "warning", "error", "done"
 _LARGEST_SHARE = 0.2
+_BRIEF_MS = 10_000
 _ICONS = {INFO: "info", WARNING: "warning", ERROR: "warning", DONE: "done"}
 # A button's text and what it does.
 Action = tuple[str, Callable[[], object]]
@@ -43,9 +44,13 @@ class _Notice(QFrame):
             line.addWidget(button)
         line.addWidget(close)
 
+    def go_soon(self) -> None:
+        """Disappear after some seconds."""
+        single_shot(self, _BRIEF_MS, self.deleteLater).start()
+
 
 class Notices(QScrollArea):
-    """Notices: at most one event, which the next one replaces, and the warnings of the open CT and its result.
+    """Notices: of each subject one event, which the next one replaces; and what is true of the open CT and its mask.
 
     They scroll where they would push the views off a small screen.
     """
@@ -54,6 +59,7 @@ class Notices(QScrollArea):
         super().__init__(parent)
         self._inside = named(QWidget(), "notices")
         self._layout = column(self._inside, spacing=3)
+        self._lasting: dict[str, tuple[str, ...]] = {}
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # a click on a notice leaves the keys to the views
@@ -87,26 +93,53 @@ class Notices(QScrollArea):
         return QSize(0, min(self.sizeHint().height(), round(self.window().height() * _LARGEST_SHARE)))
 
     def show_event(self, kind: str, text: str, action: Action | None = None, subject: str = "event") -> None:
-        """Show what just happened in place of the event before of this subject; an empty text only takes that away."""
+        """Show what just happened in place of the event before of this subject; an empty text only takes that away.
+
+        What went well and offers no button goes after some seconds.
+        """
         self._remove(subject)
         if text:
-            self._layout.insertWidget(0, _Notice(subject, kind, text, action))
+            notice = _Notice(subject, kind, text, action)
+            self._layout.insertWidget(0, notice)
+            if kind in (INFO, DONE) and action is None:
+                notice.go_soon()
 
-    def show_warnings(self, subject: str, texts: tuple[str, ...]) -> None:
-        """Show the warnings of a subject ("volume", "result"), in place of its earlier ones."""
-        self._remove(subject)
+    def show_lasting(
+        self, subject: str, texts: tuple[str, ...], kind: str = WARNING, actions: Mapping[str, Action] | None = None
+    ) -> None:
+        """Show what is true of a subject ("volume", "result", "compare"), in place of what was before.
+
+        What was true before keeps its place, and stays away where the user has dismissed it. `actions` are the buttons
+        of some of the texts.
+        """
+        before, self._lasting[subject] = self._lasting.get(subject, ()), texts
+        old = [notice for notice in self._all() if notice.subject == subject]
+        at = self._layout.indexOf(old[0]) if old else self._layout.count()
+        for notice in old:
+            if notice.text in texts:
+                at = self._layout.indexOf(notice) + 1
+            else:
+                self._take(notice)
         for text in texts:
-            self._layout.addWidget(_Notice(subject, WARNING, text))
+            if text not in before:
+                self._layout.insertWidget(at, _Notice(subject, kind, text, (actions or {}).get(text)))
+                at += 1
 
     def texts(self) -> list[str]:
         """The sentences, from top to bottom."""
+        return [notice.text for notice in self._all()]
+
+    def _all(self) -> list[_Notice]:
         items = [self._layout.itemAt(i) for i in range(self._layout.count())]
         widgets = [item.widget() for item in items if item is not None]
-        return [widget.text for widget in widgets if isinstance(widget, _Notice)]
+        return [widget for widget in widgets if isinstance(widget, _Notice)]
 
     def _remove(self, subject: str) -> None:
-        for notice in self.findChildren(_Notice):
+        for notice in self._all():
             if notice.subject == subject:
-                self._layout.removeWidget(notice)
-                notice.hide()
-                notice.deleteLater()
+                self._take(notice)
+
+    def _take(self, notice: _Notice) -> None:
+        self._layout.removeWidget(notice)
+        notice.hide()
+        notice.deleteLater()

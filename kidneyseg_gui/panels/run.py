@@ -11,11 +11,6 @@ from kidneyseg_gui.theme import icon
 from kidneyseg_gui.widgets import column, hint, named, row, shortened
 
 _CANCELLABLE = (JobKind.OPEN, JobKind.SEGMENT)
-_IDLE = {
-    (False, False): "Open a CT to begin.",
-    (True, False): "Finds kidneys and tumours.",
-    (True, True): "The result is up to date.",
-}
 
 
 class RunPanel(QFrame):
@@ -46,12 +41,14 @@ class RunPanel(QFrame):
         whole.addWidget(self.button)
         whole.addWidget(self.bar)
         whole.addLayout(line)
-        for signal in (case.volume_changed, case.result_changed, case.settings_changed):
+        for signal in (case.volume_changed, case.result_changed, case.settings_changed, case.dirty_changed):
             signal.connect(self._refresh)
         self._refresh()
 
     def show_busy(self, kind: JobKind | None) -> None:
-        """Show which kind of job runs, None for none."""
+        """Show which kind of job runs or waits for its turn, None for none."""
+        if kind in _CANCELLABLE and kind != self._busy:
+            self.show_progress(kind, "Starting…", 0.0, -1.0)
         self._busy = kind
         self._refresh()
 
@@ -92,8 +89,16 @@ class RunPanel(QFrame):
             self.bar.setMaximum(1000)
             self.bar.setValue(0)
             self.left.setText("")
-            idle = _IDLE[self._case.volume is not None, self._case.result is not None]
-            self.stage.setText("The result is from before a change of settings." if stale else idle)
+            self.stage.setText("The result is from before a change of settings." if stale else self._idle())
+
+    def _idle(self) -> str:
+        if self._case.volume is None:
+            return "Open a CT to begin."
+        if self._case.result is not None:
+            return "The result is up to date."
+        if self._case.edits.from_file:
+            return "A mask from before is open."
+        return "Finds kidneys and tumours."
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QLineF
+from PySide6.QtCore import QLineF, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter, QPen, QTransform
 
 from kidneyseg.arrays import Box
@@ -16,8 +16,9 @@ from kidneyseg_gui.slices import Plane, blend, blend_heat, grey_image, grey_tabl
 class Picture:
     """Makes a slice's QImage at native size, and keeps it until slice, window or overlay change."""
 
-    def __init__(self, case: Case, plane: Plane) -> None:
-        self._case, self._plane = case, plane
+    def __init__(self, case: Case, plane: Plane, *, other: bool = False) -> None:
+        """With `other` it is a picture of the mask that the case's one is compared with."""
+        self._case, self._plane, self._other = case, plane, other
         self._image = QImage()
         self._pixels: NDArray[np.uint32] | None = None
         self._outlines: dict[int, tuple[NDArray[np.bool_], list[QLineF]]] = {}
@@ -73,7 +74,8 @@ class Picture:
         """Draw the mask, and with another one beside it that or the differences."""
         case, compare = self._case, self._case.compare
         differences = compare is not None and compare.shown == Shown.DIFFERENCE
-        mask = case.mask if compare is None or compare.shown != Shown.OTHER else compare.labels
+        other = compare is not None and (self._other or compare.shown == Shown.OTHER)
+        mask = compare.labels if compare is not None and other else case.mask
         if mask is not None:
             labels = np.ascontiguousarray(self._plane.slice_of(mask, self._index))
             self._lay_over(pixels, labels, outlined=case.overlay.outlined and not differences)  # they lie at the border
@@ -96,8 +98,15 @@ class Picture:
         if label not in self._outlines or not np.array_equal(self._outlines[label][0], inside):
             self._outlines[label] = inside, [QLineF(*piece) for piece in outline(inside).tolist()]
 
-    def draw_outlines(self, painter: QPainter, to_widget: QTransform) -> None:
-        """Draw the labels' outlines, equally thin at any zoom."""
+    def draw(self, painter: QPainter, to_widget: QTransform) -> None:
+        """Draw the slice, and the labels' outlines equally thin at any zoom."""
+        image = self.image()
+        painter.setTransform(to_widget)
+        painter.drawImage(QRectF(0, 0, image.width(), image.height()), image)
+        painter.resetTransform()
+        self._draw_outlines(painter, to_widget)
+
+    def _draw_outlines(self, painter: QPainter, to_widget: QTransform) -> None:
         if not self._outlined:
             return
         painter.save()

@@ -14,7 +14,7 @@ from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.scene import Dots, Scene
 from kidneyseg_gui.slices import Colour
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
-from kidneyseg_gui.views.camera import distance_to_fit
+from kidneyseg_gui.views.camera import distance_to_fit, outgrown
 from kidneyseg_gui.views.canvases import Canvas
 
 # The most points per frame: llvmpipe draws 100,000 in 90 ms, and the window stalls while a frame is drawn.
@@ -41,6 +41,7 @@ class PyVistaCloud:
         self.widget: QWidget = canvas.widget
         self._size: tuple[float, float, float] | None = None
         self._shown: tuple[Scene | None, str] = (None, "")
+        self._fitted_mm = np.full(3, np.inf)  # the size of what the camera was fitted to
         self._dense: list[pyvista.Actor] = []
         self._light: list[pyvista.Actor] = []
         self._plotter.render_window.SetMultiSamples(0 if software else 8)
@@ -118,7 +119,9 @@ class PyVistaCloud:
         elif scene is not None:
             self._add_points(scene.clouds.get(shown, {}), colours)
         before, self._shown = self._shown, (scene, shown)
-        if (scene is None) != (before[0] is None) or (shown == "sampled") != (before[1] == "sampled"):
+        other = (scene is None) != (before[0] is None) or (shown == "sampled") != (before[1] == "sampled")
+        low, high = self._bounds()
+        if other or (self._dense and outgrown(self._fitted_mm, high - low)):
             self.reset_camera()
         self._canvas.redraw()
 
@@ -179,17 +182,22 @@ class PyVistaCloud:
 
     def reset_camera(self) -> None:
         """Look from the front at the result, or at the whole box where there is none."""
+        if self._dense or self._size is not None:
+            self._look_at(*self._bounds())
+        self._canvas.redraw()
+
+    def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The lowest and the highest corner of the result, or of the whole box where there is none."""
         found = np.array([actor.GetBounds() for actor in self._dense])
         if len(found):
-            self._look_at(found[:, ::2].min(axis=0), found[:, 1::2].max(axis=0))
-        elif self._size is not None:
-            self._look_at(np.zeros(3), np.array(self._size))
-        self._canvas.redraw()
+            return found[:, ::2].min(axis=0), found[:, 1::2].max(axis=0)
+        return np.zeros(3), np.array(self._size or (0.0, 0.0, 0.0))
 
     def _look_at(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
         """Look from the front at a box, so near that it just fits into the view."""
         camera = self._plotter.renderer.GetActiveCamera()
         size, centre = high - low, (low + high) / 2
+        self._fitted_mm = size
         aspect = self.widget.width() / max(self.widget.height(), 1)
         distance = distance_to_fit(size, camera.GetViewAngle(), aspect)
         camera.SetFocalPoint(*centre)

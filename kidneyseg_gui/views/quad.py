@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QSplitter, QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import AXIAL, CORONAL, SAGITTAL
+from kidneyseg_gui.tools import Tool
 from kidneyseg_gui.views.cloud_view import CloudPane
 from kidneyseg_gui.views.pane import Pane, SlicePane
 from kidneyseg_gui.views.slice_view import SliceView
@@ -14,7 +15,13 @@ from kidneyseg_gui.widgets import column
 
 
 class Quad(QWidget):
-    """Axial and 3-D above, coronal and sagittal below."""
+    """Axial and 3-D above, coronal and sagittal below.
+
+    Signals:
+        slice_left: the mouse has left a slice view.
+    """
+
+    slice_left = Signal()
 
     def __init__(self, case: Case, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,15 +52,22 @@ class Quad(QWidget):
             pane.slices.reset_camera()
         self.cloud.reset_camera()
 
+    @property
+    def correcting(self) -> bool:
+        """Whether the mouse is over a slice with a tool that changes the mask."""
+        return self._case.tool.tool != Tool.POINTER and any(pane.slices.underMouse() for pane in self.slices)
+
     def focus_view(self) -> None:
         """Give the keys to the slice view that was used last, or to another one that is visible."""
         views = [self._last_used, *(pane.slices for pane in self.slices)]
         next((view for view in views if view.isVisible()), self).setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Remember which slice view was used last."""
+        """Remember which slice view was used last, and say that the mouse has left one."""
         if event.type() == QEvent.Type.FocusIn and isinstance(watched, SliceView):
             self._last_used = watched
+        if event.type() == QEvent.Type.Leave:
+            self.slice_left.emit()
         return super().eventFilter(watched, event)
 
     def _splitter(self, orientation: Qt.Orientation, *widgets: QWidget) -> QSplitter:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from PySide6 import QtGui
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QTransform
 from PySide6.QtWidgets import QWidget
 
@@ -14,7 +16,9 @@ from kidneyseg_gui.slices import Plane
 from kidneyseg_gui.tools import Tool
 from kidneyseg_gui.views.annotations import Annotations
 from kidneyseg_gui.views.picture import Picture
+from kidneyseg_gui.views.slice_camera import SliceCamera
 from kidneyseg_gui.views.tool_input import ToolInput
+from kidneyseg_gui.views.wipe import Wipe
 
 _CLICK_PIXELS = 4
 _STEP_KEYS = {
@@ -38,10 +42,11 @@ class SliceView(QWidget):
     def __init__(self, case: Case, plane: Plane, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._case, self.plane = case, plane
-        self._picture = Picture(case, plane)
+        self._picture, self._other = Picture(case, plane), Picture(case, plane, other=True)
+        self._wipe = Wipe(case)
         self._annotations = Annotations(case, plane)
         self.tool = ToolInput(case, plane)
-        self._zoom, self._pan = 1.0, QPointF(0, 0)
+        self._camera = SliceCamera(case, plane)
         self._wheel = 0.0
         self._pressed: QPointF | None = None
         self._before_press = case.crosshair
@@ -75,33 +80,16 @@ class SliceView(QWidget):
 
     def reset_camera(self) -> None:
         """Fit the slice into the view."""
-        self._zoom, self._pan = 1.0, QPointF(0, 0)
+        self._camera.reset()
         self.update()
 
     def pixels_per_mm(self) -> float:
         """Screen pixels per mm; 1 without a CT."""
-        volume = self._case.volume
-        if volume is None:
-            return 1.0
-        width = volume.shape[self.plane.column] * volume.spacing_mm[self.plane.column]
-        height = volume.shape[self.plane.row] * volume.spacing_mm[self.plane.row]
-        return self._zoom * min(self.width() / width, self.height() / height)
+        return self._camera.pixels_per_mm(self.size())
 
     def transform(self) -> QTransform:
         """From slice coordinates (column, row; pixel i covers i...i+1) to widget coordinates."""
-        volume = self._case.volume
-        if volume is None:
-            return QTransform()
-        scale = self.pixels_per_mm()
-        x_scale = scale * volume.spacing_mm[self.plane.column]
-        y_scale = -scale * volume.spacing_mm[self.plane.row]  # rows grow upward: to the front, to the head
-        if self.plane.columns_flipped(self._case.display.radiological):
-            x_scale = -x_scale
-        to_widget = QTransform()
-        to_widget.translate(self.width() / 2 + self._pan.x(), self.height() / 2 + self._pan.y())
-        to_widget.scale(x_scale, y_scale)
-        to_widget.translate(-volume.shape[self.plane.column] / 2, -volume.shape[self.plane.row] / 2)
-        return to_widget
+        return self._camera.transform(self.size())
 
     def voxel_at(self, position: QPointF) -> tuple[int, int, int] | None:
         """The voxel under a widget position, None outside the slice."""
@@ -129,12 +117,15 @@ class SliceView(QWidget):
             self._annotations.draw_invitation(painter, self.rect())
             return
         to_widget = self.transform()
-        image = self._picture.image()
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.setTransform(to_widget)
-        painter.drawImage(QRectF(0, 0, image.width(), image.height()), image)
-        painter.resetTransform()
-        self._picture.draw_outlines(painter, to_widget)
+        if self._wipe.shown:
+            for picture, side in zip((self._picture, self._other), self._wipe.sides(self.rect()), strict=True):
+                painter.setClipRect(side)
+                picture.draw(painter, to_widget)
+            painter.setClipping(False)
+            self._wipe.draw(painter, self.rect())
+        else:
+            self._picture.draw(painter, to_widget)
         pointed = self.voxel_at(self._pointer) if self._pointer is not None else None
         self._annotations.draw(
             painter, self.rect(), self.position_of(self._case.crosshair), self.pixels_per_mm(), pointed
@@ -153,7 +144,11 @@ class SliceView(QWidget):
         self._pressed = self._last = event.position()
         self._before_press = self._case.crosshair
         self._dragging = Qt.MouseButton.NoButton
-        if self._edits_with(event):
+        left = event.button() == Qt.MouseButton.LeftButton
+        self._wipe.dragging = left and self._wipe.holds(event.position(), self.rect())
+        if self._wipe.dragging:
+            self._pressed = None
+        elif self.tool.begins_with(event):
             self.tool.press(self._slice_position(event.position()))
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
@@ -161,6 +156,11 @@ class SliceView(QWidget):
         position = event.position()
         self._pointer = position
         self._point()
+        self._show_cursor()
+        if self._wipe.dragging and event.buttons() & Qt.MouseButton.LeftButton:
+            self._wipe.drag(position, self.rect())
+            self.update()
+            return
         if self.tool.drawing and event.buttons() & Qt.MouseButton.LeftButton:
             self.tool.move(self._slice_position(position))
             self.update()
@@ -180,9 +180,9 @@ class SliceView(QWidget):
     def _drag(self, position: QPointF, modifiers: Qt.KeyboardModifier) -> None:
         moved = position - self._last
         if self._dragging == Qt.MouseButton.MiddleButton:
-            self._pan += moved
+            self._camera.move(moved)
         elif self._dragging == Qt.MouseButton.RightButton:
-            self._zoom_at(1.01 ** -moved.y(), self._pressed or position)
+            self._camera.zoom_at(1.01 ** -moved.y(), self._pressed or position, self.size())
         elif modifiers & Qt.KeyboardModifier.ShiftModifier:
             self._point_crosshair(position)
         elif self._case.volume is not None:
@@ -202,6 +202,7 @@ class SliceView(QWidget):
         elif clicked and event.button() == Qt.MouseButton.RightButton:
             self.menu_requested.emit(self.voxel_at(event.position()), event.globalPosition().toPoint())
         self._pressed, self._dragging = None, Qt.MouseButton.NoButton
+        self._wipe.dragging = False
 
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
         """Fill the window with this view, and back; the crosshair returns to where it was before the first click."""
@@ -212,11 +213,6 @@ class SliceView(QWidget):
             self.tool.close_polygon()
         else:
             self.mousePressEvent(event)
-
-    def _edits_with(self, event: QtGui.QMouseEvent) -> bool:
-        """Whether this press begins an edit; with Shift the left button moves the crosshair, whatever the tool."""
-        shift = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
-        return self.tool.active and event.button() == Qt.MouseButton.LeftButton and not shift
 
     def _slice_position(self, position: QPointF) -> QPointF:
         return self.transform().inverted()[0].map(position)
@@ -233,20 +229,19 @@ class SliceView(QWidget):
     def _on_tool(self) -> None:
         if self.tool.take_options():
             self._pressed = None  # the rest of the drag is not one of the window
-        self.setCursor(Qt.CursorShape.BlankCursor if self._case.tool.sized else Qt.CursorShape.CrossCursor)
+        self._show_cursor()
         self.update()
+
+    def _show_cursor(self) -> None:
+        if self._pointer is not None and self._wipe.holds(self._pointer, self.rect()):
+            self.setCursor(Qt.CursorShape.SplitHCursor)
+        else:
+            self.setCursor(Qt.CursorShape.BlankCursor if self._case.tool.sized else Qt.CursorShape.CrossCursor)
 
     def _point_crosshair(self, position: QPointF) -> None:
         voxel = self.voxel_at(position)
         if voxel is not None:
             self._case.set_crosshair(voxel)
-
-    def _zoom_at(self, factor: float, fixed: QPointF) -> None:
-        zoom = min(max(self._zoom * factor, 0.2), 40.0)
-        centre = QPointF(self.width() / 2, self.height() / 2)
-        offset = fixed - centre - self._pan
-        self._pan += offset - offset * (zoom / self._zoom)
-        self._zoom = zoom
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         """Step through the slices; zoom with Ctrl."""
@@ -255,7 +250,7 @@ class SliceView(QWidget):
             self._case.resize_tool(1.15**turned)
             return
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self._zoom_at(1.15**turned, event.position())
+            self._camera.zoom_at(1.15**turned, event.position(), self.size())
             self.update()
             return
         self._wheel += turned
@@ -264,13 +259,18 @@ class SliceView(QWidget):
         if steps:
             self._case.step(self.plane.normal, steps)
 
+    def event(self, event: QEvent) -> bool:
+        """Keep Ctrl+Z from the menu while it takes a corner of a polygon back."""
+        if event.type() == QEvent.Type.ShortcutOverride and self.tool.takes_back(cast("QtGui.QKeyEvent", event)):
+            event.accept()
+            return True
+        return super().event(event)
+
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         """Step through the slices, hide or show the mask."""
         if event.key() in _STEP_KEYS:
             self._case.step(self.plane.normal, _STEP_KEYS[Qt.Key(event.key())])
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.tool.close_polygon()
-        elif event.key() == Qt.Key.Key_Escape and self.tool.cancel():
+        elif self.tool.key(event):
             self.update()
         elif event.key() == Qt.Key.Key_Space:
             self._case.toggle_overlay()
@@ -290,8 +290,8 @@ class SliceView(QWidget):
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         """Keep the same place in the middle."""
-        if event.oldSize().width() > 0:  # the zoom is relative to the view's size, and so is the pan
-            self._pan *= event.size().width() / event.oldSize().width()
+        if event.oldSize().width() > 0:
+            self._camera.resize(event.size().width() / event.oldSize().width())
         super().resizeEvent(event)
 
 

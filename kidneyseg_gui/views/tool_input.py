@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF, QTransform
+from PySide6.QtGui import QColor, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPen, QPolygonF, QTransform
 
 from kidneyseg.editing import brush, lasso
 from kidneyseg.editing.pieces import relabel_piece
@@ -17,6 +17,7 @@ from kidneyseg_gui.slices import Plane, Voxel
 from kidneyseg_gui.tools import NAMES, STROKES, Tool
 
 _HALO = QColor(0, 0, 0, 170)
+_CORNER = 2.5  # pixels
 _MOST_IN_CLICK = 3  # positions of the mouse; more are a drag
 
 
@@ -40,6 +41,11 @@ class ToolInput:
     def drawing(self) -> bool:
         """Whether a gesture has begun and not ended."""
         return bool(self._path)
+
+    def begins_with(self, event: QMouseEvent) -> bool:
+        """Whether this press begins an edit; with Shift the left button moves the crosshair, whatever the tool."""
+        shift = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        return self.active and event.button() == Qt.MouseButton.LeftButton and not shift
 
     def press(self, at: QPointF) -> None:
         """Begin a gesture."""
@@ -82,6 +88,20 @@ class ToolInput:
         if len(corners) > 2:
             self._fill(corners)
 
+    def takes_back(self, event: QKeyEvent) -> bool:
+        """Whether a key takes the last corner of a polygon back, and not the last edit."""
+        return event.matches(QKeySequence.StandardKey.Undo) and bool(self._corners) and self._on_slice
+
+    def key(self, event: QKeyEvent) -> bool:
+        """Close a polygon, take its last corner back, or give the gesture up. Returns whether the key did that."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.close_polygon()
+            return True
+        if self.takes_back(event):
+            self._corners.pop()
+            return True
+        return event.key() == Qt.Key.Key_Escape and self.cancel()
+
     def cancel(self) -> bool:
         """Give the gesture up; a stroke keeps what it has painted. Returns whether there was one."""
         had = bool(self._corners or self._path)
@@ -117,10 +137,19 @@ class ToolInput:
         for pen in (QPen(_HALO, 3.0), QPen(colour, 1.4)):
             painter.setPen(pen)
             if tool.tool == Tool.LASSO and self._on_slice:
-                painter.drawPolyline(to_widget.map(QPolygonF([*self._corners, *self._path])))
+                self._draw_lasso(painter, to_widget, pointer)
             elif tool.sized and pointer is not None:
                 radius = tool.radius_mm * pixels_per_mm
                 painter.drawEllipse(pointer, radius, radius)
+
+    def _draw_lasso(self, painter: QPainter, to_widget: QTransform, pointer: QPointF | None) -> None:
+        corners = to_widget.map(QPolygonF(self._corners)).toList()
+        path = to_widget.map(QPolygonF(self._path)).toList()
+        if corners and not path and pointer is not None:
+            path = [pointer]  # where the next corner would be
+        painter.drawPolyline([*corners, *path])
+        for corner in corners:
+            painter.drawEllipse(corner, _CORNER, _CORNER)
 
     def _paint(self, path: list[QPointF]) -> None:
         case, tool = self._case, self._case.tool

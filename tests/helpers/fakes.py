@@ -160,7 +160,7 @@ class FakeServices:
             warm_up=lambda: self.cuda,
         )
 
-    def load(self, path: Path) -> Volume:
+    def load(self, path: Path, _hu_offset: int | None = None) -> Volume:
         if path.read_bytes()[:3] == b"bad":
             raise InputError(f"{path.name} is not a NIfTI file; choose a .nii or .nii.gz file.")
         if path.name in self.label_maps:

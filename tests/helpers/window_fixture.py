@@ -19,6 +19,7 @@ class Answers(Prompts):
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.go_on = True
+        self.choice: str | None = None
         self.path: Path | None = None
         self.proposed: Path | None = None
 
@@ -34,6 +35,10 @@ class Answers(Prompts):
 
     open_settings = open_file
     save_settings = save_mask
+
+    def choose(self, parent: QWidget, question: str, about: str, answers: tuple[str, ...]) -> str | None:
+        self.asked.append(f"{question} {answers}")
+        return self.choice
 
     def confirm(self, parent: QWidget, question: str, consequence: str, go_on: str, stay: str) -> bool:
         self.asked.append(f"{question} {consequence}")

@@ -76,7 +76,7 @@ def test_a_signal_does_not_interrupt_what_the_window_does(window: WindowFixture,
     pulse = _answer_interrupts(window.main, asked)
     signal.raise_signal(signal.SIGINT)
     assert asked.is_set()
-    assert window.main.jobs._thread.isRunning()
+    assert window.main.jobs._worker.own_thread.isRunning()
     pulse.stop()
 
 

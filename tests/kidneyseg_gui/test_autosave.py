@@ -12,6 +12,8 @@ from pytestqt.qtbot import QtBot
 from fakes import FakeServices
 from kidneyseg.editing import Voxels
 from kidneyseg.editing.recovery import find_abandoned
+from kidneyseg.segmentation.export import FileStamp
+from kidneyseg_gui.logs import scrub
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -91,6 +93,8 @@ def test_a_crashed_case_is_offered_and_comes_back_as_it_was(
     with again.qtbot.waitSignal(again.case.volume_changed, timeout=5000):
         again.main.recovering.recover(journals(again)[0])
     assert state(again) == before
+    assert "A mask from before is open" in again.main.run_panel.stage.text()
+    assert again.main.findings.empty.text() != "Nothing segmented yet."
     assert again.case.window == (300, 130)
     assert again.case.dirty
     again.case.edits.redo()
@@ -146,6 +150,19 @@ def test_more_steps_than_can_be_undone_come_back(window: WindowFixture, qtbot: Q
     assert again.case.edits.stack.index() == 200
 
 
+def test_the_name_of_a_recovered_mask_stays_out_of_the_log(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
+    window.open("first.nii")
+    paint(window, 0)
+    window.case.set_saved(FileStamp(Path("/scans/Eva Muster/muster-1.nii.gz"), 0, 0, ""), clean=True)
+    assert window.main.autosave.flush()
+    window.main.autosave.close(keep=True)
+    again = WindowFixture(qtbot, FakeServices(), tmp_path)
+    qtbot.addWidget(again.main)
+    with qtbot.waitSignal(again.case.volume_changed, timeout=5000):
+        again.main.recovering.recover(journals(again)[0])
+    assert "uster" not in scrub("muster-1.nii.gz cannot be written in /scans/Eva Muster")
+
+
 def test_a_saved_case_comes_back_saved(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
     window.open("first.nii")
     paint(window, 0)
@@ -170,3 +187,7 @@ def test_a_disk_that_cannot_be_written_is_said_and_the_edits_stay(window: Window
     paint(window, 0)
     window.qtbot.waitUntil(lambda: "Autosave does not work" in window.notices(), timeout=5000)
     assert window.case.edits.mask.count[3] == 20
+    window.main.controller.notified.emit("done", "The settings are saved.", None)
+    assert "Autosave does not work" in window.notices()  # no other notice takes its place
+    (window.folder / "autosave").unlink()
+    window.qtbot.waitUntil(lambda: "Autosave does not work" not in window.notices(), timeout=5000)

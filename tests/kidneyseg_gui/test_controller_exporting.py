@@ -123,7 +123,7 @@ def test_an_export_that_a_new_ct_overtakes_is_reported_as_saved(window: WindowFi
     with window.qtbot.waitSignal(window.jobs.exported, timeout=5000):
         window.main.controller.ask_export()
         window.main.controller.open(window.file("second.nii"))
-    assert window.answers.asked == ["Open another CT? The mask is still being saved."]
+    assert window.answers.asked == ["Open second.nii? The mask is still being saved."]
     assert window.answers.path.read_bytes() == b"mask"
     window.qtbot.waitUntil(lambda: window.case.volume.name == "second", timeout=5000)
     assert cancelled == []

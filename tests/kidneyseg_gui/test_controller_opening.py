@@ -6,6 +6,7 @@ import pytest
 from PySide6.QtWidgets import QToolButton
 
 from fakes import make_volume
+from kidneyseg_gui.jobs import JobKind
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -84,9 +85,24 @@ def test_opening_another_ct_asks_for_an_unsaved_mask(window: WindowFixture):
     window.segment()
     window.answers.go_on = False
     window.main.controller.open(window.file("second.nii"))
-    assert window.answers.asked
+    window.idle()
+    assert window.answers.asked == ["Open another CT? The mask has not been exported and would be lost."]
     assert window.case.volume.name == "first"
-    assert not window.jobs.busy
+    window.answers.go_on = True
+    window.open("second.nii")
+    assert window.case.volume.name == "second"
+
+
+def test_a_ct_that_is_loaded_and_not_opened_leaves_what_the_pipeline_remembers(window: WindowFixture):
+    window.open("first.nii")
+    window.segment()
+    window.answers.go_on = False
+    window.main.controller.open(window.file("second.nii"))
+    window.idle()
+    window.case.set_settings(window.case.settings.with_(clusters={"eps_mm": 5.5}))
+    window.segment()
+    (pipeline,) = window.fake.pipelines
+    assert pipeline.network_runs == 1
 
 
 def test_a_run_that_ends_while_the_question_is_open_is_asked_about_again(
@@ -104,16 +120,16 @@ def test_a_run_that_ends_while_the_question_is_open_is_asked_about_again(
     monkeypatch.setattr(window.answers, "confirm", confirm)
     window.main.controller.segment()
     window.main.controller.open(window.file("second.nii"))
+    window.qtbot.waitUntil(lambda: len(asked) == 2, timeout=5000)
     monkeypatch.undo()
-    assert [text.partition(" and ")[0] for text in asked] == [
-        "The segmentation is still running",
-        "The mask has not been exported",
-    ]
+    running, unsaved = asked
+    assert running == "The segmentation is still running and would be stopped."
+    assert unsaved == "The mask has not been exported and would be lost."
     assert window.case.mask.any()
     assert not window.jobs.busy
 
 
-def test_an_unsaved_mask_is_named_beside_the_run_that_would_replace_it(make_window: MakeWindow):
+def test_a_file_that_would_stop_a_run_is_asked_about_before_it_loads(make_window: MakeWindow):
     window = make_window()
     window.open("first.nii")
     window.segment()
@@ -122,4 +138,5 @@ def test_an_unsaved_mask_is_named_beside_the_run_that_would_replace_it(make_wind
     window.main.controller.segment()
     window.answers.go_on = False
     window.main.controller.open(window.file("second.nii"))
-    assert "would be stopped. The mask has not been exported" in window.answers.asked[-1]
+    assert window.answers.asked == ["Open second.nii? The segmentation is still running and would be stopped."]
+    assert window.jobs.busy == JobKind.SEGMENT

@@ -9,6 +9,7 @@ import numpy as np
 
 from kidneyseg.editing import Voxels
 from kidneyseg.errors import InputError
+from kidneyseg_gui.tools import Tool
 from window_fixture import WindowFixture
 
 
@@ -42,6 +43,24 @@ def test_an_edit_that_fails_or_changes_nothing_says_so(window: WindowFixture):
     window.case.request_edit("Grow", lambda *_: Voxels.none())
     window.qtbot.waitUntil(lambda: "nothing changes here. Locked: kidney and cyst." in window.notices(), timeout=5000)
     assert window.case.edits.stack.count() == 0
+
+
+def test_the_next_gesture_takes_away_that_an_edit_changed_nothing(window: WindowFixture):
+    window.open()
+
+    def change_nothing() -> None:
+        window.case.request_edit("Smooth", lambda *_: Voxels.none())
+        window.qtbot.waitUntil(lambda: "nothing changes here" in window.notices(), timeout=5000)
+
+    for gesture in (
+        lambda: window.case.edits.paint("Paint", Voxels(np.arange(3, dtype=np.uint32), np.full(3, 2, np.uint8))),
+        window.case.edits.undo,
+        lambda: window.case.set_tool(tool=Tool.BRUSH),
+        lambda: window.case.request_edit("Edit", one_more),
+    ):
+        change_nothing()
+        gesture()
+        assert "nothing changes here" not in window.notices()
 
 
 def test_each_edit_starts_from_what_the_edit_before_it_gave(window: WindowFixture):

@@ -6,13 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
+from kidneyseg.editing.compare import compare
+from kidneyseg.findings.records import Flag
 from kidneyseg_gui.case import Case
+from kidneyseg_gui.comparing import Compare
 from kidneyseg_gui.main_window import DISCLAIMER
 from kidneyseg_gui.outcomes import Saved
+from kidneyseg_gui.tools import Tool
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -140,3 +144,28 @@ def test_a_long_file_name_does_not_widen_the_window(make_window: MakeWindow):
         assert window.main.minimumSizeHint().width() == width < 780
     window.main.actions_._recent.aboutToShow.emit()
     assert len(window.main.actions_._recent.actions()[0].text()) < 300
+
+
+def test_flags_do_not_push_a_slice_away_from_under_a_tool(window: WindowFixture, monkeypatch: pytest.MonkeyPatch):
+    window.open()
+    window.segment()
+    view = window.main.quad.slices[0].slices
+    monkeypatch.setattr(view, "underMouse", lambda: True)
+    flagged = replace(window.case.findings, flags=(Flag("kidney_volume", "The left kidney measures 900 mL."),))
+    window.case.set_tool(tool=Tool.BRUSH)
+    window.case.set_findings(flagged)
+    assert "900 mL" not in window.notices()
+    monkeypatch.undo()
+    QApplication.sendEvent(view, QEvent(QEvent.Type.Leave))
+    assert "900 mL" in window.notices()
+
+
+def test_the_notice_of_a_comparison_ends_it(window: WindowFixture):
+    window.open()
+    window.segment()
+    mask = window.case.mask.copy(order="K")
+    window.case.set_compare(Compare("b.nii", mask, compare(mask, mask, window.case.volume)))
+    (button,) = [one for one in window.main.notices.findChildren(QPushButton) if one.text() == "End"]
+    button.click()
+    assert window.case.compare is None
+    assert "b.nii" not in window.notices()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +15,15 @@ from PySide6.QtWidgets import QPushButton
 
 from fakes import make_volume
 from kidneyseg.editing import Voxels
+from kidneyseg.editing.compare import Comparison
 from kidneyseg.findings import measure
 from kidneyseg.imaging.nifti import load_volume, save_mask, save_volume
-from kidneyseg.segmentation.export import export_mask
+from kidneyseg.imaging.volume import Volume
+from kidneyseg.segmentation.export import FileStamp, export_mask
 from kidneyseg_gui.comparing import Shown
+from kidneyseg_gui.outcomes import Saving
+from kidneyseg_gui.panels.notices import INFO, _Notice
+from kidneyseg_gui.services import Services
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -106,6 +114,23 @@ def test_a_mask_that_another_program_changed_is_asked_about(opened: WindowFixtur
     assert opened.fake.exported == [path]
 
 
+def test_a_mask_that_changes_between_the_question_and_the_writing_is_not_replaced(opened: WindowFixture):
+    path = mask_file(opened, "ct_mask.nii.gz", some_labels(opened))
+    lay_over(opened, path)
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+
+    def changed_before(saving: Saving, volume: Volume, path: Path) -> FileStamp:
+        path.write_bytes(b"of another reader")
+        return Services().export(saving, volume, path)
+
+    opened.jobs._services = replace(opened.jobs._services, export=changed_before)
+    opened.main.controller.ask_export()
+    opened.idle()
+    assert "The mask was not saved. ct_mask.nii.gz was changed by another program" in opened.notices()
+    assert path.read_bytes() == b"of another reader"
+    assert opened.case.dirty
+
+
 def test_opening_a_mask_can_be_undone_and_keeps_what_was_made_by_hand(opened: WindowFixture):
     opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
     lay_over(opened, mask_file(opened, "ct_mask.nii.gz", some_labels(opened)))
@@ -153,7 +178,7 @@ def test_two_masks_are_compared(opened: WindowFixture):
     found = opened.case.compare
     assert found.shown == Shown.DIFFERENCE
     np.testing.assert_array_equal(found.comparison.difference == 1, (labels > 0) & (other == 0))
-    assert f"kidney Dice {found.comparison.dice['kidney']:.3f}" in opened.notices()
+    assert f"Kidney Dice {found.comparison.dice['kidney']:.3f}" in opened.notices()
     assert "b.nii.gz" in opened.notices()
     for expected in (Shown.OURS, Shown.OTHER, Shown.DIFFERENCE):
         opened.main.actions_.next_compared.trigger()
@@ -176,7 +201,7 @@ def test_a_comparison_follows_edits_and_shows_them(opened: WindowFixture):
     assert opened.case.compare.shown == Shown.OURS
     opened.qtbot.waitUntil(lambda: np.count_nonzero(opened.case.compare.comparison.difference) == 9, timeout=5000)
     assert opened.case.compare.shown == Shown.OURS
-    assert "cyst Dice 0.000" in opened.notices()
+    assert "Cyst Dice 0.000" in opened.notices()
 
 
 def test_a_mask_that_was_saved_beside_the_ct_is_offered(opened: WindowFixture):
@@ -217,3 +242,50 @@ def test_what_was_edited_can_be_shown(opened: WindowFixture):
     opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
     assert np.count_nonzero(opened.case.compare.comparison.difference) == 9
     assert "the mask without your edits" in opened.notices()
+
+
+def test_what_is_edited_while_the_masks_are_compared_is_in_the_comparison(opened: WindowFixture):
+    labels = some_labels(opened)
+    lay_over(opened, mask_file(opened, "a.nii.gz", labels))
+    compare = opened.jobs._services.compare
+    began, painted = threading.Event(), threading.Event()
+
+    def slow(*masks: Any) -> Comparison:
+        found = compare(*masks)
+        began.set()
+        assert painted.wait(5)
+        return found
+
+    opened.jobs._services = replace(opened.jobs._services, compare=slow)
+    opened.answers.path = mask_file(opened, "b.nii.gz", labels)
+    opened.main.actions_.compare.trigger()
+    opened.qtbot.waitUntil(began.is_set, timeout=5000)
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    painted.set()
+    opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
+    opened.qtbot.waitUntil(lambda: np.count_nonzero(opened.case.compare.comparison.difference) == 9, timeout=5000)
+
+
+def test_a_comparison_is_no_warning(opened: WindowFixture):
+    lay_over(opened, mask_file(opened, "a.nii.gz", some_labels(opened)))
+    opened.main.mask_files.compare(opened.folder / "a.nii.gz")
+    opened.qtbot.waitUntil(lambda: opened.case.compare is not None, timeout=5000)
+    kinds = {notice.text: notice.property("kind") for notice in opened.main.notices.findChildren(_Notice)}
+    assert kinds[opened.case.compare.text] == INFO
+
+
+@pytest.mark.parametrize("choice", ["Open as mask", "Compare", None])
+def test_a_label_map_dropped_on_an_edited_case_is_no_other_ct(opened: WindowFixture, choice: str | None):
+    opened.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    path = mask_file(opened, "m1.nii.gz", some_labels(opened))
+    opened.fake.label_maps.add("m1.nii.gz")
+    opened.answers.choice = choice
+    opened.main.controller.open(path)
+    opened.qtbot.waitUntil(lambda: bool(opened.answers.asked), timeout=5000)
+    opened.idle()
+    assert opened.answers.asked == [
+        "m1.nii.gz is a mask. What shall be done with it? ('Open as mask', 'Compare')"
+    ]  # and nothing else
+    assert opened.case.edits.mask.count[3] == 9
+    assert opened.case.edits.mask.count[2] == (8 if choice == "Open as mask" else 0)
+    assert (opened.case.compare is not None) == (choice == "Compare")

@@ -61,6 +61,17 @@ def test_the_files_that_can_be_dropped_can_be_chosen(parent: QWidget, monkeypatc
     assert set(filters[0].partition("(")[2].partition(")")[0].split()) == {f"*{suffix}" for suffix in SUFFIXES}
 
 
+@pytest.mark.parametrize("click", ["Open as mask", "Compare", "Cancel", None])
+def test_one_of_some_answers_is_chosen(parent: QWidget, monkeypatch: pytest.MonkeyPatch, click: str | None):
+    def answer_it(box: QMessageBox) -> None:
+        buttons = {button.text().replace("&", ""): button for button in box.buttons()}
+        (box.defaultButton() if click is None else buttons[click]).click()
+
+    monkeypatch.setattr(QMessageBox, "exec", answer_it)
+    expected = {"Cancel": None, None: "Open as mask"}.get(click, click)
+    assert Prompts().choose(parent, "What?", "Both can be undone.", ("Open as mask", "Compare")) == expected
+
+
 @pytest.mark.parametrize(("click", "answer"), [("Close", True), ("Stay", False), (None, False)])
 def test_the_careful_answer_is_the_default(
     parent: QWidget, monkeypatch: pytest.MonkeyPatch, click: str | None, answer: bool

@@ -62,3 +62,33 @@ def test_surfaces_have_normals_and_so_look_smooth(window: WindowFixture):
     window.open()
     window.segment()
     assert all("Normals" in surface.point_data for surface in window.case.scene.surfaces.values())
+
+
+def surface_of(inside: np.ndarray, spacing_mm: tuple[float, float, float]):
+    volume = make_volume(inside.shape, spacing_mm)
+    return build_scene(inside.astype(np.uint8), None, None, volume, Progress()).surfaces[KIDNEY]
+
+
+@pytest.mark.parametrize("radius_mm", [0.5, 3.0, 8.0])
+@pytest.mark.parametrize("thickness_mm", [0.5, 1.0, 3.0])
+def test_a_stroke_on_one_slice_is_seen_where_it_lies(thickness_mm: float, radius_mm: float):
+    spacing = (0.8, 0.8, thickness_mm)
+    x, y, z = np.ogrid[:60, :60, :40]
+    stroke = (((x - 30) * 0.8) ** 2 + ((y - 30) * 0.8) ** 2 <= radius_mm**2) & (z == 20)
+    low_high = surface_of(stroke, spacing).GetBounds()
+    for axis in (0, 1):
+        assert low_high[2 * axis] == pytest.approx(30.5 * 0.8 - radius_mm, abs=2.5)
+        assert low_high[2 * axis + 1] == pytest.approx(30.5 * 0.8 + radius_mm, abs=2.5)
+    assert sum(low_high[4:]) / 2 == pytest.approx(20.5 * thickness_mm, abs=1.5)
+
+
+def test_a_stroke_beside_a_kidney_does_not_change_the_kidneys_surface():
+    x, y, z = np.ogrid[:60, :60, :40]
+    kidney = (((x - 20) * 0.8 / 12) ** 2 + ((y - 30) * 0.8 / 14) ** 2 + ((z - 20) / 15) ** 2) < 1
+    stroke = (x > 48) & (x < 55) & (abs(y - 30) < 5) & (z == 20)
+    alone, both = surface_of(kidney, (0.8, 0.8, 1.0)), surface_of(kidney | stroke, (0.8, 0.8, 1.0))
+    assert both.volume > alone.volume
+    assert alone.GetBounds()[1] < 30 < both.GetBounds()[1]
+    near = both.points[both.points[:, 0] < 32]
+    assert near.min(axis=0) == pytest.approx(alone.points.min(axis=0), abs=0.8)
+    assert near.max(axis=0) == pytest.approx(alone.points.max(axis=0), abs=0.8)

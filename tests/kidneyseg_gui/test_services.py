@@ -7,8 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from PySide6.QtWidgets import QPushButton
 
 from fakes import FakePipeline, make_volume
+from kidneyseg.editing import Voxels
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.imaging.nifti import load_volume, save_volume
 from kidneyseg.progress import Progress
@@ -49,9 +51,9 @@ def test_a_label_map_does_not_replace_the_open_ct(window: WindowFixture):
 
 def test_the_target_of_an_export_is_checked(tmp_path: Path):
     check = Services().check_export
-    assert check(tmp_path / "m.nii.gz", None) == tmp_path / "m.json"
+    assert check(tmp_path / "m.nii.gz", None, None) == tmp_path / "m.json"
     with pytest.raises(OutputError, match="the CT itself"):
-        check(tmp_path / "ct.nii", tmp_path / "ct.nii")
+        check(tmp_path / "ct.nii", tmp_path / "ct.nii", None)
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -72,3 +74,40 @@ def test_a_tumour_is_measured_with_its_confidence_unless_made_by_hand(by_hand: b
     assert tumour.confidence == (None if by_hand else MODEL(1.0))
     (tumour,) = measure(result.mask, marks, None, volume).tumours  # of a file
     assert tumour.confidence is None
+
+
+@pytest.fixture
+def shifted(window: WindowFixture) -> Path:
+    """A CT whose values are HU + 1024, for a window that reads real files."""
+    window.jobs._services = replace(window.jobs._services, load=Services().load)
+    made = make_volume((96, 80, 40), (2.0, 2.0, 5.0))
+    path = window.folder / "shifted.nii"
+    save_volume(replace(made, hu=made.hu + np.int16(1024)), path)
+    return path
+
+
+def test_a_ct_with_an_offset_can_be_read_as_stored(window: WindowFixture, shifted: Path):
+    window.main.controller.open(shifted)
+    window.qtbot.waitUntil(lambda: window.case.volume is not None, timeout=5000)
+    assert window.case.volume.hu_offset == -1024
+    assert "HU + 1024; this was corrected" in window.notices()
+    (button,) = [one for one in window.main.notices.findChildren(QPushButton) if one.text() == "Read as stored"]
+    with window.qtbot.waitSignal(window.case.volume_changed, timeout=5000):
+        button.click()
+    assert window.case.volume.hu_offset == 0
+    assert window.case.volume.hu.min() == 24
+    assert "this was corrected" not in window.notices()
+
+
+def test_a_case_that_was_read_as_stored_is_recovered_so(window: WindowFixture, shifted: Path):
+    with window.qtbot.waitSignal(window.case.volume_changed, timeout=5000):
+        window.main.controller.open(shifted, hu_offset=0)
+    window.case.edits.paint("Paint", Voxels(np.arange(9, dtype=np.uint32), np.full(9, 3, np.uint8)))
+    assert window.main.autosave.flush()
+    window.main.autosave.close(keep=True)
+    (journal,) = (window.folder / "autosave").glob("*.autosave")
+    window.case.mark_saved()
+    with window.qtbot.waitSignal(window.case.volume_changed, timeout=5000):
+        window.main.recovering.recover(journal)
+    assert window.case.volume.hu_offset == 0
+    assert window.case.edits.mask.count[3] == 9

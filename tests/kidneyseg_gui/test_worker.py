@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest
 from fakes import FakePipeline, make_volume
 from kidneyseg.editing import EditedMask, Voxels
 from kidneyseg.settings import preset
+from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.worker import without_mask
 from window_fixture import WindowFixture
 
@@ -42,7 +44,46 @@ def test_an_edit_while_the_networks_run_is_kept(make_window: MakeWindow):
     others = np.ones(len(flat), np.bool_)
     others[index] = False
     np.testing.assert_array_equal(flat[others], expected[others])
-    assert "30 voxels that you edited were kept" in window.notices()
+    assert "Your edits were kept: 30 voxels." in window.notices()
+
+
+@pytest.mark.parametrize("strokes", [1, 3])
+def test_the_window_never_computes_what_a_result_changes(
+    make_window: MakeWindow, monkeypatch: pytest.MonkeyPatch, strokes: int
+):
+    window = make_window()
+    window.open()
+    threads, replaced = [], EditedMask.replaced
+
+    def painted_meanwhile(own: EditedMask, labels: np.ndarray) -> object:
+        threads.append(threading.current_thread())
+        change = replaced(own, labels)
+        if len(threads) <= strokes:  # before the window's thread gets the change
+            own.apply(own.painted(Voxels(np.array([len(threads)], np.uint32), np.array([3], np.uint8))))
+        return change
+
+    monkeypatch.setattr(EditedMask, "replaced", painted_meanwhile)
+    window.main.controller.segment()
+    window.idle()
+    assert len(threads) == strokes + 1
+    assert threading.main_thread() not in threads
+    assert window.case.edits.mask.count[3] == strokes
+    expected = FakePipeline(window.case.volume).run(preset("default")).mask
+    assert window.case.edits.mask.count[1] == np.count_nonzero(expected == 1)
+
+
+def test_edits_and_what_follows_them_do_not_wait_for_the_networks(make_window: MakeWindow):
+    window = make_window(seconds=20)
+    window.open()
+    window.main.controller.segment()
+    window.qtbot.waitUntil(lambda: bool(window.fake.pipelines and window.fake.pipelines[0].runs), timeout=5000)
+    window.case.request_edit("Edit", lambda *_: Voxels(np.arange(30, dtype=np.uint32), np.full(30, 2, np.uint8)))
+    window.qtbot.waitUntil(lambda: window.case.findings is not None and window.case.scene is not None, timeout=5000)
+    assert [step.text() for step in window.case.edits.steps()] == ["Edit"]
+    assert window.jobs.busy == JobKind.SEGMENT
+    window.main.controller.cancel()
+    window.idle()
+    assert window.case.edits.mask.count[2] == 30
 
 
 def test_findings_and_scene_follow_an_edit_and_not_one_of_another_case(window: WindowFixture):

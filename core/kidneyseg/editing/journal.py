@@ -64,18 +64,18 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, on_failure: Callable[[str], None] = lambda _: None, *, undo_limit: int = UNDO_LIMIT
+        self, folder: Path, on_trouble: Callable[[str], None] = lambda _: None, *, undo_limit: int = UNDO_LIMIT
     ) -> None:
         """Start the thread.
 
         Args:
             folder: of all journals; made, for this user alone, where it is missing.
-            on_failure: called in the journal's thread with a sentence for the user when writing fails, and not again
-                before it has succeeded. Everything is kept in memory and tried again.
+            on_trouble: called in the journal's thread with a sentence for the user when writing fails, and with an
+                empty one when it works again. Everything is kept in memory and tried again.
             undo_limit: how many steps can be undone.
         """
         self.path = folder / f"{secrets.token_hex(8)}{SUFFIX}"
-        self._on_failure, self._undo_limit = on_failure, undo_limit
+        self._on_trouble, self._undo_limit = on_trouble, undo_limit
         self._serial = count(1)
         self._changed = threading.Condition()  # guards all below
         self._content: _Content | None = None
@@ -194,17 +194,17 @@ class Journal:
             self._touch()
 
     def _run(self) -> None:
-        failing = False
+        trouble = ""
         while self._wait():
+            before, trouble = trouble, ""
             try:
                 self._write()
                 self._merge_discarded()
-                failing = False
             except Exception as error:  # whatever it is, saving must not end without a word
                 self._give_up(error)
-                if not failing:
-                    self._on_failure(_sentence(error))
-                failing = True
+                trouble = _sentence(error)
+            if bool(trouble) != bool(before):
+                self._on_trouble(trouble)
         self._end()
 
     def _wait(self) -> bool:

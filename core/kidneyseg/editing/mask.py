@@ -101,9 +101,11 @@ class EditedMask:
 
     def below(self) -> NDArray[np.uint8]:
         """The labels without what was made by hand, uint8 (X, Y, Z), a copy."""
-        labels, box = np.zeros(self.shape, np.uint8, order="F"), self._used
-        if box is not None:
-            labels[box] = np.where(self.marks[box], self.marks[box] - np.uint8(1), self.labels[box])
+        labels = np.zeros(self.shape, np.uint8, order="F")
+        with self._changing:
+            box = self._used
+            if box is not None:
+                labels[box] = np.where(self.marks[box], self.marks[box] - np.uint8(1), self.labels[box])
         return labels
 
     # Computing a change. None of these changes the mask: `apply` does.

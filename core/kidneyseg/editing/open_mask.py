@@ -16,6 +16,7 @@ from kidneyseg.imaging.geometry import Geometry
 from kidneyseg.imaging.labels import require_known, require_same_place
 from kidneyseg.imaging.nifti import load_mask
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.plurals import counted
 from kidneyseg.segmentation.export import FileStamp, Sidecar, read_sidecar, stamp
 from kidneyseg.segmentation.marks import decoded
 from kidneyseg.segmentation.provenance import Provenance
@@ -93,7 +94,7 @@ def _origin(
         )
     provenance, marks = beside.provenance, _marks(beside, volume, now)
     if beside.by_hand and marks is None:  # which ones they are is not known, so it is kept as a sentence
-        note = f"{beside.by_hand:,} voxels were made by hand in an earlier session."
+        note = f"Made by hand in an earlier session: {counted(beside.by_hand, 'voxel')}."
         notes.append(note)
         provenance = replace(provenance, notes=(*provenance.notes, note))
     return provenance, tuple(notes), marks

@@ -17,6 +17,7 @@ from kidneyseg.errors import InputError
 from kidneyseg.imaging.affines import read_placement
 from kidneyseg.imaging.headers import Header, is_pair, voxel_offset
 from kidneyseg.imaging.streams import InputStream
+from kidneyseg.plurals import counted
 
 MIN_SLICES = 8
 _BYTES_PER_VOXEL = 4  # HU, a mask and working space: the least that an open case takes
@@ -87,7 +88,8 @@ def read_geometry(header: Header, stream: InputStream) -> Geometry:
     shape = tuple(file_shape[axis] for axis in to_file)
     slice_axis = axes[_slice_axis(header, spacing, axes)]
     if min(shape) < MIN_SLICES:  # along any axis: an image so thin is no CT, whatever its header calls slices
-        raise InputError(f"{name} has only {min(shape)} slices; it takes {MIN_SLICES}. Open the whole series.")
+        slices = counted(min(shape), "slice")
+        raise InputError(f"{name} has only {slices}; it takes {MIN_SLICES}. Open the whole series.")
     return Geometry(
         shape=(shape[0], shape[1], shape[2]),
         spacing_mm=(spacing[to_file[0]], spacing[to_file[1]], spacing[to_file[2]]),

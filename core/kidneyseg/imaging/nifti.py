@@ -18,7 +18,7 @@ from kidneyseg.imaging.geometry import Geometry, plain_geometry, read_geometry
 from kidneyseg.imaging.headers import Header, halves, header_path, image_path, is_pair, read_header, voxel_offset
 from kidneyseg.imaging.intensities import OUT_OF_RANGE, add_offset, fill_padding, find_hu_offset, round_valid
 from kidneyseg.imaging.streams import InputStream
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.imaging.volume import Volume, offset_note
 
 _SLAB_VOXELS = 1 << 18  # a float64 slab stays in the cache
 _GZIP_LEVEL = 1  # a mask is mostly zeros: ISA-L's higher levels take longer and gain little or nothing
@@ -52,8 +52,7 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
     (hu, invalid, darkest), geometry, hu_offset = _read_hu(source, hu_offset)
     notes = geometry.notes
     if hu_offset and recognised:
-        added = f"{'+' if hu_offset < 0 else '-'} {abs(hu_offset)}"
-        notes += (f"By air and soft tissue the file's values are HU {added}; this was corrected.",)
+        notes += (offset_note(hu_offset),)
     if invalid is not None:
         notes += (fill_padding(hu, invalid, geometry.affine, source.name),)
     return Volume(

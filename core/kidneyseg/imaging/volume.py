@@ -16,6 +16,13 @@ HU_WINDOW = (-125, 275)
 # The note on a volume that is not `calibrated`.
 UNCALIBRATED = "The image does not seem to be in HU; expect a poor segmentation."
 
+
+def offset_note(hu_offset: int) -> str:
+    """The note on a volume whose file's values were recognised as HU with an offset; see `Volume.hu_offset`."""
+    added = f"{'+' if hu_offset < 0 else '-'} {abs(hu_offset)}"
+    return f"By air and soft tissue the file's values are HU {added}; this was corrected."
+
+
 ContrastPhase = Literal["noncontrast", "arterial", "portal", "nephrographic", "excretory"]
 """When a CT is taken after the contrast agent is injected, in order of time."""
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.errors import InputError, OutputError, SidecarError
+from kidneyseg.errors import FileChangedError, InputError, OutputError, SidecarError
 from kidneyseg.files import check_writable, write_whole
 from kidneyseg.findings import Findings
 from kidneyseg.imaging.labels import LABEL_NAMES
@@ -82,6 +82,7 @@ def export_mask(
 
     Raises:
         OutputError: as for `check_export`, before anything is written, and when the disk is full.
+        FileChangedError: as for `check_export`, an OutputError, before anything is written.
     """
     beside = check_export(path, volume.path, overwrite=overwrite, expected=expected)
     values = sidecar(volume, findings, provenance)
@@ -104,8 +105,8 @@ def check_export(
 
     Raises:
         OutputError: `path` does not end in .nii or .nii.gz or is the CT; the folder is missing or not writable; either
-            file exists while `overwrite` is false; another program's JSON lies where the sidecar would; or `expected`
-            is of this path and the file was changed since.
+            file exists while `overwrite` is false; or another program's JSON lies where the sidecar would.
+        FileChangedError: `expected` is of this path and the file was changed since.
     """
     mask = Path(path)
     beside = _beside(mask)
@@ -114,7 +115,7 @@ def check_export(
     if beside.exists() and not _is_sidecar(_json(beside)):
         raise OutputError(f"{beside.name} is another program's file and is not replaced. Choose another name.")
     if expected is not None and expected.path == _resolved(mask) and changed_since(expected):
-        raise OutputError(
+        raise FileChangedError(
             f"{mask.name} was changed by another program since it was opened or saved here. "
             "Choose another name, or confirm that it may be replaced."
         )

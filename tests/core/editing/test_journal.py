@@ -185,6 +185,8 @@ def test_a_full_disk_is_reported_once_and_everything_is_written_later(
     repaired.set()
     assert journal.flush()
     assert len(kept(journal).steps) == 5
+    journal.close(keep=False)
+    assert sentences[1:] == [""]  # it works again
 
 
 def test_closing_says_when_the_end_could_not_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

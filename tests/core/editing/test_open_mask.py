@@ -138,7 +138,7 @@ def test_marks_that_do_not_belong_to_the_mask_are_a_sentence(ct: Volume, tmp_pat
     beside.write_text(json.dumps(values))
     opened = open_mask(path, ct)
     assert opened.marks is None
-    assert opened.notes[-1] == "14 voxels were made by hand in an earlier session."
+    assert opened.notes[-1] == "Made by hand in an earlier session: 14 voxels."
     assert opened.provenance is not None
     assert opened.provenance.notes == ("A note.", opened.notes[-1])
 

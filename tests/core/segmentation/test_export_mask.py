@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kidneyseg.errors import InputError, OutputError
+from kidneyseg.errors import FileChangedError, InputError, OutputError
 from kidneyseg.findings import measure
 from kidneyseg.imaging.nifti import load_mask, save_volume
 from kidneyseg.imaging.readers import load
@@ -148,7 +148,7 @@ def test_a_file_that_another_program_changed_is_not_replaced_unasked(
     assert changed_since(before) == changed
     if changed:
         content = path.read_bytes()
-        with pytest.raises(OutputError, match=r"mask\.nii\.gz was changed by another program"):
+        with pytest.raises(FileChangedError, match=r"mask\.nii\.gz was changed by another program"):
             saved(ct, path, expected=before)
         assert path.read_bytes() == content
         check_export(tmp_path / "other.nii.gz", None, expected=before)  # of another file

@@ -3,9 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 from PySide6.QtGui import QGuiApplication
 
+from kidneyseg.editing import EditedMask
 from kidneyseg.findings import Confidence, Findings, KidneyFinding, TumourFinding
+from kidneyseg_gui.edits import Origin
 from window_fixture import WindowFixture
 
 MakeWindow = Callable[..., WindowFixture]
@@ -115,3 +118,15 @@ def test_a_tumour_says_how_sure_it_is_and_a_doubtful_one_is_marked(window: Windo
     )
     assert "Doubtful" in table.item(1, 4).toolTip()
     assert table.item(2, 0).toolTip() == "Click to go there"
+
+
+def test_without_findings_the_panel_says_why(window: WindowFixture):
+    empty = window.main.findings.empty
+    window.open()
+    assert empty.text() == "Nothing segmented yet."
+    labels = np.zeros(window.case.volume.shape, np.uint8)
+    labels[0, 0, 0] = 1
+    window.case.edits.start_from(EditedMask(labels), Origin())
+    assert empty.text() == "Measuring the mask…"
+    window.case.set_findings(Findings((), (), 0.0, 0.0))
+    assert empty.text() == "The mask holds no kidney."

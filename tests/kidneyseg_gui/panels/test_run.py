@@ -13,6 +13,7 @@ def test_progress_shows_stage_percent_and_time_left(make_window: MakeWindow):
     window.main.controller.segment()
     panel = window.main.run_panel
     assert panel.button.text() == "Cancel"
+    assert panel.stage.text() == "Starting…"  # it waits for its turn
     window.qtbot.waitUntil(lambda: "%" in panel.stage.text() and "left" in panel.left.text(), timeout=5000)
     assert panel.bar.value() > 0
     window.idle()

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from kidneyseg_gui.views.camera import distance_to_fit
+from kidneyseg_gui.views.camera import distance_to_fit, outgrown
 
 
 @pytest.mark.parametrize("size", [(60, 60, 400), (400, 60, 60), (60, 400, 60), (100, 100, 100)])
@@ -18,3 +18,8 @@ def test_the_box_fills_the_view_and_is_not_cut(size: tuple[float, float, float],
     ]
     seen = [max(abs(z), abs(x) / aspect) / (distance - y) / half for x, y, z in corners]  # 1 at the edge of the view
     assert 0.9 < max(seen) < 1.0
+
+
+@pytest.mark.parametrize(("size", "expected"), [((40, 12, 12), False), ((60, 60, 60), False), ((200, 90, 130), True)])
+def test_the_camera_looks_anew_at_what_is_much_larger(size: tuple[float, float, float], expected: bool):
+    assert outgrown((43, 12, 3), size) is expected

@@ -108,6 +108,38 @@ def test_a_polygon_is_filled_once_it_is_closed(opened: WindowFixture, closing: s
     np.testing.assert_array_equal(np.flatnonzero((case.mask == 3).reshape(-1, order="F")), voxels.index)
 
 
+def test_undo_takes_back_the_last_corner_of_a_polygon_and_then_edits(opened: WindowFixture):
+    case, view = opened.case, view_of(opened)
+    case.set_tool(tool=Tool.BRUSH, label=3)
+    drag(view, [(30, 30, 12), (32, 30, 12)])
+    case.set_tool(tool=Tool.LASSO)
+    steps = case.edits.stack.index()
+    for voxel in ((10, 10, 12), (20, 10, 12), (20, 18, 12), (40, 35, 12)):
+        QTest.mouseClick(view, LEFT, Qt.KeyboardModifier.NoModifier, at(view, voxel))
+    view.setFocus()
+    QTest.keyClick(view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert case.edits.stack.index() == steps
+    QTest.keyClick(view, Qt.Key.Key_Return)
+    assert case.mask[18, 11, 12] == 3
+    assert case.mask[30, 25, 12] != 3  # between the third corner and the fourth, which was taken back
+    QTest.keyClick(view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert case.mask[18, 11, 12] != 3
+    assert case.edits.stack.index() == steps
+
+
+def test_the_corners_of_a_polygon_and_the_next_side_are_drawn(opened: WindowFixture):
+    case, view = opened.case, view_of(opened)
+    case.set_tool(tool=Tool.LASSO, label=2)
+    case.set_display(crosshair=False)
+    before = view.grab().toImage()
+    corner, pointer = at(view, (10, 34, 12)), at(view, (40, 34, 12))
+    QTest.mouseClick(view, LEFT, Qt.KeyboardModifier.NoModifier, corner)
+    QTest.mouseMove(view, pointer)
+    after = view.grab().toImage()
+    between = (corner + pointer) / 2
+    assert after.pixelColor(between) != before.pixelColor(between)
+
+
 @pytest.mark.parametrize(("label", "name"), [(1, "Piece to kidney"), (0, "Delete piece")])
 def test_one_click_relabels_or_deletes_the_piece_under_the_mouse(opened: WindowFixture, label: int, name: str):
     case, view = opened.case, view_of(opened)
