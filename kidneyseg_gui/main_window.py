@@ -19,6 +19,7 @@ from kidneyseg_gui.drop_zone import DropZone
 from kidneyseg_gui.edit_queue import EditQueue
 from kidneyseg_gui.fields import FieldGuard
 from kidneyseg_gui.files import judge_drop
+from kidneyseg_gui.garbage import GarbageCollector
 from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.mask_files import MaskFiles
 from kidneyseg_gui.options import Options
@@ -54,6 +55,7 @@ class MainWindow(QMainWindow):
         autosave: Path | None = None,
     ) -> None:
         super().__init__()
+        self._garbage = GarbageCollector(self)  # before any other thread begins
         self.setObjectName("KidneySeg")
         self.setWindowTitle("KidneySeg[*]")
         self.setAcceptDrops(True)
@@ -235,6 +237,7 @@ class MainWindow(QMainWindow):
         self.jobs.shutdown()
         self.autosave.close(keep=False)
         self.quad.cloud.close_backend()
+        self._garbage.stop()
         event.accept()
 
 
