@@ -74,7 +74,7 @@ def test_what_was_made_by_hand_before_the_mask_was_saved_outlasts_a_segmentation
     export_mask(labels, volume, path, findings=measure(labels, volume), provenance=None, marks=marks)
     lay_over(opened, path)
     assert edits.by_hand == 8
-    assert "8 of its voxels were made by hand in an earlier session." in opened.notices()
+    assert "Made by hand in an earlier session: 8 voxels of it." in opened.notices()
     opened.segment()
     assert (opened.case.mask[8:10, 8:10, 4:6] == 2).all()
     assert opened.case.mask[5, 6, 3] == 0

@@ -55,9 +55,9 @@ def test_the_window_never_computes_what_a_result_changes(
     window.open()
     threads, replaced = [], EditedMask.replaced
 
-    def painted_meanwhile(own: EditedMask, labels: np.ndarray) -> object:
+    def painted_meanwhile(own: EditedMask, *new: np.ndarray | None) -> object:
         threads.append(threading.current_thread())
-        change = replaced(own, labels)
+        change = replaced(own, *new)
         if len(threads) <= strokes:  # before the window's thread gets the change
             own.apply(own.painted(Voxels(np.array([len(threads)], np.uint32), np.array([3], np.uint8))))
         return change
