@@ -113,7 +113,7 @@ class SparseUNet(nn.Module):
                 logits = x.with_features(bridge.tensor_of(array))
             else:
                 logits = self._logits(x, report)
-            return cast(Tensor, self.output(logits, rows, self.get_parameter("linear.bias")))
+            return cast(Tensor, self.output(logits, rows, self.get_submodule("linear").bias))
 
     def _logits(self, x: SparseTensor, report: Report) -> SparseTensor:
         values, levels, done = {0: x}, [x.level], 0
