@@ -42,7 +42,8 @@ _HINTS = {
     "fill": "How points become a solid mask.\nClosing follows the points and closes small gaps; "
     "convex hull draws the tightest outer contour on every slice.\nUpdates the mask at once.",
     "closing": "Gaps up to about twice this radius are closed; 0 closes none.\nUpdates the mask at once.",
-    "device": "Where the networks run. Automatic takes a CUDA graphics card, if there is one,\nfrom the second CT on: starting it takes longer than one CT.\n"
+    "device": "Where the networks run. Automatic takes a CUDA graphics card, if there is one,\n"
+    "from the second CT on: starting it takes longer than one CT.\n"
     "A change needs a new segmentation.",
 }
 
