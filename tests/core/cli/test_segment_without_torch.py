@@ -31,7 +31,10 @@ _SEGMENT = "from kidneyseg.cli import main; sys.exit(main(sys.argv[1:]))"
 
 _IMPORT_ALL = """
 import importlib, pkgutil
-for package in ("arrays", "cli", "editing", "findings", "imaging", "models", "phantom", "points", "segmentation"):
+for package in (
+    *("arrays", "cli", "datasets", "editing", "findings", "imaging", "models", "phantom", "points"),
+    *("segmentation", "synthesis", "evaluation.end_to_end"),
+):
     package = importlib.import_module(f"kidneyseg.{package}")
     for found in pkgutil.iter_modules(getattr(package, "__path__", ())):
         importlib.import_module(f"{package.__name__}.{found.name}")
