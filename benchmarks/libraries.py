@@ -138,7 +138,7 @@ class Torch(Native):
     """Our layers on the torch kernels, which are used on a GPU and where the native ones were not built."""
 
     def __init__(self) -> None:
-        native.supports = lambda _: False  # this process runs nothing else
+        native.available = lambda: False  # this process runs nothing else
         self.version = f"kidneyseg {__version__}, torch kernels"
 
 

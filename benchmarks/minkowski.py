@@ -124,7 +124,7 @@ class _MinkowskiLevel(nn.Module):
         self._cat = me.cat
         self.before = nn.Sequential(*map(block, ours.before))
         self.inner: nn.Module | None = None
-        if ours.deeper is not None:
+        if hasattr(ours, "deeper"):
             self.inner = nn.Sequential(
                 _MinkowskiNorm(me, ours.down_norm),
                 filters.down(ours.down.weight),

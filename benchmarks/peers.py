@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.libraries import Library, with_weight
-from kidneyseg.sparse.backends import GRID, sparseconvnet_model
 from kidneyseg.sparse.layers import BatchNormReLU
+from kidneyseg.sparse.scn_backend import GRID, sparseconvnet_model
 
 
 class Spconv(Library):
@@ -97,7 +97,7 @@ class _SpconvLevel(nn.Module):
 
         self.before = nn.ModuleList(block(plain) for plain in ours.before)
         self.deeper = None
-        if ours.deeper is not None:
+        if hasattr(ours, "deeper"):
             here, below = ours.down.weight.shape[2:]
             down = spconv.SparseConv3d(here, below, 2, 2, bias=False, indice_key=f"down{depth}")
             up = spconv.SparseInverseConv3d(below, here, 2, f"down{depth}", bias=False)

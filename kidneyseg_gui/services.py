@@ -1,7 +1,7 @@
 # ruff: noqa: PLC0415 - functions import what they call, so that importing this module stays quick
 """Everything the window needs of the engine, as functions that import it only when they are called.
 
-torch and scikit-learn take seconds to import, which must not delay the first paint. Tests replace these functions.
+scipy and nibabel take a second to import, which must not delay the first paint. Tests replace these functions.
 """
 
 from __future__ import annotations
@@ -135,12 +135,11 @@ def _scene(
 
 def _warm_up() -> bool:
     # Importing them in advance means that the first segmentation does not wait for it.
-    import torch
-
     import kidneyseg.segmentation.export
     import kidneyseg.segmentation.pipeline  # noqa: F401
+    from kidneyseg.segmentation.devices import has_gpu
 
-    return torch.cuda.is_available()
+    return has_gpu()
 
 
 @dataclass(frozen=True)

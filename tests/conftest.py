@@ -54,7 +54,7 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         _need_cuda()
         return torch.device("cuda")
     if request.param == "torch":
-        monkeypatch.setattr(native, "supports", lambda _: False)
+        monkeypatch.setattr(native, "available", lambda: False)
     elif not native.available():
         pytest.skip(native.reason())
     return torch.device("cpu")

@@ -2,7 +2,7 @@
 
     result = kidneyseg.segment("ct.nii.gz")
 
-`import kidneyseg` is fast: each public name is imported on first use, and torch with it where needed.
+`import kidneyseg` is fast: each public name is imported on first use. Inference on a CPU imports no torch.
 """
 
 from importlib import import_module

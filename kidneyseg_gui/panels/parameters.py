@@ -42,7 +42,8 @@ _HINTS = {
     "fill": "How points become a solid mask.\nClosing follows the points and closes small gaps; "
     "convex hull draws the tightest outer contour on every slice.\nUpdates the mask at once.",
     "closing": "Gaps up to about twice this radius are closed; 0 closes none.\nUpdates the mask at once.",
-    "device": "Where the networks run. Automatic takes a CUDA graphics card when there is one.\n"
+    "device": "Where the networks run. Automatic takes a CUDA graphics card, if there is one,\n"
+    "from the second CT on: starting it takes longer than one CT.\n"
     "A change needs a new segmentation.",
 }
 
@@ -91,7 +92,7 @@ class ParametersPanel(Section):
         self.fill = _choice(_FILLS)
         self.closing = _millimetres(0, 20)
         self.device = _choice(_DEVICES)
-        self._set_cuda(False, "Looking for a graphics card…")  # torch knows, which takes seconds to import
+        self._set_cuda(False, "Looking for a graphics card…")
 
     def _lay_out(self) -> None:
         table = grid(spacing=(10, 7))

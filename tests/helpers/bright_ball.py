@@ -13,6 +13,7 @@ import torch
 from kidneyseg.errors import Cancelled
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
+from kidneyseg.sparse.network import Network
 from kidneyseg.training.distributed import joined
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.trainer import RunOptions, Sample, Trainer, TrainingPlan
@@ -44,8 +45,9 @@ def trainer(folder: Path, plan: TrainingPlan = PLAN, options: RunOptions | None 
     return Trainer(SparseUNet(1, 2, [4, 8]), BrightBall(), plan, folder, score, options=options)
 
 
-def state(network: SparseUNet) -> list[torch.Tensor]:
-    return list(network.state_dict().values())
+def state(network: SparseUNet | Network) -> list[torch.Tensor]:
+    module = SparseUNet.of(network) if isinstance(network, Network) else network
+    return list(module.state_dict().values())
 
 
 def main() -> None:

@@ -23,5 +23,5 @@ def tiny_models(folder: Path) -> Path:
         for stage, (channels, grid_mm) in stages.items():
             network = SparseUNet(channels, 2 if stage is Stage.STAGE1 else 3, [4, 4])
             info = {"made": "at random", **({} if grid_mm is None else {"grid_mm": grid_mm})}
-            save_model(network, folder / f"{model_name(method, stage)}.safetensors", info)
+            save_model(network.arrays, folder / f"{model_name(method, stage)}.safetensors", info)
     return folder

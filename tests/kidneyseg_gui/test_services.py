@@ -6,7 +6,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from PySide6.QtWidgets import QPushButton
 
 from fakes import FakePipeline, make_volume
@@ -14,6 +13,7 @@ from kidneyseg.editing import Voxels
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.imaging.nifti import load_volume, save_volume
 from kidneyseg.progress import Progress
+from kidneyseg.segmentation import devices
 from kidneyseg.segmentation.confidence import MODEL
 from kidneyseg.settings import preset
 from kidneyseg_gui.services import Services
@@ -58,7 +58,7 @@ def test_the_target_of_an_export_is_checked(tmp_path: Path):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_the_warm_up_tells_whether_there_is_a_graphics_card(monkeypatch: pytest.MonkeyPatch, there: bool):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(devices, "has_gpu", lambda: there)
     assert Services().warm_up() is there
 
 

@@ -9,7 +9,7 @@ from kidneyseg.models import load_model
 from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.resample import voxel_lattice
-from kidneyseg.segmentation import networks
+from kidneyseg.segmentation import devices, networks
 from kidneyseg_gui.logs import sentence
 from kidneyseg_gui.wording import in_the_windows_words
 
@@ -26,8 +26,8 @@ def test_the_engines_remedies_are_the_windows(tmp_path, monkeypatch: pytest.Monk
     assert text.startswith("The network default-stage1.safetensors is missing")
     assert text.endswith("; install KidneySeg again.")
 
-    monkeypatch.setattr(networks.torch.cuda, "is_available", lambda: False)
-    text = said_by(networks.pick_device, "cuda")
+    monkeypatch.setattr(devices, "has_gpu", lambda: False)
+    text = said_by(devices.pick_device, "cuda")
     assert text == "No CUDA graphics card can be used here; choose Automatic or Processor as the device."
 
     volume = Volume(np.zeros((1, 1, 600), np.int16), (0.5, 0.5, 2.0), np.eye(4))

@@ -45,21 +45,20 @@ def _held_by(path: Path) -> dict[str, Any]:
 
 
 def _program() -> dict[str, Any]:
-    import torch
-
     from kidneyseg.models import BUNDLED, load_model
+    from kidneyseg.segmentation.devices import cuda_name
     from kidneyseg.segmentation.provenance import LIBRARIES
-    from kidneyseg.sparse import native
+    from kidneyseg.sparse import native, threads
     from kidneyseg.sparse.backends import has_sparseconvnet
 
     kernels = f"native, {native.instruction_set()}" if native.available() else f"torch ({native.reason()})"
     return {
         "kidneyseg": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": metadata.version("torch"),
         "other libraries": [f"{name} {metadata.version(name)}" for name in (*LIBRARIES[1:], "PySide6-Essentials")],
-        "threads": torch.get_num_threads(),
-        "CUDA": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+        "threads": threads.count(),
+        "CUDA": cuda_name(),
         "CPU kernels": kernels,
         "backends": ["auto (ours)", f"sparseconvnet ({'installed' if has_sparseconvnet() else 'not installed'})"],
         "networks": [load_model(path.stem).id for path in sorted(BUNDLED.glob("*.safetensors"))],
@@ -73,7 +72,7 @@ def _network(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"There is no file {path}. Check the name.")
     model = load_model(path.stem, path.parent)
-    weights = sum(weight.numel() for weight in model.network.parameters())
+    weights = sum(weight.size for name, weight in model.network.weights.items() if "running_" not in name)
     return {"network": model.id, "classes": model.network.config["classes"], "weights": weights, **model.info}
 
 

@@ -7,18 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.numpy import save
 
 from kidneyseg.errors import ModelError
 from kidneyseg.files import write_whole
-from kidneyseg.sparse import SparseUNet
-from kidneyseg.sparse.backends import SparseConvNetUNet, on_backend
+from kidneyseg.sparse.network import Network, Runner
 
 BUNDLED = Path(__file__).parent
 _FORMAT = "kidneyseg-unet-1"
@@ -37,17 +35,16 @@ class Stage(StrEnum):
 class Model:
     """A trained network and its metadata."""
 
-    network: SparseUNet  #: in eval mode, fp32, on the CPU
+    network: Network  #: fp32
     name: str  #: the file's name without suffix, e.g. "default-stage1"
     id: str  #: name and the first 8 hex digits of the file's SHA-256, as in sidecars
     #: how it was trained (steps, cases, grid ...), as stored in the file
     info: Mapping[str, Any] = field(default_factory=dict)
     backend: str = "auto"  #: the library that runs it; see `sparse.backends`
 
-    @cached_property
-    def runs(self) -> SparseUNet | SparseConvNetUNet:
-        """The network as its backend runs it. Raises ResourceError where the backend is not installed."""
-        return on_backend(self.network, self.backend)
+    def runner(self, device: str) -> Runner:
+        """The network on "cpu", "cuda" or "cuda:N". Raises ResourceError where its backend is not installed."""
+        return self.network.runner(device, self.backend)
 
     @property
     def grid_mm(self) -> float | None:
@@ -70,30 +67,30 @@ def load_model(name: str, directory: Path | None = None, backend: str = "auto") 
     if not path.is_file():
         raise ModelError(f"the network {path.name} is missing in {path.parent}; {_REMEDY}")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a mapping
+            state = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata.get("format") != _FORMAT:
             raise ModelError(f"{path.name} holds no network of this program; {_REMEDY}")
-        network = SparseUNet(**json.loads(metadata["config"]))
-        network.load_state_dict(state)
+        network = Network.checked(json.loads(metadata["config"]), state)
         info = dict(json.loads(metadata.get("info", "{}")))
         if not isinstance(info.get("grid_mm"), int | float | None):
             raise ValueError("its grid_mm is not a number")
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise ModelError(f"the network {path.name} is damaged ({error}); {_REMEDY}") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    return Model(network.eval(), name, f"{name}-{digest}", info, backend)
+    return Model(network, name, f"{name}-{digest}", info, backend)
 
 
-def save_model(network: SparseUNet, path: Path, info: Mapping[str, Any]) -> None:
+def save_model(network: Network, path: Path, info: Mapping[str, Any]) -> None:
     """Write a network as fp16 safetensors.
 
     Raises:
         ModelError: when a weight does not fit fp16. OutputError: when the file cannot be written.
     """
-    state = {name: value.detach().cpu().to(torch.float16).contiguous() for name, value in network.state_dict().items()}
-    lost = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
+    with np.errstate(over="ignore"):
+        state = {name: np.ascontiguousarray(value, np.float16) for name, value in network.weights.items()}
+    lost = [name for name, value in state.items() if not np.isfinite(value).all()]
     if lost:
         raise ModelError(f"{lost[0]} has values beyond fp16; training diverged, so nothing was saved")
     metadata = {"format": _FORMAT, "config": json.dumps(network.config), "info": json.dumps(dict(info))}

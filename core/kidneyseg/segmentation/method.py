@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from kidneyseg.errors import ModelError, SettingsError
@@ -31,7 +30,7 @@ class Context:
     volume: Volume  #: the CT
     settings: Settings  #: of the method
     networks: Networks  #: the method's
-    device: torch.device  #: where they run
+    device: str  #: where they run: "cpu", "cuda" or "cuda:N"
     progress: Progress  #: 0...1 of this stage; may cancel
     note: Note = lambda _: None  #: takes a sentence for the user
 

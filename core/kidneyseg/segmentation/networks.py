@@ -1,4 +1,4 @@
-"""A method's networks, their device, and the class probabilities that they predict for points."""
+"""A method's networks, and the class probabilities that they predict for points."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from kidneyseg.arrays import Floats
 from kidneyseg.errors import ResourceError
 from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import Progress
-from kidneyseg.sparse import SparseUNet, memory
-from kidneyseg.sparse.backends import SparseConvNetUNet
+from kidneyseg.sparse.memory import GpuMemoryError
+from kidneyseg.sparse.network import Runner
 
 _TRIED_AGAIN = "The GPU ran out of memory; its memory was freed and that part of the CT was run again by itself."
 _CPU_INSTEAD = "The GPU has too little memory for this CT; the CPU was used instead."
@@ -45,28 +45,11 @@ def load_networks(method: str, directory: Path | None = None, backend: str = "au
     return Networks(*(load_model(model_name(method, stage), directory, backend) for stage in stages))
 
 
-def pick_device(name: str) -> torch.device:
-    """The device for "auto" (CUDA when there is one), "cpu" or "cuda".
-
-    Raises:
-        ResourceError: for "cuda" without a CUDA GPU, or an unknown name.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cpu":
-        return torch.device("cpu")
-    if name.split(":", maxsplit=1)[0] == "cuda":
-        if not torch.cuda.is_available():
-            raise ResourceError("no CUDA GPU can be used here; choose the device auto or cpu")
-        return torch.device(name)
-    raise ResourceError(f"there is no device {name!r}; choose auto, cpu or cuda")
-
-
 def predict_mirrored(
     model: Model,
     cells: NDArray[np.int32],
     features: NDArray[np.float32],
-    device: torch.device,
+    device: str,
     progress: Progress,
     note: Note,
 ) -> NDArray[np.float16]:
@@ -83,7 +66,7 @@ def predict(
     model: Model,
     cells: NDArray[np.integer],
     features: NDArray[np.float32],
-    device: torch.device,
+    device: str,
     progress: Progress,
     note: Note = lambda _: None,
 ) -> NDArray[np.float16]:
@@ -97,37 +80,33 @@ def predict(
     """
     if len(cells) == 0:
         return np.zeros((0, model.network.config["classes"]), np.float16)
-    coords = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.int64))
-    inputs = torch.from_numpy(features)
+    coords = np.ascontiguousarray(cells, dtype=np.int64)
     for where, remedy in ((device, _TRIED_AGAIN), (device, _CPU_INSTEAD)):
         try:
-            return _run(model.runs, coords, inputs, where, progress)
-        except torch.OutOfMemoryError:
-            sentence = remedy
-        # Outside the handler, since the error keeps the failed pass's tensors alive.
-        note(sentence)
-        torch.cuda.empty_cache()
-    return _run(model.runs, coords, inputs, torch.device("cpu"), progress)
+            return _run(model.runner(where), coords, features, progress)
+        except GpuMemoryError:
+            note(remedy)
+    return _run(model.runner("cpu"), coords, features, progress)
 
 
-def _run(
-    network: SparseUNet | SparseConvNetUNet,
-    coords: torch.Tensor,
-    features: torch.Tensor,
-    device: torch.device,
-    progress: Progress,
-) -> NDArray[np.float16]:
+def _run(runner: Runner, coords: NDArray[np.int64], features: Floats, progress: Progress) -> NDArray[np.float16]:
     def report(share: float) -> None:
         progress.update("network", share)  # raises Cancelled on a cancel
 
     try:
-        network = network.to(device)
-        # SparseConvNet and the softmax can run out of memory too, not only our own network.
-        with memory.memory_errors(), torch.inference_mode():
-            logits = network(coords.to(device), features.to(device), report=report)
-            probability: NDArray[np.float16] = logits.softmax(1).to(torch.float16).cpu().numpy()
-            return probability
+        return _softmax(runner(coords, features, report=report))
+    except GpuMemoryError:
+        raise
     except MemoryError as error:
         raise ResourceError(
             f"{len(coords)} points need more memory than is free; close other programs, or lower the kept intensity"
         ) from error
+
+
+def _softmax(logits: Floats) -> NDArray[np.float16]:
+    """Probabilities (N, classes)."""
+    by_class = np.ascontiguousarray(logits.T)  # long rows: a reduction over few columns is slow
+    by_class -= by_class.max(axis=0)
+    np.exp(by_class, out=by_class)
+    by_class /= by_class.sum(axis=0)
+    return np.ascontiguousarray(by_class.T, np.float16)

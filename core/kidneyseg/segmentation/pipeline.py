@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ from kidneyseg.imaging.volume import UNCALIBRATED, Volume
 from kidneyseg.points.cloud import AS_STORED, PointCloud
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.confidence import with_confidence
+from kidneyseg.segmentation.devices import pick_device
 from kidneyseg.segmentation.method import Context, Method, method, unite
-from kidneyseg.segmentation.networks import Networks, load_networks, pick_device
+from kidneyseg.segmentation.networks import Networks, load_networks
 from kidneyseg.segmentation.notes import removed_by_clustering
 from kidneyseg.settings import Settings, preset
 from kidneyseg.sparse import memory
@@ -63,18 +64,20 @@ class _Kept:
 class Pipeline:
     """Segments one volume, with any settings; caches the latest output of each stage.
 
-    Not thread-safe.
+    Not thread-safe. The device "auto" is resolved here; see `devices`.
 
     Raises:
         ResourceError: for a device or a backend (see `sparse.backends`) that is not available.
     """
+
+    _segmented_before: ClassVar[bool] = False  # whether this process has segmented a CT, so that another one follows
 
     def __init__(
         self, volume: Volume, *, device: str = "auto", models_dir: Path | None = None, backend: str = "auto"
     ) -> None:
         self.volume = volume
         self.backend = check_backend(backend)
-        self.device = pick_device(device)
+        self.device = pick_device(device, first=not Pipeline._segmented_before)
         self._models_dir = models_dir
         self._loaded: dict[str, Networks] = {}
         self._kept: dict[str, _Kept] = {}
@@ -107,6 +110,7 @@ class Pipeline:
 
         findings = run.stage("findings", measured)
         run.progress.update("findings", 1.0)
+        Pipeline._segmented_before = True
         return Result(
             mask=mask,
             sampled=unite(detections),
@@ -117,7 +121,7 @@ class Pipeline:
             notes=self._notes(samples, findings, removed_by_clustering(stage2, objects[0], settings)),
             settings=settings,
             model_ids=tuple(model.id for model in self.networks_of(settings.method).all),
-            device=self.device.type,
+            device=self.device.split(":", maxsplit=1)[0],
             backend=self.backend,
         )
 
@@ -160,7 +164,7 @@ def segment(
     Args:
         ct: a Volume, or the path of a file that `load` can read.
         settings: `preset("default")` if None.
-        device: "auto" (CUDA where there is a GPU, else CPU), "cpu" or "cuda".
+        device: "auto" (CUDA where that is faster, else CPU; see `devices`), "cpu" or "cuda".
         models: a folder with networks of your own; the bundled ones if None.
         progress: receives the stage and the fraction done, and may cancel; see `kidneyseg.progress`.
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 _MAX_ROWS = 2**31 - 1
+
+_Array = NDArray[Any]
 
 
 def check_rows(rows: int) -> None:
@@ -13,40 +17,40 @@ def check_rows(rows: int) -> None:
         raise ValueError(f"{rows} sites are more than the {_MAX_ROWS} that one run can hold; split the input")
 
 
-def check_features(x: Tensor, name: str) -> None:
+def check_features(x: _Array, name: str) -> None:
     check_rows(len(x))
-    if x.dtype != torch.float32 or x.device.type != "cpu" or x.ndim != 2:
-        raise ValueError(f"{name} must be a float32 matrix on the CPU, not {x.dtype} {tuple(x.shape)} on {x.device}")
-    if x.shape[1] > 1 and len(x) and x.stride(1) != 1:
-        raise ValueError(f"{name} must have contiguous rows, not strides {x.stride()}")
+    if x.dtype != np.float32 or x.ndim != 2:
+        raise ValueError(f"{name} must be a float32 matrix, not {x.dtype} {x.shape}")
+    if x.shape[1] > 1 and len(x) and x.strides[1] != x.itemsize:
+        raise ValueError(f"{name} must have contiguous rows, not strides {x.strides}")
 
 
-def check_rows_of(x: Tensor, name: str, rows: int, channels: int) -> None:
+def check_rows_of(x: _Array, name: str, rows: int, channels: int) -> None:
     check_features(x, name)
     if x.shape != (rows, channels):
-        raise ValueError(f"{name} must be ({rows}, {channels}), not {tuple(x.shape)}")
+        raise ValueError(f"{name} must be ({rows}, {channels}), not {x.shape}")
 
 
-def check_index(index: Tensor, name: str, dimensions: int) -> None:
+def check_index(index: _Array, name: str, dimensions: int) -> None:
     check_rows(len(index))
-    if index.dtype != torch.int32 or index.device.type != "cpu" or index.ndim != dimensions:
-        raise ValueError(f"{name} must be int32 on the CPU, not {index.dtype} {tuple(index.shape)} on {index.device}")
-    if not index.is_contiguous():
+    if index.dtype != np.int32 or index.ndim != dimensions:
+        raise ValueError(f"{name} must be int32 of {dimensions} dimensions, not {index.dtype} {index.shape}")
+    if not index.flags.c_contiguous:
         raise ValueError(f"{name} must be contiguous")
 
 
-def check_coords(coords: Tensor) -> None:
+def check_coords(coords: _Array) -> None:
     check_rows(len(coords))
-    if coords.dtype != torch.int64 or coords.device.type != "cpu" or not coords.is_contiguous():
-        raise ValueError(f"coords must be contiguous int64 on the CPU, not {coords.dtype} on {coords.device}")
+    if coords.dtype != np.int64 or not coords.flags.c_contiguous:
+        raise ValueError(f"coords must be contiguous int64, not {coords.dtype}")
     if coords.ndim != 2 or coords.shape[1] not in (3, 4) or len(coords) == 0:
-        raise ValueError(f"coords must be (N, 3) or (N, 4) with N > 0, not {tuple(coords.shape)}")
+        raise ValueError(f"coords must be (N, 3) or (N, 4) with N > 0, not {coords.shape}")
 
 
-def check_keys(keys: Tensor) -> None:
+def check_keys(keys: _Array) -> None:
     check_rows(len(keys))
-    if keys.dtype != torch.int64 or keys.device.type != "cpu" or keys.ndim != 1 or not keys.is_contiguous():
-        raise ValueError(f"keys must be int64 (N,) on the CPU, not {keys.dtype} {tuple(keys.shape)} on {keys.device}")
+    if keys.dtype != np.int64 or keys.ndim != 1 or not keys.flags.c_contiguous:
+        raise ValueError(f"keys must be contiguous int64 (N,), not {keys.dtype} {keys.shape}")
 
 
 def check_size(size: int) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from kidneyseg.sparse import memory
+from kidneyseg.sparse import bridge, memory
 from kidneyseg.sparse._library import Norm, library
 from kidneyseg.sparse.autograd import applied
 
@@ -59,7 +59,7 @@ class _NormReLU(Function):
         inverse = torch.rsqrt(variance + eps).float()
         scale = weight * inverse
         shift = bias - mean * scale
-        y = memory.empty(*x.shape)
+        y = bridge.tensor_of(memory.empty(*x.shape))
         _run("forward", x, *x.shape, _norm(leak, scale, shift), y)
         ctx.save_for_backward(x, mean, inverse, scale, shift)
         ctx.leak, ctx.of_batch = leak, of_batch
@@ -76,7 +76,7 @@ class _NormReLU(Function):
         if ctx.of_batch:
             slope = (-scale * inverse.square() * moment / len(x)).float()
             offset = (-scale * total / len(x) - slope * mean).float()
-        grad_x = memory.empty(*x.shape)
+        grad_x = bridge.tensor_of(memory.empty(*x.shape))
         _run("backward", x, grad, *x.shape, _norm(ctx.leak, scale, shift, mean, slope, offset), grad_x)
         return grad_x, (moment * inverse).float(), total.float(), None, None, None, None, None
 

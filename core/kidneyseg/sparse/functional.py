@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from kidneyseg.sparse import batch_norm, memory, native
+from kidneyseg.sparse import batch_norm, bridge, memory, native
 from kidneyseg.sparse.autograd import applied
 from kidneyseg.sparse.kernel_map import Downsampling, KernelMap, ParentMap
 
@@ -23,7 +23,7 @@ from kidneyseg.sparse.kernel_map import Downsampling, KernelMap, ParentMap
 _TILE_FLOATS = {"cpu": 1 << 19, "cuda": 1 << 25}
 
 
-def submanifold_conv(x: Tensor, weight: Tensor, neighbours: KernelMap) -> Tensor:
+def submanifold_conv(x: Tensor, weight: Tensor, neighbours: KernelMap[Any]) -> Tensor:
     """Convolution whose output sites are its input sites.
 
     Args:
@@ -37,12 +37,12 @@ def submanifold_conv(x: Tensor, weight: Tensor, neighbours: KernelMap) -> Tensor
     return applied(_Conv, x, weight, neighbours, None)
 
 
-def strided_conv(x: Tensor, weight: Tensor, down: Downsampling) -> Tensor:
+def strided_conv(x: Tensor, weight: Tensor, down: Downsampling[Any]) -> Tensor:
     """Convolution of filter 2, stride 2: x (fine sites, Cin), weight (8, Cin, Cout) -> (coarse sites, Cout)."""
     return applied(_Conv, x, weight, down.children, down.parents)
 
 
-def transposed_conv(x: Tensor, weight: Tensor, down: Downsampling) -> Tensor:
+def transposed_conv(x: Tensor, weight: Tensor, down: Downsampling[Any]) -> Tensor:
     """Its transpose: x (coarse sites, Cin), weight (8, Cin, Cout) -> (fine sites, Cout)."""
     return applied(_Conv, x, weight, down.parents, down.children)
 
@@ -64,7 +64,7 @@ def batch_norm_relu(
     The biased variance normalises and the unbiased one goes into `running_var`, as in SparseConvNet and torch. A single
     row has no variance: it normalises to `bias` and leaves `running_var` alone.
     """
-    if len(x) > 1 and native.supports(x):
+    if len(x) > 1 and bridge.supports(x):
         mean, variance = running_mean, running_var
         if training:
             x = x.contiguous()
@@ -88,7 +88,7 @@ def batch_norm_relu(
 
 def join(left: Tensor, right: Tensor) -> Tensor:
     """Concatenate features: (N, A) and (N, B) -> (N, A + B)."""
-    if not (native.supports(left) and native.supports(right)):
+    if not (bridge.supports(left) and bridge.supports(right)):
         return torch.cat([left, right], dim=1)
     return applied(_Join, left, right)
 
@@ -99,7 +99,7 @@ class _Join(Function):
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
         ctx.middle = left.shape[1]
-        out = memory.empty(len(left), ctx.middle + right.shape[1])
+        out = bridge.tensor_of(memory.empty(len(left), ctx.middle + right.shape[1]))
         out[:, : ctx.middle] = left
         out[:, ctx.middle :] = right
         return out
@@ -108,14 +108,16 @@ class _Join(Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
         parts = grads[0][:, : ctx.middle], grads[0][:, ctx.middle :]
-        return tuple(memory.empty(*part.shape).copy_(part) for part in parts)
+        return tuple(bridge.tensor_of(memory.empty(*part.shape)).copy_(part) for part in parts)
 
 
 class _Conv(Function):
     """`conv` on a kernel map; its gradient uses the transposed map. None: the same map with a flipped filter."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, forward_map: KernelMap, backward_map: KernelMap | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, forward_map: KernelMap[Any], backward_map: KernelMap[Any] | None
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.forward_map, ctx.backward_map = forward_map, backward_map
         return conv(x, forward_map, weight)
@@ -135,29 +137,31 @@ class _Conv(Function):
         return grad_x, grad_weight, None, None
 
 
-def conv(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
+def conv(x: Tensor, kernel_map: KernelMap[Any], weight: Tensor) -> Tensor:
     """`out[i] = sum_k x[kernel_map.table[i, k]] @ weight[k]` over the entries that are not -1: (N, Cout)."""
     x = x.contiguous()
-    if native.supports(x):
-        return native.conv(x, kernel_map.plan, weight)
+    if bridge.supports(x):
+        return bridge.tensor_of(native.conv(bridge.array_of(x), kernel_map.plan, bridge.array_of(weight)))
     if isinstance(kernel_map, ParentMap):
         all_slots = torch.einsum("ic,kcd->ikd", x, weight).flatten(0, 1)
-        return all_slots.index_select(0, kernel_map.parent * len(weight) + kernel_map.slot)
-    out = x.new_empty(len(kernel_map.table), weight.shape[2])
+        parent, slot = bridge.tensor_of(kernel_map.parent), bridge.tensor_of(kernel_map.slot)
+        return all_slots.index_select(0, parent * len(weight) + slot)
+    table = bridge.tensor_of(kernel_map.table)
+    out = x.new_empty(len(table), weight.shape[2])
     matrix = weight.flatten(0, 1)
-    for rows, columns in _im2col(x, kernel_map.table):
+    for rows, columns in _im2col(x, table):
         torch.mm(columns, matrix, out=out[rows])
     return out
 
 
-def weight_grad(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
+def weight_grad(x: Tensor, kernel_map: KernelMap[Any], grad: Tensor) -> Tensor:
     """`out[k] = sum_i x[kernel_map.table[i, k]]^T grad[i]` over the entries that are not -1: (K, Cin, Cout)."""
     x, grad = x.contiguous(), grad.contiguous()
-    if native.supports(x):
-        return native.weight_grad(x, kernel_map.plan, grad)
+    if bridge.supports(x):
+        return bridge.tensor_of(native.weight_grad(bridge.array_of(x), kernel_map.plan, bridge.array_of(grad)))
     if isinstance(kernel_map, ParentMap):
         return weight_grad(grad, kernel_map.children, x).transpose(1, 2)
-    table = kernel_map.table
+    table = bridge.tensor_of(kernel_map.table)
     total = x.new_zeros(table.shape[1] * x.shape[1], grad.shape[1])
     for rows, columns in _im2col(x, table):
         total.addmm_(columns.t(), grad[rows])

@@ -1,44 +1,116 @@
-"""A U-Net's forward pass with its norms fused into the convolutions, for the native kernels.
+"""A network's steps on the native kernels and arrays, with its norms fused into the convolutions.
 
-Blocks read `relu(norm(x))`, and at inference a norm is a scale and a shift. Each convolution therefore writes its
-result, while it is in the cache, in every form in which it is read: through the norm of the next block, through the
-norm before the strided convolution, into its half of a concatenation, and raw for a shortcut. Buffers are reused after
-they were read.
+Convolutions read `relu(norm(x))`, and at inference a norm is a scale and a shift. Each convolution therefore writes its
+result, while it is in the cache, in every form in which it is read: through the norm before the next convolution,
+through the norm before the strided one, into its half of a concatenation, and raw for a shortcut. Buffers are reused
+after they were read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
+from kidneyseg.arrays import Floats, Indices
 from kidneyseg.sparse import memory, native
-from kidneyseg.sparse.blocks import PlainBlock, ResidualBlock, UNetLevel
-from kidneyseg.sparse.kernel_map import Level
-from kidneyseg.sparse.layers import BatchNormReLU, SubmanifoldConv
+from kidneyseg.sparse.layout import EPS, Conv, Join, Kind, Layout, Norm, reads
 from kidneyseg.sparse.native import Plan, Target
+from kidneyseg.sparse.sites import Sites, merge, spread
 
-Block = PlainBlock | ResidualBlock
+Report = Callable[[float], None]
 
 
-class _BlockInput(NamedTuple):
-    """What a block reads: x through its first norm, and x itself if it has a shortcut."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a convolution's result is written: columns of the buffer of a value, through a norm where one is given."""
 
-    normed: Tensor
-    raw: Tensor | None
+    value: int
+    columns: slice
+    scale: Floats | None
+    shift: Floats | None
+
+
+class NativeUNet:
+    """A network in eval mode on the native kernels. Needs no torch.
+
+    Args:
+        layout: its steps.
+        weights: float32 by name, as in the state_dict of a `SparseUNet`.
+    """
+
+    def __init__(self, layout: Layout, weights: Mapping[str, Floats]) -> None:
+        self.layout = layout
+        self._folded = {step.name: _folded(step, weights) for step in layout.steps if isinstance(step, Norm)}
+        self._filters = {conv.name: _filter(conv, weights) for conv in layout.convolutions}
+        self._bias = weights[f"{layout.convolutions[-1].name}.bias"]
+        self._places = {conv.name: self._places_of(conv) for conv in layout.convolutions}
+        #: width of each value that a convolution reads and therefore has a buffer
+        self._widths = {conv.x: conv.in_channels for conv in layout.convolutions}
+        self._widths |= {conv.plus: conv.out_channels for conv in layout.convolutions if conv.plus is not None}
+        self._last_reader = {value: conv.name for conv in layout.convolutions for value in reads(conv)}
+
+    def __call__(
+        self, coords: Indices, features: Floats, spatial_size: int | None = None, *, report: Report = lambda _: None
+    ) -> Floats:
+        """Logits float32 (N, classes) of every point; see `SparseUNet.forward`."""
+        level, x, rows = merge(coords, features, self.layout.config["input_mode"], spatial_size)
+        return spread(self.logits_of_sites(level, x, report), rows, self._bias)
+
+    def logits_of_sites(self, level: Sites, features: Floats, report: Report) -> Floats:
+        """Logits float32 (sites, classes) of the sites of a level with their features."""
+        levels, buffers, pool = [level], {0: features}, BufferPool()
+        *convolutions, classifier = self.layout.convolutions
+        for done, conv in enumerate(convolutions, start=1):
+            plan, rows = _plan(conv, levels), len(levels[conv.level])
+            targets = []
+            for place in self._places[conv.name]:
+                if place.value not in buffers:
+                    buffers[place.value] = pool.take(rows, self._widths[place.value])
+                targets.append(Target(buffers[place.value][:, place.columns], place.scale, place.shift))
+            start = None if conv.plus is None else buffers[conv.plus]
+            native.conv_into(buffers[conv.x], plan, self._filters[conv.name], targets, start)
+            for value in {*reads(conv)} - {0}:
+                if self._last_reader[value] == conv.name:
+                    pool.put_back(buffers.pop(value))
+            report(done / (len(convolutions) + 1))
+        logits = memory.empty(len(level), classifier.out_channels)
+        with_bias = Target(logits, np.ones_like(self._bias), self._bias, leak=1.0)
+        plan = _plan(classifier, levels)
+        native.conv_into(buffers[classifier.x], plan, self._filters[classifier.name], [with_bias])
+        report(1.0)
+        return logits
+
+    def _places_of(self, conv: Conv) -> list[_Place]:
+        """All places of a convolution's result, each once."""
+        places = self._followed(conv.out, slice(0, conv.out_channels), None, None)
+        return list({(place.value, place.columns.start): place for place in places}.values())
+
+    def _followed(self, value: int, columns: slice, scale: Floats | None, shift: Floats | None) -> Iterator[_Place]:
+        """The places of these columns of a value: its own, and those of what norms and concatenations make of it."""
+        for step in self.layout.steps:
+            if value not in reads(step):
+                continue
+            match step:
+                case Conv():
+                    yield _Place(value, columns, scale, shift)
+                case Norm():
+                    yield from self._followed(step.out, columns, *(part[columns] for part in self._folded[step.name]))
+                case Join():
+                    begin = columns.start + (step.left_channels if value == step.right else 0)
+                    width = columns.stop - columns.start
+                    yield from self._followed(step.out, slice(begin, begin + width), scale, shift)
 
 
 class BufferPool:
     """Matrices whose memory is reused after they were returned."""
 
     def __init__(self) -> None:
-        self._free: list[Tensor] = []
-        self._taken: dict[int, Tensor] = {}  # by address
+        self._free: list[Floats] = []
+        self._taken: dict[int, Floats] = {}  # by address
 
-    def take(self, rows: int, channels: int) -> Tensor:
+    def take(self, rows: int, channels: int) -> Floats:
         """float32 (rows, channels), not initialised."""
         size = rows * channels
         fitting = [buffer for buffer in self._free if len(buffer) >= size]
@@ -46,121 +118,42 @@ class BufferPool:
             whole = min(fitting, key=len)
             self._free = [buffer for buffer in self._free if buffer is not whole]
         else:
-            whole = memory.empty(max(size, 1), 1).view(-1)
-        self._taken[_address(whole)] = whole
-        return whole[:size].view(rows, channels)
+            whole = memory.empty(max(size, 1), 1).reshape(-1)
+        self._taken[memory.address(whole)] = whole
+        return whole[:size].reshape(rows, channels)
 
-    def put_back(self, *matrices: Tensor) -> None:
+    def put_back(self, *matrices: Floats) -> None:
         """Return matrices from `take`."""
-        self._free += [self._taken.pop(_address(matrix)) for matrix in matrices]
+        self._free += [self._taken.pop(memory.address(matrix)) for matrix in matrices]
 
 
-def _address(x: Tensor) -> int:
-    return x.untyped_storage().data_ptr()
+def _plan(conv: Conv, levels: list[Sites]) -> Plan:
+    """The plan of a convolution; DOWN appends its level to those that were reached."""
+    match conv.kind:
+        case Kind.SUBMANIFOLD:
+            return levels[conv.level].neighbours(3).plan
+        case Kind.DOWN:
+            down = levels[conv.level - 1].down()
+            levels[conv.level :] = [down.coarse]
+            return down.children.plan
+        case Kind.UP:
+            return levels[conv.level].down().parents.plan
+    return levels[conv.level].neighbours(1).plan
 
 
-class FusedPass:
-    """One forward pass from the features to the final norm.
-
-    Args:
-        report: called after each convolution with the share that is done; may raise to cancel.
-        convolutions: their total number.
-    """
-
-    def __init__(self, report: Callable[[float], None], convolutions: int) -> None:
-        self._report, self._total, self._done = report, convolutions, 0
-        self._buffers = BufferPool()
-
-    def run(
-        self, features: Tensor, sites: Level, stem: SubmanifoldConv, unet: UNetLevel, final_norm: BatchNormReLU | None
-    ) -> Tensor:
-        """float32 features (N, C) on the sites -> (N, planes[0])."""
-        x, targets = self._block_input(_blocks(unet.before)[0], len(sites), stem.weight.shape[3])
-        self._conv(features, sites.neighbours(stem.size).plan, stem.weight[:, 0], targets)
-        out = self._buffers.take(len(sites), stem.weight.shape[3])
-        self._run_level(unet, x, sites, [_normed(final_norm, out)])
-        return out
-
-    def _run_level(self, unet: UNetLevel, x: _BlockInput, sites: Level, targets: list[Target]) -> None:
-        before = _blocks(unet.before)
-        if unet.deeper is None:
-            self._run_blocks(before, x, sites, targets)
-            return
-        here, below = unet.down.weight.shape[2:]
-        joined, join_targets = self._block_input(_blocks(unet.after)[0], len(sites), 2 * here)
-        down_input = self._buffers.take(len(sites), here)
-        skip = [_slice(target, 0, here) for target in join_targets]
-        self._run_blocks(before, x, sites, [*skip, _normed(unet.down_norm, down_input)])
-
-        down = sites.down()
-        x, coarse_targets = self._block_input(_blocks(unet.deeper.before)[0], len(down.coarse), below)
-        self._conv(down_input, down.children.plan, unet.down.weight[:, 0], coarse_targets)
-        self._buffers.put_back(down_input)
-        up_input = self._buffers.take(len(down.coarse), below)
-        self._run_level(unet.deeper, x, down.coarse, [_normed(unet.up_norm, up_input)])
-        up = [_slice(target, here, 2 * here) for target in join_targets]
-        self._conv(up_input, down.parents.plan, unet.up.weight[:, 0], up)
-        self._buffers.put_back(up_input)
-        self._run_blocks(_blocks(unet.after), joined, sites, targets)
-
-    def _run_blocks(self, blocks: Sequence[Block], x: _BlockInput, sites: Level, targets: list[Target]) -> None:
-        for block, following in pairwise(blocks):
-            next_x, next_targets = self._block_input(following, len(sites), _last_conv(block).weight.shape[3])
-            self._run_block(block, x, sites, next_targets)
-            x = next_x
-        self._run_block(blocks[-1], x, sites, targets)
-
-    def _run_block(self, block: Block, x: _BlockInput, sites: Level, targets: list[Target]) -> None:
-        neighbours = sites.neighbours(3).plan
-        if isinstance(block, PlainBlock):
-            self._conv(x.normed, neighbours, block.conv.weight[:, 0], targets)
-            self._buffers.put_back(x.normed)
-            return
-        raw, channels = cast(Tensor, x.raw), _last_conv(block).weight.shape[3]
-        middle = self._buffers.take(len(sites), channels)
-        self._conv(x.normed, neighbours, block.first.conv.weight[:, 0], [_normed(block.second.norm, middle)])
-        self._buffers.put_back(x.normed)
-        shortcut = raw
-        if block.shortcut is not None:
-            shortcut = self._buffers.take(len(sites), channels)
-            self._conv(raw, sites.neighbours(1).plan, block.shortcut.weight[None], [Target(shortcut)])
-            self._buffers.put_back(raw)
-        self._conv(middle, neighbours, block.second.conv.weight[:, 0], targets, start=shortcut)
-        self._buffers.put_back(middle, shortcut)
-
-    def _block_input(self, block: Block, rows: int, channels: int) -> tuple[_BlockInput, list[Target]]:
-        """Buffers for the input of a block, and the targets that fill them."""
-        normed = self._buffers.take(rows, channels)
-        if isinstance(block, PlainBlock):
-            return _BlockInput(normed, None), [_normed(block.norm, normed)]
-        raw = self._buffers.take(rows, channels)
-        return _BlockInput(normed, raw), [_normed(block.first.norm, normed), Target(raw)]
-
-    def _conv(
-        self, x: Tensor, plan: Plan, weight: Tensor, targets: Sequence[Target], start: Tensor | None = None
-    ) -> None:
-        native.conv_into(x, plan, weight, targets, start)
-        self._done += 1
-        self._report(self._done / self._total)
+def _folded(norm: Norm, weights: Mapping[str, Floats]) -> Sequence[Floats]:
+    """The scale and shift of a norm with its running statistics."""
+    weight, bias, mean, variance = (weights[name] for name in norm.shapes)
+    scale = weight * (np.float32(1) / np.sqrt(variance + np.float32(EPS)))
+    return scale, bias - mean * scale
 
 
-def _blocks(modules: nn.ModuleList) -> list[Block]:
-    return cast(list[Block], list(modules))
-
-
-def _last_conv(block: Block) -> SubmanifoldConv:
-    return block.conv if isinstance(block, PlainBlock) else block.second.conv
-
-
-def _normed(norm: BatchNormReLU | None, rows: Tensor) -> Target:
-    """A target that gets rows through a norm with its running statistics."""
-    if norm is None:
-        return Target(rows)
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return Target(rows, scale, norm.bias - norm.running_mean * scale, norm.leak)
-
-
-def _slice(target: Target, begin: int, end: int) -> Target:
-    """Channels begin ... end - 1 of a target."""
-    scale, shift = (None if vector is None else vector[begin:end] for vector in (target.scale, target.shift))
-    return Target(target.rows[:, begin:end], scale, shift, target.leak)
+def _filter(conv: Conv, weights: Mapping[str, Floats]) -> Floats:
+    """Its weight as (K, in, out)."""
+    weight = weights[f"{conv.name}.weight"]
+    match conv.kind:
+        case Kind.CLASSIFIER:
+            return weight.T[None]
+        case Kind.POINTWISE:
+            return weight[None]
+    return weight[:, 0]

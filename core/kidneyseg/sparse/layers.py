@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kidneyseg.sparse import functional
-from kidneyseg.sparse.kernel_map import Level, Packing, extent
+from kidneyseg.sparse import bridge, functional, native, torch_maps
+from kidneyseg.sparse.kernel_map import Level, Packing
+from kidneyseg.sparse.layout import EPS
+from kidneyseg.sparse.sites import SHARED_SITES, packing_of
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class SparseTensor:
     """Features (N, C) of the N active sites of a level."""
 
     features: Tensor
-    level: Level
+    level: Level[Any]
 
     def with_features(self, features: Tensor) -> SparseTensor:
         """The same sites with other features."""
@@ -64,7 +67,7 @@ class TransposedConv(nn.Module):
         super().__init__()
         self.weight = _conv_weight(8, in_channels, out_channels)
 
-    def forward(self, x: SparseTensor, fine: Level) -> SparseTensor:
+    def forward(self, x: SparseTensor, fine: Level[Any]) -> SparseTensor:
         """(coarse sites, in) -> (fine sites, out)."""
         return SparseTensor(functional.transposed_conv(x.features, self.weight[:, 0], fine.down()), fine)
 
@@ -87,7 +90,7 @@ class BatchNormReLU(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, *, leak: float = 0.0, eps: float = 1e-4, momentum: float = 0.01) -> None:
+    def __init__(self, channels: int, *, leak: float = 0.0, eps: float = EPS, momentum: float = 0.01) -> None:
         super().__init__()
         self.leak, self.eps, self.momentum = leak, eps, momentum
         self.weight = nn.Parameter(torch.ones(channels))
@@ -142,10 +145,10 @@ class InputLayer(nn.Module):
         Raises:
             ValueError: for coordinates that are negative or too large, wrong shapes, or duplicates in mode 0.
         """
-        packing = Packing.around(_checked_extent(coords, features, spatial_size))
-        keys, in_order = packing.pack_in_order(coords)
+        packing = packing_of(coords, features, spatial_size, _extent)
+        keys, in_order = _pack(coords, packing)
         if in_order:
-            return SparseTensor(features, Level(keys, packing)), None
+            return SparseTensor(features, level_of(keys, packing)), None
         order = torch.argsort(keys, stable=True)
         unique, site_of_sorted, counts = torch.unique_consecutive(keys[order], return_inverse=True, return_counts=True)
         rows = torch.empty_like(order)
@@ -155,13 +158,13 @@ class InputLayer(nn.Module):
             chosen = torch.full_like(rows, -1)
             chosen[kept] = rows[kept]
             rows = chosen
-        return SparseTensor(merged, Level(unique, packing)), rows
+        return SparseTensor(merged, level_of(unique, packing)), rows
 
     def _merge(self, features: Tensor, order: Tensor, counts: Tensor) -> tuple[Tensor, Tensor | None]:
         if len(counts) == len(order):
             return features[order], None
         if self.mode == 0:
-            raise ValueError("input mode 0 merges nothing, but several points have the same coordinates")
+            raise ValueError(SHARED_SITES)
         ends = counts.cumsum(0)
         if self.mode in (1, 2):
             kept = order[ends - counts if self.mode == 1 else ends - 1]
@@ -182,20 +185,21 @@ class OutputLayer(nn.Module):
         return torch.cat([x.features, values])[rows] if bool((rows < 0).any()) else x.features[rows]
 
 
-def _checked_extent(coords: Tensor, features: Tensor, spatial_size: int | None) -> tuple[int, int, int]:
-    """One more than the largest x, y and z."""
-    if coords.ndim != 2 or coords.shape[1] not in (3, 4) or coords.dtype != torch.int64:
-        raise ValueError(f"coords must be int64 (N, 3) or (N, 4), not {coords.dtype} {tuple(coords.shape)}")
-    if features.ndim != 2 or len(features) != len(coords):
-        raise ValueError(f"features must be ({len(coords)}, C), one row per coordinate, not {tuple(features.shape)}")
-    if len(coords) == 0:
-        return 1, 1, 1
-    smallest, largest = extent(coords)
-    if min(smallest) < 0:
-        raise ValueError("coords must not be negative; shift them so that the smallest is 0")
-    if spatial_size is not None and max(largest[:3]) >= spatial_size:
-        raise ValueError(f"coordinate {max(largest[:3])} lies outside the spatial size {spatial_size}")
-    cells = math.prod(v + 10 for v in largest)
-    if cells >= 2**62:
-        raise ValueError(f"coordinates up to {largest} span more cells than an int64 key can number")
-    return largest[0] + 1, largest[1] + 1, largest[2] + 1
+def _extent(coords: Tensor) -> tuple[list[int], list[int]]:
+    if bridge.supports(coords):
+        return native.extent(bridge.array_of(coords.contiguous()))
+    return torch_maps.extent(coords)
+
+
+def _pack(coords: Tensor, packing: Packing) -> tuple[Tensor, bool]:
+    if len(coords) == 0 or not bridge.supports(coords):
+        return torch_maps.pack(coords, packing)
+    keys, in_order = native.pack(bridge.array_of(coords.contiguous()), packing)
+    return bridge.tensor_of(keys), in_order
+
+
+def level_of(keys: Tensor, packing: Packing) -> Level[Any]:
+    """A level whose kernel maps are made by the kernels that support its keys."""
+    if bridge.supports(keys):
+        return Level(bridge.array_of(keys), packing, native)
+    return Level(keys, packing, torch_maps)

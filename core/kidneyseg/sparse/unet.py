@@ -1,37 +1,46 @@
-"""The submanifold sparse U-Net of Graham et al. (CVPR 2018), pre-activation, plain or residual.
-
-Its layout follows SparseConvNet's `UNet`, so that checkpoints can be converted both ways (see `sparseconvnet`).
-"""
+"""The network as a torch module: its parameters by name, and its steps on tensors, with gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from kidneyseg.sparse import memory, native
-from kidneyseg.sparse.blocks import UNetLevel
-from kidneyseg.sparse.inference import FusedPass
+from kidneyseg.arrays import Floats
+from kidneyseg.sparse import bridge, functional, memory
+from kidneyseg.sparse.inference import NativeUNet, Report
 from kidneyseg.sparse.layers import (
     BatchNormReLU,
     InputLayer,
     NetworkInNetwork,
     OutputLayer,
+    SparseTensor,
     StridedConv,
     SubmanifoldConv,
     TransposedConv,
 )
+from kidneyseg.sparse.layout import Conv, Join, Kind, Layout, Norm, reads
+from kidneyseg.sparse.network import Network
 
-Report = Callable[[float], None]
+_CONVOLUTIONS: dict[Kind, Callable[[int, int], nn.Module]] = {
+    Kind.SUBMANIFOLD: SubmanifoldConv,
+    Kind.DOWN: StridedConv,
+    Kind.UP: TransposedConv,
+    Kind.POINTWISE: NetworkInNetwork,
+    Kind.CLASSIFIER: nn.Linear,
+}
 
 
 class SparseUNet(nn.Module):
     """Points in, logits out: input merging, 3x3x3 convolution, U-Net, final norm, linear classifier.
 
+    Its modules hold parameters; `Layout` says in which order they run.
+
     Attributes:
+        layout: the steps.
         config: the constructor's arguments, enough to build an equal network.
     """
 
@@ -47,21 +56,36 @@ class SparseUNet(nn.Module):
         input_mode: int = 4,
     ) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {
-            "in_channels": in_channels,
-            "classes": classes,
-            "planes": list(planes),
-            "block_reps": block_reps,
-            "residual": residual,
-            "final_norm": final_norm,
-            "input_mode": input_mode,
-        }
-        self.input = InputLayer(input_mode)
-        self.stem = SubmanifoldConv(in_channels, planes[0])
-        self.unet = UNetLevel(planes, block_reps, residual=residual)
-        self.final_norm = BatchNormReLU(planes[0]) if final_norm else None
-        self.output = OutputLayer()
-        self.linear = nn.Linear(planes[0], classes)
+        self.layout = Layout(
+            in_channels,
+            classes,
+            planes,
+            block_reps=block_reps,
+            residual=residual,
+            final_norm=final_norm,
+            input_mode=input_mode,
+        )
+        self.config: dict[str, Any] = self.layout.config
+        self.input, self.output = InputLayer(input_mode), OutputLayer()
+        for step in self.layout.steps:
+            match step:
+                case Norm():
+                    _add(self, step.name, BatchNormReLU(step.channels))
+                case Conv():
+                    _add(self, step.name, _CONVOLUTIONS[step.kind](step.in_channels, step.out_channels))
+
+    @staticmethod
+    def of(network: Network) -> SparseUNet:
+        """The module with a network's weights, in eval mode."""
+        module = SparseUNet(**network.config)
+        module.load_state_dict({name: torch.from_numpy(weight) for name, weight in network.weights.items()})
+        return module.eval()
+
+    @property
+    def arrays(self) -> Network:
+        """The network as arrays; those on the CPU share its memory."""
+        weights = {name: cast(Floats, bridge.array_of(value.cpu())) for name, value in self.state_dict().items()}
+        return Network(self.layout, weights)
 
     def forward(
         self, coords: Tensor, features: Tensor, spatial_size: int | None = None, *, report: Report = lambda _: None
@@ -72,7 +96,7 @@ class SparseUNet(nn.Module):
             coords: int64 (N, 3) or (N, 4), x, y, z (and batch index last), all >= 0, in any order. N may be 0.
             features: float (N, in_channels).
             spatial_size: if given, coordinates must be below it.
-            report: called after each layer with the share that is done, 0 ... 1; may raise to cancel.
+            report: called after each convolution with the share that is done, 0 ... 1; may raise to cancel.
 
         Returns:
             Logits (N, classes) in the order of `coords`.
@@ -82,40 +106,56 @@ class SparseUNet(nn.Module):
             MemoryError: when memory runs out on the CPU; on a GPU torch.OutOfMemoryError.
         """
         with memory.memory_errors():
-            return self._logits(coords, features, spatial_size, report)
+            x, rows = self.input(coords, features, spatial_size)
+            if not self.training and not torch.is_grad_enabled() and bridge.supports(x.features):
+                native = NativeUNet(self.layout, self.arrays.weights)
+                array = native.logits_of_sites(x.level, bridge.array_of(x.features), report)
+                logits = x.with_features(bridge.tensor_of(array))
+            else:
+                logits = self._logits(x, report)
+            return cast(Tensor, self.output(logits, rows, self.get_submodule("linear").bias))
 
-    def _logits(self, coords: Tensor, features: Tensor, spatial_size: int | None, report: Report) -> Tensor:
-        x, rows = self.input(coords, features, spatial_size)
-        if not self.training and not torch.is_grad_enabled() and native.supports(x.features):
-            fused = FusedPass(report, sum(isinstance(module, _CONVOLUTIONS) for module in self.modules()))
-            x = x.with_features(fused.run(x.features, x.level, self.stem, self.unet, self.final_norm))
-        else:
-            with _reporting(self, report):
-                x = self.unet(self.stem(x))
-                if self.final_norm is not None:
-                    x = self.final_norm(x)
-        # The classifier comes before the output layer: a row of logits moves less memory than a row of features.
-        logits: Tensor = self.output(x.with_features(self.linear(x.features)), rows, self.linear.bias)
-        return logits
+    def _logits(self, x: SparseTensor, report: Report) -> SparseTensor:
+        values, levels, done = {0: x}, [x.level], 0
+        last_reader = {value: step for step in self.layout.steps for value in reads(step)}
+        out = x
+        for step in self.layout.steps:
+            match step:
+                case Norm():
+                    out = self.get_submodule(step.name)(values[step.x])
+                case Join():
+                    left, right = values[step.left], values[step.right]
+                    out = left.with_features(functional.join(left.features, right.features))
+                case Conv():
+                    out = self._convolved(step, values[step.x], levels)
+                    if step.plus is not None:
+                        out = out.with_features(values[step.plus].features + out.features)
+                    done += 1
+                    report(done / len(self.layout.convolutions))
+            values[step.out] = out
+            for value in set(reads(step)):
+                if last_reader[value] is step:
+                    del values[value]  # so that memory is freed early
+        return out
+
+    def _convolved(self, conv: Conv, x: SparseTensor, levels: list[Any]) -> SparseTensor:
+        module = self.get_submodule(conv.name)
+        match conv.kind:
+            case Kind.CLASSIFIER:
+                # Before the output layer: a row of logits moves less memory than a row of features.
+                return x.with_features(module(x.features))
+            case Kind.UP:
+                return cast(SparseTensor, module(x, levels[conv.level]))
+        out = cast(SparseTensor, module(x))
+        levels[conv.level :] = [out.level]
+        return out
 
 
-_CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv, NetworkInNetwork)
-
-
-@contextmanager
-def _reporting(network: SparseUNet, report: Report) -> Iterator[None]:
-    """Call `report` after every layer."""
-    layers = [module for module in network.modules() if isinstance(module, (*_CONVOLUTIONS, BatchNormReLU))]
-    done = 0
-
-    def on_layer(*_: Any) -> None:
-        nonlocal done
-        done += 1
-        report(done / len(layers))
-
-    hooks = [layer.register_forward_hook(on_layer) for layer in layers]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _add(root: nn.Module, name: str, module: nn.Module) -> None:
+    """Add a module under a dotted name; numbers are places in a ModuleList."""
+    path = name.split(".")
+    for part, following in pairwise(path):
+        if part not in root._modules:
+            root.add_module(part, nn.ModuleList() if following.isdecimal() else nn.Module())
+        root = root.get_submodule(part)
+    root.add_module(path[-1], module)

@@ -16,6 +16,7 @@ from kidneyseg.files import make_folder, write_whole
 from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
+from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.build import trainer
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
@@ -176,8 +177,8 @@ def train_stage(
             steps=identity["steps"],
             batch=identity["batch"],
             seed=spec.seed,
-            start=start.network if start else None,
-            detector=detector.network if detector else None,
+            start=SparseUNet.of(start.network) if start else None,
+            detector=SparseUNet.of(detector.network) if detector else None,
             options=session.options(keep),
         )
         count, size = cache_size(spec.cache_folder)

@@ -17,7 +17,7 @@ from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError, SettingsError
 from kidneyseg.models import Stage
 from kidneyseg.progress import Progress
-from kidneyseg.segmentation.networks import pick_device
+from kidneyseg.segmentation.devices import pick_device
 from kidneyseg.settings import preset
 from kidneyseg.synthesis.lesion_library import LesionLibrary, kits_library
 from kidneyseg.training.build import Data
@@ -171,7 +171,7 @@ def _lesion_shapes(spec: TrainingSpec, *, scored: bool) -> tuple[LesionLibrary |
 
 def _device(name: str) -> torch.device:
     """The device of that name; under torchrun each process takes the GPU of its local rank."""
-    device = pick_device(name)
+    device = torch.device(pick_device(name))
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)

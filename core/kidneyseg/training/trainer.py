@@ -133,7 +133,7 @@ class Trainer:
         own: dict[str, object] = {"steps": kept.step if kept else self.step, "seed": self.loader.seed}
         if self.cases:
             own["trained on"] = list(self.cases)
-        save_model(self._result or self.finished(), path, {**own, **info})
+        save_model((self._result or self.finished()).arrays, path, {**own, **info})
 
     def _evaluated_average(self) -> SparseUNet:
         """A copy of the average in eval mode, its norm statistics measured if they are not fixed yet."""

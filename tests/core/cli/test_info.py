@@ -14,7 +14,7 @@ from kidneyseg.sparse import SparseUNet
 
 def test_a_network_says_how_it_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "default-stage2.safetensors"
-    save_model(SparseUNet(1, 3, [4, 4]), path, {"steps": 70, "trained on": ["a", "c"], "scored on": []})
+    save_model(SparseUNet(1, 3, [4, 4]).arrays, path, {"steps": 70, "trained on": ["a", "c"], "scored on": []})
     assert main(["info", str(path)]) == 0
     rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     told = {name: value.strip() for name, value in rows.items()}

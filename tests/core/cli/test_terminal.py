@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 from contextlib import suppress
 
@@ -22,6 +23,17 @@ def test_garbage_is_looked_for_again_after_the_imports() -> None:
         assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
+
+
+def test_the_imports_leave_out_what_is_not_used() -> None:
+    code = (
+        "import sys; from kidneyseg.cli.terminal import lasting_imports\n"
+        "with lasting_imports(): from kidneyseg.segmentation.pipeline import Pipeline\n"
+        "print([name for name in ('torch', 'sklearn', 'skimage', 'numpy.f2py') if name in sys.modules])\n"
+        "from numpy import *; print(f2py.__name__, testing.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nnumpy.f2py numpy.testing\n"
 
 
 def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

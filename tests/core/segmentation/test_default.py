@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
+from fake_networks import FakeNetwork
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
@@ -19,25 +19,26 @@ from kidneyseg.segmentation.method import Context
 from kidneyseg.segmentation.networks import Networks, load_networks
 from kidneyseg.segmentation.stage2 import region_points
 from kidneyseg.settings import Settings, preset
-from kidneyseg.sparse import SparseUNet
 from tiny_networks import tiny_models
 from volumes import abdomen
 
 
-class Bright(SparseUNet):
+def bright(channels: int, classes: int) -> FakeNetwork:
     """Calls kidney what is brighter than 100 HU."""
 
-    def forward(self, coords: object, features: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
-        kidney = features[:, :1] * 200 + 75 > 100
-        return 9.0 * torch.cat([~kidney, kidney, *[~kidney & kidney] * (self.config["classes"] - 2)], dim=1).float()
+    def rule(_coords, features):
+        kidney = features[:, 0] * 200 + 75 > 100
+        return [~kidney, kidney, *[~kidney & kidney] * (classes - 2)]
+
+    return FakeNetwork(channels, classes, rule)
 
 
 def context(volume: Volume, settings: Settings) -> Context:
     models = [
-        Model(Bright(channels, classes, [4]).eval(), "net", "net-1", {"grid_mm": grid_mm})
+        Model(bright(channels, classes), "net", "net-1", {"grid_mm": grid_mm})
         for channels, classes, grid_mm in ((1, 2, 5.0), (2, 3, 2.0))
     ]
-    return Context(volume, settings, Networks(*models), torch.device("cpu"), Progress())
+    return Context(volume, settings, Networks(*models), "cpu", Progress())
 
 
 @pytest.mark.parametrize("margin_mm", [0.0, 4.0, 10.0])

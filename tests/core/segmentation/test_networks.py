@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import weakref
 from importlib.util import spec_from_loader
 from typing import Any
 
@@ -18,44 +17,19 @@ from kidneyseg.points.features import hu_features
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
 from kidneyseg.sparse import SparseUNet
-from kidneyseg.sparse.backends import SparseConvNetUNet
-
-CUDA = torch.device("cuda")
+from kidneyseg.sparse.memory import GpuMemoryError
+from kidneyseg.sparse.scn_backend import SparseConvNetUNet
+from kidneyseg.sparse.torch_runner import TorchRunner
 
 
 def model(backend: str = "auto") -> Model:
     torch.manual_seed(0)
-    return Model(SparseUNet(1, 2, [4, 6]).eval(), "net", "net-1", backend=backend)
+    return Model(SparseUNet(1, 2, [4, 6]).eval().arrays, "net", "net-1", backend=backend)
 
 
 def points(count: int = 50) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     return rng.integers(0, 9, (count, 3)), hu_features(rng.integers(-100, 200, count), 1)
-
-
-class Allocation:
-    """Stands for what a pass holds on the GPU."""
-
-
-class SmallGpu:
-    """Runs out of memory a number of times; a pass that is on the GPU and fits runs on the CPU instead."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
-        self.failures, self.devices, self.held = failures, [], weakref.WeakSet[Allocation]()
-        self.held_when_freed: list[int] = []
-        self._run = networks._run
-        monkeypatch.setattr(networks, "_run", self.run)
-        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: self.held_when_freed.append(len(self.held)))
-
-    def run(self, network: Any, coords: Any, features: Any, device: torch.device, progress: Progress) -> Any:
-        self.devices.append(device.type)
-        if device.type == "cuda":
-            features_on_gpu = Allocation()
-            self.held.add(features_on_gpu)
-            if self.failures:
-                self.failures -= 1
-                raise torch.OutOfMemoryError("CUDA out of memory")
-        return self._run(network, coords, features, torch.device("cpu"), progress)
 
 
 @pytest.mark.parametrize(
@@ -66,47 +40,63 @@ class SmallGpu:
         (2, ["cuda", "cuda", "cpu"], ["run again by itself", "the CPU was used"]),
     ],
 )
-def test_a_gpu_without_memory_is_freed_and_then_left(
+def test_a_gpu_without_memory_is_tried_again_and_then_left(
     monkeypatch: pytest.MonkeyPatch, failures: int, asked: list[str], said: list[str]
 ) -> None:
-    expected = networks.predict(model(), *points(), torch.device("cpu"), Progress())
-    gpu, notes = SmallGpu(monkeypatch, failures), []
-    found = networks.predict(model(), *points(), CUDA, Progress(), notes.append)
+    expected = networks.predict(model(), *points(), "cpu", Progress())
+    notes, devices, on_cpu, left = list[str](), list[str](), model().runner("cpu"), failures
+
+    def runner(_: Model, device: str) -> Any:
+        devices.append(device)
+
+        def run(*points: Any, **how: Any) -> Any:
+            nonlocal left
+            if device == "cuda" and left:
+                left -= 1
+                raise GpuMemoryError
+            return on_cpu(*points, **how)
+
+        return run
+
+    monkeypatch.setattr(Model, "runner", runner)
+    found = networks.predict(model(), *points(), "cuda", Progress(), notes.append)
     assert np.array_equal(found, expected)
-    assert gpu.devices == asked
-    assert gpu.held_when_freed == [0] * failures, "the failed pass still held its memory"
+    assert devices == asked
     assert len(notes) == len(said)
     assert all(words in note for words, note in zip(said, notes, strict=True))
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-    ],
-)
-def test_a_computer_without_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def fail(*_: Any, **__: Any) -> None:
+def failing(error: Exception) -> Any:
+    def run(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(SparseUNet, "forward", fail)
+    return lambda *_: run
+
+
+def test_a_computer_without_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "runner", failing(MemoryError()))
     with pytest.raises(ResourceError, match="50 points need more memory than is free; close"):
-        networks.predict(model(), *points(), torch.device("cpu"), Progress())
+        networks.predict(model(), *points(), "cpu", Progress())
 
 
 def test_other_failures_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise RuntimeError("a mistake")
-
-    monkeypatch.setattr(SparseUNet, "forward", fail)
+    monkeypatch.setattr(Model, "runner", failing(RuntimeError("a mistake")))
     with pytest.raises(RuntimeError, match="a mistake"):
-        networks.predict(model(), *points(), torch.device("cpu"), Progress())
+        networks.predict(model(), *points(), "cpu", Progress())
+
+
+def test_probabilities_are_the_softmax_of_the_logits() -> None:
+    logits = torch.randn(1000, 3) * 8
+    found = networks._softmax(logits.numpy().copy())
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, logits.softmax(1).numpy(), atol=5e-4)
+    huge = np.array([[1e4, -1e4, 0.0]], np.float32)
+    assert networks._softmax(huge).tolist() == [[1.0, 0.0, 0.0]]
 
 
 def test_every_device_gives_the_same_classes(kernels: torch.device) -> None:
-    expected = networks.predict(model(), *points(2000), torch.device("cpu"), Progress())
-    found = networks.predict(model(), *points(2000), kernels, Progress())
+    expected = networks.predict(model(), *points(2000), "cpu", Progress())
+    found = networks.predict(model(), *points(2000), kernels.type, Progress())
     np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=2e-3)  # fp16
 
 
@@ -114,15 +104,17 @@ def test_sparseconvnet_gives_the_same_classes(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "sparseconvnet", fake_sparseconvnet)
     monkeypatch.setattr(fake_sparseconvnet, "__spec__", spec_from_loader("sparseconvnet", None))
     theirs = model("sparseconvnet")
-    assert isinstance(theirs.runs, SparseConvNetUNet)
-    assert theirs.runs is theirs.runs
+    runner = theirs.runner("cpu")
+    assert isinstance(runner, TorchRunner)
+    assert isinstance(runner.module, SparseConvNetUNet)
+    assert runner is theirs.runner("cpu")
     shares: list[float] = []
 
     class Seen(Progress):
         def show(self, stage: str, fraction: float) -> None:
             shares.append(fraction)
 
-    found = networks.predict(theirs, *points(), torch.device("cpu"), Seen())
-    expected = networks.predict(model(), *points(), torch.device("cpu"), Progress())
+    found = networks.predict(theirs, *points(), "cpu", Seen())
+    expected = networks.predict(model(), *points(), "cpu", Progress())
     np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=2e-3)
     assert shares[-1] == 1

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from contexts import context_of
+from fake_networks import FakeNetwork
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.metrics import kits19_dice
 from kidneyseg.points.cloud import AS_STORED, Lattice, Orientation, PointCloud
@@ -19,20 +18,16 @@ from kidneyseg.segmentation import stage1
 from kidneyseg.segmentation.orientation import best_orientation, plausible_orientations, turned
 from kidneyseg.segmentation.pipeline import Pipeline
 from kidneyseg.settings import preset
-from kidneyseg.sparse import SparseUNet
 
 
-class BehindAndBelow(SparseUNet):
+def behind_and_below() -> FakeNetwork:
     """Calls kidney what is bright and lies in the back half, in the lower three quarters."""
 
-    def __init__(self) -> None:
-        super().__init__(1, 2, [4, 4])
-        self.passes = 0
-
-    def forward(self, coords: Any, features: Any, spatial_size: Any = None, *, report: Any = None) -> torch.Tensor:
-        self.passes += 1
+    def rule(coords, features):
         kidney = (features[:, 0] > 0.2) & (coords[:, 1] < 20) & (coords[:, 2] < 15)
-        return 9.0 * torch.stack([~kidney, kidney], dim=1).float()
+        return [~kidney, kidney]
+
+    return FakeNetwork(1, 2, rule)
 
 
 def body(front_ml: int, back_ml: int) -> PointCloud:
@@ -50,7 +45,7 @@ def body(front_ml: int, back_ml: int) -> PointCloud:
 )
 def test_far_more_kidney_in_a_turned_ct_is_taken(front_ml: int, back_ml: int, tried: int, found_ml: int) -> None:
     cloud = body(front_ml, back_ml)
-    network, notes = BehindAndBelow(), list[str]()
+    network, notes = behind_and_below(), list[str]()
     found = stage1.detect_kidneys(cloud, context_of(network, note=notes.append))
     assert found.labels is not None
     assert found.labels.sum() * 0.125 == pytest.approx(found_ml, abs=1)

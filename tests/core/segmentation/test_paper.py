@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
 from kidneyseg.imaging.volume import Volume
@@ -22,8 +21,8 @@ VOLUME = Volume(np.zeros((40, 20, 20), np.int16), (2.0,) * 3, np.eye(4))
 
 
 def context(settings: Settings) -> Context:
-    model = Model(SparseUNet(3, 3, [4, 4]).eval(), "net", "net-1", {"grid_mm": 2.0})
-    return Context(VOLUME, settings, Networks(model, model), torch.device("cpu"), Progress())
+    model = Model(SparseUNet(3, 3, [4, 4]).arrays, "net", "net-1", {"grid_mm": 2.0})
+    return Context(VOLUME, settings, Networks(model, model), "cpu", Progress())
 
 
 def tumour_on_kidney() -> PointCloud:

@@ -265,7 +265,7 @@ def test_networks_that_do_not_fit_are_refused(
 ) -> None:
     channels, classes, grid_mm = layout
     info = {} if grid_mm is None else {"grid_mm": grid_mm}
-    save_model(SparseUNet(channels, classes, [4, 4]), models / f"{name}.safetensors", info)
+    save_model(SparseUNet(channels, classes, [4, 4]).arrays, models / f"{name}.safetensors", info)
     pipeline = Pipeline(abdomen()[0], models_dir=models)
     for _ in range(2):
         with pytest.raises(ModelError, match=rf"^{name}-[0-9a-f]{{8}} does not fit.*{says}"):
@@ -273,8 +273,8 @@ def test_networks_that_do_not_fit_are_refused(
 
 
 def test_stage1_and_stage2_run_on_their_networks_grids(models: Path, calls: list[int]) -> None:
-    save_model(SparseUNet(1, 2, [4, 4]), models / "default-stage1.safetensors", {"grid_mm": 4})
-    save_model(SparseUNet(2, 3, [4, 4]), models / "default-stage2.safetensors", {"grid_mm": 2.5})
+    save_model(SparseUNet(1, 2, [4, 4]).arrays, models / "default-stage1.safetensors", {"grid_mm": 4})
+    save_model(SparseUNet(2, 3, [4, 4]).arrays, models / "default-stage2.safetensors", {"grid_mm": 2.5})
     result = Pipeline(abdomen()[0], models_dir=models).run(preset("default"))
     assert (result.sampled.lattice.step_mm, result.stage2.lattice.step_mm) == ((4.0,) * 3, (2.5,) * 3)
     assert result.mask.any()

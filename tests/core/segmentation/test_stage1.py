@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from contexts import context_of
+from fake_networks import FakeNetwork
 from kidneyseg.imaging.labels import KIDNEY
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.segmentation.stage1 import detect_kidneys, remove_small_detections
@@ -20,7 +19,7 @@ def test_a_mirror_image_gives_the_same() -> None:
     hu = rng.integers(-100, 200, len(there)).astype(np.int16)
     lattice = Lattice((5.0, 5.0, 5.0), (20, 12, 9))
     torch.manual_seed(0)
-    context = context_of(SparseUNet(1, 2, [4, 6]))
+    context = context_of(SparseUNet(1, 2, [4, 6]).arrays)
     found = detect_kidneys(PointCloud(lattice, there, hu), context)
     mirrored = there * (-1, 1, 1) + (19, 0, 0)
     order = np.lexsort(mirrored.T[::-1])
@@ -32,17 +31,14 @@ def test_a_mirror_image_gives_the_same() -> None:
     assert np.ptp(found.probability[:, 1]) > 0.1, "as the network says, not all alike"
 
 
-class Behind(SparseUNet):
+def behind() -> FakeNetwork:
     """Calls kidney what is bright and lies in the back half."""
 
-    def __init__(self) -> None:
-        super().__init__(1, 2, [4, 4])
-        self.passes = 0
-
-    def forward(self, coords: Any, features: Any, spatial_size: Any = None, *, report: Any = None) -> torch.Tensor:
-        self.passes += 1
+    def rule(coords, features):
         kidney = (features[:, 0] > 0.2) & (coords[:, 1] < 20)
-        return 9.0 * torch.stack([~kidney, kidney], dim=1).float()
+        return [~kidney, kidney]
+
+    return FakeNetwork(1, 2, rule)
 
 
 def test_small_detections_become_tissue() -> None:
@@ -52,7 +48,7 @@ def test_small_detections_become_tissue() -> None:
     hu[20:30, 2:10, 2:10] = 180
     index = np.argwhere(hu > 0).astype(np.int32)
     cloud = PointCloud(Lattice((5.0, 5.0, 5.0), hu.shape), index, hu[tuple(index.T)])
-    found = detect_kidneys(cloud, context_of(Behind()))
+    found = detect_kidneys(cloud, context_of(behind()))
     assert set(index[found.labels == KIDNEY, 0]) == {2, 3, *range(20, 30)}
 
 

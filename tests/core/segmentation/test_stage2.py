@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from contexts import context_of
+from fake_networks import FakeNetwork
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.segmentation.stage2 import region_points, separate_tumour
-from kidneyseg.sparse import SparseUNet
 
 MARGIN_MM = 10.0
 COARSE = Lattice((5.0, 5.0, 5.0), (36, 12, 12))
 
 
-class ByHU(SparseUNet):
+def by_hu() -> FakeNetwork:
     """Calls tumour what is over 75 HU but not over 150, kidney what is brighter."""
 
-    def __init__(self) -> None:
-        super().__init__(1, 3, [4, 4])
-        self.passes = 0
+    def rule(_coords, features):
+        hu = features[:, 0] * 200 + 75
+        return [hu <= 75, hu > 150, (hu > 75) & (hu <= 150)]
 
-    def forward(self, coords: Any, features: Any, spatial_size: Any = None, *, report: Any = None) -> torch.Tensor:
-        self.passes += 1
-        if report:
-            report(1.0)
-        hu = features[:, :1] * 200 + 75
-        return 9.0 * torch.cat([hu <= 75, hu > 150, (hu > 75) & (hu <= 150)], dim=1).float()
+    return FakeNetwork(1, 3, rule)
 
 
 def body(end: int) -> tuple[Volume, PointCloud]:
@@ -51,7 +44,7 @@ def body(end: int) -> tuple[Volume, PointCloud]:
 
 def labelled(end: int, progress: Progress | None = None) -> tuple[np.ndarray, int]:
     volume, detections = body(end)
-    network = ByHU()
+    network = by_hu()
     cloud = separate_tumour(detections, MARGIN_MM, context_of(network, volume, grid_mm=2.0, progress=progress))
     mask = np.zeros(volume.shape, np.uint8)
     mask[tuple(cloud.index.T)] = cloud.labels
@@ -105,6 +98,6 @@ def test_cells_far_darker_than_all_of_stage1_are_left_out() -> None:
 def test_without_detections_nothing_is_labelled() -> None:
     volume, detections = body(30)
     nothing = replace(detections, labels=np.zeros(len(detections), np.uint8))
-    cloud = separate_tumour(nothing, MARGIN_MM, context_of(ByHU(), volume, grid_mm=2.0))
+    cloud = separate_tumour(nothing, MARGIN_MM, context_of(by_hu(), volume, grid_mm=2.0))
     assert cloud.probability is not None
     assert (len(cloud), cloud.probability.shape, cloud.lattice.step_mm) == (0, (0, 3), (2.0, 2.0, 2.0))

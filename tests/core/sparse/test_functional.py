@@ -8,6 +8,7 @@ from torch.nn import functional as dense
 
 from kidneyseg.sparse import SparseUNet, functional, native
 from kidneyseg.sparse.layers import InputLayer
+from random_sites import coords_of
 
 SIZE = 12
 
@@ -59,10 +60,10 @@ def test_strided_is_conv3d_at_stride_2(kernels: torch.device) -> None:
     weight = random_weight(8, kernels)
     x, _ = InputLayer()(coords, features)
     down = x.level.down()
-    assert torch.equal(down.coarse.coords, unique_rows(torch.cat([coords[:, :3] // 2, coords[:, 3:]], dim=1)))
+    assert torch.equal(coords_of(down.coarse), unique_rows(torch.cat([coords[:, :3] // 2, coords[:, 3:]], dim=1)))
     grid = dense.conv3d(scatter(coords, features), conv3d_weight(weight, 2), stride=2)
     ours = functional.strided_conv(x.features, weight, down)
-    check_equal(ours, values_at(grid, down.coarse.coords), [features, weight])
+    check_equal(ours, values_at(grid, coords_of(down.coarse)), [features, weight])
 
 
 def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: torch.device) -> None:
@@ -72,10 +73,10 @@ def test_transposed_is_conv_transpose3d_on_the_fine_sites(kernels: torch.device)
     features = torch.randn(len(down.coarse), 5, device=kernels, requires_grad=True)
     weight = random_weight(8, kernels)
     grid = dense.conv_transpose3d(
-        scatter(down.coarse.coords, features, SIZE // 2), weight.permute(1, 2, 0).unflatten(2, (2, 2, 2)), stride=2
+        scatter(coords_of(down.coarse), features, SIZE // 2), weight.permute(1, 2, 0).unflatten(2, (2, 2, 2)), stride=2
     )
     ours = functional.transposed_conv(features, weight, down)
-    check_equal(ours, values_at(grid, x.level.coords), [features, weight])
+    check_equal(ours, values_at(grid, coords_of(x.level)), [features, weight])
 
 
 @pytest.mark.skipif(not native.available(), reason=native.reason())
@@ -129,6 +130,6 @@ def test_networks_agree_with_the_torch_kernels_on_the_cpu(
         logits = network(coords.to(device), features.to(device))
         logits.square().sum().backward()
         outcomes.append([logits.detach().cpu(), *(p.grad.cpu() for p in network.parameters() if p.grad is not None)])
-        monkeypatch.setattr(native, "supports", lambda _: False)
+        monkeypatch.setattr(native, "available", lambda: False)
     for ours, theirs in zip(*outcomes, strict=True):
         assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kidneyseg.sparse.kernel_map import Level, Packing
-from kidneyseg.sparse.layers import BatchNormReLU, InputLayer, OutputLayer, SparseTensor
+from kidneyseg.sparse.kernel_map import Packing
+from kidneyseg.sparse.layers import BatchNormReLU, InputLayer, OutputLayer, SparseTensor, level_of
 
 
 def test_mode_0_refuses_duplicates() -> None:
@@ -36,7 +36,7 @@ def test_points_get_their_gradients_back(kernels: torch.device, mode: int) -> No
 
 def test_norm_of_a_single_row_keeps_the_variance(kernels: torch.device) -> None:
     norm = BatchNormReLU(2).train().to(kernels)
-    level = Level(torch.zeros(1, dtype=torch.int64, device=kernels), Packing.around((1, 1, 1)))
+    level = level_of(torch.zeros(1, dtype=torch.int64, device=kernels), Packing.around((1, 1, 1)))
     y = norm(SparseTensor(torch.tensor([[3.0, -3.0]], device=kernels), level))
     assert y.features.tolist() == [[0.0, 0.0]]
     assert norm.running_var.tolist() == [1.0, 1.0]

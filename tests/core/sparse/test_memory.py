@@ -6,25 +6,31 @@ import pytest
 import torch
 
 from kidneyseg.sparse import memory
+from kidneyseg.sparse.bridge import tensor_of
+
+
+def pooled(value):
+    """A tensor on a pooled block."""
+    return tensor_of(memory.empty(300_000, 16)).fill_(value)
 
 
 def test_a_large_block_is_reused_once_its_tensors_are_gone():
     first = memory.empty(300_000, 16)
-    address, view = first.data_ptr(), first[5:]
+    address, view = memory.address(first), first[5:]
     assert first.shape == (300_000, 16)
-    assert first.is_contiguous()
+    assert first.flags.c_contiguous
     del first
     gc.collect()
-    assert memory.empty(300_000, 16).data_ptr() != address  # the view still uses it
+    assert memory.address(memory.empty(300_000, 16)) != address  # the view still uses it
     del view
     gc.collect()
-    assert memory.empty(299_999, 16).data_ptr() == address
+    assert memory.address(memory.empty(299_999, 16)) == address
 
 
 def test_a_block_is_kept_for_the_gradient():
-    x = memory.empty(300_000, 16).fill_(2.0).requires_grad_()
+    x = pooled(2.0).requires_grad_()
     loss = x.square().sum()
-    others = [memory.empty(300_000, 16).fill_(7.0) for _ in range(3)]
+    others = [pooled(7.0) for _ in range(3)]
     loss.backward()
     assert x.grad is not None
     assert bool((x.grad == 4.0).all())
@@ -50,9 +56,12 @@ def test_idle_memory_is_released(monkeypatch):
     assert not memory._idle
 
 
-def test_small_tensors_are_not_pooled():
-    assert torch.is_tensor(memory.empty(3, 4))
+def test_every_matrix_begins_at_a_multiple_of_64_bytes():
     assert memory.empty(0, 4).shape == (0, 4)
+    for rows in (1, 3, 1001, 300_000):
+        matrix = memory.empty(rows, 16)
+        assert matrix.shape == (rows, 16)
+        assert memory.address(matrix) % 64 == 0
 
 
 def test_the_cpu_allocator_s_error_becomes_a_memory_error():

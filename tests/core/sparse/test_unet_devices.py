@@ -97,7 +97,7 @@ def operations(net: SparseUNet) -> Counter[str]:
 
 
 def test_no_torch_kernel_races(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "supports", lambda _: False)
+    monkeypatch.setattr(native, "available", lambda: False)
     counts = operations(network(torch.device("cpu")))
     assert counts["mm"] > 20  # the convolutions were seen
     assert not RACING & counts.keys()
@@ -105,14 +105,14 @@ def test_no_torch_kernel_races(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_host_waits_for_the_number_of_sites_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of synchronisations depends on the levels, not on the number of layers, offsets or tiles."""
-    monkeypatch.setattr(native, "supports", lambda _: False)
+    monkeypatch.setattr(native, "available", lambda: False)
     few, many = (operations(network(torch.device("cpu"), block_reps=reps)) for reps in (1, 3))
     assert waits(few) == waits(many)
     assert sum(waits(few).values()) <= 12
 
 
 def test_kernel_maps_are_made_without_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "supports", lambda _: False)
+    monkeypatch.setattr(native, "available", lambda: False)
     x, _ = InputLayer()(*points(torch.device("cpu")))
     with Operations() as seen:
         assert len(x.level.neighbours(3).table) == len(x.level)

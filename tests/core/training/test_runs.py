@@ -108,7 +108,7 @@ def test_networks_trained_on_a_validation_case_are_refused(spec: TrainingSpec, t
     for stage in (Stage.STAGE1, Stage.COARSE):
         cases = ["a", "b", "c"] if stage == knowing else ["a", "b"]
         path = spec.output / f"{model_name('default', stage)}.safetensors"
-        save_model(SparseUNet(1, 2, [4]), path, {"trained on": cases, "grid_mm": 5.0})
+        save_model(SparseUNet(1, 2, [4]).arrays, path, {"trained on": cases, "grid_mm": 5.0})
     with pytest.raises(SettingsError, match=rf"default-{knowing}-\w+ was trained on c, which is to be scored"):
         train(replace(spec, validate=("c",)), Stage.STAGE2)
     assert not toy.given

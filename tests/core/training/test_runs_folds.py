@@ -80,7 +80,7 @@ def test_a_fold_continues_from_an_earlier_one_that_did_not_know_its_cases(tmp_pa
         fold_folder(earlier, number).mkdir(parents=True)
         for stage in ("stage1", "stage2"):
             path = fold_folder(earlier, number) / f"default-{stage}.safetensors"
-            save_model(SparseUNet(1, 2, [4]), path, {"trained on": list(known)})
+            save_model(SparseUNet(1, 2, [4]).arrays, path, {"trained on": list(known)})
     on = session(tmp_path / "later", start_from=earlier)
     paths = train_fold(1, parts, on)
     assert paths[0].read_bytes() == (earlier / "fold-1" / "default-stage1.safetensors").read_bytes()

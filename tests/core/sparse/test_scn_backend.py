@@ -13,7 +13,8 @@ import torch
 import fake_sparseconvnet
 from kidneyseg.errors import ResourceError
 from kidneyseg.sparse import SparseUNet, load_sparseconvnet_file
-from kidneyseg.sparse.backends import GRID, SparseConvNetUNet, has_sparseconvnet, on_backend
+from kidneyseg.sparse.backends import has_sparseconvnet
+from kidneyseg.sparse.scn_backend import GRID, SparseConvNetUNet, on_backend
 
 
 @pytest.fixture
