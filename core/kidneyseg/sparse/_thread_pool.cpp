@@ -2,8 +2,8 @@
 // hundred short loops, and waking a thread can take longer than its share of one.
 //
 // A thread that has joined a loop holds an item of it, and the caller must wait for that item, even while the system runs
-// another process in the thread's place. On a busy machine this can cost more than the thread contributes. The pool
-// therefore measures both ways and takes the better one.
+// another process in the thread's place. On a busy machine this can cost more than the thread contributes. Loops are
+// therefore not shared for a while where sharing was measured to be slow.
 
 #include "_thread_pool.h"
 
@@ -28,8 +28,8 @@ double seconds_on(clockid_t clock) {
     return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
 }
 
-// Decides whether loops are shared with the pool's threads, by the CPU time spent on items per second. It is the number of
-// threads on idle cores, at most 1 for the caller alone, and less for either where threads wait or other processes run.
+// Decides whether loops are shared with the pool's threads, by the CPU time that all threads spend on items per second.
+// On idle cores it is the number of threads. Where threads wait for each other or other processes run, it is less.
 class Sharing {
   public:
     bool on() const { return on_; }
@@ -39,31 +39,22 @@ class Sharing {
         if (start - end_ > kForget) *this = Sharing();
         end_ = start + seconds;
         seconds_ += seconds, worked_ += worked;
-        if (seconds_ < kWindow) return;
-        const double rate = worked_ / seconds_;
+        if (seconds_ < (on_ ? kWindow : pause_)) return;
+        const bool slow = on_ && worked_ < kEnough * seconds_;
+        if (!on_) pause_ = std::min(2.0 * pause_, kLongestPause);
+        else if (!slow) pause_ = kPause;
+        on_ = !slow;
         seconds_ = worked_ = 0.0;
-        if (windows_ > 0) {
-            --windows_;
-        } else if (on_) {
-            if (rate < kClearlyBetter) on_ = false, shared_rate_ = rate, trial_ = true;
-        } else if (trial_ && rate < shared_rate_) {
-            on_ = true, trial_ = false, windows_ = kKeep;
-        } else if (trial_) {
-            trial_ = false, windows_ = kKeep;
-        } else {
-            on_ = true;
-        }
     }
 
   private:
-    static constexpr double kWindow = 0.02;         // seconds over which a rate is measured: some time slices
-    static constexpr double kForget = 1.0;          // seconds without a loop after which rates no longer count
-    static constexpr double kClearlyBetter = 1.1;   // rates from which on the caller alone cannot be faster
-    static constexpr int kKeep = 8;                 // windows for which the better way is kept before the next trial
+    static constexpr double kEnough = 0.7;   // about what the caller alone gets beside two other threads on two cores
+    static constexpr double kWindow = 0.08;  // seconds over which the rate is measured: many time slices
+    static constexpr double kPause = 0.8, kLongestPause = 3.2;  // seconds without sharing before it is tried again
+    static constexpr double kForget = 10.0;  // seconds without a loop after which the past no longer counts
 
-    bool on_ = true, trial_ = false;
-    int windows_ = 0;
-    double end_ = 0.0, seconds_ = 0.0, worked_ = 0.0, shared_rate_ = 0.0;
+    bool on_ = true;
+    double end_ = 0.0, seconds_ = 0.0, worked_ = 0.0, pause_ = kPause;
 };
 
 class ThreadPool {
@@ -102,12 +93,13 @@ class ThreadPool {
 
     // Closes the loop and waits for the threads that have joined it, not for others.
     void close() {
-        std::unique_lock<std::mutex> lock(mutex_);
-        places_ = 0;
-        lock.unlock();
-        for (int spin = 0; spin < kSpins && joined_.load() > 0; ++spin) pause_briefly();
-        lock.lock();
-        left_.wait(lock, [&] { return joined_.load() == 0; });
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            places_ = 0;
+        }
+        for (int spin = 0; joined_.load() > 0; ++spin)
+            if (spin < kSpins) pause_briefly();
+            else std::this_thread::yield();  // a thread that has joined may need this core
     }
 
     void grow(int size) {
@@ -136,7 +128,7 @@ class ThreadPool {
             const double worked = timed(work_, context_, worker);
             lock.lock();
             worked_ += worked;
-            if (joined_.fetch_sub(1) == 1) left_.notify_one();
+            joined_.fetch_sub(1);
         }
     }
 
@@ -148,7 +140,7 @@ class ThreadPool {
     double worked_ = 0.0;            // CPU time of the threads that have left it
     std::atomic<int> joined_{0}, size_{0};  // threads in the loop; all threads
     std::atomic<uint64_t> loops_{0};        // loops started so far
-    std::condition_variable wake_, left_;
+    std::condition_variable wake_;
 };
 
 // Never destroyed: its threads may outlive everything else at exit.
