@@ -6,22 +6,24 @@ import argparse
 import json
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks import sites, worker
 from benchmarks.compare import Row, compare
+from benchmarks.contention import Contention, contention_table, measure_contention
 from benchmarks.libraries import Case
 from kidneyseg.imaging.nifti import load_volume
 from kidneyseg.phantom.abdomen import make_phantom
 
 PLANES = tuple(16 * (level + 1) for level in range(7))
 LAYER_CHANNELS = (16, 32, 64, 112)
-CASES = ("inference", "layers", "maps", "training", "growth")
+CASES = ("inference", "layers", "maps", "training", "growth", "busy")
 # Sites of the growth table as multiples of --sites: 50k, 100k, 200k, 500k, 1M, 2M, 5M by default.
 GROWTH = (0.1, 0.2, 0.4, 1, 2, 4, 10)
 
@@ -42,13 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         suite = Suite(index, hu, Path(folder), args)
         for kind in args.cases:
             for title, rows in getattr(suite, kind)():
-                table = growth_table(rows) if kind == "growth" else comparison_table(rows)
+                table = _TABLES.get(kind, comparison_table)(rows)
                 print(f"\n## {title}\n\n{table}", flush=True)
                 tables.append({"title": title, "rows": [asdict(row) for row in rows]})
     if args.output:
         report = {"sites_from": source, "processor": _processor(), "torch": torch.__version__, "tables": tables}
         args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return int(any(row["failure"] or not row["agrees"] for table in tables for row in table["rows"]))
+    rows = [row for table in tables for row in table["rows"]]
+    return int(any(row.get("failure") or not row.get("agrees", True) for row in rows))
 
 
 @dataclass
@@ -107,6 +110,14 @@ class Suite:
                 break
         yield f"{_unet()} by sites, {library}, {_threads(threads)}", rows
 
+    def busy(self) -> Iterator[tuple[str, list[Contention]]]:
+        """The U-Net on one and two threads beside none, one and two processes that never sleep."""
+        path, coords = self._sites(self.args.sites)
+        case = Case("inference", path, len(coords), PLANES, avx2=self.args.avx2)
+        beside = [(0, False), (1, False), (2, False), (1, True), (2, True)]
+        rows = [measure_contention(case, self.args.repeats, count, sessions=sessions) for count, sessions in beside]
+        yield f"{_unet()} on a busy machine, {_count(coords)} sites", rows
+
     def _sites(self, count: int) -> tuple[Path, sites.Coords]:
         path = self.folder / f"{count}.npy"
         if not path.exists():
@@ -158,6 +169,9 @@ def growth_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+_TABLES: dict[str, Callable[[Any], str]] = {"growth": growth_table, "busy": contention_table}
+
+
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
@@ -191,7 +205,8 @@ def _parser() -> argparse.ArgumentParser:
         "torch kernels by more than 1e-4.",
         epilog="cases: inference, a U-Net with its kernel maps; layers, single convolutions; maps, those of seven "
         "levels at twice the sites; training, forward and backward; growth, the first library at a tenth to ten times "
-        "the sites. To compare numbers of threads, pin the command to idle cores (taskset) and run nothing else.",
+        "the sites; busy, our kernels on one and two threads beside processes that never sleep. To compare numbers of "
+        "threads, pin the command to idle cores (taskset) and run nothing else.",
     )
     parser.add_argument("--ct", type=Path, help="a CT as .nii or .nii.gz; a phantom if not given")
     parser.add_argument("--sites", type=int, default=500_000, metavar="N", help="number of voxels (%(default)s)")

@@ -14,6 +14,7 @@ import torch
 from benchmarks import sites, worker
 from benchmarks.command import comparison_table, growth_table, main
 from benchmarks.compare import Row, _check_agreement
+from benchmarks.contention import Contention, contention_table
 from benchmarks.libraries import Case
 from kidneyseg.imaging.nifti import save_volume
 from kidneyseg.phantom.abdomen import make_phantom
@@ -67,6 +68,22 @@ def test_no_time_is_reported_for_wrong_outputs(tmp_path: Path) -> None:
 def test_growth_is_reported_per_site() -> None:
     row = Row("native", sites=1_000_000, seconds={"maps": [0.1], "network": [0.3], "total": [0.4]}, peak_mb=700.0)
     assert growth_table([row]).splitlines()[-1] == "| 1000000 | 0.100 | 0.300 | 0.400 | 0.40 | 700 |"
+
+
+def test_contention_is_the_median_of_paired_ratios() -> None:
+    rows = [Contention(1, sessions, {1: [1.0, 2.0, 4.0], 2: [0.5, 1.2, 2.8]}) for sessions in (False, True)]
+    assert contention_table(rows).splitlines()[2:] == [
+        "| 1 | 2.000 | 1.200 | 0.60 |",
+        "| 1, each in its own session | 2.000 | 1.200 | 0.60 |",
+    ]
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_a_run_on_a_busy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = make_phantom(1, (96, 96, 32), (3.0, 3.0, 6.0))
+    monkeypatch.setattr("benchmarks.command.make_phantom", lambda *_: volume)
+    assert main(["--sites", "500", "--repeats", "1", "--cases", "busy"]) == 0
+    assert "| 2, each in its own session | 0." in capsys.readouterr().out
 
 
 def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from kidneyseg.arrays import Floats
 
 SHORTAGE = "not enough memory for a sparse convolution; use a coarser lattice or fewer points"
 
-_LARGE = 1 << 22  # floats; the C library itself keeps smaller blocks
+_LARGE = 1 << 20  # floats; the C library keeps smaller blocks from the first pass on, larger ones from the third
 _MAX_IDLE = 1 << 28  # floats, 1 GiB
 _ALIGNMENT = 16  # floats; results that bypass the caches must begin at a multiple of 64 bytes
 

@@ -27,6 +27,14 @@ def test_a_large_block_is_reused_once_its_tensors_are_gone():
     assert memory.address(memory.empty(299_999, 16)) == address
 
 
+def test_features_of_a_usual_number_of_sites_are_reused_by_the_next_pass(monkeypatch):
+    monkeypatch.setattr(memory, "_idle", type(memory._idle)(list))
+    block = memory.empty(100_000, 16)
+    del block
+    gc.collect()
+    assert sum(map(len, memory._idle.values())) == 1
+
+
 def test_a_block_is_kept_for_the_gradient():
     x = pooled(2.0).requires_grad_()
     loss = x.square().sum()
