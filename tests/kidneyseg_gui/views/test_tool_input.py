@@ -135,9 +135,10 @@ def test_the_corners_of_a_polygon_and_the_next_side_are_drawn(opened: WindowFixt
     corner, pointer = at(view, (10, 34, 12)), at(view, (40, 34, 12))
     QTest.mouseClick(view, LEFT, Qt.KeyboardModifier.NoModifier, corner)
     QTest.mouseMove(view, pointer)
-    after = view.grab().toImage()
     between = (corner + pointer) / 2
-    assert after.pixelColor(between) != before.pixelColor(between)
+    opened.qtbot.waitUntil(
+        lambda: view.grab().toImage().pixelColor(between) != before.pixelColor(between), timeout=5000
+    )
 
 
 @pytest.mark.parametrize(("label", "name"), [(1, "Piece to kidney"), (0, "Delete piece")])
