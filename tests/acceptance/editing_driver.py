@@ -1,9 +1,10 @@
 """Finishes a case in the real window by mouse and keys, in processes of its own, and prints the gestures as JSON.
 
-    python tests/acceptance/editing_driver.py edit|recover CT FOLDER
+    python tests/acceptance/editing_driver.py edit|recover|stalls CT FOLDER
 
 `edit` segments, deletes a piece, clicks twice, paints, undoes and redoes; then the process kills itself. `recover`
-takes what the first left and exports it to FOLDER. Both leave a picture of the window there.
+takes what the first left and exports it to FOLDER. Both leave a picture of the window there. `stalls` paints, undoes
+and redoes, and prints the longest time in ms that the window answered nothing, and the peak memory.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
 from scipy import ndimage
 
+from kidneyseg.arrays import bounding_box
+from kidneyseg.cli.terminal import peak_mb
 from kidneyseg_gui import application
 from kidneyseg_gui.main_window import MainWindow
 from kidneyseg_gui.prompts import Prompts
@@ -86,7 +89,7 @@ class Driver(MainWindow):
             self.wait(lambda: self.quad.cloud._backend is not None)
             self.activateWindow()
             self.wait(self.isActiveWindow)  # shortcuts go to the active window
-            self._edit() if self.phase == "edit" else self._recover()
+            {"edit": self._edit, "recover": self._recover, "stalls": self._stalls}[self.phase]()
         except Exception as error:
             print(json.dumps({"error": repr(error)}), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -133,6 +136,34 @@ class Driver(MainWindow):
         print(json.dumps(seen), flush=True)
         self.close()
 
+    def _stalls(self) -> None:
+        QTest.keyClick(self, Qt.Key.Key_F5)
+        self.wait(lambda: self.case.result is not None and not self.jobs.busy)
+        kidney = self._inside_largest()
+        QTest.keyClick(self, "b")
+        self._settle()
+        self._beat.start()
+        stalls: dict[str, list[int]] = {}
+
+        def note(gesture: str) -> None:
+            self._settle()
+            stalls.setdefault(gesture, []).append(round(1000 * self._longest))
+            self._longest = self._last_beat = 0.0
+
+        for number in range(8):
+            QTest.keyClick(self, "]" if number % 2 else "[")
+            self._stroke(kidney, number)
+            note("stroke")
+        for name, modifiers in [("undo", CTRL)] * 4 + [("redo", CTRL | SHIFT)] * 4:
+            self._key(name, Qt.Key.Key_Z, modifiers)
+            note(name)
+        QTest.keyClick(self, "k")
+        QTest.keyClick(self, Qt.Key.Key_2, SHIFT)
+        self._click(self._kidney_near(kidney))
+        note("click")
+        print(json.dumps({"stalls_ms": stalls, "peak_mb": peak_mb()}), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     def _settle(self) -> None:
         end = time.monotonic() + 0.4
         self.wait(lambda: time.monotonic() > end and not self.jobs.in_background)
@@ -150,12 +181,14 @@ class Driver(MainWindow):
         self._note({"do": "delete", "voxel": [x, y, z]})
 
     def _inside_largest(self) -> tuple[int, int, int]:
-        parts, _count = ndimage.label(self.case.mask > 0, np.ones((3, 3, 3)))
+        box = bounding_box(self.case.mask, margin=1)
+        parts, _count = ndimage.label(self.case.mask[box] > 0, np.ones((3, 3, 3)))
         largest = parts == int(np.bincount(parts.ravel())[1:].argmax()) + 1
         deep = ndimage.distance_transform_edt(largest, sampling=self.case.volume.spacing_mm)
-        x, y, z = np.unravel_index(int(deep.argmax()), deep.shape)
-        self.case.set_crosshair((int(x), int(y), int(z)))
-        return int(x), int(y), int(z)
+        deepest = np.unravel_index(int(deep.argmax()), deep.shape)
+        x, y, z = (int(index) + side.start for index, side in zip(deepest, box, strict=True))
+        self.case.set_crosshair((x, y, z))
+        return x, y, z
 
     def _kidney_near(self, voxel: tuple[int, int, int]) -> tuple[int, int, int]:
         """The nearest voxel of the slice that is still kidney, and some further into the kidney."""
@@ -189,7 +222,8 @@ class Driver(MainWindow):
         self._note({"do": "stroke", **stroke})
 
     def _note(self, gesture: dict[str, Any]) -> None:
-        self.gestures.append({**gesture, "mask": zlib.crc32(self.case.mask.tobytes(order="F"))})
+        if self.phase != "stalls":  # there the sum would be the longest stall
+            self.gestures.append({**gesture, "mask": zlib.crc32(self.case.mask.tobytes(order="F"))})
 
     def _mouse(self, kind: QEvent.Type, position: QPointF, button: Qt.MouseButton = Qt.MouseButton.NoButton) -> None:
         view = self.quad.slices[0].slices
