@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QMouseEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
 from kidneyseg.editing import EditedMask, brush, lasso, pieces
 from kidneyseg_gui.tools import Tool
@@ -134,11 +136,15 @@ def test_the_corners_of_a_polygon_and_the_next_side_are_drawn(opened: WindowFixt
     before = view.grab().toImage()
     corner, pointer = at(view, (10, 34, 12)), at(view, (40, 34, 12))
     QTest.mouseClick(view, LEFT, Qt.KeyboardModifier.NoModifier, corner)
-    QTest.mouseMove(view, pointer)
-    between = (corner + pointer) / 2
-    opened.qtbot.waitUntil(
-        lambda: view.grab().toImage().pixelColor(between) != before.pixelColor(between), timeout=5000
+    # Sent to the view itself: without a button, the mouse's moves go to whatever lies under the system's pointer.
+    none, place = Qt.MouseButton.NoButton, QPointF(pointer)
+    moved = QMouseEvent(
+        QEvent.Type.MouseMove, place, view.mapToGlobal(place), none, none, Qt.KeyboardModifier.NoModifier
     )
+    QApplication.sendEvent(view, moved)
+    after = view.grab().toImage()
+    between = (corner + pointer) / 2
+    assert after.pixelColor(between) != before.pixelColor(between)
 
 
 @pytest.mark.parametrize(("label", "name"), [(1, "Piece to kidney"), (0, "Delete piece")])
