@@ -41,8 +41,31 @@ def state(window: WindowFixture) -> tuple[bytes, bytes, list[str], int, dict[str
     )
 
 
+def killed(window: WindowFixture) -> None:
+    """Leave the journal of a window as a kill does, and keep the window from beginning another."""
+    assert window.main.autosave.flush()
+    window.main.jobs.shutdown()
+    window.main.autosave.close(keep=True)
+
+
+def restarted(window: WindowFixture, qtbot: QtBot) -> WindowFixture:
+    """A new window with the same folder of journals."""
+    again = WindowFixture(qtbot, FakeServices(), window.folder)
+    qtbot.addWidget(again.main)
+    return again
+
+
+def recovered(window: WindowFixture, qtbot: QtBot) -> WindowFixture:
+    """A new window with the case of one that was killed."""
+    killed(window)
+    again = restarted(window, qtbot)
+    with qtbot.waitSignal(again.case.volume_changed, timeout=5000):
+        again.main.recovering.recover(journals(again)[0])
+    return again
+
+
 @pytest.fixture
-def crashed(window: WindowFixture, qtbot: QtBot, tmp_path: Path) -> Callable[[], WindowFixture]:
+def crashed(window: WindowFixture, qtbot: QtBot) -> Callable[[], WindowFixture]:
     """A window that is killed in the middle of editing; a call makes a new one with the same folder of journals."""
     window.open("first.nii")
     window.segment()
@@ -51,29 +74,21 @@ def crashed(window: WindowFixture, qtbot: QtBot, tmp_path: Path) -> Callable[[],
     window.case.set_settings(window.case.settings.with_(fill={"closing_mm": 4.0}))
     window.case.set_window(300, 130)
     window.case.edits.undo()
-    assert window.main.autosave.flush()
-    window.main.jobs.shutdown()  # or the update that the new settings ask for would begin another journal
-    window.main.autosave.close(keep=True)
+    killed(window)
 
     def restart() -> WindowFixture:
-        again = WindowFixture(qtbot, FakeServices(), tmp_path)
-        qtbot.addWidget(again.main)
+        again = restarted(window, qtbot)
         again.main.recovering.offer()
         return again
 
     return restart
 
 
-def test_locked_labels_stay_locked_after_a_crash(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
+def test_locked_labels_stay_locked_after_a_crash(window: WindowFixture, qtbot: QtBot):
     window.open("first.nii")
     paint(window, 0)
     window.case.edits.set_locked(frozenset({3}))
-    assert window.main.autosave.flush()
-    window.main.autosave.close(keep=True)
-    again = WindowFixture(qtbot, FakeServices(), tmp_path)
-    qtbot.addWidget(again.main)
-    again.main.recovering.recover(journals(window)[0])
-    qtbot.waitUntil(lambda: again.case.volume is not None, timeout=5000)
+    again = recovered(window, qtbot)
     assert again.case.edits.locked == {3}
 
 
@@ -135,47 +150,32 @@ def test_a_case_whose_ct_has_changed_is_not_recovered(crashed: Callable[[], Wind
     assert len(journals(again)) == 1
 
 
-def test_more_steps_than_can_be_undone_come_back(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
+def test_more_steps_than_can_be_undone_come_back(window: WindowFixture, qtbot: QtBot):
     window.open("first.nii")
     for number in range(210):
         paint(window, number * 20)
     before = state(window)
-    assert window.main.autosave.flush()
-    window.main.autosave.close(keep=True)
-    again = WindowFixture(qtbot, FakeServices(), tmp_path)
-    qtbot.addWidget(again.main)
-    with qtbot.waitSignal(again.case.volume_changed, timeout=5000):
-        again.main.recovering.recover(journals(again)[0])
+    again = recovered(window, qtbot)
     assert state(again) == before
     assert again.case.edits.stack.index() == 200
 
 
-def test_the_name_of_a_recovered_mask_stays_out_of_the_log(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
+def test_the_name_of_a_recovered_mask_stays_out_of_the_log(window: WindowFixture, qtbot: QtBot):
     window.open("first.nii")
     paint(window, 0)
     window.case.set_saved(FileStamp(Path("/scans/Eva Muster/muster-1.nii.gz"), 0, 0, ""), clean=True)
-    assert window.main.autosave.flush()
-    window.main.autosave.close(keep=True)
-    again = WindowFixture(qtbot, FakeServices(), tmp_path)
-    qtbot.addWidget(again.main)
-    with qtbot.waitSignal(again.case.volume_changed, timeout=5000):
-        again.main.recovering.recover(journals(again)[0])
+    recovered(window, qtbot)
     assert "uster" not in scrub("muster-1.nii.gz cannot be written in /scans/Eva Muster")
 
 
-def test_a_saved_case_comes_back_saved(window: WindowFixture, qtbot: QtBot, tmp_path: Path):
+def test_a_saved_case_comes_back_saved(window: WindowFixture, qtbot: QtBot):
     window.open("first.nii")
     paint(window, 0)
     window.case.mark_saved()
     paint(window, 100)
     window.case.edits.undo()
     assert not window.case.dirty
-    assert window.main.autosave.flush()
-    window.main.autosave.close(keep=True)
-    again = WindowFixture(qtbot, FakeServices(), tmp_path)
-    qtbot.addWidget(again.main)
-    with qtbot.waitSignal(again.case.volume_changed, timeout=5000):
-        again.main.recovering.recover(journals(again)[0])
+    again = recovered(window, qtbot)
     assert not again.case.dirty
     again.case.edits.redo()
     assert again.case.dirty

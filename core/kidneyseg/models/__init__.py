@@ -69,7 +69,7 @@ def load_model(name: str, directory: Path | None = None, backend: str = "auto") 
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            state = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118 - cannot be iterated
         if metadata.get("format") != _FORMAT:
             raise ModelError(f"{path.name} holds no network of this program; {_REMEDY}")
         network = Network.checked(json.loads(metadata["config"]), state)

@@ -114,6 +114,7 @@ class ParentMap(KernelMap[A]):
 
     def __init__(self, parent: A, slot: A, children: KernelMap[A], tables: Tables[A]) -> None:
         # Neither may refer to this object: a reference cycle would keep the map until the next garbage collection.
+        # `plan` is asked for only by the native kernels, whose maps are of arrays; which A is, mypy cannot know here.
         plan: Any = partial(native.Plan.of_parents, parent, slot)  # type: ignore[arg-type]
         super().__init__(partial(tables.parent_table, parent, slot), plan)
         self.parent, self.slot, self.children = parent, slot, children

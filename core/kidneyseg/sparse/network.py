@@ -62,6 +62,6 @@ class Network:
     def _made(self, device: str, backend: str) -> Runner:
         if device == "cpu" and backend == "auto" and native.available():
             return NativeUNet(self.layout, self.weights)
-        from kidneyseg.sparse.torch_runner import TorchRunner  # noqa: PLC0415 - imports torch
+        from kidneyseg.sparse.torch_runner import TorchRunner  # noqa: PLC0415 - this backend alone imports torch
 
         return TorchRunner(self, device, backend)

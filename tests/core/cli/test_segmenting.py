@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,9 +40,9 @@ def test_each_ct_gets_the_mask_that_it_gets_alone(
     loads: list[str] = []
     load = pipeline.load_networks
 
-    def counted(*which: object) -> pipeline.Networks:
-        loads.append(str(which[0]))
-        return load(*which)  # type: ignore[arg-type]
+    def counted(method: str, *where: Any) -> pipeline.Networks:
+        loads.append(method)
+        return load(method, *where)
 
     for name in ("first", "second"):
         assert segment(case, case / f"{name}.nii.gz", "-o", tmp_path / f"{name}_alone.nii.gz") == 0
