@@ -7,8 +7,6 @@ from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
 
 
 def longest_diameter_mm(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> float:
@@ -17,6 +15,8 @@ def longest_diameter_mm(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) ->
     It is the exact largest distance between voxel centres, plus the extent of one voxel along that direction, since
     voxels are boxes and not points. A single voxel measures its longest edge.
     """
+    from scipy.spatial import ConvexHull, QhullError, distance  # noqa: PLC0415 - most CTs have no tumour
+
     index = _hull_candidates(mask)
     if len(index) == 0:
         return 0.0
@@ -27,7 +27,7 @@ def longest_diameter_mm(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) ->
             points = points[ConvexHull(points).vertices]
     if len(points) == 1:
         return float(spacing.max())
-    distances = pdist(points)
+    distances = distance.pdist(points)
     longest = int(distances.argmax())
     # pdist lists the pairs (0, 1), (0, 2), ... (1, 2), ...: where those of each first point start.
     starts = np.concatenate([[0], np.cumsum(np.arange(len(points) - 1, 0, -1))])

@@ -16,7 +16,7 @@ from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write
 from kidneyseg.imaging.geometry import Geometry, plain_geometry, read_geometry
 from kidneyseg.imaging.headers import Header, halves, header_path, image_path, is_pair, read_header, voxel_offset
-from kidneyseg.imaging.intensities import OUT_OF_RANGE, add_offset, fill_padding, find_hu_offset, round_valid
+from kidneyseg.imaging.intensities import OUT_OF_RANGE, add_offset, find_hu_offset, round_valid
 from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume, offset_note
 
@@ -54,6 +54,8 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
     if hu_offset and recognised:
         notes += (offset_note(hu_offset),)
     if invalid is not None:
+        from kidneyseg.imaging.padding import fill_padding  # noqa: PLC0415 - imports scipy, and few CTs need it
+
         notes += (fill_padding(hu, invalid, geometry.affine, source.name),)
     return Volume(
         hu=hu,

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
-from scipy.spatial import KDTree
 
 from kidneyseg.arrays import separate_boxes
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
@@ -28,6 +27,9 @@ _MOST_CELLS = 12_000_000
 
 # With more parts than this, boxes around them are not compared: there are nearer ones.
 _MOST_BOXES = 32
+
+# With more components than this, the nearest core cell is searched for every border cell.
+_MOST_COUNTED = 4
 
 _EPS_SLACK = 1 + 1e-6  # a neighbour at exactly eps counts, whatever the rounding
 
@@ -83,17 +85,14 @@ def _cluster_cells(
         return np.zeros(0, np.int32)
     index, step = _pool(index - index.min(axis=0), step, eps_mm)
     grid = _Grid(index, step, eps_mm)
-    counts = grid.sums_within(progress)
+    counts = grid.sums_within(grid.samples, grid.cells, progress)
     needed = _auto_min_samples(grid.samples, counts) if min_samples is None else min_samples
     core = counts >= needed * (1 - 1e-9)
     labels = np.full(len(grid.cells), -1, np.int64)
     if core.any():
         labels[core] = grid.components(core, progress)
-        positions = grid.positions * step
-        tree = KDTree(positions[core])
-        distance, row = tree.query(positions[~core], distance_upper_bound=eps_mm * _EPS_SLACK)
-        reached = np.isfinite(distance)
-        labels[np.flatnonzero(~core)[reached]] = labels[core][np.asarray(row)[reached]]
+        if not core.all():
+            labels[~core] = grid.reached(labels, ~core, progress)
     return _numbered_by_first(labels[grid.cell_of_point])
 
 
@@ -129,24 +128,51 @@ class _Grid:
         self.cells, self.cell_of_point = np.unique((index + margin) @ self.strides, return_inverse=True)
         self.samples = np.bincount(self.cell_of_point, minlength=len(self.cells)).astype(np.float64)
 
-    @property
-    def positions(self) -> NDArray[np.intp]:
-        """(cells, 3) grid index of each occupied cell."""
-        return np.stack(np.unravel_index(self.cells, self.shape), axis=1)
-
-    def sums_within(self, progress: Progress) -> NDArray[np.float64]:
-        """How many samples lie in cells whose centre is within eps of each occupied cell's."""
+    def sums_within(
+        self, values: NDArray[np.generic], around: NDArray[np.int64], progress: Progress
+    ) -> NDArray[np.float64]:
+        """For each cell `around`, the sum of the occupied cells' `values` over those with centres within eps."""
         running = np.zeros(self.shape, np.float32)
-        running.reshape(-1)[self.cells] = self.samples
+        running.reshape(-1)[self.cells] = values
         np.cumsum(running, axis=2, out=running)
         flat = running.reshape(-1)
-        sums = np.zeros(len(self.cells))
+        sums = np.zeros(len(around))
         for dx, dy, reach in self._columns():
             offset = dx * self.strides[0] + dy * self.strides[1]
-            sums += flat[self.cells + (offset + reach)]
-            sums -= flat[self.cells + (offset - reach - 1)]
+            sums += flat[around + (offset + reach)]
+            sums -= flat[around + (offset - reach - 1)]
             progress.check()
         return sums
+
+    def reached(self, labels: NDArray[np.int64], border: NDArray[np.bool_], progress: Progress) -> NDArray[np.int64]:
+        """The component of the nearest core cell within eps of each border cell, or -1.
+
+        Args:
+            labels: int64 (cells,), the component of each core cell; -1 for all others.
+            border: bool (cells,), the cells that are no core cells.
+            progress: checked along the way.
+        """
+        cells, components = self.cells[border], np.unique(labels[~border])
+        if len(components) > _MOST_COUNTED:
+            return self._nearest(labels, ~border, cells)
+        within = np.array([self.sums_within(labels == one, cells, progress) > 0 for one in components])
+        found = np.where(within.any(axis=0), components[within.argmax(axis=0)], -1)
+        several = within.sum(axis=0) > 1
+        if several.any():
+            found[several] = self._nearest(labels, ~border, cells[several])
+        return found
+
+    def _nearest(
+        self, labels: NDArray[np.int64], core: NDArray[np.bool_], cells: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """The label of the core cell that is nearest to each of the cells and within eps, or -1."""
+        from scipy.spatial import KDTree  # noqa: PLC0415 - takes a tenth of a second, and is seldom needed
+
+        def positions(of: NDArray[np.int64]) -> NDArray[np.float64]:
+            return np.stack(np.unravel_index(of, self.shape), axis=1) * self.step
+
+        distance, row = KDTree(positions(self.cells[core])).query(positions(cells), distance_upper_bound=self.eps_mm)
+        return np.where(np.isfinite(distance), np.append(labels[core], -1)[row], -1)
 
     def components(self, core: NDArray[np.bool_], progress: Progress) -> NDArray[np.int64]:
         """Component of each core cell, where cells within eps of each other are joined."""

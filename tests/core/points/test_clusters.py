@@ -71,6 +71,17 @@ def test_outliers_go_and_clusters_are_numbered_by_their_first_point():
     assert ids.tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.parametrize("clusters", [2, 6])  # few: components are counted; many: the nearest core point is searched
+def test_a_border_point_within_eps_of_two_clusters_belongs_to_the_nearer(clusters):
+    box = np.argwhere(np.ones((5, 5, 5), bool))
+    index = [box + np.array([20 * number, 0, 0]) for number in range(clusters)]
+    borders = [[11, 2, 2], [13, 2, 2]]  # 7 mm from one cluster and 9 mm from the other
+    kept, ids = cluster_cloud(cloud_of(np.concatenate([*index, borders, [[500, 2, 2]]]), (1.0,) * 3), 9.0, 100)
+    assert len(kept) == clusters * len(box) + 2
+    of = {tuple(cell): number for cell, number in zip(kept.index.tolist(), ids.tolist(), strict=True)}
+    assert [of[tuple(border)] for border in borders] == [0, 1]
+
+
 def test_auto_is_a_twentieth_of_the_points():
     big = np.argwhere(np.ones((10, 10, 10), bool))
     small = np.argwhere(np.ones((3, 3, 3), bool)) + 30
