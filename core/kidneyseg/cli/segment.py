@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 from kidneyseg.cli.settings_arguments import add_settings, auto_or_integer, settings_of
@@ -46,11 +47,18 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(arguments: argparse.Namespace) -> int:
     """Segment, export, report."""
     settings = settings_of(arguments)
+    options = {} if arguments.hu_offset == "auto" else {"hu_offset": arguments.hu_offset}
 
     with lasting_imports():
-        from kidneyseg.cli.segmenting import Segmenting
+        from kidneyseg.imaging.read_ahead import ReadAhead
+        from kidneyseg.imaging.readers import load
 
-    return Segmenting(arguments, settings, since=_STARTED).run()
+    with ReadAhead(partial(load, **options)) as reading:
+        reading.begin(arguments.cts[0])  # while the rest of the engine is imported, which takes about as long
+        with lasting_imports():
+            from kidneyseg.cli.segmenting import Segmenting
+
+        return Segmenting(arguments, settings, reading, since=_STARTED).run()
 
 
 def _hu_offset(text: str) -> str | int:

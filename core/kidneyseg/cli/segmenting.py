@@ -17,8 +17,7 @@ from kidneyseg.errors import KidneySegError, SettingsError
 from kidneyseg.files import make_folder
 from kidneyseg.imaging.headers import header_path
 from kidneyseg.imaging.nifti import case_name
-from kidneyseg.imaging.read_ahead import read_ahead
-from kidneyseg.imaging.readers import load
+from kidneyseg.imaging.read_ahead import ReadAhead
 from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.export import check_export, export, sidecar
@@ -58,9 +57,9 @@ def masks_of(cts: Sequence[Path], output: Path | None) -> dict[Path, Path]:
 class Segmenting:
     """Segments CTs one after another, with one load of the networks. Reports are printed as each is done."""
 
-    def __init__(self, arguments: argparse.Namespace, settings: Settings, since: float) -> None:
-        """Prepare; `since` is when the process began."""
-        self._arguments, self._settings = arguments, settings
+    def __init__(self, arguments: argparse.Namespace, settings: Settings, reading: ReadAhead, since: float) -> None:
+        """Prepare; `reading` may have begun with the first CT, `since` is when the process began."""
+        self._arguments, self._settings, self._reading = arguments, settings, reading
         self._several = len(arguments.cts) > 1
         self._since, self._seconds = since, {"import": time.perf_counter() - since}
         self._code = 0
@@ -74,7 +73,7 @@ class Segmenting:
         try:
             bar.update("reading", 0.0)
             started = time.perf_counter()
-            for number, (ct, volume) in enumerate(read_ahead(cts, self._load), start=1):
+            for number, (ct, volume) in enumerate(self._reading.each(cts), start=1):
                 self._seconds["read"] = time.perf_counter() - started
                 part = bar.part((number - 1) / len(cts), number / len(cts)) if self._several else bar
                 try:
@@ -98,10 +97,6 @@ class Segmenting:
             self._fail(ct, error)
             return False
         return True
-
-    def _load(self, ct: Path) -> Volume:
-        offset = self._arguments.hu_offset
-        return load(ct, **({} if offset == "auto" else {"hu_offset": offset}))
 
     def _networks(self, volume: Volume) -> Pipeline:
         if self._pipeline is None:
