@@ -15,6 +15,8 @@ from typing import Any
 
 from kidneyseg.progress import Progress
 
+# How long a thread that imports keeps the interpreter from one that reads a CT meanwhile; 5 ms by default.
+_SWITCH_S = 1e-4
 _UNUSED_BY_SCIPY = {"f2py", "testing"}  # of numpy's modules that are imported when they are named
 
 
@@ -64,6 +66,8 @@ def lasting_imports() -> Iterator[None]:
     scipy copies all that numpy lists as public, which would import numpy's Fortran wrapper and its testing tools.
     """
     gc.disable()
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
     import numpy as np
 
     listed = {name: getattr(np, name) for name in ("__all__", "__numpy_submodules__") if hasattr(np, name)}
@@ -74,6 +78,7 @@ def lasting_imports() -> Iterator[None]:
     finally:
         for name, public in listed.items():
             setattr(np, name, public)
+        sys.setswitchinterval(switch)
         gc.freeze()
         gc.enable()
 
