@@ -8,6 +8,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,20 +16,27 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMessageBox
 
+from kidneyseg.lazy import quick_imports
 from kidneyseg.version import __version__
+from kidneyseg_gui.jobs import JobQueue
 from kidneyseg_gui.logs import catch_errors, start_log
 from kidneyseg_gui.main_window import MainWindow
 from kidneyseg_gui.theme import apply_theme
+from kidneyseg_gui.widgets import single_shot
 
 if TYPE_CHECKING:
     from kidneyseg_gui.views.canvases import Choice
 
 log = logging.getLogger(__name__)
+_IDLE_MS = 300
 _NO_3D = "The 3-D view is not available here.\nEverything else works without it."
 
 
 class _CloudLoader(QObject):
-    """Imports PyVista in a thread and signals which canvas to build, None where there is no 3-D."""
+    """Imports PyVista in a thread and signals which canvas to build, None where there is no 3-D.
+
+    What corrections need comes before it, so that the first one does not wait.
+    """
 
     loaded = Signal(object)
 
@@ -46,6 +54,9 @@ class _CloudLoader(QObject):
             self._thread.join()
 
     def _import(self) -> None:
+        with quick_imports():
+            import kidneyseg.editing.click
+            import kidneyseg.editing.shape  # noqa: F401
         try:
             import kidneyseg_gui.views.pyvista_cloud  # noqa: F401 - imported here, in a thread; `_build_cloud` uses it
             from kidneyseg_gui.views.canvases import choose
@@ -80,13 +91,32 @@ def run(ct: Path | None, mask: Path | None = None) -> int:
         _after_opening(window, mask)
         _spare_collections(window)
         window.jobs.warm_up()
-        loader.start()
+        when_idle(window.jobs, loader.start)
 
     QTimer.singleShot(0, lambda: QTimer.singleShot(30, after_first_paint))
     status = application.exec()
     pulse.stop()
     loader.wait()
     return status
+
+
+def when_idle(jobs: JobQueue, start: Callable[[], None]) -> None:
+    """Call `start` once, after no work was in hand for a moment.
+
+    PyVista takes two seconds of the interpreter. What the user waits for comes first: the CT, and its mask where
+    Segment is pressed at once.
+    """
+
+    def began_or_ended() -> None:
+        (timer.stop if jobs.busy else timer.start)()
+
+    def finish() -> None:
+        jobs.busy_changed.disconnect(began_or_ended)
+        start()
+
+    timer = single_shot(jobs, _IDLE_MS, finish)
+    jobs.busy_changed.connect(began_or_ended)
+    began_or_ended()
 
 
 def _spare_collections(window: MainWindow) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from kidneyseg.editing import click
+from kidneyseg import editing
 from kidneyseg.editing.change import Change, Voxels, merged
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.edits import Edits, Step
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Clicked:
     """The clicks at one place so far, and what they have changed since before the first of them."""
 
-    clicks: tuple[click.Click, ...]
+    clicks: tuple[editing.Click, ...]
     change: Change
 
 
@@ -50,8 +50,8 @@ class ClickSession(QObject):
     def __init__(self, case: Case, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._case = case
-        self._waiting: list[tuple[click.Click, bool]] = []  # whether it begins a new session
-        self._running: tuple[click.Click, ...] = ()
+        self._waiting: list[tuple[editing.Click, bool]] = []  # whether it begins a new session
+        self._running: tuple[editing.Click, ...] = ()
         self._left_tool = False
         case.click_requested.connect(self.add)
         case.edits.moved.connect(self.drop)
@@ -72,7 +72,7 @@ class ClickSession(QObject):
 
     def add(self, voxel: Voxel, label: int) -> None:
         """A click on what is missed or wrong; it is worked on after the clicks before it."""
-        self._waiting.append((click.Click(voxel, label), self._left_tool))
+        self._waiting.append((editing.Click(voxel, label), self._left_tool))
         self._left_tool = False
         self._next()
 
@@ -91,12 +91,12 @@ class ClickSession(QObject):
 
         def compute(volume: Volume, labels: NDArray[np.uint8]) -> Voxels:
             labels.reshape(-1, order="F")[change.index] = change.before_labels  # as before the first click
-            return click.fix(volume, labels, evidence, clicks)
+            return editing.fix(volume, labels, evidence, clicks)
 
         finish = partial(self._finish, base, clicks)
         self._case.request_edit(f"Click: {NAMES[latest.label].lower()}", compute, finish)
 
-    def _finish(self, base: Clicked, clicks: tuple[click.Click, ...], name: str, voxels: Voxels) -> bool:
+    def _finish(self, base: Clicked, clicks: tuple[editing.Click, ...], name: str, voxels: Voxels) -> bool:
         """Make one step of what the clicks give now. Returns whether anything changed."""
         edits = self._case.edits
         if self._running is not clicks or edits.mask is None:  # dropped meanwhile

@@ -9,7 +9,7 @@ from typing import Protocol
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QMenu
 
-from kidneyseg.editing import interpolate, shape
+from kidneyseg import editing
 from kidneyseg_gui.case import Case, Compute
 from kidneyseg_gui.panels.correcting import TOOLS
 from kidneyseg_gui.piece_menu import delete_piece
@@ -78,13 +78,13 @@ class EditActions:
             return make(text, do)
 
         def interpolated(label: int, _mm: float) -> Compute:
-            return partial(interpolate.interpolate_slices, axis=AXIAL.normal, label=label, drawn=None)
+            return partial(editing.interpolate_slices, axis=AXIAL.normal, label=label, drawn=None)
 
         actions = [
-            edit("Fill &holes", lambda label, _mm: partial(shape.fill_holes, label=label, where=None)),
-            edit("&Smooth", lambda label, mm: partial(shape.smooth, label=label, mm=mm, voxel=None)),
-            edit("&Grow", lambda label, mm: partial(shape.grow, label=label, mm=mm, voxel=None)),
-            edit("S&hrink", lambda label, mm: partial(shape.grow, label=label, mm=-mm, voxel=None)),
+            edit("Fill &holes", lambda label, _mm: partial(editing.fill_holes, label=label, where=None)),
+            edit("&Smooth", lambda label, mm: partial(editing.smooth, label=label, mm=mm, voxel=None)),
+            edit("&Grow", lambda label, mm: partial(editing.grow, label=label, mm=mm, voxel=None)),
+            edit("S&hrink", lambda label, mm: partial(editing.grow, label=label, mm=-mm, voxel=None)),
             edit("&Interpolate between axial slices", interpolated),
         ]
         menu.addActions(actions)

@@ -8,8 +8,7 @@ from functools import partial
 from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QMenu, QWidget
 
-from kidneyseg.editing import shape
-from kidneyseg.editing.pieces import keep_only_piece, relabel_piece
+from kidneyseg import editing
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg_gui.case import Case, Compute
 from kidneyseg_gui.slices import Voxel
@@ -36,7 +35,7 @@ def delete_piece(case: Case, voxel: Voxel | None) -> None:
     mask = case.edits.mask
     if voxel is not None and mask is not None and int(mask.labels[voxel]) in case.overlay.drawn:
         name = NAMES[int(mask.labels[voxel])].lower()
-        case.request_edit(f"Delete {name}", partial(relabel_piece, voxel=voxel, label=TISSUE))
+        case.request_edit(f"Delete {name}", partial(editing.relabel_piece, voxel=voxel, label=TISSUE))
 
 
 def _entries(case: Case, voxel: Voxel) -> list[tuple[str, Callable[[], object]]]:
@@ -55,18 +54,18 @@ def _entries(case: Case, voxel: Voxel) -> list[tuple[str, Callable[[], object]]]
         return text, partial(case.request_edit, text, compute)
 
     return [
-        edit(f"Delete this {name}", partial(relabel_piece, voxel=voxel, label=TISSUE)),
-        edit(f"Keep only this {name}", partial(keep_only_piece, voxel=voxel)),
+        edit(f"Delete this {name}", partial(editing.relabel_piece, voxel=voxel, label=TISSUE)),
+        edit(f"Keep only this {name}", partial(editing.keep_only_piece, voxel=voxel)),
         *(
-            edit(f"Make it {NAMES[other].lower()}", partial(relabel_piece, voxel=voxel, label=other))
+            edit(f"Make it {NAMES[other].lower()}", partial(editing.relabel_piece, voxel=voxel, label=other))
             for other in (KIDNEY, TUMOUR, CYST)
             if other != label
         ),
         line,
-        edit("Fill its holes", partial(shape.fill_holes, label=label, where=voxel)),
-        edit("Smooth it", partial(shape.smooth, label=label, mm=mm, voxel=voxel)),
-        edit(f"Grow it by {mm:g} mm", partial(shape.grow, label=label, mm=mm, voxel=voxel)),
-        edit(f"Shrink it by {mm:g} mm", partial(shape.grow, label=label, mm=-mm, voxel=voxel)),
+        edit("Fill its holes", partial(editing.fill_holes, label=label, where=voxel)),
+        edit("Smooth it", partial(editing.smooth, label=label, mm=mm, voxel=voxel)),
+        edit(f"Grow it by {mm:g} mm", partial(editing.grow, label=label, mm=mm, voxel=voxel)),
+        edit(f"Shrink it by {mm:g} mm", partial(editing.grow, label=label, mm=-mm, voxel=voxel)),
         line,
         (f"This is not {name} (click to fix)", partial(_click, case, voxel, KIDNEY if label != KIDNEY else TISSUE)),
     ]

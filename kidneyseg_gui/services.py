@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from kidneyseg.errors import InputError, LabelMapError
+from kidneyseg.lazy import quick_imports
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,9 +136,10 @@ def _scene(
 
 def _warm_up() -> bool:
     # Importing them in advance means that the first segmentation does not wait for it.
-    import kidneyseg.segmentation.export
-    import kidneyseg.segmentation.pipeline  # noqa: F401
-    from kidneyseg.segmentation.devices import has_gpu
+    with quick_imports():
+        import kidneyseg.segmentation.export
+        import kidneyseg.segmentation.pipeline  # noqa: F401
+        from kidneyseg.segmentation.devices import has_gpu
 
     return has_gpu()
 

@@ -5,9 +5,9 @@
 `import kidneyseg` is fast: each public name is imported on first use. Inference on a CPU imports no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kidneyseg.lazy import names_of
 from kidneyseg.version import __version__
 
 if TYPE_CHECKING:
@@ -32,27 +32,18 @@ __all__ = [
     "segment",
 ]
 
-_MODULES = {
-    "KidneySegError": "errors",
-    "Pipeline": "segmentation.pipeline",
-    "Result": "segmentation.pipeline",
-    "Settings": "settings",
-    "Volume": "imaging.volume",
-    "export": "segmentation.export",
-    "load": "imaging.readers",
-    "preset": "settings",
-    "register_reader": "imaging.readers",
-    "segment": "segmentation.pipeline",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_of(
+    __name__,
+    {
+        "KidneySegError": "errors",
+        "Pipeline": "segmentation.pipeline",
+        "Result": "segmentation.pipeline",
+        "Settings": "settings",
+        "Volume": "imaging.volume",
+        "export": "segmentation.export",
+        "load": "imaging.readers",
+        "preset": "settings",
+        "register_reader": "imaging.readers",
+        "segment": "segmentation.pipeline",
+    },
+)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPen, QPolygonF, QTransform
 
+from kidneyseg import editing
 from kidneyseg.editing import brush, lasso
-from kidneyseg.editing.pieces import relabel_piece
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.slices import Plane, Voxel
 from kidneyseg_gui.tools import NAMES, STROKES, Tool
@@ -188,7 +188,7 @@ class ToolInput:
         case, tool = self._case, self._case.tool
         if tool.tool == Tool.PIECE:
             name = f"Piece to {NAMES[tool.label].lower()}" if tool.label else "Delete piece"
-            case.request_edit(name, partial(relabel_piece, voxel=voxel, label=tool.label))
+            case.request_edit(name, partial(editing.relabel_piece, voxel=voxel, label=tool.label))
         elif tool.tool == Tool.THRESHOLD:
             ball = partial(brush.threshold_ball, centre=voxel, radius_mm=tool.radius_mm, label=tool.label)
             hu_range = tool.hu_range or self._window_range()

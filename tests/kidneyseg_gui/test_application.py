@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,10 +13,38 @@ import pytest
 from kidneyseg.editing import Voxels
 from kidneyseg.editing.recovery import find_abandoned, read
 from kidneyseg_gui import application
-from kidneyseg_gui.application import _answer_interrupts, _build_cloud, _CloudLoader, _note_interrupts
+from kidneyseg_gui.application import _answer_interrupts, _build_cloud, _CloudLoader, _note_interrupts, when_idle
 from kidneyseg_gui.views import canvases
 from kidneyseg_gui.views.canvases import OFFSCREEN, Choice
 from window_fixture import WindowFixture
+
+
+def test_the_first_paint_waits_for_no_slow_library():
+    code = (
+        "import sys, kidneyseg_gui.application\n"
+        "print({'scipy', 'nibabel', 'torch', 'pyvista', 'vtkmodules'} & set(sys.modules) or 'none')"
+    )
+    there = os.environ | {"QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run([sys.executable, "-c", code], env=there, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "none"
+
+
+def test_the_3d_import_waits_for_the_ct_and_for_a_mask_that_is_asked_for_at_once(
+    window: WindowFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(application, "_IDLE_MS", 40)
+    jobs, started = window.main.jobs, []
+    window.main.controller.open(window.file())
+    when_idle(jobs, lambda: started.append((window.case.volume is not None, window.case.mask is not None)))
+    window.qtbot.waitUntil(lambda: window.case.volume is not None and not jobs.busy)
+    assert not started
+    window.main.controller.segment()  # within the moment
+    window.qtbot.waitUntil(lambda: bool(started))
+    assert started == [(True, True)]
+    window.main.controller.segment()
+    window.qtbot.waitUntil(lambda: not jobs.busy)
+    window.qtbot.wait(100)
+    assert len(started) == 1
 
 
 def fail(*_args: object) -> None:
@@ -84,6 +113,7 @@ def test_the_3d_import_leaves_the_segmentation_to_the_working_thread():
     # Two threads that import the package at once can see it before its methods are registered.
     code = (
         "import sys, kidneyseg_gui.views.pyvista_cloud, kidneyseg_gui.views.canvases\n"
+        "import kidneyseg.editing.click, kidneyseg.editing.shape\n"
         "print([name for name in sys.modules if name.startswith(('kidneyseg.segmentation', 'torch'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

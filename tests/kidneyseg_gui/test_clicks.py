@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from kidneyseg.editing import Voxels, click
+from kidneyseg import editing
+from kidneyseg.editing import Voxels
 from kidneyseg.errors import InputError
 from kidneyseg_gui.tools import Tool
 from window_fixture import WindowFixture
@@ -28,7 +29,7 @@ def clicked(window: WindowFixture, monkeypatch: pytest.MonkeyPatch) -> WindowFix
 
     seen: list = []
     window.seen = seen  # type: ignore[attr-defined]
-    monkeypatch.setattr(click, "fix", fix)
+    monkeypatch.setattr(editing, "fix", fix)
     window.open()
     window.segment()
     window.case.set_tool(tool=Tool.CLICK, label=2)
@@ -147,7 +148,7 @@ def test_a_click_that_failed_keeps_no_other_waiting(clicked: WindowFixture, monk
         raise InputError("It does not work here.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(click, "fix", fail)
+        patched.setattr(editing, "fix", fail)
         clicked.case.request_click(FIRST, 2)
         wait_for_background(clicked)
     clicked.case.request_click(SECOND, 2)

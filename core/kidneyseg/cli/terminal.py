@@ -13,11 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from kidneyseg.lazy import quick_imports
 from kidneyseg.progress import Progress
-
-# How long a thread that imports keeps the interpreter from one that reads a CT meanwhile; 5 ms by default.
-_SWITCH_S = 1e-4
-_UNUSED_BY_SCIPY = {"f2py", "testing"}  # of numpy's modules that are imported when they are named
 
 
 class BarProgress(Progress):
@@ -61,24 +58,12 @@ class BarProgress(Progress):
 
 @contextmanager
 def lasting_imports() -> Iterator[None]:
-    """Disable garbage collection during imports, as all that they create stays alive, and leave out what is not used.
-
-    scipy copies all that numpy lists as public, which would import numpy's Fortran wrapper and its testing tools.
-    """
+    """`quick_imports` without garbage collection, as all that they create stays alive."""
     gc.disable()
-    switch = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
-    import numpy as np
-
-    listed = {name: getattr(np, name) for name in ("__all__", "__numpy_submodules__") if hasattr(np, name)}
-    for name, public in listed.items():
-        setattr(np, name, type(public)(one for one in public if one not in _UNUSED_BY_SCIPY))
     try:
-        yield
+        with quick_imports():
+            yield
     finally:
-        for name, public in listed.items():
-            setattr(np, name, public)
-        sys.setswitchinterval(switch)
         gc.freeze()
         gc.enable()
 

@@ -14,7 +14,8 @@ import numpy as np
 from kidneyseg.arrays import HU, Labels, Mask
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.errors import CaseError, InputError, KidneySegError
-from kidneyseg.imaging.labels import require_known, require_same_place
+from kidneyseg.imaging.geometry import require_same_place
+from kidneyseg.imaging.labels import require_known
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.body import body_mask_on

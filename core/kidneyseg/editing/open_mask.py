@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.geometry import Geometry
-from kidneyseg.imaging.labels import require_known, require_same_place
+from kidneyseg.imaging.geometry import Geometry, require_same_place
+from kidneyseg.imaging.labels import require_known
 from kidneyseg.imaging.nifti import load_mask
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.plurals import counted

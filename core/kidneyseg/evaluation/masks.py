@@ -19,8 +19,8 @@ from kidneyseg.evaluation.scores import (
     failed,
     score_case,
 )
-from kidneyseg.imaging.geometry import Geometry
-from kidneyseg.imaging.labels import require_known, require_same_place
+from kidneyseg.imaging.geometry import Geometry, require_same_place
+from kidneyseg.imaging.labels import require_known
 from kidneyseg.imaging.nifti import case_name, load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 

@@ -13,10 +13,12 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from kidneyseg.arrays import times
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.affines import read_placement
+from kidneyseg.imaging.affines import MOST_VOXELS_APART, corners_apart_mm, read_placement
 from kidneyseg.imaging.headers import Header, is_pair, voxel_offset
 from kidneyseg.imaging.streams import InputStream
+from kidneyseg.imaging.volume import Volume
 from kidneyseg.plurals import counted
 
 MIN_SLICES = 8
@@ -122,6 +124,21 @@ def plain_geometry(shape: tuple[int, int, int], affine: NDArray[np.float64], sli
         file_flips=(False, False, False),
         header=_mask_header(header),
     )
+
+
+def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
+    """Raise InputError unless the file `name` has the shape of `other` and lies in its place, to half a voxel."""
+    if one.shape != other.shape:
+        raise InputError(
+            f"{name} has {times(one.shape)} voxels and should have {times(other.shape)}; "
+            "resample it to the CT (nearest neighbour)"
+        )
+    apart = corners_apart_mm(one.affine, other.affine, one.shape)
+    if apart > MOST_VOXELS_APART * min(other.spacing_mm):
+        raise InputError(
+            f"{name} does not lie on the CT: its voxels are up to {apart:.3g} mm off; "
+            "write the mask with the CT's own header"
+        )
 
 
 def _mask_header(header: Header) -> Header:

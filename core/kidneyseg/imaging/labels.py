@@ -1,15 +1,11 @@
-"""Label values, and checks of label maps: what is one, and whether it fits a CT: same voxels, known labels."""
+"""Label values, and checks of label maps: what is one, and whether its labels are known."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import times
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.affines import MOST_VOXELS_APART, corners_apart_mm
-from kidneyseg.imaging.geometry import Geometry
-from kidneyseg.imaging.volume import Volume
 
 # Values of a label map. Networks and masks use the first three.
 TISSUE, KIDNEY, TUMOUR, CYST = 0, 1, 2, 3
@@ -38,21 +34,6 @@ def looks_like_labels(values: NDArray[np.int16]) -> bool:
             labelled += int(np.count_nonzero(either))
             equal += int(np.count_nonzero(either & (one == other)))
     return int(np.count_nonzero(counts)) <= _FEW_VALUES or equal >= _EQUAL_NEIGHBOURS * labelled
-
-
-def require_same_place(name: str, one: Volume | Geometry, other: Volume | Geometry) -> None:
-    """Raise InputError unless the file `name` has the shape of `other` and lies in its place, to half a voxel."""
-    if one.shape != other.shape:
-        raise InputError(
-            f"{name} has {times(one.shape)} voxels and should have {times(other.shape)}; "
-            "resample it to the CT (nearest neighbour)"
-        )
-    apart = corners_apart_mm(one.affine, other.affine, one.shape)
-    if apart > MOST_VOXELS_APART * min(other.spacing_mm):
-        raise InputError(
-            f"{name} does not lie on the CT: its voxels are up to {apart:.3g} mm off; "
-            "write the mask with the CT's own header"
-        )
 
 
 def require_known(labels: NDArray[np.uint8], name: str) -> None:

@@ -68,5 +68,11 @@ class ReadAhead:
         self._thread.shutdown(cancel_futures=True)
 
 
+def read_ahead(paths: Sequence[Path], read: Callable[[Path], Volume] = load) -> Iterator[Read]:
+    """Read CTs in order, each while the caller works on the one before; see `ReadAhead`."""
+    with ReadAhead(read) as reading:
+        yield from reading.each(paths)
+
+
 def _hash(volume: Volume) -> None:
     _ = volume.hu_sha256  # the volume keeps it for its sidecar

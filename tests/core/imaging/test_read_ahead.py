@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.read_ahead import ReadAhead
+from kidneyseg.imaging.read_ahead import ReadAhead, read_ahead
 from kidneyseg.imaging.volume import Volume
 from volumes import abdomen
 
@@ -24,7 +24,7 @@ def test_the_next_ct_is_read_and_hashed_during_the_work_on_one() -> None:
         return volume
 
     order = []
-    for number, (path, found) in enumerate(ReadAhead(read).each(NAMES)):
+    for number, (path, found) in enumerate(read_ahead(NAMES, read)):
         order.append(path)
         assert found is volume
         for following in NAMES[number + 1 : number + 2]:
@@ -42,7 +42,7 @@ def test_a_ct_that_cannot_be_read_does_not_end_the_rest() -> None:
             raise InputError("no CT")
         return volume
 
-    found = [one.volume for one in ReadAhead(read).each(NAMES)]
+    found = [one.volume for one in read_ahead(NAMES, read)]
     assert [found[0], found[2]] == [volume, volume]
     assert isinstance(found[1], InputError)
 
@@ -52,11 +52,11 @@ def test_another_error_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        next(ReadAhead(read).each(NAMES))
+        next(read_ahead(NAMES, read))
 
 
 def test_no_cts() -> None:
-    assert not list(ReadAhead().each([]))
+    assert not list(read_ahead([]))
 
 
 @pytest.mark.parametrize("first", [0, 1])
