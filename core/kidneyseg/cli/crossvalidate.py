@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kidneyseg.cli.terminal import BarProgress
 from kidneyseg.cli.training_arguments import add_training, spec_of
+from kidneyseg.libraries import require_torch
 
 if TYPE_CHECKING:
     from kidneyseg.evaluation.cross_validation import CrossValidation
@@ -56,6 +57,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and score the folds, or train on all cases; print the report once all cases are scored."""
+    require_torch("Training", "train")
+
     from kidneyseg.evaluation.cross_validation import cross_validate
     from kidneyseg.training.runs import train_final
 

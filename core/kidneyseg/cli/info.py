@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from kidneyseg.cli.terminal import print_json
 from kidneyseg.errors import InputError
+from kidneyseg.libraries import NAMED, installed_version
 from kidneyseg.version import __version__
 
 
@@ -47,7 +47,6 @@ def _held_by(path: Path) -> dict[str, Any]:
 def _program() -> dict[str, Any]:
     from kidneyseg.models import BUNDLED, load_model
     from kidneyseg.segmentation.devices import cuda_name
-    from kidneyseg.segmentation.provenance import LIBRARIES
     from kidneyseg.sparse import native, threads
     from kidneyseg.sparse.backends import has_sparseconvnet
 
@@ -55,8 +54,10 @@ def _program() -> dict[str, Any]:
     return {
         "kidneyseg": __version__,
         "python": platform.python_version(),
-        "torch": metadata.version("torch"),
-        "other libraries": [f"{name} {metadata.version(name)}" for name in (*LIBRARIES[1:], "PySide6-Essentials")],
+        "torch": installed_version("torch") or "not installed; needed for GPUs and for training",
+        "other libraries": [
+            f"{name} {version}" for name in (*NAMED[1:], "PySide6-Essentials") if (version := installed_version(name))
+        ],
         "threads": threads.count(),
         "CUDA": cuda_name(),
         "CPU kernels": kernels,

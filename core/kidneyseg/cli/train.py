@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kidneyseg.cli.terminal import BarProgress
 from kidneyseg.cli.training_arguments import add_training, spec_of
+from kidneyseg.libraries import require_torch
 
 _STAGES = {"1": "stage1", "coarse": "coarse", "2": "stage2", "all": None}
 _DESCRIPTION = """\
@@ -51,6 +52,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Train one network or all, and print their files."""
+    require_torch("Training", "train")
+
     from kidneyseg.models import Stage
     from kidneyseg.training.runs import train
 

@@ -8,10 +8,10 @@ or in the window. Without the native kernels torch is needed in any case, and CU
 from __future__ import annotations
 
 import os
-from importlib import metadata
 from pathlib import Path
 
 from kidneyseg.errors import ResourceError
+from kidneyseg.libraries import installed_version, require_torch
 from kidneyseg.sparse import native
 
 # Where the driver lists its GPUs, and the device through which Windows lends its GPU to Linux.
@@ -34,6 +34,7 @@ def pick_device(name: str, *, first: bool = False) -> str:
     if name == "cpu":
         return name
     if name.split(":", maxsplit=1)[0] == "cuda":
+        require_torch("The device cuda", "gpu")
         if not _has_cuda():
             raise ResourceError("no CUDA GPU can be used here; choose the device auto or cpu")
         return name
@@ -49,7 +50,8 @@ def has_gpu() -> bool:
         return False
     if not (_WINDOWS_GPU.exists() or (_GPUS.is_dir() and any(_GPUS.iterdir()))):
         return False
-    return not metadata.version("torch").endswith("+cpu")
+    version = installed_version("torch")
+    return version is not None and not version.endswith("+cpu")
 
 
 def cuda_name() -> str:

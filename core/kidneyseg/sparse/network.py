@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kidneyseg.arrays import Floats, Indices
+from kidneyseg.libraries import require_torch
 from kidneyseg.sparse import native
 from kidneyseg.sparse.backends import check_backend
 from kidneyseg.sparse.inference import NativeUNet, Report
@@ -62,6 +63,10 @@ class Network:
     def _made(self, device: str, backend: str) -> Runner:
         if device == "cpu" and backend == "auto" and native.available():
             return NativeUNet(self.layout, self.weights)
+        if device == "cpu" and backend == "auto":
+            require_torch(f"A CPU without the compiled kernels ({native.reason()})", "gpu")
+        else:
+            require_torch("A GPU or another backend", "gpu")
         from kidneyseg.sparse.torch_runner import TorchRunner  # noqa: PLC0415 - this backend alone imports torch
 
         return TorchRunner(self, device, backend)

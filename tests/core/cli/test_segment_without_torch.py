@@ -18,16 +18,20 @@ from kidneyseg.sparse import native
 
 _WITHOUT_TORCH = """
 import sys
+from importlib import metadata
 
-class NoTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "torch":
-            raise ImportError("torch is blocked")
+sys.modules["torch"] = None
+version_of = metadata.version
 
-sys.meta_path.insert(0, NoTorch())
+def version(name):
+    if name == "torch":
+        raise metadata.PackageNotFoundError(name)
+    return version_of(name)
+
+metadata.version = version
 """
 
-_SEGMENT = "from kidneyseg.cli import main; sys.exit(main(sys.argv[1:]))"
+_PROGRAM = "from kidneyseg.cli import main; sys.exit(main(sys.argv[1:]))"
 
 _IMPORT_ALL = """
 import importlib, pkgutil
@@ -43,11 +47,11 @@ print(Services().warm_up())
 """
 
 
-def without_torch(script: str, *arguments: str) -> str:
+def without_torch(script: str, *arguments: str, expected: int = 0) -> str:
     command = [sys.executable, "-c", _WITHOUT_TORCH + script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == expected, done.stderr
+    return done.stdout if expected == 0 else done.stderr
 
 
 def test_nothing_that_segments_imports_torch() -> None:
@@ -60,11 +64,35 @@ def test_a_ct_is_segmented_as_with_torch(name: str, tmp_path: Path, monkeypatch:
     volume, truth = make_phantom(seed=1, shape=(112, 80, 30), spacing_mm=(2.2, 2.2, 6.0))
     ct, mask = tmp_path / "ct.nii.gz", tmp_path / "mask.nii.gz"
     save_volume(volume, ct)
-    output = without_torch(_SEGMENT, "segment", str(ct), "-o", str(mask), "--preset", name, "--json")
-    assert json.loads(output)["device"] == "cpu"
+    output = without_torch(_PROGRAM, "segment", str(ct), "-o", str(mask), "--preset", name, "--json")
+    report = json.loads(output)
+    assert report["device"] == "cpu"
+    assert "torch" not in report["versions"]
     found, _ = load_mask(mask)
     if name == "default":
         assert 2 * (found & truth).astype(bool).sum() > 1.5 * truth.astype(bool).sum()
     monkeypatch.setattr(native, "available", lambda: False)
     by_torch = Pipeline(volume, device="cpu").run(preset(name))
     assert np.array_equal(found, by_torch.mask)
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        (["segment", "CT", "--device", "cuda"], "gpu"),
+        (["segment", "CT", "--backend", "sparseconvnet"], "gpu"),
+        (["train", "DATA", "-o", "OUT"], "train"),
+        (["crossvalidate", "DATA", "-o", "OUT"], "train"),
+    ],
+)
+def test_what_needs_torch_says_how_to_get_it(command: list[str], extra: str, tmp_path: Path) -> None:
+    volume, _ = make_phantom(seed=1, shape=(32, 32, 8), spacing_mm=(6.0, 6.0, 8.0))
+    save_volume(volume, tmp_path / "ct.nii.gz")
+    places = {"CT": str(tmp_path / "ct.nii.gz"), "DATA": str(tmp_path), "OUT": str(tmp_path / "out")}
+    error = without_torch(_PROGRAM, *(places.get(word, word) for word in command), expected=1)
+    assert len(error.splitlines()) == 1
+    assert f"pip install 'kidneyseg[{extra}]'" in error
+
+
+def test_info_says_that_torch_is_missing() -> None:
+    assert json.loads(without_torch(_PROGRAM, "info", "--json"))["torch"].startswith("not installed")
