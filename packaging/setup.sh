@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # Set-up shared by ./run and ./check: system libraries, .venv, pinned packages, the project itself.
 #
-# The caller sets `root` (the checkout) and calls `set_up run` or `set_up check`. A finished set-up leaves a stamp in
-# .venv; while the stamp matches, set_up returns after a few milliseconds without starting Python or pip.
+# The caller sets `root` (the checkout) and calls `set_up run`, `set_up torch` (run with torch) or `set_up check` (torch
+# and the development tools). A finished set-up leaves a stamp in .venv; while the stamp matches, set_up returns after a
+# few milliseconds without starting Python or pip.
 # shellcheck disable=SC2154 # root is the caller's; python and venv_package are set_up's
 
 venv=$root/.venv
 state=$root/.setup # log, lock and scratch space: outside .venv, which may be rebuilt
 log=$state/setup.log
-free_kib_needed=$((4 * 1024 * 1024))
 watcher=
 PATH=$PATH:/usr/sbin:/sbin # ldconfig; Debian leaves these out for ordinary users
 
@@ -33,7 +33,7 @@ setup_key() {
     } 2>/dev/null | sha256sum
 }
 
-is_set_up() { # run|check
+is_set_up() { # run|torch|check
     [[ -x $venv/bin/python && -f $venv/$1.stamp && $(<"$venv/$1.stamp") == "$(setup_key)" ]]
 }
 
@@ -125,29 +125,34 @@ venv_fits() {
 
 venv_home() { printf '%s %s\n' "$root" "$(readlink -f "$venv/bin/python")"; }
 
-make_venv() {
-    local free
+make_venv() { # run|torch|check
+    local free needed=2048 remark= about="about 250 MB of Python packages; this takes a minute or two"
+    if [[ $1 != run ]]; then
+        needed=4096 remark=" (12 GB for torch's GPU build)"
+        about="about 600 MB of Python packages (3.1 GB where pip takes torch's GPU build); this takes some minutes"
+    fi
     rm -rf "$venv"
-    free=$(df -Pk "$root" | awk 'NR == 2 {print $4}')
-    ((free >= free_kib_needed)) ||
-        die "the disk of $root has $((free / 1024)) MB free and the set-up needs $((free_kib_needed / 1024)) MB (three times that for torch's GPU build); free some space, then start again."
+    free=$(($(df -Pk "$root" | awk 'NR == 2 {print $4}') / 1024))
+    ((free >= needed)) ||
+        die "the disk of $root has $free MB free and the set-up needs $needed MB$remark; free some space, then start again."
     touch "$state/unfinished"
     say "  Making the Python environment in .venv ..."
     logged "Making .venv" "$python" -m venv "$venv" || die "making .venv failed: $(why_it_failed), then start again. Log: $log"
     venv_home >"$venv/home.stamp"
     rm "$state/unfinished"
-    say "  Next: about 600 MB of Python packages (3.1 GB where pip takes torch's GPU build); this takes some minutes."
+    say "  Next: $about."
 }
 
-install_packages() { # run|check
+install_packages() { # run|torch|check
     local requirements=$state/requirements.txt stamp
     "$venv/bin/python" - "$root/pyproject.toml" "$1" >"$requirements" <<'PYTHON'
 import sys, tomllib
 
 project = tomllib.load(open(sys.argv[1], "rb"))
 wanted = project["build-system"]["requires"] + project["project"]["dependencies"]
-if sys.argv[2] == "check":
-    wanted += project["project"]["optional-dependencies"]["dev"]
+extra = {"torch": "gpu", "check": "dev"}.get(sys.argv[2])
+if extra:
+    wanted += project["project"]["optional-dependencies"][extra]
 print(*wanted, sep="\n")
 PYTHON
     stamp=$(cat "$requirements" "$root/packaging/constraints.txt" | sha256sum)
@@ -165,8 +170,9 @@ install_project() {
     pip_install "Installing KidneySeg" --no-deps --no-build-isolation --editable "$root"
 }
 
-set_up() { # run|check
+set_up() { # run|torch|check
     is_set_up "$1" && return
+    local mode=$1
     unset PYTHONPATH PYTHONHOME
     mkdir -p "$state/tmp" 2>/dev/null || die "cannot write in $root; KidneySeg is set up in its own folder."
     exec 9>"$state/lock"
@@ -184,13 +190,18 @@ set_up() { # run|check
         new=1
         pick_python
     fi
-    install_system_packages "$1"
-    ((new == 0)) || make_venv
+    install_system_packages "$mode"
+    # Without a compiler there are no native kernels, and torch runs the networks.
+    [[ $mode != run ]] || command -v g++ >/dev/null || mode=torch
+    ((new == 0)) || make_venv "$mode"
     key=$(setup_key) # what is installed now: a file that changes meanwhile makes the next start set up again
-    install_packages "$1"
+    install_packages "$mode"
     install_project
-    printf '%s\n' "$key" >"$venv/run.stamp"
-    [[ $1 == run ]] || printf '%s\n' "$key" >"$venv/$1.stamp"
+    local finished
+    for finished in run torch check; do
+        printf '%s\n' "$key" >"$venv/$finished.stamp"
+        [[ $finished != "$mode" ]] || break
+    done
     rm -rf "$state/tmp"
     trap - EXIT INT TERM
     exec 9>&-

@@ -23,6 +23,9 @@ libxcb-randr.so.0 libxcb-randr0
 libxcb-xinerama.so.0 libxcb-xinerama0
 libX11-xcb.so.1 libx11-xcb1
 '
+# Where NVIDIA's driver lists its GPUs, and the device through which Windows lends its GPU to Linux.
+nvidia_gpus=/proc/driver/nvidia/gpus
+windows_gpu=/dev/dxg
 test_programs='
 Xvfb xvfb
 xauth xauth
@@ -30,7 +33,7 @@ xdotool xdotool
 openbox openbox
 '
 
-missing_packages() { # run|check
+missing_packages() { # run|torch|check
     local loadable needed package
     loadable=$(ldconfig -p 2>/dev/null) || true
     while read -r needed package; do
@@ -43,12 +46,16 @@ missing_packages() { # run|check
     done <<<"$test_programs"
 }
 
+has_nvidia_gpu() {
+    [[ -e $windows_gpu ]] || compgen -G "$nvidia_gpus/*" >/dev/null
+}
+
 # Ubuntu 24.04 and Debian 13 renamed some libraries when time_t grew (libglib2.0-0t64).
 name_here() { # package
     if apt-cache show "$1t64" >/dev/null 2>&1; then echo "$1t64"; else echo "$1"; fi
 }
 
-install_system_packages() { # run|check
+install_system_packages() { # run|torch|check
     local missing=() packages=() package compiler=()
     mapfile -t missing < <(missing_packages "$1")
     command -v g++ >/dev/null || compiler=(g++)

@@ -45,6 +45,40 @@ def test_first_start_sets_up_and_the_second_goes_straight_to_the_window(machine:
     )  # 0.02 s of CPU; wall clock is noisy
 
 
+def requirements(machine: Machine) -> set[str]:
+    """What the set-up wanted pip to install."""
+    return set((machine.root / ".setup/requirements.txt").read_text().split())
+
+
+def test_torch_is_installed_only_where_it_is_needed_or_wanted(machine: Machine) -> None:
+    system = machine.root / "packaging/system.sh"
+    system.write_text(re.sub("^(nvidia_gpus|windows_gpu)=.*", r"\1=$HOME/\1", system.read_text(), flags=re.MULTILINE))
+    assert machine.start("run").returncode == 0
+    assert requirements(machine) == {"numpy>=2"}
+    assert machine.start("run", "--with-torch", "ct.nii.gz").stdout == "<ct.nii.gz>"
+    assert requirements(machine) == {"numpy>=2", "torch>=2"}
+    machine.calls("")
+    for command in (
+        ["run"],
+        ["run", "--with-torch"],
+        ["run", "--setup", "--with-torch"],
+        ["run", "--with-torch", "--setup"],
+    ):
+        assert machine.start(*command).returncode == 0
+    assert machine.calls("pip install") == []  # it is there
+    assert machine.start("check").returncode == 0
+    assert requirements(machine) == {"numpy>=2", "torch>=2", "pytest>=8"}
+
+
+@pytest.mark.parametrize("gpu", ["nvidia_gpus/0000:01:00.0", "windows_gpu"])
+def test_torch_is_installed_where_there_is_a_gpu(machine: Machine, gpu: str) -> None:
+    system = machine.root / "packaging/system.sh"
+    system.write_text(re.sub("^(nvidia_gpus|windows_gpu)=.*", r"\1=$HOME/\1", system.read_text(), flags=re.MULTILINE))
+    (machine.home / gpu).mkdir(parents=True)
+    assert machine.start("run").returncode == 0
+    assert requirements(machine) == {"numpy>=2", "torch>=2"}
+
+
 @pytest.mark.parametrize("changed", ["packaging/constraints.txt", "core/kidneyseg/sparse/_kernels.cpp"])
 def test_changed_pins_or_kernels_set_up_again(machine: Machine, changed: str) -> None:
     machine.start("run", "--setup")
@@ -122,6 +156,7 @@ def test_without_a_compiler_the_set_up_goes_on(machine: Machine) -> None:
     done = machine.start("run")
     assert done.returncode == 0
     assert "sudo apt-get install -y g++" in done.stderr
+    assert "torch>=2" in requirements(machine)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +185,7 @@ def test_a_full_disk_is_said_before_the_download(machine: Machine) -> None:
     machine.stand_in("df", "#!/bin/bash\nprintf 'Filesystem x x Available\\n/dev/x 9 9 2048 0%% /\\n'\n")
     done = machine.start("run")
     assert done.returncode == 2
-    assert "has 2 MB free and the set-up needs 4096 MB" in done.stderr
+    assert "has 2 MB free and the set-up needs 2048 MB; free some space" in done.stderr
 
 
 def test_an_interrupted_set_up_begins_with_a_clean_environment(machine: Machine) -> None:

@@ -27,7 +27,7 @@ case "$*" in
 "-c import sys"*) echo "${FAKE_VERSION-3.11}" ;;
 "-c import venv"*) exit "${FAKE_NO_VENV-0}" ;;
 "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-"- "*) cat >/dev/null; echo "numpy>=2"; [[ $3 == run ]] || echo "pytest>=8" ;;
+"- "*) cat >/dev/null; echo "numpy>=2"; [[ $3 == run ]] || echo "torch>=2"; [[ $3 != check ]] || echo "pytest>=8" ;;
 "-m pip install"*)
     [[ -z ${FAKE_PIP_OUTPUT-} ]] || { echo "$FAKE_PIP_OUTPUT"; exit 1; }
     sleep "${FAKE_PIP_SECONDS-0}"
