@@ -92,6 +92,16 @@ def test_changed_pins_or_kernels_set_up_again(machine: Machine, changed: str) ->
     ) + [True]
 
 
+def test_packages_are_compiled_beside_the_first_start(machine: Machine) -> None:
+    (machine.bin / "nice").symlink_to(shutil.which("nice") or "/usr/bin/nice")
+    assert machine.start("run").returncode == 0
+    end = time.monotonic() + 10
+    while not machine.diary.exists() or "-m compileall" not in machine.diary.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert all("--no-compile" in call for call in machine.calls("pip install"))
+
+
 def test_a_moved_folder_is_set_up_anew(machine: Machine) -> None:
     machine.start("run", "--setup")
     machine.root = machine.root.rename(machine.home / "moved")
