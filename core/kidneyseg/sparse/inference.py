@@ -8,6 +8,7 @@ after they were read.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,16 +33,27 @@ class _Place:
     shift: Floats | None
 
 
+@dataclass
+class Seconds:
+    """Wall-clock time of all passes of a network so far, by what they did."""
+
+    maps: float = 0.0  #: merging points into sites and making kernel maps
+    convolutions: float = 0.0  #: convolutions with their norms
+
+
 class NativeUNet:
     """A network in eval mode on the native kernels. Needs no torch.
 
     Args:
         layout: its steps.
         weights: float32 by name, as in the state_dict of a `SparseUNet`.
+
+    Attributes:
+        seconds: what its passes have taken.
     """
 
     def __init__(self, layout: Layout, weights: Mapping[str, Floats]) -> None:
-        self.layout = layout
+        self.layout, self.seconds = layout, Seconds()
         self._folded = {step.name: _folded(step, weights) for step in layout.steps if isinstance(step, Norm)}
         self._filters = {conv.name: _filter(conv, weights) for conv in layout.convolutions}
         self._bias = weights[f"{layout.convolutions[-1].name}.bias"]
@@ -55,7 +67,9 @@ class NativeUNet:
         self, coords: Indices, features: Floats, spatial_size: int | None = None, *, report: Report = lambda _: None
     ) -> Floats:
         """Logits float32 (N, classes) of every point; see `SparseUNet.forward`."""
+        started = time.perf_counter()
         level, x, rows = merge(coords, features, self.layout.config["input_mode"], spatial_size)
+        self.seconds.maps += time.perf_counter() - started
         return spread(self.logits_of_sites(level, x, report), rows, self._bias)
 
     def logits_of_sites(self, level: Sites, features: Floats, report: Report) -> Floats:
@@ -63,24 +77,36 @@ class NativeUNet:
         levels, buffers, pool = [level], {0: features}, BufferPool()
         *convolutions, classifier = self.layout.convolutions
         for done, conv in enumerate(convolutions, start=1):
-            plan, rows = _plan(conv, levels), len(levels[conv.level])
+            plan, rows = self._timed_plan(conv, levels), len(levels[conv.level])
             targets = []
             for place in self._places[conv.name]:
                 if place.value not in buffers:
                     buffers[place.value] = pool.take(rows, self._widths[place.value])
                 targets.append(Target(buffers[place.value][:, place.columns], place.scale, place.shift))
             start = None if conv.plus is None else buffers[conv.plus]
-            native.conv_into(buffers[conv.x], plan, self._filters[conv.name], targets, start)
+            self._convolve(conv, buffers[conv.x], plan, targets, start)
             for value in {*reads(conv)} - {0}:
                 if self._last_reader[value] == conv.name:
                     pool.put_back(buffers.pop(value))
             report(done / (len(convolutions) + 1))
         logits = memory.empty(len(level), classifier.out_channels)
         with_bias = Target(logits, np.ones_like(self._bias), self._bias, leak=1.0)
-        plan = _plan(classifier, levels)
-        native.conv_into(buffers[classifier.x], plan, self._filters[classifier.name], [with_bias])
+        self._convolve(classifier, buffers[classifier.x], self._timed_plan(classifier, levels), [with_bias])
         report(1.0)
         return logits
+
+    def _timed_plan(self, conv: Conv, levels: list[Sites]) -> Plan:
+        started = time.perf_counter()
+        plan = plan_of(conv, levels)
+        self.seconds.maps += time.perf_counter() - started
+        return plan
+
+    def _convolve(
+        self, conv: Conv, x: Floats, plan: Plan, targets: Sequence[Target], start: Floats | None = None
+    ) -> None:
+        started = time.perf_counter()
+        native.conv_into(x, plan, self._filters[conv.name], targets, start)
+        self.seconds.convolutions += time.perf_counter() - started
 
     def _places_of(self, conv: Conv) -> list[_Place]:
         """All places of a convolution's result, each once."""
@@ -127,8 +153,8 @@ class BufferPool:
         self._free += [self._taken.pop(memory.address(matrix)) for matrix in matrices]
 
 
-def _plan(conv: Conv, levels: list[Sites]) -> Plan:
-    """The plan of a convolution; DOWN appends its level to those that were reached."""
+def plan_of(conv: Conv, levels: list[Sites]) -> Plan:
+    """The plan of a convolution, made on first use; DOWN appends its level to those that were reached."""
     match conv.kind:
         case Kind.SUBMANIFOLD:
             return levels[conv.level].neighbours(3).plan

@@ -14,8 +14,11 @@ _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 def of_machine() -> int:
     """OMP_NUM_THREADS where it is a positive number, else the physical cores that this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",", maxsplit=1)[0].strip()
-    if wanted.isdecimal() and int(wanted) > 0:
-        return int(wanted)
+    return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else cores()
+
+
+def cores() -> int:
+    """The physical cores that this process may use."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     return len({_core_of(cpu) for cpu in os.sched_getaffinity(0)})

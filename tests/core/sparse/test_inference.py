@@ -86,3 +86,18 @@ def test_buffers_are_reused_where_they_fit():
     assert memory.address(buffers.take(2, 6)) == memory.address(small)
     assert memory.address(buffers.take(2, 6)) == memory.address(large)
     assert memory.address(buffers.take(2, 6)) not in (memory.address(small), memory.address(large))
+
+
+def test_passes_time_their_maps_and_convolutions(monkeypatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr("kidneyseg.sparse.inference.time.perf_counter", lambda: float(next(clock)))
+    network, (coords, features) = trained(planes=[4, 6]), points()
+    runner = network.arrays.runner()
+    for passes in (1, 2):
+        runner(coords.numpy(), features.numpy(), report=lambda _: None)
+        convolutions = len(network.layout.convolutions)
+        # Each part is timed by itself, one tick of this clock each: merging, and then the plan of every convolution.
+        assert (runner.seconds.maps, runner.seconds.convolutions) == (
+            passes * (1 + convolutions),
+            passes * convolutions,
+        )
