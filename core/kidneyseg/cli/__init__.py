@@ -1,4 +1,4 @@
-"""The command line: `kidneyseg segment | train | evaluate | phantom | info`."""
+"""The command line: `kidneyseg segment | train | evaluate | phantom | bench | info`."""
 
 from kidneyseg.cli.main import main
 

@@ -15,7 +15,7 @@ from kidneyseg.version import __version__
 
 # Each module has `add_to(subparsers)` for its arguments and `run(arguments)`. Only the latter imports the engine:
 # --help must not wait for torch.
-_COMMANDS = ("segment", "evaluate", "train", "crossvalidate", "phantom", "info")
+_COMMANDS = ("segment", "evaluate", "train", "crossvalidate", "phantom", "bench", "info")
 
 _EXIT_CODES = """\
 exit codes: 0 done; 1 no kidneys were found (with --strict) or another failure; 2 wrong arguments or settings;
