@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks import sites, worker
 from benchmarks.compare import Row, compare
 from benchmarks.contention import Contention, contention_table, measure_contention
 from benchmarks.libraries import Case
+from benchmarks.passes import Passes, measure_passes, passes_table
+from kidneyseg.cli.machine import Machine
 from kidneyseg.imaging.nifti import load_volume
 from kidneyseg.phantom.abdomen import make_phantom
 
 PLANES = tuple(16 * (level + 1) for level in range(7))
 LAYER_CHANNELS = (16, 32, 64, 112)
-CASES = ("inference", "layers", "maps", "training", "growth", "busy")
+CASES = ("inference", "passes", "layers", "maps", "training", "growth", "busy")
 # Sites of the growth table as multiples of --sites: 50k, 100k, 200k, 500k, 1M, 2M, 5M by default.
 GROWTH = (0.1, 0.2, 0.4, 1, 2, 4, 10)
 
@@ -36,9 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         volume, source = load_volume(args.ct), args.ct.name
     index, hu = sites.body_voxels(volume)
-    print(f"Sites: the brightest voxels inside the body of {source}, of {len(index)} there. {_processor()}, ", end="")
-    limit = ", AVX2 only" if args.avx2 else ""
-    print(f"torch {torch.__version__}{limit}. Medians of {args.repeats} alternating repeats, in seconds.")
+    machine = Machine.here()
+    if args.avx2 and machine.instruction_set == "avx512":
+        machine = replace(machine, instruction_set="avx2")
+    print(machine.described(" and ".join(map(_threads, args.threads))))
+    print(f"Sites: the brightest voxels inside the body of {source}, of {len(index)} there.")
+    print(f"Medians of {args.repeats} alternating repeats, in seconds; CPU: of all threads.")
     tables = []
     with tempfile.TemporaryDirectory(prefix="kidneyseg-bench-") as folder:
         suite = Suite(index, hu, Path(folder), args)
@@ -48,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"\n## {title}\n\n{table}", flush=True)
                 tables.append({"title": title, "rows": [asdict(row) for row in rows]})
     if args.output:
-        report = {"sites_from": source, "processor": _processor(), "torch": torch.__version__, "tables": tables}
+        report = {"sites_from": source, "machine": machine.to_dict(), "threads": args.threads, "tables": tables}
         args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     rows = [row for table in tables for row in table["rows"]]
+    print("\nVersions: " + "; ".join(dict.fromkeys(row["version"] for row in rows if row.get("version"))))
     return int(any(row.get("failure") or not row.get("agrees", True) for row in rows))
 
 
@@ -70,6 +74,14 @@ class Suite:
         for threads in self.args.threads:
             case = Case("inference", path, len(coords), PLANES, threads=threads, avx2=self.args.avx2)
             yield f"{_unet()}, {_count(coords)} sites, {gflop:.0f} GFLOP, {_threads(threads)}", self._run(case, gflop)
+
+    def passes(self) -> Iterator[tuple[str, list[Passes]]]:
+        """The first and a later pass of a process, with sorted and with shuffled points."""
+        path, coords = self._sites(self.args.sites)
+        for threads in self.args.threads:
+            case = Case("inference", path, len(coords), PLANES, threads=threads, avx2=self.args.avx2)
+            rows = measure_passes(case, self._libraries(threads), self.args.repeats)
+            yield f"First and later passes of it, {_count(coords)} sites, {_threads(threads)}", rows
 
     def training(self) -> Iterator[tuple[str, list[Row]]]:
         """Forward and backward pass with the kernel maps."""
@@ -91,11 +103,13 @@ class Suite:
                 yield title, self._run(case, 2e-9 * pairs * channels**2)
 
     def maps(self) -> Iterator[tuple[str, list[Row]]]:
-        """All kernel maps of seven levels: a pass of a one-channel network that makes them, minus one that has them."""
+        """All kernel maps of seven levels."""
         path, coords = self._sites(2 * self.args.sites)
         for threads in self.args.threads:
             case = Case("maps", path, len(coords), (1,) * len(PLANES), 1, threads, self.args.avx2)
-            yield f"Maps of {len(PLANES)} levels, {_count(coords)} sites, {_threads(threads)}", self._run(case)
+            libraries = [name for name in self._libraries(threads) if name not in worker.MAPS_INSIDE]
+            rows = compare(case, libraries, self.args.repeats)
+            yield f"Maps of {len(PLANES)} levels, {_count(coords)} sites, {_threads(threads)}", rows
 
     def growth(self) -> Iterator[tuple[str, list[Row]]]:
         """The first library on increasing numbers of sites."""
@@ -125,30 +139,28 @@ class Suite:
         return path, np.load(path)
 
     def _run(self, case: Case, gflop: float | None = None) -> list[Row]:
-        libraries = [name for name in self.args.libraries if case.threads == 1 or name not in worker.ONE_THREAD_ONLY]
-        return compare(case, libraries, self.args.repeats, gflop)
+        return compare(case, self._libraries(case.threads), self.args.repeats, gflop)
+
+    def _libraries(self, threads: int) -> list[str]:
+        return [name for name in self.args.libraries if threads == 1 or name not in worker.ONE_THREAD_ONLY]
 
 
 def comparison_table(rows: Sequence[Row]) -> str:
     """Markdown table of libraries on the same sites; ratios are to the first row."""
     lines = [
-        "| library | maps | network | total | ratio | peak MB | % of torch.mm | differs by |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| library | maps | network | total | CPU | ratio | peak MB | % of torch.mm | differs by |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     first = rows[0].median("total")
     for row in rows:
         total = row.median("total")
         if row.failure or not row.agrees or total is None:
-            wrong = (
-                f"wrong: outputs differ by {row.difference or 0:.1e}, gradients by {row.gradient_difference or 0:.1e}"
-            )
-            reason = row.failure.splitlines()[0] if row.failure else wrong
-            lines.append(f"| {row.name} | {reason} | | | | | | |")
+            lines.append(f"| {row.name} | {row.reason} | | | | | | | |")
             continue
         percent = "" if row.gemm_percent is None else f"{row.gemm_percent:.0f}"
         differs = "" if row.difference is None else f"{row.difference:.0e}"
-        seconds = [_seconds(row.median(part)) for part in ("maps", "network")]
-        cells = [row.name, *seconds, _seconds(total), f"{total / first:.2f}" if first else ""]
+        seconds = [_seconds(row.median(part)) for part in ("maps", "network", "total", "cpu")]
+        cells = [row.name, *seconds, f"{total / first:.2f}" if first else ""]
         lines.append("| " + " | ".join([*cells, f"{row.peak_mb:.0f}", percent, differs]) + " |")
     return "\n".join(lines)
 
@@ -169,7 +181,11 @@ def growth_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-_TABLES: dict[str, Callable[[Any], str]] = {"growth": growth_table, "busy": contention_table}
+_TABLES: dict[str, Callable[[Any], str]] = {
+    "growth": growth_table,
+    "busy": contention_table,
+    "passes": passes_table,
+}
 
 
 def _seconds(value: float | None) -> str:
@@ -188,14 +204,6 @@ def _threads(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def _parser() -> argparse.ArgumentParser:
     here = worker.installed()
     parser = argparse.ArgumentParser(
@@ -203,10 +211,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Times our kernels and every other library that can be imported on the same sites and weights. "
         "The libraries alternate, each in its own process. No time is reported where outputs differ from those of the "
         "torch kernels by more than 1e-4.",
-        epilog="cases: inference, a U-Net with its kernel maps; layers, single convolutions; maps, those of seven "
-        "levels at twice the sites; training, forward and backward; growth, the first library at a tenth to ten times "
-        "the sites; busy, our kernels on one and two threads beside processes that never sleep. To compare numbers of "
-        "threads, pin the command to idle cores (taskset) and run nothing else.",
+        epilog="cases: inference, a U-Net with its kernel maps; passes, the first pass of a process and a later one, "
+        "with points in lexicographic and in random order; layers, single convolutions; maps, those of seven levels at "
+        "twice the sites; training, forward and backward; growth, the first library at a tenth to ten times the sites; "
+        "busy, our kernels on one and two threads beside processes that never sleep. Maps are timed by themselves, "
+        "except in libraries that make them only inside their passes. To compare numbers of threads, pin the command "
+        "to idle cores (taskset) and run nothing else; on a busy machine, compare CPU times on one thread.",
     )
     parser.add_argument("--ct", type=Path, help="a CT as .nii or .nii.gz; a phantom if not given")
     parser.add_argument("--sites", type=int, default=500_000, metavar="N", help="number of voxels (%(default)s)")

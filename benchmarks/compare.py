@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,7 @@ class Row:
     version: str = ""  #: its version
     sites: int = 0  #: number of sites
     threads: int = 1  #: number of threads
-    #: of every repeat, by part ("maps", "network", "total")
+    #: of every repeat, by part ("maps", "network", "total", and "cpu" of the total)
     seconds: dict[str, list[float]] = field(default_factory=dict)
     peak_mb: float = 0.0  #: of its process
     #: largest difference of the outputs from the reference library, relative; None if not compared
@@ -43,6 +43,13 @@ class Row:
     #: operations per second of the network part as a share of torch.mm's in the same run
     gemm_percent: float | None = None
     failure: str = ""  #: why there are no figures
+
+    @property
+    def reason(self) -> str:
+        """Why the times mean nothing: the failure, or how far the results are off."""
+        if self.failure:
+            return self.failure.splitlines()[0]
+        return f"wrong: outputs differ by {self.difference or 0:.1e}, gradients by {self.gradient_difference or 0:.1e}"
 
     def median(self, part: str) -> float | None:
         """Median seconds of a part."""
@@ -82,7 +89,7 @@ def compare(case: Case, libraries: Sequence[str], repeats: int, gflop: float | N
             if not rows[name].failure:
                 rows[name].peak_mb = workers[name].peak_mb()
                 results[name] = {} if name == "torch.mm" else workers[name].outcome(Path(folder))
-        _check_agreement(rows, results, training=case.kind == "training")
+        check_agreement(rows, results, training=case.kind == "training")
     gemm = rows.pop("torch.mm", None)
     if gemm is not None and gflop and gemm.seconds:
         peak = MatrixProduct.FLOP / 1e9 / (gemm.median("total") or 1)
@@ -102,11 +109,25 @@ def _repeat(worker: Worker, row: Row) -> None:
         row.failure = str(error)
 
 
-def _check_agreement(rows: dict[str, Row], results: dict[str, dict[str, Path]], *, training: bool) -> None:
+def check_agreement(
+    rows: Mapping[str, Row],
+    results: Mapping[str, dict[str, Path]],
+    *,
+    reference: str = "torch",
+    training: bool = False,
+) -> None:
+    """Note in the rows by how much their results differ from the reference's, else the first one's.
+
+    Args:
+        rows: by name.
+        results: .npy files of each row by what they hold, "output" or "gradient".
+        reference: name of the row to compare with.
+        training: whether the outputs are those of a training step, which may differ more.
+    """
     results = {name: paths for name, paths in results.items() if paths}
-    reference = "torch" if "torch" in results else next(iter(results), None)
+    reference = reference if reference in results else next(iter(results), "")
     for name in results:
-        if reference is None or name == reference:
+        if name == reference:
             continue
         row = rows[name]
         for key, path in results[name].items():

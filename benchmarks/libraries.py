@@ -14,7 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from kidneyseg.sparse import SparseUNet, native
+from kidneyseg.sparse.inference import NativeUNet, plan_of
+from kidneyseg.sparse.kernel_map import KernelMap, ParentMap
 from kidneyseg.sparse.layers import BatchNormReLU, InputLayer, SubmanifoldConv
+from kidneyseg.sparse.sites import merge, spread
 from kidneyseg.version import __version__
 
 Kind = Literal["inference", "maps", "training", "layer"]
@@ -25,13 +28,14 @@ CLASSES = 3
 class Case:
     """One thing to time."""
 
-    kind: Kind  #: "inference" of a plain U-Net, its kernel "maps" alone, one "training" step, or a single "layer"
+    kind: Kind  #: "inference" of a plain U-Net, the kernel "maps" of one, one "training" step, or a single "layer"
     coords: Path  #: .npy of int64 (N, 4), distinct sites in lexicographic order
     sites: int  #: N
     planes: tuple[int, ...]  #: the U-Net's channels by level; a layer has planes[0] in and out
     in_channels: int = 3  #: of the features
     threads: int = 1  #: for torch and every library that respects OMP_NUM_THREADS
     avx2: bool = False  #: limit our kernels, torch, MKL and oneDNN to AVX2
+    shuffled: bool = False  #: whether the library gets the sites in random order
 
 
 class Library(ABC):
@@ -45,6 +49,9 @@ class Library(ABC):
         self.coords = torch.from_numpy(np.load(case.coords))
         torch.manual_seed(0)
         self.features = torch.randn(len(self.coords), case.in_channels)
+        if case.shuffled:
+            self._order = torch.randperm(len(self.coords), generator=torch.Generator().manual_seed(1))
+            self.coords, self.features = self.coords[self._order], self.features[self._order]
         if case.kind == "layer":
             self.weight = SubmanifoldConv(case.planes[0], case.planes[0]).weight
             self.model: nn.Module = self.layer()
@@ -64,46 +71,69 @@ class Library(ABC):
     def sites(self) -> Any:
         """The features on their sites, without any kernel map."""
 
+    def make_maps(self, sites: Any) -> bool:
+        """Make all kernel maps of these sites; False where the library makes them only inside its passes."""
+        return False
+
     @abstractmethod
     def forward(self, sites: Any) -> Tensor:
-        """One pass. The first pass over these `sites` makes the kernel maps and stores them there."""
+        """One pass. Kernel maps that these `sites` lack are made and stored there."""
 
     @abstractmethod
     def stem_gradient(self) -> Tensor:
         """(27, 1, in, out): the gradient of the first convolution's weight after a training step."""
 
     def in_order(self, rows: Tensor) -> Tensor:
-        """The rows of `forward` in the order of the coordinates."""
-        return rows
+        """The rows of `forward` in the lexicographic order of the coordinates."""
+        if not self.case.shuffled:
+            return rows
+        ordered = torch.empty_like(rows)
+        ordered[self._order] = rows
+        return ordered
 
     def measure(self) -> dict[str, float]:
-        """Seconds in total and, except in training, of the kernel maps and of the network without them."""
-        started = time.perf_counter()
+        """Seconds in total and, except in training, of the kernel maps and of the network with maps that exist.
+
+        Each is timed by itself, none is a difference. "maps" includes the sites, and is missing where the library makes
+        maps only inside its passes; "network" is then a second pass. "cpu" is the total's CPU time, of all threads.
+        """
+        cpu, started = time.process_time(), time.perf_counter()
         if self.case.kind == "training":
-            self.model.zero_grad()
-            out = self.forward(self.sites())
-            out.square().mean().backward()
-            self.result = out.detach()
-            return {"total": time.perf_counter() - started}
+            self._train()
+            return {"total": time.perf_counter() - started, "cpu": time.process_time() - cpu}
         with torch.inference_mode():
             sites = self.sites()
+            makes_maps = self.make_maps(sites)
+            made = time.perf_counter()
+            if self.case.kind != "maps":
+                self.result = self.forward(sites)
+            ended = time.perf_counter()
+            seconds = {"total": ended - started, "cpu": time.process_time() - cpu}
+            if self.case.kind == "maps":
+                return seconds | {"maps": made - started}
+            if makes_maps:
+                return seconds | {"maps": made - started, "network": ended - made}
             self.forward(sites)
-            first = time.perf_counter()
-            self.result = self.forward(sites)
-            second = time.perf_counter()
-        return {"maps": 2 * first - started - second, "network": second - first, "total": first - started}
+            return seconds | {"network": time.perf_counter() - ended}
 
     def outcome(self) -> dict[str, Tensor]:
         """What must agree between libraries: outputs and, in training, a gradient."""
         outputs = {} if self.case.kind == "maps" else {"output": self.in_order(self.result)}
         return outputs | ({"gradient": self.stem_gradient()} if self.case.kind == "training" else {})
 
+    def _train(self) -> None:
+        self.model.zero_grad()
+        out = self.forward(self.sites())
+        out.square().mean().backward()
+        self.result = out.detach()
 
-class Native(Library):
-    """Our layers on our native kernels."""
+
+class Torch(Library):
+    """Our layers on the torch kernels, which are used on a GPU and where the native ones were not built."""
 
     def __init__(self) -> None:
-        self.version = f"kidneyseg {__version__}, {native.instruction_set()}"
+        native.available = lambda: False  # this process runs nothing else
+        self.version = f"kidneyseg {__version__}, torch kernels"
 
     def unet(self) -> nn.Module:
         """The network itself."""
@@ -118,13 +148,32 @@ class Native(Library):
         return layer
 
     def sites(self) -> Any:
-        """The output of `InputLayer`."""
+        """The output of `InputLayer`: sites, and the row of each point."""
         return self._input(self.coords, self.features)
 
+    def make_maps(self, sites: Any) -> bool:
+        """Of the submanifold convolutions, and of those between the levels."""
+        level = sites[0].level
+        for depth in range(len(self.case.planes)):
+            self.make(level.neighbours(3))
+            if depth + 1 < len(self.case.planes):
+                down = level.down()
+                self.make(down.children)
+                self.make(down.parents)
+                level = down.coarse
+        return True
+
+    def make(self, kernel_map: KernelMap[Any]) -> None:
+        """Make a map in the form that the kernels use: as a table, or as it is if each row reads one other."""
+        if not isinstance(kernel_map, ParentMap):
+            _ = kernel_map.table
+
     def forward(self, sites: Any) -> Tensor:
-        """The forward pass without the input layer."""
+        """The forward pass without the input layer; rows are points."""
         if self.case.kind == "layer":
-            return self.model(sites[0]).features
+            x, rows = sites
+            features = self.model(x).features
+            return features if rows is None else features[rows]
         self.network.input = _FixedSites(sites)
         return self.network(self.coords, self.features)
 
@@ -134,12 +183,48 @@ class Native(Library):
         return self.network.stem.weight.grad
 
 
-class Torch(Native):
-    """Our layers on the torch kernels, which are used on a GPU and where the native ones were not built."""
+class Native(Torch):
+    """Our native kernels: in training and for single layers under our layers, else as the program runs them."""
 
     def __init__(self) -> None:
-        native.available = lambda: False  # this process runs nothing else
-        self.version = f"kidneyseg {__version__}, torch kernels"
+        self.version = f"kidneyseg {__version__}, {native.instruction_set()}"
+
+    def prepare(self, case: Case) -> None:
+        """As `Library.prepare`, and the network on arrays, which needs no torch."""
+        super().prepare(case)
+        if case.kind in ("inference", "maps"):
+            arrays = self.network.arrays
+            self._runner = NativeUNet(arrays.layout, arrays.weights)
+            self._points = self.coords.numpy(), self.features.numpy()
+
+    def sites(self) -> Any:
+        """Sites, their features, and the row of each point."""
+        return merge(*self._points, mode=4) if self._on_arrays else super().sites()
+
+    def make_maps(self, sites: Any) -> bool:
+        """Those that the steps of the network read."""
+        if not self._on_arrays:
+            return super().make_maps(sites)
+        levels = [sites[0]]
+        for conv in self.network.layout.convolutions:
+            plan_of(conv, levels)
+        return True
+
+    def make(self, kernel_map: KernelMap[Any]) -> None:
+        """As a plan."""
+        _ = kernel_map.plan
+
+    def forward(self, sites: Any) -> Tensor:
+        """The pass of the program; rows are points."""
+        if not self._on_arrays:
+            return super().forward(sites)
+        level, features, rows = sites
+        logits = self._runner.logits_of_sites(level, features, lambda _: None)
+        return torch.from_numpy(spread(logits, rows, self.network.linear.bias.numpy()))
+
+    @property
+    def _on_arrays(self) -> bool:
+        return self.case.kind in ("inference", "maps")
 
 
 class MatrixProduct:

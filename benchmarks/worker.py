@@ -29,6 +29,8 @@ LIBRARIES = {
 }
 # spconv's scatter-add on the CPU has a data race: with two or more threads its outputs are wrong.
 ONE_THREAD_ONLY = ("spconv",)
+# Libraries that make kernel maps only inside their passes, so that these cannot be timed by themselves.
+MAPS_INSIDE = ("sparseconvnet", "minkowski")
 _NO_MORE_THAN_AVX2 = {
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",

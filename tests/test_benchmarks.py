@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import sites, worker
+from benchmarks import libraries, sites, worker
 from benchmarks.command import comparison_table, growth_table, main
-from benchmarks.compare import Row, _check_agreement
+from benchmarks.compare import Row, check_agreement
 from benchmarks.contention import Contention, contention_table
 from benchmarks.libraries import Case
+from benchmarks.passes import Passes, passes_table
+from kidneyseg.cli.machine import Machine
 from kidneyseg.imaging.nifti import save_volume
 from kidneyseg.phantom.abdomen import make_phantom
 from kidneyseg.sparse import native
 from kidneyseg.sparse.layers import InputLayer
+
+OURS = [name for name in worker.installed() if name in ("native", "torch")]
 
 
 def random_coords(count: int = 4000, edge: int = 20) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
@@ -57,7 +61,7 @@ def test_no_time_is_reported_for_wrong_outputs(tmp_path: Path) -> None:
     for name, off in (("native", 5e-5), ("torch", 0.0), ("peer", 2e-4)):
         np.save(tmp_path / f"{name}.npy", np.array([1.0, -2.0 + 2 * off]))
         results[name] = {"output": tmp_path / f"{name}.npy"}
-    _check_agreement(rows, results, training=False)
+    check_agreement(rows, results)
     assert [row.agrees for row in rows.values()] == [True, True, False]
     lines = comparison_table(list(rows.values())).splitlines()
     assert "2.000" in lines[2]
@@ -78,6 +82,15 @@ def test_contention_is_the_median_of_paired_ratios() -> None:
     ]
 
 
+def test_passes_are_medians_with_their_ratio() -> None:
+    seconds = {"first": [0.5, 0.75], "later": [0.25, 0.25], "first cpu": [0.5, 0.5], "later cpu": [0.25, 0.25]}
+    rows = [Passes("native", seconds=seconds, shuffled=True), Passes("torch", seconds=seconds, agrees=False)]
+    assert passes_table(rows).splitlines()[2:] == [
+        "| native | shuffled | 0.625 | 0.250 | 0.500 | 0.250 | 2.00 |  |",
+        "| torch | sorted | wrong: outputs differ by 0.0e+00, gradients by 0.0e+00 | | | | | |",
+    ]
+
+
 @pytest.mark.skipif(not native.available(), reason=native.reason())
 def test_a_run_on_a_busy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     volume = make_phantom(1, (96, 96, 32), (3.0, 3.0, 6.0))
@@ -89,13 +102,22 @@ def test_a_run_on_a_busy_machine(capsys: pytest.CaptureFixture[str], monkeypatch
 def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ct, out = tmp_path / "ct.nii.gz", tmp_path / "times.json"
     save_volume(make_phantom(1, (96, 96, 32), (3.0, 3.0, 6.0))[0], ct)
-    ours = [name for name in worker.installed() if name in ("native", "torch")]
-    arguments = ["--sites", "2000", "--repeats", "1", "--cases", "inference", "--libraries", *ours]
+    arguments = ["--sites", "2000", "--repeats", "1", "--cases", "inference", "passes", "maps", "--libraries", *OURS]
     assert main(["--ct", str(ct), *arguments, "-o", str(out)]) == 0
-    (table,) = json.loads(out.read_text())["tables"]
-    assert [row["name"] for row in table["rows"]] == ours
-    assert all((row["difference"] or 0) < 1e-4 for row in table["rows"])
-    assert "| torch |" in capsys.readouterr().out
+    report = json.loads(out.read_text())
+    assert report["machine"] | {"load": None} == Machine.here().to_dict() | {"load": None}
+    inference, passes, maps = (table["rows"] for table in report["tables"])
+    assert [row["name"] for row in inference] == [row["name"] for row in maps] == OURS
+    assert [row["name"] for row in passes] == [name for name in OURS for _ in range(2)]
+    assert [row["shuffled"] for row in passes] == [False, True] * len(OURS)
+    assert all((row["difference"] or 0) < 1e-4 for row in (*inference, *passes))
+    assert all(min(row["seconds"][part]) > 0 for row in passes for part in ("first", "later", "first cpu", "later cpu"))
+    assert all(0 < row["seconds"]["maps"][0] < row["seconds"]["total"][0] for row in inference)
+    assert all(row["seconds"]["maps"][0] > 0 for row in maps)
+    told = capsys.readouterr().out
+    assert told.startswith(f"{Machine.here().processor}, ")
+    assert "| torch | shuffled | 0." in told
+    assert f"torch {torch.__version__}" in told
 
 
 @pytest.mark.skipif(not native.available(), reason="the native kernels were not built here")
@@ -114,3 +136,44 @@ def test_a_worker_can_be_limited_to_avx2(tmp_path: Path, monkeypatch: pytest.Mon
         narrow.close()
     assert os.environ["ATEN_CPU_CAPABILITY"] == "default", "this process is as it was"
     assert "MKL_ENABLE_INSTRUCTIONS" not in os.environ
+
+
+@pytest.mark.parametrize("kind", ["inference", "layer"])
+@pytest.mark.parametrize("library", OURS)
+def test_parts_are_timed_by_themselves(
+    library: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, clock = tmp_path / "coords.npy", iter(range(10_000))
+    np.save(path, random_coords())
+    monkeypatch.setattr(native, "available", native.available)  # Torch replaces it
+    ours = {"native": libraries.Native, "torch": libraries.Torch}[library]()
+    ours.prepare(Case(kind, path, len(random_coords()), (4,) if kind == "layer" else (4, 5), 4))
+    monkeypatch.setattr("benchmarks.libraries.time.perf_counter", lambda: float(next(clock)))
+    # Each part takes the ticks of this clock that pass in it.
+    monkeypatch.setattr(ours, "make_maps", lambda _: [next(clock) for _ in range(10)])
+    monkeypatch.setattr(ours, "forward", lambda _: [next(clock) for _ in range(100)])
+    seconds = ours.measure()
+    assert [seconds[part] for part in ("maps", "network", "total")] == [11, 101, 112]
+    monkeypatch.setattr(ours, "make_maps", lambda _: False)
+    seconds = ours.measure()
+    assert (seconds["network"], seconds["total"], "maps" in seconds) == (101, 102, False), "a second pass was timed"
+
+
+@pytest.mark.parametrize("library", OURS)
+def test_no_map_is_left_to_the_network(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(path := tmp_path / "coords.npy", random_coords())
+    for kind, planes in (("inference", (4, 5, 6)), ("layer", (4,))):
+        monkeypatch.setattr(native, "available", native.available)  # Torch replaces it
+        ours = {"native": libraries.Native, "torch": libraries.Torch}[library]()
+        ours.prepare(Case(kind, path, len(random_coords()), planes, 4))
+        with torch.inference_mode():
+            sites = ours.sites()
+            assert ours.make_maps(sites)
+            for maker in ("of_neighbours", "of_table", "of_parents"):
+                monkeypatch.setattr(native.Plan, maker, lambda *_: pytest.fail("a plan was made in the pass"))
+            monkeypatch.setattr(native, "coarsen", lambda *_: pytest.fail("a level was made in the pass"))
+            monkeypatch.setattr(
+                "kidneyseg.sparse.torch_maps.neighbour_table", lambda *_: pytest.fail("a table was made")
+            )
+            ours.forward(sites)
+        monkeypatch.undo()

@@ -47,10 +47,14 @@ class Machine:
 
     def __str__(self) -> str:
         """Two lines."""
+        return self.described(counted(self.threads, "thread"))
+
+    def described(self, on_threads: str) -> str:
+        """The same where kernels run on several numbers of threads in turn, which `on_threads` tells."""
         kernels = "torch kernels" if self.instruction_set == "none" else f"native kernels ({self.instruction_set})"
         load = f"load {self.load[0]:.2f} (1 min) and {self.load[1]:.2f} (5 min)"
-        counts = f"{counted(self.cores, 'core')}, {kernels} on {counted(self.threads, 'thread')}"
-        return f"{self.processor}, {counts}, {load}\n" + ", ".join(f"{name} {v}" for name, v in self.versions.items())
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return f"{self.processor}, {counted(self.cores, 'core')}, {kernels} on {on_threads}, {load}\n{versions}"
 
 
 def processor() -> str:
