@@ -1,7 +1,8 @@
 """spconv and SparseConvNet behind the `Library` interface.
 
-spconv 2.3.8 was run. SparseConvNet is not on PyPI; **this adapter was never run with it** and follows its published
-interface, and a mistake would show as outputs that disagree.
+spconv 2.3.8 was run. SparseConvNet must be built from source; it has run the program's networks (docs/results.md), but
+**this adapter was never run with it here**. It follows its published interface, so a mistake would show as outputs that
+disagree.
 """
 
 from __future__ import annotations
