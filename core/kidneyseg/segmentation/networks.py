@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from kidneyseg.arrays import Floats
 from kidneyseg.errors import ResourceError
 from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.progress import Progress
+from kidneyseg.sparse.inference import NativeUNet
 from kidneyseg.sparse.memory import GpuMemoryError
 from kidneyseg.sparse.network import Runner
 
@@ -55,10 +58,8 @@ def predict_mirrored(
 ) -> NDArray[np.float16]:
     """`predict`, the mean over the points and their mirror image, left and right exchanged. Cells may be negative."""
     total = np.zeros((len(cells), model.network.config["classes"]), np.float32)
-    for i, side in enumerate((1, -1)):
-        mirrored = cells * np.array((side, 1, 1), np.int32)
-        mirrored -= mirrored.min(0) if len(cells) else 0
-        total += predict(model, mirrored, features, device, progress.part(i / 2, (i + 1) / 2), note)
+    for probability in _of_both_sides(model, cells, features, device, progress, note):
+        total += probability
     return np.asarray(total / 2, np.float16)
 
 
@@ -89,12 +90,37 @@ def predict(
     return _run(model.runner("cpu"), coords, features, progress)
 
 
-def _run(runner: Runner, coords: NDArray[np.int64], features: Floats, progress: Progress) -> NDArray[np.float16]:
-    def report(share: float) -> None:
-        progress.update("network", share)  # raises Cancelled on a cancel
+def _of_both_sides(
+    model: Model,
+    cells: NDArray[np.int32],
+    features: NDArray[np.float32],
+    device: str,
+    progress: Progress,
+    note: Note,
+) -> Iterator[NDArray[np.float16]]:
+    """Class probabilities of the points, and then of their mirror image."""
+    runner = model.runner(device)
+    if isinstance(runner, NativeUNet) and len(cells):
+        coords = np.ascontiguousarray(cells - cells.min(0), dtype=np.int64)
+        with _enough_memory_for(coords):
+            yield from map(_softmax, runner.of_both_sides(coords, features, report=partial(progress.update, "network")))
+        return
+    for i, side in enumerate((1, -1)):
+        mirrored = cells * np.array((side, 1, 1), np.int32)
+        mirrored -= mirrored.min(0) if len(cells) else 0
+        yield predict(model, mirrored, features, device, progress.part(i / 2, (i + 1) / 2), note)
 
+
+def _run(runner: Runner, coords: NDArray[np.int64], features: Floats, progress: Progress) -> NDArray[np.float16]:
+    with _enough_memory_for(coords):
+        return _softmax(runner(coords, features, report=partial(progress.update, "network")))
+
+
+@contextmanager
+def _enough_memory_for(coords: NDArray[np.int64]) -> Iterator[None]:
+    """Say what to do where the computer's memory does not suffice for these points."""
     try:
-        return _softmax(runner(coords, features, report=report))
+        yield
     except GpuMemoryError:
         raise
     except MemoryError as error:

@@ -1,14 +1,17 @@
 // The convolution of a tile; part of _kernels_simd.h. Each step of the micro-kernel reads ROWS input rows in place and
 // a panel of the weights, and adds to ROWS rows of the tile, which stays in the cache.
 
-static void pack(const float* weight, const int64_t* strides, int filter, int64_t in, int64_t out, float* packed) {
+static void pack(const float* weight, const int64_t* strides, int filter, int slab, int64_t in, int64_t out,
+                 float* packed) {
     for (int64_t column = 0; column < out; column += PANEL) {
         const int64_t width = out - column > WIDTH ? PANEL : WIDTH;
-        for (int k = 0; k < filter; ++k)
+        for (int k = 0; k < filter; ++k) {
+            const int source = filter - slab - k / slab * slab + k % slab;
             for (int64_t i = 0; i < in; ++i, packed += width) {
-                const float* from = weight + k * strides[0] + i * strides[1] + column * strides[2];
+                const float* from = weight + source * strides[0] + i * strides[1] + column * strides[2];
                 for (int64_t j = 0; j < width; ++j) packed[j] = column + j < out ? from[j * strides[2]] : 0.0f;
             }
+        }
     }
 }
 
@@ -72,6 +75,19 @@ static void multiply_batch(const Conv& conv, const float* x, const Batch& batch,
     }
 }
 
+// The batches of offsets first ... first + slab - 1.
+static void multiply_slab(const Conv& conv, const Tile& tile, int first, float* sums) {
+    for (int64_t b = 0; b < tile.count; ++b) {
+        const Batch& batch = tile.batches[b];
+        if (batch.first < first || batch.first >= first + conv.slab) continue;
+        if (conv.x_stride == conv.in_channels)
+            multiply_batch(conv, conv.x, batch, batch.length * conv.in_channels, batch.first, sums);
+        else
+            for (int part = 0; part < batch.length; ++part)
+                multiply_batch(conv, conv.x + part * conv.x_stride, batch, conv.in_channels, batch.first + part, sums);
+    }
+}
+
 template <bool STREAMED>
 ALWAYS_INLINE void write(float* p, V v) {
     if constexpr (STREAMED)
@@ -118,14 +134,7 @@ static void conv(const Conv& conv, const Tile& tile, int64_t begin, int64_t end,
             float* to = sums + (i - begin) * conv.padded_channels;
             for (int64_t c = 0; c < conv.out_channels; ++c) to[c] = from[c];
         }
-    for (int64_t b = 0; b < tile.count; ++b) {
-        const Batch& batch = tile.batches[b];
-        if (conv.x_stride == conv.in_channels)
-            multiply_batch(conv, conv.x, batch, batch.length * conv.in_channels, batch.first, sums);
-        else
-            for (int part = 0; part < batch.length; ++part)
-                multiply_batch(conv, conv.x + part * conv.x_stride, batch, conv.in_channels, batch.first + part, sums);
-    }
+    for (int first = conv.filter - conv.slab; first >= 0; first -= conv.slab) multiply_slab(conv, tile, first, sums);
     for (int o = 0; o < conv.output_count; ++o) {
         const Output& output = conv.outputs[o];
         if (conv.streamed && aligned(output.rows, output.stride))

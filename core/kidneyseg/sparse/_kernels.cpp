@@ -8,21 +8,25 @@
 #include <cstring>
 
 // Increased whenever a function of this interface changes, so that _library.py rejects a library of another version.
-KIDNEYSEG_API int kidneyseg_interface() { return 4; }
+KIDNEYSEG_API int kidneyseg_interface() { return 5; }
 
 // The functions below return 0, or 1 when memory ran out. Strides are in floats.
 
-// Writes `start` (unless null) plus the sum of the plan's products to each output.
+// Writes `start` (unless null) plus the sum of the plan's products to each output. `mirrored`: of the map and filter
+// mirrored along the first coordinate, with the sums in the order that they have in the mirror image.
 KIDNEYSEG_API int kidneyseg_conv(const Plan* plan, const float* x, int64_t x_stride, const float* weight,
                                  const int64_t* weight_strides, int64_t in, int64_t out, const float* start,
-                                 int64_t start_stride, const Output* outputs, int output_count, int threads) {
+                                 int64_t start_stride, const Output* outputs, int output_count, int mirrored,
+                                 int threads) {
     return guarded([&] {
         const Kernels& k = *plan->made_for;
         const int64_t padded = round_up(out, k.vector), tiles = int64_t(plan->tiles.size());
         auto packed = allocate<float>(plan->filter * in * padded);
-        k.pack(weight, weight_strides, plan->filter, in, out, packed.get());
-        const Conv conv{x,     x_stride,     plan->filter,    in,      out,          padded, packed.get(),
-                        start, start_stride, plan->tile_rows, outputs, output_count, plan->rows * out >= kStreamed};
+        const int slab = mirrored ? plan->filter / run_length(plan->filter) : plan->filter;
+        k.pack(weight, weight_strides, plan->filter, slab, in, out, packed.get());
+        const Conv conv{x,      x_stride,     plan->filter, slab,         in,
+                        out,    padded,       packed.get(), start,        start_stride,
+                        plan->tile_rows, outputs, output_count, plan->rows * out >= kStreamed};
         Workspace<float> sums(workers_for(threads, tiles), (plan->tile_rows + 1) * padded);
         parallel(threads, tiles, [&](int64_t tile, int worker) {
             const int64_t begin = tile * plan->tile_rows;

@@ -67,6 +67,7 @@ struct Conv {
     const float* x;
     int64_t x_stride;
     int filter;
+    int slab;  // offsets with one first coordinate, summed from the last such slab to the first; or the whole filter
     int64_t in_channels, out_channels, padded_channels;
     const float* packed;  // weights in panels of columns, each (filter * in_channels, panel width)
     const float* start;   // or null
@@ -98,7 +99,9 @@ struct Kernels {
     const char* name;
     int vector;  // floats in a vector
     int rows;    // rows per micro-kernel
-    void (*pack)(const float* weight, const int64_t* strides, int filter, int64_t in, int64_t out, float* packed);
+    // Slabs of so many offsets are packed in reverse order: a filter mirrored along its first coordinate.
+    void (*pack)(const float* weight, const int64_t* strides, int filter, int slab, int64_t in, int64_t out,
+                 float* packed);
     // Lists the entries of rows begin ... end of a table of `size` elements.
     void (*list)(const int32_t* table, int64_t size, const Runs& runs, int64_t begin, int64_t end, const Lists& lists);
     // Computes rows begin ... end of the outputs; `sums` holds (tile_rows + 1, padded_channels).

@@ -11,7 +11,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_INTERFACE = 4  # as in _kernels.cpp
+_INTERFACE = 5  # as in _kernels.cpp
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 
@@ -49,7 +49,7 @@ _FUNCTIONS: list[tuple[str, Any, list[Any]]] = [
         c_int,
         [
             *(c_void_p, c_void_p, c_int64, c_void_p, POINTER(c_int64), c_int64, c_int64),
-            *(c_void_p, c_int64, POINTER(Output), c_int, c_int),
+            *(c_void_p, c_int64, POINTER(Output), c_int, c_int, c_int),
         ],
     ),
     ("weight_grad", c_int, [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int]),

@@ -67,13 +67,27 @@ class NativeUNet:
         self, coords: Indices, features: Floats, spatial_size: int | None = None, *, report: Report = lambda _: None
     ) -> Floats:
         """Logits float32 (N, classes) of every point; see `SparseUNet.forward`."""
-        started = time.perf_counter()
-        level, x, rows = merge(coords, features, self.layout.config["input_mode"], spatial_size)
-        self.seconds.maps += time.perf_counter() - started
+        level, x, rows = self._merged(coords, features, spatial_size)
         return spread(self.logits_of_sites(level, x, report), rows, self._bias)
 
-    def logits_of_sites(self, level: Sites, features: Floats, report: Report) -> Floats:
-        """Logits float32 (sites, classes) of the sites of a level with their features."""
+    def of_both_sides(self, coords: Indices, features: Floats, *, report: Report) -> Iterator[Floats]:
+        """Logits of every point, and then those that the mirror image of all points along x gives, bit for bit.
+
+        The second pass takes the sites and the kernel maps of the first where they are the same in a mirror.
+
+        Args:
+            coords: int64 (N, 3), N > 0, all >= 0.
+            features: float32 (N, in_channels).
+            report: as in a call; 0 ... 1 of both passes.
+        """
+        level, x, rows = self._merged(coords, features)
+        yield spread(self.logits_of_sites(level, x, lambda share: report(share / 2)), rows, self._bias)
+        level = level.mirrored(len(self.layout.config["planes"]) - 1)
+        logits = self.logits_of_sites(level, x, lambda share: report(0.5 + share / 2), mirrored=True)
+        yield spread(logits, rows, self._bias)
+
+    def logits_of_sites(self, level: Sites, features: Floats, report: Report, *, mirrored: bool = False) -> Floats:
+        """Logits float32 (sites, classes) of the sites of a level, or of `Level.mirrored`, with their features."""
         levels, buffers, pool = [level], {0: features}, BufferPool()
         *convolutions, classifier = self.layout.convolutions
         for done, conv in enumerate(convolutions, start=1):
@@ -84,16 +98,25 @@ class NativeUNet:
                     buffers[place.value] = pool.take(rows, self._widths[place.value])
                 targets.append(Target(buffers[place.value][:, place.columns], place.scale, place.shift))
             start = None if conv.plus is None else buffers[conv.plus]
-            self._convolve(conv, buffers[conv.x], plan, targets, start)
+            self._convolve(conv, buffers[conv.x], plan, targets, start, mirrored=mirrored)
             for value in {*reads(conv)} - {0}:
                 if self._last_reader[value] == conv.name:
                     pool.put_back(buffers.pop(value))
             report(done / (len(convolutions) + 1))
         logits = memory.empty(len(level), classifier.out_channels)
         with_bias = Target(logits, np.ones_like(self._bias), self._bias, leak=1.0)
-        self._convolve(classifier, buffers[classifier.x], self._timed_plan(classifier, levels), [with_bias])
+        plan = self._timed_plan(classifier, levels)
+        self._convolve(classifier, buffers[classifier.x], plan, [with_bias], mirrored=mirrored)
         report(1.0)
         return logits
+
+    def _merged(
+        self, coords: Indices, features: Floats, spatial_size: int | None = None
+    ) -> tuple[Sites, Floats, Indices | None]:
+        started = time.perf_counter()
+        merged = merge(coords, features, self.layout.config["input_mode"], spatial_size)
+        self.seconds.maps += time.perf_counter() - started
+        return merged
 
     def _timed_plan(self, conv: Conv, levels: list[Sites]) -> Plan:
         started = time.perf_counter()
@@ -102,10 +125,17 @@ class NativeUNet:
         return plan
 
     def _convolve(
-        self, conv: Conv, x: Floats, plan: Plan, targets: Sequence[Target], start: Floats | None = None
+        self,
+        conv: Conv,
+        x: Floats,
+        plan: Plan,
+        targets: Sequence[Target],
+        start: Floats | None = None,
+        *,
+        mirrored: bool,
     ) -> None:
         started = time.perf_counter()
-        native.conv_into(x, plan, self._filters[conv.name], targets, start)
+        native.conv_into(x, plan, self._filters[conv.name], targets, start, mirrored=mirrored)
         self.seconds.convolutions += time.perf_counter() - started
 
     def _places_of(self, conv: Conv) -> list[_Place]:

@@ -158,6 +158,39 @@ class Level(Generic[A]):
             self._neighbours[size] = KernelMap(table, lambda: native.Plan.of_neighbours(*sites))
         return self._neighbours[size]
 
+    def mirrored(self, depth: int) -> Level[A]:
+        """The sites for `native.conv_into(mirrored=True)`, sharing the kernel maps that are the same in a mirror.
+
+        A mirrored submanifold convolution reads the map of the sites as they are. A coarser level's sites depend on
+        where the pairs of cells begin along x. They begin at the last cell in the mirror image, so the sites move along
+        x until a cell of the coarsest level ends there; what moved by whole pairs is shared with this level.
+
+        Args:
+            depth: how many coarser levels there are at most.
+
+        Raises:
+            ValueError: for sites of several batches, or that span more cells than a key can number.
+        """
+        keys: Any = self.keys
+        dx = -(self.packing.x_size - 2 * PADDING) % 2**depth
+        plane = self.packing.y_size * self.packing.z_size
+        if len(self) and keys[-1] >= self.packing.x_size * plane:
+            raise ValueError("only the sites of one batch can be mirrored")
+        if (self.packing.x_size + dx) * plane >= 2**62:
+            raise ValueError("the sites span more cells than an int64 key can number")
+        return self._moved(dx)
+
+    def _moved(self, dx: int) -> Level[A]:
+        """The sites, all of batch 0, `dx` cells further along x, with the maps that stay the same."""
+        keys: Any = self.keys
+        packing = Packing(self.packing.x_size + dx, self.packing.y_size, self.packing.z_size)
+        moved = Level(keys + packing.shift(dx, 0, 0) if dx else self.keys, packing, self._tables)
+        moved._neighbours = self._neighbours
+        if self._down is not None and dx % 2 == 0:
+            down = self._down
+            moved._down = Downsampling(down.coarse._moved(dx // 2), down.children, down.parents)
+        return moved
+
     def down(self) -> Downsampling[A]:
         """The next coarser level and the kernel maps to and from it."""
         if self._down is None:

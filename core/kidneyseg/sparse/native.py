@@ -140,24 +140,28 @@ def conv(x: Floats, plan: Plan, weight: Floats) -> Floats:
     return out
 
 
-def conv_into(x: Floats, plan: Plan, weight: Floats, targets: Sequence[Target], start: Floats | None = None) -> None:
+def conv_into(
+    x: Floats,
+    plan: Plan,
+    weight: Floats,
+    targets: Sequence[Target],
+    start: Floats | None = None,
+    *,
+    mirrored: bool = False,
+) -> None:
     """`conv` plus `start` (N, Cout), if given, written to every target while the result is in the cache.
 
-    No target may overlap x; `start` may be a target.
+    No target may overlap x; `start` may be a target. `mirrored`: what the same convolution gives on the mirror image of
+    the sites along the first coordinate, up to filters of 3 bit for bit; see `Level.mirrored`.
     """
     _check_conv(x, plan, weight, targets)
     if start is not None:
         check_rows_of(start, "start", plan.rows, weight.shape[2])
     failed = library().kidneyseg_conv(
         *(plan.handle, address(x), _row_stride(x)),
-        *(
-            address(weight),
-            (c_int64 * 3)(*(stride // 4 for stride in weight.strides)),
-            weight.shape[1],
-            weight.shape[2],
-        ),
+        *(address(weight), (c_int64 * 3)(*(stride // 4 for stride in weight.strides)), *weight.shape[1:]),
         *((None, 0) if start is None else (address(start), _row_stride(start))),
-        *(_outputs(targets), len(targets), threads.count()),
+        *(_outputs(targets), len(targets), mirrored, threads.count()),
     )
     memory.check(failed)
 

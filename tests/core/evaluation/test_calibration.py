@@ -43,7 +43,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         label = (hu > 100).astype(int) + (hu > 200)
         return sure[label] if classes == 3 else np.eye(2, dtype=np.float16)[label.clip(max=1)]
 
-    monkeypatch.setattr(networks, "predict", predict)
+    for name in ("predict", "predict_mirrored"):
+        monkeypatch.setattr(networks, name, predict)
     return tiny_models(tmp_path)
 
 

@@ -100,6 +100,35 @@ def test_every_device_gives_the_same_classes(kernels: torch.device) -> None:
     np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=2e-3)  # fp16
 
 
+def test_the_mean_over_both_sides_is_that_of_two_runs(kernels: torch.device) -> None:
+    cells, features = points(2000)
+    cells[:, 0] -= 4
+    sides = [cells - cells.min(0), (cells - cells.max(0)) * [-1, 0, 0] + (cells - cells.min(0)) * [0, 1, 1]]
+    each = [networks.predict(model(), side, features, kernels.type, Progress()).astype(np.float32) for side in sides]
+    shares: list[float] = []
+
+    class Seen(Progress):
+        def show(self, stage: str, fraction: float) -> None:
+            shares.append(fraction)
+
+    found = networks.predict_mirrored(model(), cells, features, kernels.type, Seen(), lambda _: None)
+    assert np.array_equal(found, ((each[0] + each[1]) / 2).astype(np.float16))
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    none = networks.predict_mirrored(model(), cells[:0], features[:0], kernels.type, Progress(), lambda _: None)
+    assert none.shape == (0, 2)
+
+
+def test_a_mirrored_run_without_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("kidneyseg.sparse.inference.merge", fail)
+    monkeypatch.setattr("kidneyseg.sparse.layers.InputLayer.forward", fail)
+    with pytest.raises(ResourceError, match="50 points need more memory than is free; close"):
+        networks.predict_mirrored(model(), *points(), "cpu", Progress(), lambda _: None)
+
+
 def test_sparseconvnet_gives_the_same_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sparseconvnet", fake_sparseconvnet)
     monkeypatch.setattr(fake_sparseconvnet, "__spec__", spec_from_loader("sparseconvnet", None))

@@ -42,7 +42,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         label = (hu > 100).astype(int) + (hu > 200)
         return np.eye(3)[label][:, :classes].astype(np.float16) if classes == 3 else np.eye(2)[label.clip(max=1)]
 
-    monkeypatch.setattr(networks, "predict", by_brightness)
+    for name in ("predict", "predict_mirrored"):
+        monkeypatch.setattr(networks, name, by_brightness)
     return seen
 
 

@@ -23,7 +23,7 @@ void* kidneyseg_parent_plan(const int32_t* parent, const int32_t* slot, int64_t 
 void kidneyseg_free_plan(void* plan);
 int kidneyseg_conv(const void* plan, const float* x, int64_t x_stride, const float* weight,
                    const int64_t* weight_strides, int64_t in, int64_t out, const float* start, int64_t start_stride,
-                   const Output* outputs, int output_count, int threads);
+                   const Output* outputs, int output_count, int mirrored, int threads);
 int kidneyseg_weight_grad(const void* plan, const float* x, const float* grad, int64_t in, int64_t out,
                           float* weight_grad, int threads);
 void kidneyseg_neighbour_table(const int64_t* keys, int64_t count, int64_t y_size, int64_t z_size, int size,
@@ -71,7 +71,7 @@ static bool check(void* plan, const std::vector<int32_t>& table, int64_t rows, i
     const Output outputs[2] = {{raw.data(), out, nullptr, nullptr, 0.0f},
                                {fused.data(), out, scale.data(), shift.data(), 0.25f}};
     const int64_t strides[3] = {in * out, out, 1};
-    kidneyseg_conv(plan, x.data(), in, weight.data(), strides, in, out, start.data(), out, outputs, 2, 2);
+    kidneyseg_conv(plan, x.data(), in, weight.data(), strides, in, out, start.data(), out, outputs, 2, 0, 2);
     kidneyseg_weight_grad(plan, x.data(), grad.data(), in, out, weight_grad.data(), 2);
     kidneyseg_free_plan(plan);
     const bool good = close(raw, y) && close(fused, normed) && close(weight_grad, to_weight);

@@ -1,5 +1,6 @@
 """The fused forward pass against the same network layer by layer."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -101,3 +102,29 @@ def test_passes_time_their_maps_and_convolutions(monkeypatch):
             passes * (1 + convolutions),
             passes * convolutions,
         )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("edge", [1, 9, 14, 16, 32])
+def test_the_second_side_is_the_mirror_image_bit_for_bit(layout, edge):
+    network = trained(**layout).arrays
+    coords, features = torch.randint(0, edge, (900, 3)).numpy(), torch.randn(900, 3).numpy()
+    coords[0] = edge - 1
+    image = coords.copy()
+    image[:, 0] = edge - 1 - image[:, 0]
+    shares = []
+    found = list(network.runner().of_both_sides(coords, features, report=shares.append))
+    for logits, points_ in zip(found, (coords, image), strict=True):
+        assert np.array_equal(logits, network.runner()(points_, features, report=lambda _: None))
+    assert shares == sorted(shares)
+    assert (shares[-1], len(shares)) == (1.0, 2 * len(network.layout.convolutions))
+
+
+def test_the_second_side_makes_no_map_of_the_finest_sites(monkeypatch):
+    network = trained(planes=[4, 6, 8]).arrays
+    sides = network.runner().of_both_sides(*(part.numpy()[:, :3] for part in points()), report=lambda _: None)
+    next(sides)
+    made, make = [], native.Plan.of_neighbours
+    monkeypatch.setattr(native.Plan, "of_neighbours", lambda keys, *more: made.append(len(keys)) or make(keys, *more))
+    next(sides)
+    assert len(made) == 0, "an edge of 12 is a whole number of cells of the coarsest level"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.sparse import native
-from kidneyseg.sparse.kernel_map import Level, Packing
+from kidneyseg.sparse.kernel_map import PADDING, Level, Packing
 from random_sites import sites
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
@@ -49,3 +49,34 @@ def test_a_plan_is_made_once_per_instruction_set():
 def test_filters_wider_than_the_padding_are_refused() -> None:
     with pytest.raises(ValueError, match="1, 3 or 5"):
         Level(np.zeros(1, np.int64), Packing.around((1, 1, 1)), native).neighbours(7)
+
+
+@pytest.mark.parametrize("edge", [16, 15, 14, 12, 9, 1])
+def test_a_mirrored_level_shares_the_maps_that_are_the_same_in_a_mirror(edge: int) -> None:
+    packing = Packing.around((edge, 16, 16))
+    keys = np.unique(packing.pack(np.random.default_rng(0).integers(0, (edge, 16, 16), (800, 3))))
+    level = Level(keys, packing, native)
+    level.down().coarse.down()
+    mirrored = level.mirrored(2)
+    shared = [mirrored.neighbours() is level.neighbours()]
+    finer, finer_mirrored = level, mirrored
+    x = edge - 1 - packing.unpack(keys)[0]
+    for depth in (1, 2):
+        down, down_mirrored = finer.down(), finer_mirrored.down()
+        shared.append(down_mirrored.children is down.children)
+        finer, finer_mirrored = down.coarse, down_mirrored.coarse
+        # The pairs begin at the last cell: those are the coarser sites of the mirror image.
+        size = finer_mirrored.packing.x_size - 2 * PADDING
+        found = size - 1 - finer_mirrored.packing.unpack(finer_mirrored.keys)[0]
+        assert set(found) == set(x >> depth)
+    assert shared == [True, edge % 2 == 0, edge % 4 == 0]
+
+
+def test_only_what_fits_a_key_and_is_of_one_batch_is_mirrored() -> None:
+    packing = Packing.around((1, 1, 1))
+    two = Level(packing.pack(np.array([[0, 0, 0, 0], [0, 0, 0, 1]])), packing, native)
+    with pytest.raises(ValueError, match="one batch"):
+        two.mirrored(3)
+    huge = Level(np.zeros(1, np.int64), Packing.around((1, 2**28, 2**28)), native)
+    with pytest.raises(ValueError, match="more cells"):
+        huge.mirrored(6)
