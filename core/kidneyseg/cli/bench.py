@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kidneyseg.cli.terminal import lasting_imports
 from kidneyseg.settings import PRESET_NAMES
 
+if TYPE_CHECKING:
+    from kidneyseg.imaging.volume import Volume
+
 _MEANING = """\
 The columns:
-  first CT   in a fresh process, as `kidneyseg segment CT` does it: Python starts and imports, the networks are loaded
-             from their files, and the memory that they work in is new.
+  first CT   in a fresh process, as `kidneyseg segment CT` does it: Python starts, the CT is read beside the imports,
+             the networks are loaded from their files, and the memory that they work in is new.
   next CT    the same CT once more in that process, as for each further CT of `kidneyseg segment CT CT ...` or in the
              window. The sparse convolutions reuse memory.
 
-Every repeat starts one process, which segments the CT twice; each row is the median of its own times, so rows need not
-add up to the total. "kernel maps" and "convolutions" are the two main parts of a stage and timed by themselves.
-A stage's other parts are its points, probabilities and labels. "CPU time" counts all threads and depends less than the
-other rows on what else runs on the machine.
+Every repeat starts one process, which segments the CT twice. Each row is the median of its own times, and imports and
+reading overlap, so rows do not add up to the total. "kernel maps" and "convolutions" are the two main parts of a stage
+and timed by themselves; its other parts are points, probabilities and labels. "CPU time" counts all threads and depends
+less than the other rows on what else runs on the machine.
 
 The file of the CT is read from the system's cache, except perhaps the first time. Nothing is kept: the masks go to a
 temporary folder."""
@@ -56,9 +61,23 @@ def run(arguments: argparse.Namespace) -> int:
         return bench(arguments)
 
     with lasting_imports():
-        from kidneyseg.cli.bench_process import print_times
+        from kidneyseg.imaging.read_ahead import ReadAhead
+        from kidneyseg.imaging.readers import load
 
-    return print_times(arguments)
+    reading_s: list[float] = []
+
+    def timed_load(ct: Path) -> Volume:
+        started = time.monotonic()
+        volume = load(ct)
+        reading_s.append(time.monotonic() - started)
+        return volume
+
+    with ReadAhead(timed_load) as reading:
+        reading.begin(arguments.ct)
+        with lasting_imports():
+            from kidneyseg.cli.bench_process import print_times
+
+        return print_times(arguments, reading, reading_s)
 
 
 def _count(text: str) -> int:

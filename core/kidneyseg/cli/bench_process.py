@@ -11,7 +11,9 @@ from typing import Any
 
 from kidneyseg.cli.machine import Machine
 from kidneyseg.cli.terminal import peak_mb
-from kidneyseg.imaging.readers import load
+from kidneyseg.errors import KidneySegError
+from kidneyseg.imaging.read_ahead import ReadAhead
+from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.export import export
 from kidneyseg.segmentation.pipeline import Pipeline
 from kidneyseg.settings import Settings, preset
@@ -28,11 +30,17 @@ _STAGES = {
 }
 
 
-def print_times(arguments: argparse.Namespace) -> int:
-    """Segment `arguments.ct` twice and print both runs' times, the machine and what was segmented."""
-    machine = Machine.here()
+def print_times(arguments: argparse.Namespace, reading: ReadAhead, reading_s: list[float]) -> int:
+    """Segment `arguments.ct` twice and print both runs' times, the machine and what was segmented.
+
+    Args:
+        arguments: of the command.
+        reading: has begun to read the CT.
+        reading_s: receives the seconds of each reading.
+    """
     started_s = time.monotonic() - arguments.started_at
-    settings, pipelines = preset(arguments.preset), _Pipelines(arguments)
+    machine, settings = Machine.here(), preset(arguments.preset)
+    pipelines = _Pipelines(arguments, reading, reading_s)
     first = pipelines.run(settings, {"start and imports": started_s}, since=arguments.started_at, cpu_since=0.0)
     following = pipelines.run(settings, {}, since=time.monotonic(), cpu_since=time.process_time())
     print(json.dumps({"machine": machine.to_dict(), "first CT": first, "next CT": following}))
@@ -42,15 +50,14 @@ def print_times(arguments: argparse.Namespace) -> int:
 class _Pipelines:
     """Segments the CT again and again with the networks of the first time."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._arguments = arguments
+    def __init__(self, arguments: argparse.Namespace, reading: ReadAhead, reading_s: list[float]) -> None:
+        self._arguments, self._reading, self._reading_s = arguments, reading, reading_s
         self._latest: Pipeline | None = None
 
     def run(self, settings: Settings, seconds: dict[str, float], *, since: float, cpu_since: float) -> dict[str, Any]:
         """Read, segment and export once. `seconds` is what was spent since `since` before this."""
-        started = time.monotonic()
-        volume = load(self._arguments.ct)
-        seconds["reading"] = time.monotonic() - started
+        volume = self._read()
+        seconds["reading"] = self._reading_s[-1]
         if self._latest is None:
             started = time.monotonic()
             self._latest = Pipeline(volume, device=self._arguments.device, models_dir=self._arguments.models)
@@ -81,3 +88,9 @@ class _Pipelines:
             "voxels": list(volume.shape),
             "points": [len(result.sampled), len(result.stage2)],
         }
+
+    def _read(self) -> Volume:
+        read = next(self._reading.each([self._arguments.ct])).volume
+        if isinstance(read, KidneySegError):
+            raise read
+        return read

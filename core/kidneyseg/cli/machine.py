@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from kidneyseg.libraries import installed_version
 from kidneyseg.plurals import counted
 from kidneyseg.sparse import native, threads
 from kidneyseg.version import __version__
@@ -25,7 +25,7 @@ class Machine:
     instruction_set: str  #: of the native kernels; "none" where the torch kernels are used
     threads: int  #: of the kernels
     load: tuple[float, float]  #: mean number of running processes in the last 1 and 5 minutes
-    versions: dict[str, str]  #: of KidneySeg, Python and libraries; torch's without importing it
+    versions: dict[str, str]  #: of KidneySeg, Python and the libraries that are installed; none is imported for it
 
     @staticmethod
     def here() -> Machine:
@@ -38,7 +38,7 @@ class Machine:
             native.instruction_set() if native.available() else "none",
             threads.count(),
             (round(last_minute, 2), round(last_five, 2)),
-            own | {name: metadata.version(name) for name in LIBRARIES},
+            own | {name: version for name in LIBRARIES if (version := installed_version(name)) is not None},
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,6 +12,9 @@ import torch
 
 from kidneyseg.cli.bench_process import print_times
 from kidneyseg.imaging.nifti import save_volume
+from kidneyseg.imaging.read_ahead import ReadAhead
+from kidneyseg.imaging.readers import load as load_ct
+from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation import pipeline
 from kidneyseg.sparse import native
 from tiny_networks import tiny_models
@@ -25,6 +28,12 @@ def test_the_first_ct_counts_from_the_start_of_the_process(
     load = pipeline.load_networks
     monkeypatch.setattr(pipeline, "load_networks", lambda name, *where: (loads.append(name), load(name, *where))[1])
     save_volume(abdomen()[0], tmp_path / "ct.nii.gz")
+    reads: list[float] = []
+
+    def timed_load(ct: Path) -> Volume:
+        reads.append(float(len(reads) + 1))
+        return load_ct(ct)
+
     arguments = argparse.Namespace(
         ct=tmp_path / "ct.nii.gz",
         models=tiny_models(tmp_path),
@@ -32,10 +41,13 @@ def test_the_first_ct_counts_from_the_start_of_the_process(
         preset="default",
         started_at=time.monotonic() - 100,
     )
-    assert print_times(arguments) == 0
+    with ReadAhead(timed_load) as reading:
+        reading.begin(arguments.ct)
+        assert print_times(arguments, reading, reads) == 0
     report = json.loads(capsys.readouterr().out)
     first, following = (report[column]["seconds"] for column in ("first CT", "next CT"))
     assert loads == ["default"]
+    assert [times["reading"] for times in (first, following)] == [1.0, 2.0]
     assert 100 < first["start and imports"] < first["total"]
     assert following["total"] < 100
     assert ("stage 1: kernel maps" in first) == (native.available() and kernels.type == "cpu")

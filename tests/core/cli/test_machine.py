@@ -29,6 +29,12 @@ def test_kernels_that_were_not_built_are_told(monkeypatch: pytest.MonkeyPatch) -
     assert "torch kernels on" in str(Machine.here())
 
 
+def test_a_library_that_is_missing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "installed_version", lambda name: None if name == "torch" else "1.0")
+    assert "torch" not in Machine.here().versions
+    assert Machine.here().versions["numpy"] == "1.0"
+
+
 def test_a_processor_is_told_by_its_model_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     monkeypatch.setattr(machine, "Path", lambda _: cpuinfo)

@@ -94,5 +94,13 @@ def test_what_needs_torch_says_how_to_get_it(command: list[str], extra: str, tmp
     assert f"pip install 'kidneyseg[{extra}]'" in error
 
 
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_bench_needs_no_torch(tmp_path: Path) -> None:
+    save_volume(make_phantom(seed=1, shape=(112, 80, 30), spacing_mm=(2.2, 2.2, 6.0))[0], tmp_path / "ct.nii.gz")
+    report = json.loads(without_torch(_PROGRAM, "bench", str(tmp_path / "ct.nii.gz"), "--started-at", "0"))
+    assert "torch" not in report["machine"]["versions"]
+    assert report["next CT"]["seconds"]["stage 1: kernel maps"] > 0
+
+
 def test_info_says_that_torch_is_missing() -> None:
     assert json.loads(without_torch(_PROGRAM, "info", "--json"))["torch"].startswith("not installed")
