@@ -2,34 +2,20 @@
 
 Convolutions read `relu(norm(x))`, and at inference a norm is a scale and a shift. Each convolution therefore writes its
 result, while it is in the cache, in every form in which it is read: through the norm before the next convolution,
-through the norm before the strided one, into its half of a concatenation, and raw for a shortcut. Buffers are reused
-after they were read.
+through the norm before the strided one, into its half of a concatenation, and raw for a shortcut. `passes` runs the
+steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from kidneyseg.arrays import Floats, Indices
-from kidneyseg.sparse import memory, native
 from kidneyseg.sparse.layout import EPS, Conv, Join, Kind, Layout, Norm, reads
-from kidneyseg.sparse.native import Plan, Target
+from kidneyseg.sparse.passes import LevelSteps, Pass, Place, Report, Weights
 from kidneyseg.sparse.sites import Sites, merge, spread
-
-Report = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a convolution's result is written: columns of the buffer of a value, through a norm where one is given."""
-
-    value: int
-    columns: slice
-    scale: Floats | None
-    shift: Floats | None
 
 
 class NativeUNet:
@@ -43,13 +29,18 @@ class NativeUNet:
     def __init__(self, layout: Layout, weights: Mapping[str, Floats]) -> None:
         self.layout = layout
         self._folded = {step.name: _folded(step, weights) for step in layout.steps if isinstance(step, Norm)}
-        self._filters = {conv.name: _filter(conv, weights) for conv in layout.convolutions}
-        self._bias = weights[f"{layout.convolutions[-1].name}.bias"]
-        self._places = {conv.name: self._places_of(conv) for conv in layout.convolutions}
-        #: width of each value that a convolution reads and therefore has a buffer
-        self._widths = {conv.x: conv.in_channels for conv in layout.convolutions}
-        self._widths |= {conv.plus: conv.out_channels for conv in layout.convolutions if conv.plus is not None}
-        self._last_reader = {value: conv.name for conv in layout.convolutions for value in reads(conv)}
+        *others, classifier = layout.convolutions
+        self._bias = weights[f"{classifier.name}.bias"]
+        filters = {conv.name: _filter(conv, weights) for conv in layout.convolutions}
+        places = {conv.name: self._places_of(conv) for conv in others}
+        with_bias = Place(classifier.out, slice(0, classifier.out_channels), np.ones_like(self._bias), self._bias, 1.0)
+        places[classifier.name] = [with_bias]
+        # Of each value that a convolution reads and therefore has a buffer, and of the logits.
+        widths = {conv.x: conv.in_channels for conv in layout.convolutions}
+        widths |= {conv.plus: conv.out_channels for conv in layout.convolutions if conv.plus is not None}
+        widths[classifier.out] = classifier.out_channels
+        self._weights = Weights(filters, places, widths)
+        self._levels = LevelSteps.of(layout.convolutions)
 
     def __call__(
         self, coords: Indices, features: Floats, spatial_size: int | None = None, *, report: Report = lambda _: None
@@ -60,85 +51,27 @@ class NativeUNet:
 
     def logits_of_sites(self, level: Sites, features: Floats, report: Report) -> Floats:
         """Logits float32 (sites, classes) of the sites of a level with their features."""
-        levels, buffers, pool = [level], {0: features}, BufferPool()
-        *convolutions, classifier = self.layout.convolutions
-        for done, conv in enumerate(convolutions, start=1):
-            plan, rows = _plan(conv, levels), len(levels[conv.level])
-            targets = []
-            for place in self._places[conv.name]:
-                if place.value not in buffers:
-                    buffers[place.value] = pool.take(rows, self._widths[place.value])
-                targets.append(Target(buffers[place.value][:, place.columns], place.scale, place.shift))
-            start = None if conv.plus is None else buffers[conv.plus]
-            native.conv_into(buffers[conv.x], plan, self._filters[conv.name], targets, start)
-            for value in {*reads(conv)} - {0}:
-                if self._last_reader[value] == conv.name:
-                    pool.put_back(buffers.pop(value))
-            report(done / (len(convolutions) + 1))
-        logits = memory.empty(len(level), classifier.out_channels)
-        with_bias = Target(logits, np.ones_like(self._bias), self._bias, leak=1.0)
-        plan = _plan(classifier, levels)
-        native.conv_into(buffers[classifier.x], plan, self._filters[classifier.name], [with_bias])
-        report(1.0)
-        return logits
+        return Pass(self._levels, self._weights, report).logits(level, features)
 
-    def _places_of(self, conv: Conv) -> list[_Place]:
+    def _places_of(self, conv: Conv) -> list[Place]:
         """All places of a convolution's result, each once."""
         places = self._followed(conv.out, slice(0, conv.out_channels), None, None)
         return list({(place.value, place.columns.start): place for place in places}.values())
 
-    def _followed(self, value: int, columns: slice, scale: Floats | None, shift: Floats | None) -> Iterator[_Place]:
+    def _followed(self, value: int, columns: slice, scale: Floats | None, shift: Floats | None) -> Iterator[Place]:
         """The places of these columns of a value: its own, and those of what norms and concatenations make of it."""
         for step in self.layout.steps:
             if value not in reads(step):
                 continue
             match step:
                 case Conv():
-                    yield _Place(value, columns, scale, shift)
+                    yield Place(value, columns, scale, shift)
                 case Norm():
                     yield from self._followed(step.out, columns, *(part[columns] for part in self._folded[step.name]))
                 case Join():
                     begin = columns.start + (step.left_channels if value == step.right else 0)
                     width = columns.stop - columns.start
                     yield from self._followed(step.out, slice(begin, begin + width), scale, shift)
-
-
-class BufferPool:
-    """Matrices whose memory is reused after they were returned."""
-
-    def __init__(self) -> None:
-        self._free: list[Floats] = []
-        self._taken: dict[int, Floats] = {}  # by address
-
-    def take(self, rows: int, channels: int) -> Floats:
-        """float32 (rows, channels), not initialised."""
-        size = rows * channels
-        fitting = [buffer for buffer in self._free if len(buffer) >= size]
-        if fitting:
-            whole = min(fitting, key=len)
-            self._free = [buffer for buffer in self._free if buffer is not whole]
-        else:
-            whole = memory.empty(max(size, 1), 1).reshape(-1)
-        self._taken[memory.address(whole)] = whole
-        return whole[:size].reshape(rows, channels)
-
-    def put_back(self, *matrices: Floats) -> None:
-        """Return matrices from `take`."""
-        self._free += [self._taken.pop(memory.address(matrix)) for matrix in matrices]
-
-
-def _plan(conv: Conv, levels: list[Sites]) -> Plan:
-    """The plan of a convolution; DOWN appends its level to those that were reached."""
-    match conv.kind:
-        case Kind.SUBMANIFOLD:
-            return levels[conv.level].neighbours(3).plan
-        case Kind.DOWN:
-            down = levels[conv.level - 1].down()
-            levels[conv.level :] = [down.coarse]
-            return down.children.plan
-        case Kind.UP:
-            return levels[conv.level].down().parents.plan
-    return levels[conv.level].neighbours(1).plan
 
 
 def _folded(norm: Norm, weights: Mapping[str, Floats]) -> Sequence[Floats]:

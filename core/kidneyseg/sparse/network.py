@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from kidneyseg.arrays import Floats, Indices
 from kidneyseg.sparse import native
 from kidneyseg.sparse.backends import check_backend
-from kidneyseg.sparse.inference import NativeUNet, Report
+from kidneyseg.sparse.inference import NativeUNet
 from kidneyseg.sparse.layout import Layout
+from kidneyseg.sparse.passes import Report
 
 
 class Runner(Protocol):

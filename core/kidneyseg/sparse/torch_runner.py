@@ -7,8 +7,8 @@ from torch import Tensor
 
 from kidneyseg.arrays import Floats, Indices
 from kidneyseg.sparse import memory
-from kidneyseg.sparse.inference import Report
 from kidneyseg.sparse.network import Network
+from kidneyseg.sparse.passes import Report
 from kidneyseg.sparse.scn_backend import on_backend
 from kidneyseg.sparse.unet import SparseUNet
 

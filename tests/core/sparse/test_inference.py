@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kidneyseg.sparse import SparseUNet, memory, native
-from kidneyseg.sparse.inference import BufferPool
+from kidneyseg.sparse import SparseUNet, memory, native, passes
 from kidneyseg.sparse.layers import BatchNormReLU
+from kidneyseg.sparse.passes import BufferPool
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
@@ -86,3 +86,17 @@ def test_buffers_are_reused_where_they_fit():
     assert memory.address(buffers.take(2, 6)) == memory.address(small)
     assert memory.address(buffers.take(2, 6)) == memory.address(large)
     assert memory.address(buffers.take(2, 6)) not in (memory.address(small), memory.address(large))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("size", [1, 60, 300])
+def test_slabs_give_the_same_logits_bit_for_bit(monkeypatch, layout, size):
+    network, (coords, features) = trained(**layout), points()
+    whole = network.arrays.runner()(coords.numpy(), features.numpy(), report=lambda _: None)
+    monkeypatch.setattr(passes, "_MOST_SITES", 1)
+    monkeypatch.setattr(passes, "_SLAB_SITES", size)
+    shares: list[float] = []
+    slabs = network.arrays.runner()(coords.numpy(), features.numpy(), report=shares.append)
+    assert slabs.tobytes() == whole.tobytes()
+    assert shares == sorted(set(shares))
+    assert shares[-1] == 1.0
