@@ -46,7 +46,8 @@ def slabs_of(fine: Sites, coarse: Sites, size: int) -> list[Slab]:
     count = -(-len(fine) // size)
     wanted = np.arange(1, count) * len(fine) / count
     chosen = cuts[np.searchsorted(starts[cuts], wanted).clip(max=len(cuts) - 1)].tolist() if len(cuts) else []
-    bounds = [0, *sorted({cut for cut in chosen if 0 < starts[cut] < len(fine)}), len(starts) - 1]
+    inner = {int(starts[cut]): cut for cut in chosen}  # one cut of those between the same rows
+    bounds = [0, *(cut for row, cut in sorted(inner.items()) if 0 < row < len(fine)), len(starts) - 1]
     ends = _starts(coarse)[np.minimum(parents[bounds], _xs(coarse))].tolist()
     ends[0], ends[-1] = 0, len(coarse)
     return [
