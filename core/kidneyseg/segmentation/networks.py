@@ -80,7 +80,8 @@ def predict(
     """
     if len(cells) == 0:
         return np.zeros((0, model.network.config["classes"]), np.float16)
-    coords = np.ascontiguousarray(cells, dtype=np.int64)
+    # int32 takes half of the memory, and is what most callers have.
+    coords = np.ascontiguousarray(cells, np.int32)
     for where, remedy in ((device, _TRIED_AGAIN), (device, _CPU_INSTEAD)):
         try:
             return _run(model.runner(where), coords, features, progress)
@@ -89,7 +90,7 @@ def predict(
     return _run(model.runner("cpu"), coords, features, progress)
 
 
-def _run(runner: Runner, coords: NDArray[np.int64], features: Floats, progress: Progress) -> NDArray[np.float16]:
+def _run(runner: Runner, coords: NDArray[np.int32], features: Floats, progress: Progress) -> NDArray[np.float16]:
     def report(share: float) -> None:
         progress.update("network", share)  # raises Cancelled on a cancel
 

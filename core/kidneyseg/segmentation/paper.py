@@ -46,7 +46,7 @@ class Paper(Method):
 
     def stage2(self, context: Context, detections: list[PointCloud]) -> PointCloud:
         """Tissue, kidney or tumour on the points that stage 1 labelled kidney, band by band."""
-        bands = (_kidney_of(band) for band in detections)
+        bands = (_kidney_of(replace(band, probability=None)) for band in detections)
         return unite(_label_bands(bands, len(detections), context.networks.stage2, context))
 
     def stage2_points(self, detections: PointCloud, volume: Volume, settings: Settings, lattice: Lattice) -> PointCloud:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kidneyseg.arrays import Floats, Indices
 from kidneyseg.sparse.layout import EPS, Conv, Join, Kind, Layout, Norm, reads
@@ -43,7 +44,12 @@ class NativeUNet:
         self._levels = LevelSteps.of(layout.convolutions)
 
     def __call__(
-        self, coords: Indices, features: Floats, spatial_size: int | None = None, *, report: Report = lambda _: None
+        self,
+        coords: Indices | NDArray[np.int32],
+        features: Floats,
+        spatial_size: int | None = None,
+        *,
+        report: Report = lambda _: None,
     ) -> Floats:
         """Logits float32 (N, classes) of every point; see `SparseUNet.forward`."""
         level, x, rows = merge(coords, features, self.layout.config["input_mode"], spatial_size)

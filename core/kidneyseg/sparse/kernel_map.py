@@ -158,6 +158,11 @@ class Level(Generic[A]):
             self._neighbours[size] = KernelMap(table, lambda: native.Plan.of_neighbours(*sites))
         return self._neighbours[size]
 
+    def release(self) -> None:
+        """Free the kernel maps; those that are asked for again are made again."""
+        self._neighbours.clear()
+        self._down = None
+
     def down(self) -> Downsampling[A]:
         """The next coarser level and the kernel maps to and from it."""
         if self._down is None:

@@ -132,10 +132,9 @@ class Pass:
         if steps.down is None or steps.up is None:
             self._run(steps.before, sites, values, {steps.out})
             return values[steps.out]
-        down, later = sites.down(), _read_by(steps.after)
         if len(sites) > _MOST_SITES:
-            slabs = slabs_of(sites, down.coarse, _SLAB_SITES)
-            return self._level_in_slabs(number, sites, values, slabs)
+            return self._level_in_slabs(number, sites, values, slabs_of(sites, sites.down().coarse, _SLAB_SITES))
+        down, later = sites.down(), _read_by(steps.after)
         self._run(steps.before, sites, values, {steps.down.x} | later)
         coarse: Values = {}
         self._convolve(steps.down, down.children.plan, values, coarse)
@@ -148,28 +147,19 @@ class Pass:
 
     def _level_in_slabs(self, number: int, sites: Sites, values: Values, slabs: list[Slab]) -> Floats:
         """`_level`, slab by slab."""
-        steps, down, share = self._levels[number], sites.down(), 1 / len(slabs)
-        assert steps.down is not None
+        steps, share = self._levels[number], 1 / len(slabs)
         assert steps.up is not None
-        coarse = {
-            place.value: self._take(place.value, len(down.coarse)) for place in self._weights.places[steps.down.name]
-        }
-        for slab in slabs:
-            rows = slab.around(steps.reach(after=False))
-            part = {value: whole[rows] for value, whole in values.items()}
-            self._run(steps.before, _part(sites, rows), part, {*values, steps.down.x}, share / 2)
-            children = down.children.table[slab.coarse]
-            plan = Plan.of_table(np.where(children < 0, children, children - np.int32(rows.start)))
-            to = {value: whole[slab.coarse] for value, whole in coarse.items()}
-            self._convolve(steps.down, plan, part, to, share)
-            self._drop(part, steps.down.x)
-        inner = {steps.up.x: self._level(number + 1, down.coarse, coarse)}
+        coarse = self._down_in_slabs(steps, sites, values, slabs)
+        coarser, parent, slot = sites.down().coarse, sites.down().parents.parent, sites.down().parents.slot
+        sites.release()
+        inner = {steps.up.x: self._level(number + 1, coarser, coarse)}
+        coarser.release()
         out = self._take(steps.out, len(sites))
         for slab in slabs:
             rows, own = slab.around(steps.reach(after=True)), slab.rows
             part, part_sites = {value: whole[rows] for value, whole in values.items()}, _part(sites, rows)
             self._run(steps.before, part_sites, part, {*values} | _read_by(steps.after), share / 2)
-            plan = Plan.of_parents(down.parents.parent[rows], down.parents.slot[rows])
+            plan = Plan.of_parents(parent[rows], slot[rows])
             self._convolve(steps.up, plan, inner, part, share)
             self._run(steps.after, part_sites, part, {steps.out}, share)
             out[own] = part[steps.out][own.start - rows.start : own.stop - rows.start]
@@ -177,6 +167,23 @@ class Pass:
         self._drop(inner, steps.up.x)
         self._drop(values, *values)
         return out
+
+    def _down_in_slabs(self, steps: LevelSteps, sites: Sites, values: Values, slabs: list[Slab]) -> Values:
+        """The values that the coarser level reads."""
+        assert steps.down is not None
+        down = sites.down()
+        places = self._weights.places[steps.down.name]
+        coarse = {place.value: self._take(place.value, len(down.coarse)) for place in places}
+        for slab in slabs:
+            rows = slab.around(steps.reach(after=False))
+            part = {value: whole[rows] for value, whole in values.items()}
+            self._run(steps.before, _part(sites, rows), part, {*values, steps.down.x}, 0.5 / len(slabs))
+            children = down.children.table[slab.coarse]
+            plan = Plan.of_table(np.where(children < 0, children, children - np.int32(rows.start)))
+            to = {value: whole[slab.coarse] for value, whole in coarse.items()}
+            self._convolve(steps.down, plan, part, to, 1 / len(slabs))
+            self._drop(part, steps.down.x)
+        return coarse
 
     def _run(
         self, convolutions: Sequence[Conv], sites: Sites, values: Values, keep: set[int], share: float = 1.0

@@ -18,12 +18,12 @@ Extent = Callable[[Any], tuple[list[int], list[int]]]
 
 
 def merge(
-    coords: Indices, features: Floats, mode: int, spatial_size: int | None = None
+    coords: Indices | NDArray[np.int32], features: Floats, mode: int, spatial_size: int | None = None
 ) -> tuple[Sites, Floats, Indices | None]:
     """Merge points into sites.
 
     Args:
-        coords: int64 (N, 3) or (N, 4): x, y, z and, in an optional fourth column, the batch index.
+        coords: int64 or int32 (N, 3) or (N, 4): x, y, z and, in an optional fourth column, the batch index.
         features: float32 (N, C).
         mode: see `layers.InputLayer`.
         spatial_size: if given, coordinates must be below it.
@@ -35,7 +35,7 @@ def merge(
     Raises:
         ValueError: for coordinates that are negative or too large, wrong shapes, or duplicates in mode 0.
     """
-    coords = np.ascontiguousarray(coords)
+    coords = np.ascontiguousarray(coords, np.int64 if coords.dtype == np.int32 else None)
     packing = packing_of(coords, features, spatial_size, native.extent)
     if len(coords) == 0:
         return Sites(np.zeros(0, np.int64), packing, native), features, None
