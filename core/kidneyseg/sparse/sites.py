@@ -35,11 +35,13 @@ def merge(
     Raises:
         ValueError: for coordinates that are negative or too large, wrong shapes, or duplicates in mode 0.
     """
-    coords = np.ascontiguousarray(coords, np.int64 if coords.dtype == np.int32 else None)
-    packing = packing_of(coords, features, spatial_size, native.extent)
-    if len(coords) == 0:
+    points: Any = np.ascontiguousarray(coords)
+    if points.dtype == np.int32:
+        points = points.astype(np.int64)
+    packing = packing_of(points, features, spatial_size, native.extent)
+    if len(points) == 0:
         return Sites(np.zeros(0, np.int64), packing, native), features, None
-    keys, in_order = native.pack(coords, packing)
+    keys, in_order = native.pack(points, packing)
     if in_order:
         return Sites(keys, packing, native), features, None
     order = np.argsort(keys, kind="stable")  # fast on points of which long runs are in order
