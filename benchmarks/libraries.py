@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from kidneyseg.sparse import SparseUNet, native
-from kidneyseg.sparse.inference import NativeUNet, plan_of
+from kidneyseg.sparse.inference import NativeUNet
 from kidneyseg.sparse.kernel_map import KernelMap, ParentMap
 from kidneyseg.sparse.layers import BatchNormReLU, InputLayer, SubmanifoldConv
+from kidneyseg.sparse.passes import make_maps
 from kidneyseg.sparse.sites import merge, spread
 from kidneyseg.version import __version__
 
@@ -205,9 +206,7 @@ class Native(Torch):
         """Those that the steps of the network read."""
         if not self._on_arrays:
             return super().make_maps(sites)
-        levels = [sites[0]]
-        for conv in self.network.layout.convolutions:
-            plan_of(conv, levels)
+        make_maps(self.network.layout.convolutions, sites[0])
         return True
 
     def make(self, kernel_map: KernelMap[Any]) -> None:

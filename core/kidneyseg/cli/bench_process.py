@@ -17,7 +17,8 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.export import export
 from kidneyseg.segmentation.pipeline import Pipeline
 from kidneyseg.settings import Settings, preset
-from kidneyseg.sparse.inference import NativeUNet, Seconds
+from kidneyseg.sparse.inference import NativeUNet
+from kidneyseg.sparse.passes import Seconds
 
 # The pipeline's stages by their names here.
 _STAGES = {

@@ -32,6 +32,6 @@ def kidney_contact(own: NDArray[np.bool_], labels: NDArray[np.uint8], box: Box, 
         )
         touching += face_mm2 * (np.count_nonzero(one & kidney_two) + np.count_nonzero(two & kidney_one))
         # Each run of voxels has two faces, of which the last one may be the end of the array.
-        starts = np.count_nonzero(two & ~one) + np.count_nonzero(np.take(inside, 0, axis))
+        starts = np.count_nonzero(two & ~one) + np.count_nonzero(np.moveaxis(inside, axis, 0)[0])
         surface += face_mm2 * 2 * starts
     return float(touching / surface)

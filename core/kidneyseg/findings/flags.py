@@ -65,8 +65,9 @@ def _cut(parts: Sequence[Components], volume: Volume) -> Iterator[Flag]:
         pixel_mm2 = float(np.prod(np.delete(volume.spacing_mm, axis)))
         for name, edge, end in ((names[0], 0, 0), (names[1], length - 1, -1)):
             at_edge = [part for part in parts if edge in (part.box[axis].start, part.box[axis].stop - 1)]
-            slices = [np.take(part.labels, end, axis) for part in at_edge]
-            counts = sum((np.bincount(one.ravel(), minlength=4) for one in slices), np.zeros(4, np.int64))
+            # Not `np.take`, which first copies the whole array unless it is in C order.
+            slices = [np.moveaxis(part.labels, axis, 0)[end] for part in at_edge]
+            counts = sum((np.bincount(one.ravel(order="K"), minlength=4) for one in slices), np.zeros(4, np.int64))
             if counts[[KIDNEY, TUMOUR]].sum() * pixel_mm2 >= _LEAST_CUT_MM2:
                 edges.append(name)
                 labels |= {label for label in (KIDNEY, TUMOUR) if counts[label]}

@@ -125,7 +125,12 @@ class _Grid:
         x, y, z = (int(n) for n in index.max(axis=0) + 1 + 2 * margin)
         self.shape = (x, y, z)
         self.strides = np.array([y * z, z, 1])
-        self.cells, self.cell_of_point = np.unique((index + margin) @ self.strides, return_inverse=True)
+        at = (index + margin) @ self.strides
+        number = np.zeros(x * y * z, np.int32)
+        number[at] = 1
+        self.cells = np.flatnonzero(number)
+        number[self.cells] = np.arange(len(self.cells), dtype=np.int32)
+        self.cell_of_point = number[at]
         self.samples = np.bincount(self.cell_of_point, minlength=len(self.cells)).astype(np.float64)
 
     def sums_within(
@@ -203,7 +208,10 @@ class _Grid:
         """New component of each of the parts 1 ... count, after joining those with rim cells within eps."""
         largest = int(np.bincount(parts)[1:].argmax())
         joined = np.arange(count)
-        all_rim, rim = rim, self._near_another(rim, joined[parts[rim] - 1], count)
+        if len(rim) == 0:  # no cell touches another one, whatever the part
+            return joined
+        every = _Rim(np.stack(np.unravel_index(rim, self.shape), axis=1), parts[rim] - 1, count)
+        all_rim, rim = rim, rim[self._near_another(every, joined, count)]
         # Nearest columns first: most parts join early, and cells that have joined the largest part can be skipped,
         # because every other part that reaches it checks this itself.
         for dx, dy, reach in sorted(self._columns(), key=lambda run: run[0] ** 2 + run[1] ** 2):
@@ -222,21 +230,24 @@ class _Grid:
                 graph = sparse.coo_array((np.ones(len(a)), (a, b)), shape=(count, count))
                 count, merged = sparse.csgraph.connected_components(graph, directed=False)
                 joined = merged[joined].astype(np.int64)
-                rim = self._near_another(all_rim, joined[parts[all_rim] - 1], count)
+                rim = all_rim[self._near_another(every, joined, count)]
             progress.check()
         return joined
 
-    def _near_another(self, rim: NDArray[np.int64], own: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-        """The rim cells, each of the part `own`, that lie within eps of the box around another part."""
+    def _near_another(self, rim: _Rim, joined: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+        """Which cells of the rim lie within eps of the box around another of the `count` objects that are joined."""
         if count > _MOST_BOXES:
-            return rim
-        positions = np.stack(np.unravel_index(rim, self.shape), axis=1) * self.step
-        near = np.zeros(len(rim), np.bool_)
-        for part in np.unique(own):
-            cells = positions[own == part]
-            apart = np.maximum(cells.min(axis=0) - positions, positions - cells.max(axis=0)).clip(0)
-            near |= (own != part) & ((apart**2).sum(axis=1) <= self.eps_mm**2 * _EPS_SLACK)
-        return rim[near]
+            return np.ones(len(rim.own), np.bool_)
+        own, reach = joined[rim.own], np.floor(self.eps_mm / self.step).astype(np.int64)
+        near = np.zeros(len(own), np.bool_)
+        for number in range(count):
+            low, high = rim.low[joined == number].min(axis=0), rim.high[joined == number].max(axis=0)
+            # The cells are in the order of x. Few are near a small object or belong to another one than a large object.
+            start, stop = np.searchsorted(rim.x, [low[0] - reach[0], high[0] + reach[0] + 1])
+            others = start + np.flatnonzero((own[start:stop] != number) & ~near[start:stop])
+            apart = np.maximum(low - rim.index[others], rim.index[others] - high).clip(0) * self.step
+            near[others] = (apart**2).sum(axis=1) <= self.eps_mm**2 * _EPS_SLACK
+        return near
 
     def _columns(self) -> Iterator[tuple[int, int, int]]:
         """(dx, dy, reach): the ball of radius eps as runs of cells -reach ... reach along z."""
@@ -248,10 +259,23 @@ class _Grid:
                     yield dx, dy, int(np.sqrt(rest) / self.step[2])
 
 
+class _Rim:
+    """Cells `index` (N, 3), in the order of x, of `count` parts, each cell of the part `own` (N,)."""
+
+    def __init__(self, index: NDArray[np.int64], own: NDArray[np.integer], count: int) -> None:
+        self.index, self.own = index, own
+        self.x = np.ascontiguousarray(index[:, 0])
+        order = np.argsort(own, kind="stable")
+        starts = np.searchsorted(own[order], np.arange(count))
+        # (count, 3), the box around each part
+        self.low, self.high = np.minimum.reduceat(index[order], starts), np.maximum.reduceat(index[order], starts)
+
+
 def _numbered_by_first(labels: NDArray[np.int64]) -> NDArray[np.int32]:
     """Renumber clusters 0, 1, ... in order of their first row; -1 stays."""
-    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.argsort(np.where(values < 0, -1, first), kind="stable")
-    number = np.empty(len(values), np.int32)
-    number[order] = np.arange(len(values), dtype=np.int32) - int((values < 0).any())
-    return number[inverse]
+    first = np.full(labels.max(initial=-1) + 2, len(labels))  # of the label before each index
+    first[labels[::-1] + 1] = np.arange(len(labels) - 1, -1, -1)  # of several rows the last one, here the first, stays
+    first[0] = -1
+    number = np.empty(len(first), np.int32)
+    number[np.argsort(first, kind="stable")] = np.arange(-1, len(first) - 1, dtype=np.int32)
+    return number[labels + 1]

@@ -98,9 +98,10 @@ def fill_hull(
         rows = rows[np.lexsort((object_ids[rows], cloud.index[rows, through]))]
         index, objects = cloud.index[rows], object_ids[rows]
         span_a, span_b = (_outermost_voxels(index[:, axis], axis, lattice, volume) for axis in (a, b))
-        for k, layer in enumerate(layers):
-            start, stop = np.searchsorted(index[:, through], [layer, layer + 1])
-            for run in _runs(objects[start:stop], int(start)):
+        # One contiguous column, since `searchsorted` copies any other one each time.
+        starts, stops = np.searchsorted(np.ascontiguousarray(index[:, through]), [layers, layers + 1])
+        for k, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+            for run in _runs(objects[start:stop], start):
                 corners_a = np.concatenate([span_a[i][run] for i in (0, 0, 1, 1)])
                 corners_b = np.concatenate([span_b[i][run] for i in (0, 1, 0, 1)])
                 paint_hull(slices[:, :, k], corners_a, corners_b, label)

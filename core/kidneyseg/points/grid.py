@@ -13,7 +13,7 @@ from kidneyseg.points.cloud import PointCloud
 PAPER_FIELD = 1024
 
 
-def paper_cells(cloud: PointCloud, volume: Volume) -> NDArray[np.int64]:
+def paper_cells(cloud: PointCloud, volume: Volume) -> NDArray[np.int32]:
     """The paper's grid (N, 3): in-plane in pixels, across slices scaled by (slice distance / pixel size) * 0.5.
 
     Raises:
@@ -23,10 +23,13 @@ def paper_cells(cloud: PointCloud, volume: Volume) -> NDArray[np.int64]:
     axis = volume.slice_axis
     pixel = min(volume.spacing_mm[i] for i in range(3) if i != axis)
     scale[axis] = volume.spacing_mm[axis] / pixel * 0.5
-    cells = np.floor(cloud.index * scale).astype(np.int64)
-    if len(cells) and cells.max() >= PAPER_FIELD:
+    cells = np.empty((len(cloud), 3), np.int32)
+    for axis in range(3):  # each by itself, for the sake of memory
+        cells[:, axis] = np.floor(cloud.index[:, axis] * scale[axis])
+    largest = int(cells.max(initial=0))
+    if largest >= PAPER_FIELD:
         raise ResourceError(
-            f"this CT spans {int(cells.max()) + 1} cells, more than the {PAPER_FIELD} of the method `paper`; "
+            f"this CT spans {largest + 1} cells, more than the {PAPER_FIELD} of the method `paper`; "
             "use the method `default`"
         )
     return cells

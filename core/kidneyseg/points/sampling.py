@@ -21,8 +21,8 @@ _BODY_GRIDS_MM = (3.0, 6.0)
 
 _BINS = HU_WINDOW[1] - HU_WINDOW[0] + 1
 
-# Voxels along x that are copied into C order at a time.
-_SLAB = 32
+# Voxels along x, and of these along y, that are copied into C order at a time; all of x is much slower.
+_SLAB, _BLOCK = 64, 16
 
 
 def hu_histogram(hu: NDArray[np.int16], inside: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
@@ -90,21 +90,34 @@ def sample_bands(volume: Volume, settings: BandSettings, *, progress: Progress |
         can be empty where many voxels have the same HU (see `band_bounds`).
     """
     progress = progress or Progress()
-    bounds = band_bounds(volume.hu, settings)
-    rows: list[list[NDArray[np.int32]]] = [[] for _ in bounds]
-    values: list[list[NDArray[np.int16]]] = [[] for _ in bounds]
-    for x in range(0, volume.shape[0], _SLAB):
-        # C order within the slab: np.argwhere then walks it fast and in lexicographic order.
-        slab = np.clip(np.ascontiguousarray(volume.hu[x : x + _SLAB]), *HU_WINDOW)
-        for band, (lowest, highest) in enumerate(bounds):
-            kept = (slab >= lowest) & (slab <= highest)
-            index = np.argwhere(kept).astype(np.int32)
-            index[:, 0] += x
-            rows[band].append(index)
-            values[band].append(slab[kept])
-        progress.check()
+    counts = hu_histogram(volume.hu)
+    bounds = _bounds(counts, settings)
     lattice = voxel_lattice(volume.shape, volume.spacing_mm)
-    return [PointCloud(lattice, np.concatenate(i), np.concatenate(v)) for i, v in zip(rows, values, strict=True)]
+    sizes = [int(counts[lowest - HU_WINDOW[0] : highest - HU_WINDOW[0] + 1].sum()) for lowest, highest in bounds]
+    bands = [PointCloud(lattice, np.empty((size, 3), np.int32), np.empty(size, np.int16)) for size in sizes]
+    ends = [0] * len(bands)
+    for x in range(0, volume.shape[0], _SLAB):
+        slab = _c_ordered(volume.hu[x : x + _SLAB])  # so that the points are in lexicographic order
+        np.clip(slab, *HU_WINDOW, out=slab)
+        kept = np.flatnonzero(slab.reshape(-1) >= bounds[-1][0])
+        hu = slab.reshape(-1)[kept]
+        for i, (band, (lowest, highest)) in enumerate(zip(bands, bounds, strict=True)):
+            own = (hu >= lowest) & (hu <= highest)
+            begin, ends[i] = ends[i], ends[i] + int(np.count_nonzero(own))
+            band.hu[begin : ends[i]] = hu[own]
+            index = band.index[begin : ends[i]]
+            index[:, 0], index[:, 1], index[:, 2] = np.unravel_index(kept[own], slab.shape)
+            index[:, 0] += x
+        progress.check()
+    return bands
+
+
+def _c_ordered(hu: NDArray[np.int16]) -> NDArray[np.int16]:
+    """A copy in C order."""
+    copy = np.empty(hu.shape, np.int16)
+    for y in range(0, hu.shape[1], _BLOCK):
+        copy[:, y : y + _BLOCK] = hu[:, y : y + _BLOCK]
+    return copy
 
 
 def band_bounds(hu: NDArray[np.int16], settings: BandSettings) -> list[tuple[int, int]]:
@@ -115,7 +128,10 @@ def band_bounds(hu: NDArray[np.int16], settings: BandSettings) -> list[tuple[int
     one smaller, or empty (then lowest > highest). The brightest band ends at HU_WINDOW[1], where everything brighter
     was clipped to.
     """
-    counts = hu_histogram(hu)
+    return _bounds(hu_histogram(hu), settings)
+
+
+def _bounds(counts: NDArray[np.int64], settings: BandSettings) -> list[tuple[int, int]]:
     bounds = []
     highest = HU_WINDOW[1]
     for band in range(1, settings.bands + 1):

@@ -132,7 +132,8 @@ def unite(clouds: list[PointCloud]) -> PointCloud:
     if len(clouds) == 1:
         return first
     index = np.concatenate([cloud.index for cloud in clouds])
-    order = np.lexsort(index.T[::-1])
+    cells = np.ravel_multi_index(tuple(index.T), first.lattice.shape)
+    order = np.argsort(cells, kind="stable")  # merges the clouds' runs, which are in order
     labels = [cloud.labels for cloud in clouds if cloud.labels is not None]
     probability = [cloud.probability for cloud in clouds if cloud.probability is not None]
     return PointCloud(

@@ -81,7 +81,8 @@ def predict(
     """
     if len(cells) == 0:
         return np.zeros((0, model.network.config["classes"]), np.float16)
-    coords = np.ascontiguousarray(cells, dtype=np.int64)
+    # int32 takes half of the memory, and is what most callers have.
+    coords = np.ascontiguousarray(cells, np.int32)
     for where, remedy in ((device, _TRIED_AGAIN), (device, _CPU_INSTEAD)):
         try:
             return _run(model.runner(where), coords, features, progress)
@@ -101,7 +102,7 @@ def _of_both_sides(
     """Class probabilities of the points, and then of their mirror image."""
     runner = model.runner(device)
     if isinstance(runner, NativeUNet) and len(cells):
-        coords = np.ascontiguousarray(cells - cells.min(0), dtype=np.int64)
+        coords = np.ascontiguousarray(cells - cells.min(0), dtype=np.int32)
         with _enough_memory_for(coords):
             yield from map(_softmax, runner.of_both_sides(coords, features, report=partial(progress.update, "network")))
         return
@@ -111,13 +112,13 @@ def _of_both_sides(
         yield predict(model, mirrored, features, device, progress.part(i / 2, (i + 1) / 2), note)
 
 
-def _run(runner: Runner, coords: NDArray[np.int64], features: Floats, progress: Progress) -> NDArray[np.float16]:
+def _run(runner: Runner, coords: NDArray[np.int32], features: Floats, progress: Progress) -> NDArray[np.float16]:
     with _enough_memory_for(coords):
         return _softmax(runner(coords, features, report=partial(progress.update, "network")))
 
 
 @contextmanager
-def _enough_memory_for(coords: NDArray[np.int64]) -> Iterator[None]:
+def _enough_memory_for(coords: NDArray[np.int32]) -> Iterator[None]:
     """Say what to do where the computer's memory does not suffice for these points."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,10 +16,12 @@ from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.features import hu_features
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import sample_bands
+from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.method import Context, Method, Objects, check_network, register, unite
 from kidneyseg.segmentation.networks import Networks
 from kidneyseg.settings import BandSettings, CountClusterSettings, Settings
+from kidneyseg.sparse import memory
 
 
 class Paper(Method):
@@ -39,11 +42,12 @@ class Paper(Method):
 
     def stage1(self, context: Context, samples: list[PointCloud]) -> list[PointCloud]:
         """Kidney or tissue, band by band."""
-        return _label_bands(samples, context.networks.stage1, context)
+        return _label_bands(samples, len(samples), context.networks.stage1, context)
 
     def stage2(self, context: Context, detections: list[PointCloud]) -> PointCloud:
         """Tissue, kidney or tumour on the points that stage 1 labelled kidney, band by band."""
-        return unite(_label_bands([_kidney_of(band) for band in detections], context.networks.stage2, context))
+        bands = (_kidney_of(replace(band, probability=None)) for band in detections)
+        return unite(_label_bands(bands, len(detections), context.networks.stage2, context))
 
     def stage2_points(self, detections: PointCloud, volume: Volume, settings: Settings, lattice: Lattice) -> PointCloud:
         """The points that stage 1 labelled kidney."""
@@ -62,17 +66,21 @@ def _kidney_of(cloud: PointCloud) -> PointCloud:
     return cloud.select(cloud.labelled(KIDNEY))
 
 
-def _label_bands(bands: list[PointCloud], model: Model, context: Context) -> list[PointCloud]:
-    """Each band through one network: labels and probabilities for every point."""
+def _label_bands(bands: Iterable[PointCloud], count: int, model: Model, context: Context) -> list[PointCloud]:
+    """Each of `count` bands through one network; nothing but its labels and probabilities outlives a band's turn."""
     labelled = []
-    shares = pairwise(np.linspace(0, 1, len(bands) + 1).tolist())
+    shares = pairwise(np.linspace(0, 1, count + 1).tolist())
     for band, (start, end) in zip(bands, shares, strict=True):
-        features = hu_features(band.hu, model.network.config["in_channels"])
-        cells = paper_cells(band, context.volume)
-        progress = context.progress.part(start, end)
-        probability = networks.predict(model, cells, features, context.device, progress, context.note)
-        labelled.append(replace(band, labels=probability.argmax(1).astype(np.uint8), probability=probability))
+        labelled.append(_label_band(band, model, context, context.progress.part(start, end)))
+        memory.release()  # the bands' buffers differ in size, so that few would be used again
     return labelled
+
+
+def _label_band(band: PointCloud, model: Model, context: Context, progress: Progress) -> PointCloud:
+    features = hu_features(band.hu, model.network.config["in_channels"])
+    cells = paper_cells(band, context.volume)
+    probability = networks.predict(model, cells, features, context.device, progress, context.note)
+    return replace(band, labels=probability.argmax(1).astype(np.uint8), probability=probability)
 
 
 register(Paper())

@@ -191,6 +191,11 @@ class Level(Generic[A]):
             moved._down = Downsampling(down.coarse._moved(dx // 2), down.children, down.parents)
         return moved
 
+    def release(self) -> None:
+        """Free the kernel maps; those that are asked for again are made again."""
+        self._neighbours.clear()
+        self._down = None
+
     def down(self) -> Downsampling[A]:
         """The next coarser level and the kernel maps to and from it."""
         if self._down is None:

@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kidneyseg.arrays import Floats, Indices
 from kidneyseg.libraries import require_torch
 from kidneyseg.sparse import native
 from kidneyseg.sparse.backends import check_backend
-from kidneyseg.sparse.inference import NativeUNet, Report
+from kidneyseg.sparse.inference import NativeUNet
 from kidneyseg.sparse.layout import Layout
+from kidneyseg.sparse.passes import Report
 
 
 class Runner(Protocol):
     """A network on a device."""
 
-    def __call__(self, coords: Indices, features: Floats, *, report: Report) -> Floats:
-        """Logits float32 (N, classes) of points on int64 (N, 3) with float32 (N, in_channels).
+    def __call__(self, coords: Indices | NDArray[np.int32], features: Floats, *, report: Report) -> Floats:
+        """Logits float32 (N, classes) of points on int64 or int32 (N, 3) with float32 (N, in_channels).
 
         Raises:
             GpuMemoryError: when a GPU runs out of memory. MemoryError: when the computer does.

@@ -18,12 +18,12 @@ Extent = Callable[[Any], tuple[list[int], list[int]]]
 
 
 def merge(
-    coords: Indices, features: Floats, mode: int, spatial_size: int | None = None
+    coords: Indices | NDArray[np.int32], features: Floats, mode: int, spatial_size: int | None = None
 ) -> tuple[Sites, Floats, Indices | None]:
     """Merge points into sites.
 
     Args:
-        coords: int64 (N, 3) or (N, 4): x, y, z and, in an optional fourth column, the batch index.
+        coords: int64 or int32 (N, 3) or (N, 4): x, y, z and, in an optional fourth column, the batch index.
         features: float32 (N, C).
         mode: see `layers.InputLayer`.
         spatial_size: if given, coordinates must be below it.
@@ -35,11 +35,13 @@ def merge(
     Raises:
         ValueError: for coordinates that are negative or too large, wrong shapes, or duplicates in mode 0.
     """
-    coords = np.ascontiguousarray(coords)
-    packing = packing_of(coords, features, spatial_size, native.extent)
-    if len(coords) == 0:
+    points: Any = np.ascontiguousarray(coords)
+    if points.dtype == np.int32:
+        points = points.astype(np.int64)
+    packing = packing_of(points, features, spatial_size, native.extent)
+    if len(points) == 0:
         return Sites(np.zeros(0, np.int64), packing, native), features, None
-    keys, in_order = native.pack(coords, packing)
+    keys, in_order = native.pack(points, packing)
     if in_order:
         return Sites(keys, packing, native), features, None
     order = np.argsort(keys, kind="stable")  # fast on points of which long runs are in order

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kidneyseg.arrays import Floats, Indices
 from kidneyseg.sparse import memory
-from kidneyseg.sparse.inference import Report
 from kidneyseg.sparse.network import Network
+from kidneyseg.sparse.passes import Report
 from kidneyseg.sparse.scn_backend import on_backend
 from kidneyseg.sparse.unet import SparseUNet
 
@@ -20,10 +22,10 @@ class TorchRunner:
         self.device = torch.device(device)
         self.module = on_backend(SparseUNet.of(network), backend).to(self.device)
 
-    def __call__(self, coords: Indices, features: Floats, *, report: Report) -> Floats:
+    def __call__(self, coords: Indices | NDArray[np.int32], features: Floats, *, report: Report) -> Floats:
         """Logits; see `network.Runner`."""
         try:
-            return self._logits(torch.from_numpy(coords), torch.from_numpy(features), report)
+            return self._logits(torch.from_numpy(coords).long(), torch.from_numpy(features), report)
         except torch.OutOfMemoryError:
             pass
         # Outside the handler, since the error keeps the failed pass's tensors alive.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kidneyseg.arrays import Floats
 from kidneyseg.sparse import bridge, functional, memory
-from kidneyseg.sparse.inference import NativeUNet, Report
+from kidneyseg.sparse.inference import NativeUNet
 from kidneyseg.sparse.layers import (
     BatchNormReLU,
     InputLayer,
@@ -24,6 +24,7 @@ from kidneyseg.sparse.layers import (
 )
 from kidneyseg.sparse.layout import Conv, Join, Kind, Layout, Norm, reads
 from kidneyseg.sparse.network import Network
+from kidneyseg.sparse.passes import Report
 
 _CONVOLUTIONS: dict[Kind, Callable[[int, int], nn.Module]] = {
     Kind.SUBMANIFOLD: SubmanifoldConv,

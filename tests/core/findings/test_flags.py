@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from kidneyseg.findings import Findings, KidneyFinding, TumourFinding, measure
 from kidneyseg.findings.components import connected_components
-from kidneyseg.findings.flags import flags
+from kidneyseg.findings.flags import _cut, flags
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
@@ -151,3 +152,14 @@ def test_flags_of_real_cts(data_dir: Path, case: str, expected: list[str]) -> No
     low, high = np.flatnonzero(kidneys.any(axis=(0, 1)))[[0, -1]]
     above = np.s_[:, :, (low + high) // 2 :]
     assert "cut" in codes(kidneys[above], replace(ct, hu=ct.hu[above]))
+
+
+def test_edges_are_read_without_a_copy_of_the_mask() -> None:
+    ct, mask = volume(), mask_of((np.s_[5:-5, 5:-5], KIDNEY))
+    parts = connected_components(mask)
+    tracemalloc.start()
+    found = [flag.code for flag in _cut(parts, ct)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == ["cut"]
+    assert peak < 0.5 * mask.nbytes

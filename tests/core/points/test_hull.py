@@ -42,9 +42,9 @@ def test_agrees_with_half_planes_on_random_points():
     from scipy.spatial import ConvexHull  # noqa: PLC0415 - the independent answer, needed here only
 
     rng = np.random.default_rng(0)
-    a, b = np.meshgrid(np.arange(30), np.arange(20), indexing="ij")
-    for _ in range(20):
-        points = rng.integers(0, [30, 20], (8, 2))
+    for count, size in [(8, (30, 20))] * 20 + [(300, (200, 150)), (40, (200, 150)), (9000, (200, 3))]:
+        a, b = np.meshgrid(*map(np.arange, size), indexing="ij")
+        points = rng.integers(0, size, (count, 2))
         planes = ConvexHull(points).equations
         expected = np.all([n[0] * a + n[1] * b + n[2] <= 1e-9 for n in planes], axis=0)
-        assert np.array_equal(painted(points, (30, 20)) > 0, expected)
+        assert np.array_equal(painted(points, size) > 0, expected)

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,25 @@ def test_bands_partition_the_brightest_voxels_in_equal_shares():
         assert is_lexicographic(cloud.index)
         assert np.array_equal(hu[tuple(cloud.index.T)], cloud.hu)
     assert len({tuple(row) for cloud in clouds for row in cloud.index}) == 108
+
+
+def test_bands_of_any_memory_order_are_the_same_and_leave_the_volume_as_it_is():
+    hu = np.random.default_rng(3).integers(-1000, 2000, (130, 40, 9)).astype(np.int16)
+    in_c_order = Volume(hu.copy(), (1.0,) * 3, np.eye(4))
+    for one, other in zip(sample_bands(in_c_order, BANDS), sample_bands(volume_of(hu), BANDS), strict=True):
+        assert is_lexicographic(one.index)
+        assert np.array_equal(one.index, other.index)
+        assert np.array_equal(one.hu, other.hu)
+    assert np.array_equal(in_c_order.hu, hu)
+
+
+def test_bands_take_little_more_memory_than_their_points():
+    volume = volume_of(np.random.default_rng(3).integers(-100, 260, (640, 64, 32)))
+    tracemalloc.start()
+    bands = sample_bands(volume, BANDS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.7 * sum(band.index.nbytes + band.hu.nbytes for band in bands)
 
 
 def test_everything_above_the_window_is_in_the_brightest_band():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
+import pytest
 
 from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
 from kidneyseg.imaging.volume import Volume
@@ -15,7 +18,7 @@ from kidneyseg.segmentation.method import Context
 from kidneyseg.segmentation.networks import Networks
 from kidneyseg.segmentation.paper import Paper
 from kidneyseg.settings import Settings, preset
-from kidneyseg.sparse import SparseUNet
+from kidneyseg.sparse import SparseUNet, memory, native
 
 VOLUME = Volume(np.zeros((40, 20, 20), np.int16), (2.0,) * 3, np.eye(4))
 
@@ -58,3 +61,25 @@ def test_stage2_sees_what_stage1_called_kidney() -> None:
     assert np.array_equal(points.index, cloud.index[np.asarray(cloud.labels) == KIDNEY])
     labelled = Paper().stage2(context(preset("paper")), [cloud])
     assert np.array_equal(labelled.index, points.index)
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_bands_take_no_more_memory_than_the_largest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(SparseUNet(3, 2, [16, 16]).arrays, "net", "net-1", {})
+    volume = Volume(np.zeros((128, 128, 20), np.int16), (1.0,) * 3, np.eye(4))
+    given = Context(volume, preset("paper"), Networks(model, model), "cpu", Progress())
+    every = np.argwhere(np.ones(volume.shape, bool)).astype(np.int32)
+    lattice = voxel_lattice(volume.shape, volume.spacing_mm)
+    bands = [PointCloud(lattice, every[:n], np.zeros(n, np.int16)) for n in (320_000, 240_000, 180_000, 140_000)]
+    monkeypatch.setattr(memory, "_idle", type(memory._idle)(list))
+
+    def peak(part: list[PointCloud]) -> int:
+        memory.release()
+        tracemalloc.start()
+        labelled = Paper().stage1(given, part)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        results = sum(band.labels.nbytes + band.probability.nbytes for band in labelled)  # type: ignore[union-attr]
+        return found - results
+
+    assert peak(bands) < 1.05 * peak(bands[:1])

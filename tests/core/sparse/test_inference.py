@@ -3,41 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from kidneyseg.sparse import SparseUNet, memory, native
-from kidneyseg.sparse.inference import BufferPool
+from kidneyseg.sparse import native
 from kidneyseg.sparse.layers import BatchNormReLU
+from random_networks import LAYOUTS, points, trained
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
-
-
-def trained(**layout) -> SparseUNet:
-    """A network whose norms are not the identity."""
-    torch.manual_seed(1)
-    network = SparseUNet(3, 4, **layout)
-    for module in network.modules():
-        if isinstance(module, BatchNormReLU):
-            for vector in (module.weight, module.bias, module.running_mean):
-                torch.nn.init.normal_(vector, std=0.5)
-            torch.nn.init.uniform_(module.running_var, 0.2, 3.0)
-    return network.eval()
-
-
-def points(count: int = 900) -> tuple[Tensor, Tensor]:
-    """Points in random order of two batches, some on one site."""
-    return torch.cat([torch.randint(0, 12, (count, 3)), torch.randint(0, 2, (count, 1))], 1), torch.randn(count, 3)
-
-
-LAYOUTS = {
-    "plain": {"planes": [4, 6, 8]},
-    "residual": {"planes": [4, 6, 8], "residual": True},
-    "plain, two blocks": {"planes": [5, 3], "block_reps": 2},
-    "residual, two blocks": {"planes": [4, 6, 8], "block_reps": 2, "residual": True},
-    "one level": {"planes": [4]},
-    "one level, residual, no final norm": {"planes": [4], "residual": True, "final_norm": False},
-    "first of a site": {"planes": [4, 6], "input_mode": 1},
-}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -79,45 +50,41 @@ def test_progress_rises_to_one_and_may_cancel(gradients):
         assert network(coords, features).shape == (900, 4)
 
 
-def test_buffers_are_reused_where_they_fit():
-    buffers = BufferPool()
-    large, small = buffers.take(10, 8), buffers.take(3, 4)
-    assert memory.address(large) % 64 == 0
-    buffers.put_back(large, small)
-    assert memory.address(buffers.take(2, 6)) == memory.address(small)
-    assert memory.address(buffers.take(2, 6)) == memory.address(large)
-    assert memory.address(buffers.take(2, 6)) not in (memory.address(small), memory.address(large))
-
-
 def test_passes_time_their_maps_and_convolutions(monkeypatch):
     clock = iter(range(10_000))
-    monkeypatch.setattr("kidneyseg.sparse.inference.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("kidneyseg.sparse.passes.time.perf_counter", lambda: float(next(clock)))
     network, (coords, features) = trained(planes=[4, 6]), points()
     runner = network.arrays.runner()
     for passes in (1, 2):
         runner(coords.numpy(), features.numpy(), report=lambda _: None)
         convolutions = len(network.layout.convolutions)
-        # Each part is timed by itself, one tick of this clock each: merging, and then the plan of every convolution.
+        # Each part is timed by itself, one tick of this clock each: merging, the coarser level, and every plan.
         assert (runner.seconds.maps, runner.seconds.convolutions) == (
-            passes * (1 + convolutions),
+            passes * (2 + convolutions),
             passes * convolutions,
         )
 
 
+@pytest.mark.parametrize("slabs", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("edge", [1, 9, 14, 16, 32])
-def test_the_second_side_is_the_mirror_image_bit_for_bit(layout, edge):
+def test_the_second_side_is_the_mirror_image_bit_for_bit(layout, edge, slabs, monkeypatch):
     network = trained(**layout).arrays
     coords, features = torch.randint(0, edge, (900, 3)).numpy(), torch.randn(900, 3).numpy()
     coords[0] = edge - 1
     image = coords.copy()
     image[:, 0] = edge - 1 - image[:, 0]
+    expected = [network.runner()(places, features, report=lambda _: None) for places in (coords, image)]
+    if slabs:
+        monkeypatch.setattr("kidneyseg.sparse.passes._MOST_SITES", 60)
+        monkeypatch.setattr("kidneyseg.sparse.passes._SLAB_SITES", 40)
     shares = []
     found = list(network.runner().of_both_sides(coords, features, report=shares.append))
-    for logits, points_ in zip(found, (coords, image), strict=True):
-        assert np.array_equal(logits, network.runner()(points_, features, report=lambda _: None))
+    assert all(map(np.array_equal, found, expected))
+    assert len(found) == 2
     assert shares == sorted(shares)
-    assert (shares[-1], len(shares)) == (1.0, 2 * len(network.layout.convolutions))
+    assert shares[-1] == 1.0
+    assert slabs or len(shares) == 2 * len(network.layout.convolutions)
 
 
 def test_the_second_side_makes_no_map_of_the_finest_sites(monkeypatch):

@@ -30,6 +30,14 @@ def test_arrays_are_merged_as_tensors_are(mode: int, edge: int) -> None:
     np.testing.assert_allclose(spread(merged, rows, absent), expected.numpy(), rtol=1e-6, atol=1e-6)
 
 
+def test_coordinates_of_32_bits_are_merged_alike() -> None:
+    rng = np.random.default_rng(0)
+    coords, features = rng.integers(0, 400, (500, 3)), rng.normal(size=(500, 2)).astype(np.float32)
+    wide, narrow = merge(coords, features, 3), merge(coords.astype(np.int32), features, 3)
+    assert np.array_equal(wide[0].keys, narrow[0].keys)
+    assert np.array_equal(wide[1], narrow[1])
+
+
 def test_points_in_order_are_not_copied() -> None:
     coords, features = np.argwhere(np.ones((3, 3, 3))), np.ones((27, 1), np.float32)
     _, merged, rows = merge(coords, features, 4)
