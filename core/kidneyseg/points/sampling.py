@@ -115,7 +115,11 @@ def band_bounds(hu: NDArray[np.int16], settings: BandSettings) -> list[tuple[int
     one smaller, or empty (then lowest > highest). The brightest band ends at HU_WINDOW[1], where everything brighter
     was clipped to.
     """
-    counts = hu_histogram(hu)
+    return band_bounds_of(hu_histogram(hu), settings)
+
+
+def band_bounds_of(counts: NDArray[np.int64], settings: BandSettings) -> list[tuple[int, int]]:
+    """`band_bounds` of values whose `hu_histogram` is `counts`."""
     bounds = []
     highest = HU_WINDOW[1]
     for band in range(1, settings.bands + 1):

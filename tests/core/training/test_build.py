@@ -53,7 +53,8 @@ def test_network_plan_and_sampler_are_the_recipes(
     method: str, stage: Stage, sampler: type, cases: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[list[str]] = []
-    monkeypatch.setattr(build, "validator", lambda samples, names: scored.append([len(samples), *names]))
+    for name in ("validator", "iou_validator"):
+        monkeypatch.setattr(build, name, lambda samples, names: scored.append([len(samples), *names]))
     work, how = built(stage, cases, tmp_path, method, seed=4), load_recipe(method).stage(stage)
     assert isinstance(work.loader.sampler, sampler)
     assert work.plan == how
@@ -63,9 +64,9 @@ def test_network_plan_and_sampler_are_the_recipes(
     assert config["classes"] == len(how.class_weights)
     assert work.cases == ("a",)
     assert {work.loader.draw(0, number, 0).case for number in range(6)} == {"a"}, "never the validation case"
-    expected = ["kidney", "tumour"][: len(how.class_weights) - 1]
-    assert [one[1:] for one in scored] == [expected]
-    assert scored[0][0] > 0  # type: ignore[operator]
+    expected = ["tissue", "kidney", "tumour"][: len(how.class_weights)]
+    assert [one[1:] for one in scored] == [expected if method == "paper" else expected[1:]]
+    assert (scored[0][0] > 0) == ((method, stage) != ("paper", Stage.STAGE2)), "it needs stage 1's detections"  # type: ignore[operator]
 
 
 def test_steps_and_batch_can_be_given(cases: list[CaseFiles], tmp_path: Path) -> None:
