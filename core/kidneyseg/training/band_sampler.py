@@ -57,24 +57,25 @@ class BandSampler:
         return first_usable(partial(self._draw, rng, step))
 
     @cached_property
-    def _shown(self) -> dict[int, tuple[int, BandCloud]]:
-        """The version that each case shows, with its number."""
+    def _shown(self) -> dict[int, tuple[tuple[int, int], BandCloud]]:
+        """The version in each slot, with its case and number."""
         return {}
 
-    def _version(self, place: int, step: int) -> BandCloud:
-        number = self.version_number(place, step)
-        shown, cloud = self._shown.get(place, (None, None))
-        if cloud is None or shown != number:
-            self._shown.pop(place, None)  # so that two do not need memory at once
+    def _version(self, slot: int, version: tuple[int, int]) -> BandCloud:
+        shown, cloud = self._shown.get(slot, (None, None))
+        if cloud is None or shown != version:
+            self._shown.pop(slot, None)  # so that two do not need memory at once
+            place, number = version
             cloud = self.cases[place].version(number)
-            self._shown[place] = number, cloud
+            self._shown[slot] = version, cloud
         return cloud
 
     def _draw(self, rng: Rng, step: int) -> tuple[str, Sample | None]:
-        place, recipe = int(rng.integers(len(self.cases))), self.recipe
-        case = self.cases[place]
+        slot, recipe = int(rng.integers(self._slots)), self.recipe
+        version = self.version_in(slot, step)
+        case = self.cases[version[0]]
         with error_context(case.name):
-            cloud = self._version(place, step)
+            cloud = self._version(slot, version)
             bands = cloud.bands(self._band_settings(rng))
             band = bands[int(rng.integers(len(bands)))]
             cells, labels = cloud.cells[band], cloud.labels[band]
@@ -93,11 +94,19 @@ class BandSampler:
                     labels = np.where(labels == KIDNEY, KIDNEY_OR_TUMOUR, labels)
             return case.name, _as_sample(moved, features, labels, len(recipe.class_weights))
 
-    def version_number(self, place: int, step: int) -> int:
-        """Which version a case shows at a step; the cases do not change theirs at the same step."""
-        recipe, count = self.recipe, len(self.cases)
-        period = math.ceil(recipe.samples_per_version * count / recipe.batch)
-        return (step + place * period // count) // period % recipe.versions
+    @property
+    def _slots(self) -> int:
+        return min(len(self.cases), self.recipe.versions_in_memory)
+
+    def version_in(self, slot: int, step: int) -> tuple[int, int]:
+        """The case and its version that are in a slot of the memory at a step. No two slots change at the same step.
+
+        Where every case has a slot, each stays in its own.
+        """
+        recipe, slots, count = self.recipe, self._slots, len(self.cases)
+        period = math.ceil(recipe.samples_per_version * slots / recipe.batch)
+        number = (step + slot * period // slots) // period * slots + slot
+        return number % count, number // count % recipe.versions
 
     @property
     def _is_stage2(self) -> bool:

@@ -112,7 +112,8 @@ class BandRecipe(StageRecipe):
     intensity: tuple[Augmentation, ...]  #: augmentations of kind "intensity" of its versions
     field_of_view: FieldOfView  #: of its versions
     versions: int  #: of each CT, which are shown in turn
-    samples_per_version: int  #: after about so many samples of a CT its next version is shown
+    samples_per_version: int  #: about so many samples are drawn from a version in a row
+    versions_in_memory: int  #: at most so many are drawn from at a time
     other_bands: OtherBands  #: bands other than inference's initial ones
     points: tuple[int, int]  #: least and most points of a box; their number is uniform in the logarithm
     kidney_probability: float  #: that a box lies on a kidney

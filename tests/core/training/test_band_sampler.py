@@ -111,7 +111,9 @@ def test_versions_change_after_so_many_samples_and_not_all_at_once() -> None:
     cases = [line(2000, slice(0, 500)) for _ in range(4)]
     recipe = band_recipe(1, versions=3, samples_per_version=10, batch=2)
     made = BandSampler(cases, recipe, ONE_BAND)
-    shown = np.array([[made.version_number(place, step) for place in range(4)] for step in range(60)])
+    places = np.array([[made.version_in(slot, step) for slot in range(4)] for step in range(60)])
+    assert (places[:, :, 0] == [0, 1, 2, 3]).all(), "each case has a slot of its own"
+    shown = places[:, :, 1]
     assert set(shown.ravel()) == {0, 1, 2}
     changes = shown[1:] != shown[:-1]
     assert changes.sum(axis=1).max() == 1
@@ -119,6 +121,20 @@ def test_versions_change_after_so_many_samples_and_not_all_at_once() -> None:
     for step in range(60):
         made.draw(np.random.default_rng(step), step)
     assert max(len(case.asked) for case in cases) <= 4, "each version is read once"
+
+
+def test_more_cases_than_fit_into_memory_take_turns() -> None:
+    cases = [line(2000, slice(0, 500)) for _ in range(5)]
+    recipe = band_recipe(1, versions=2, samples_per_version=10, versions_in_memory=2)
+    made = BandSampler(cases, recipe, ONE_BAND)
+    shown = [tuple(made.version_in(slot, step) for slot in range(2)) for step in range(100)]
+    assert all(one[0] != two[0] for one, two in shown), "of different cases"
+    everything = {version for both in shown for version in both}
+    assert everything == {(place, number) for place in range(5) for number in range(2)}
+    for step in range(100):
+        made.draw(np.random.default_rng(step), step)
+        assert len(made._shown) <= 2
+    assert sum(len(case.asked) for case in cases) <= 12, "each version is read once in a turn"
 
 
 def test_stage_2_is_shown_what_stage_1_detects() -> None:
