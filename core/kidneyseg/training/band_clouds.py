@@ -13,7 +13,7 @@ from kidneyseg.arrays import HU, Indices, Labels, Rng
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.datasets.cases import CaseFiles, LabelledVoxels, read_case
 from kidneyseg.imaging.labels import TUMOUR
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.imaging.volume import HU_WINDOW, Volume
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import band_bounds_of, hu_histogram, sample_bands
 from kidneyseg.settings import BandSettings
@@ -32,7 +32,7 @@ _FIELDS_OF_VIEW = 20
 class BandCloud:
     """The brightest voxels of a CT, brightest first."""
 
-    cells: NDArray[np.int16]  #: int16 (N, 3) on the paper's grid
+    cells: NDArray[np.int16]  #: int16 (N, 3) on the paper's grid, Fortran-ordered, since axes are read one by one
     hu: HU  #: int16 (N,), descending
     labels: Labels  #: uint8 (N,)
     counts: Indices  #: int64 (401,), the `hu_histogram` of all voxels of the CT
@@ -42,14 +42,16 @@ class BandCloud:
     def of(cls, arrays: Arrays, case: str = "") -> BandCloud:
         """The cloud of `cloud_arrays`."""
         order = np.argsort(-arrays["hu"], kind="stable")
-        return cls(arrays["cells"][order], arrays["hu"][order], arrays["labels"][order], arrays["counts"], case)
+        cells = np.asfortranarray(arrays["cells"][order])
+        return cls(cells, arrays["hu"][order], arrays["labels"][order], arrays["counts"], case)
 
     def bands(self, settings: BandSettings) -> list[slice]:
         """The rows of each band that inference runs with these settings, brightest band first."""
+        brighter = np.append(self.counts[::-1].cumsum()[::-1], 0)  # rows from each HU of the window on
         result = []
         for lowest, highest in band_bounds_of(self.counts, settings):
-            first, end = np.searchsorted(-self.hu, (-highest, -lowest + 1))
-            result.append(slice(int(first), max(int(first), int(end))))
+            first, end = (int(brighter[hu - HU_WINDOW[0]]) for hu in (highest + 1, lowest))
+            result.append(slice(first, max(first, min(end, len(self.hu)))))
         return result
 
 

@@ -7,6 +7,7 @@ which removes most hypodense tumour.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -182,11 +183,12 @@ def _boxed(cells: Cells, labels: Labels, recipe: BandRecipe, rng: Rng) -> NDArra
     """The rows of a random number of points around a random one, all if there are no more."""
     least, most = recipe.points
     count = int(np.exp(rng.uniform(np.log(least), np.log(most))))
-    pool = np.arange(len(cells))
     inside = np.flatnonzero(labels != TISSUE)
     if len(inside) and rng.random() < recipe.kidney_probability:
-        pool = inside
-    return _nearest(cells, cells[int(rng.choice(pool))], count)
+        row = inside[int(rng.integers(len(inside)))]
+    else:
+        row = int(rng.integers(len(cells)))
+    return _nearest(cells, cells[row], count)
 
 
 def _nearest(cells: NDArray[np.integer], centre: NDArray[np.integer], most: int) -> NDArray[np.intp]:
@@ -196,9 +198,13 @@ def _nearest(cells: NDArray[np.integer], centre: NDArray[np.integer], most: int)
     distance = np.abs(cells[:, 0] - centre[0])
     for axis in (1, 2):
         np.maximum(distance, np.abs(cells[:, axis] - centre[axis]), out=distance)
-    within = np.bincount(distance).cumsum()
-    limit = int(np.searchsorted(within, most, side="right"))
+    nearer = partial(_count_below, distance)
+    limit = bisect_right(range(int(distance.max()) + 2), most, key=nearer) - 1
     return np.flatnonzero(distance < max(limit, 1))
+
+
+def _count_below(distance: NDArray[np.integer], limit: int) -> int:
+    return int(np.count_nonzero(distance < limit))
 
 
 def _augmented(cells: Cells, hu: Floats, recipe: BandRecipe, rng: Rng) -> tuple[Indices, Floats]:
