@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import SettingsError
 from kidneyseg.models import Stage
 from kidneyseg.settings import preset
+from kidneyseg.sparse import SparseUNet
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import build
 from kidneyseg.training.band_sampler import BandSampler
@@ -87,6 +89,24 @@ def test_stage_2_trains_on_the_detectors_detections(cases: list[CaseFiles], tmp_
     assert all(len(crop.detections) == 0 for crop in without.crops)  # type: ignore[attr-defined]
     whole = load_recipe("default").stage(Stage.STAGE1)
     assert {crop.detection_mm for crop in with_one.crops} == {whole.grid_mm}  # type: ignore[attr-defined]
+
+
+def test_the_paper_s_stage_2_is_trained_and_validated_on_what_stage_1_detects(
+    cases: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(build, "iou_validator", lambda samples, names: shown.append(samples))
+    everything = SparseUNet(3, 2, [4, 4]).eval()
+    with torch.no_grad():
+        everything.get_submodule("linear").bias.copy_(torch.tensor([0.0, 99.0]))
+    for detector, expected in ((everything, 0.1 * 100 * 80 * 30), (None, 0)):
+        work = built(Stage.STAGE2, cases, tmp_path / str(expected), "paper", detector=detector)
+        sampler = work.loader.sampler
+        assert isinstance(sampler, BandSampler)
+        assert sampler.detector is detector
+        assert sum(len(sample.cells) for sample in shown.pop()) >= expected
+    stage1 = built(Stage.STAGE1, cases, tmp_path, "paper", detector=everything).loader.sampler
+    assert stage1.detector is None  # type: ignore[attr-defined]
 
 
 def test_a_network_starts_from_another_of_its_layout(cases: list[CaseFiles], tmp_path: Path) -> None:
