@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from kidneyseg.cli.terminal import BarProgress
 from kidneyseg.cli.training_arguments import add_training, spec_of
+from kidneyseg.errors import SettingsError
 from kidneyseg.libraries import require_torch
 
 if TYPE_CHECKING:
     from kidneyseg.evaluation.cross_validation import CrossValidation
+    from kidneyseg.training.session import TrainingSpec
 
 _DESCRIPTION = """\
 Split the cases of DATA into fixed folds, by the order of their names. For each fold, train the networks on the other
@@ -26,6 +28,11 @@ given twice at once, each process takes the next free fold (--threads 1 each, on
 scored is named in the report with the reason (exit code 1), and tried again by the next command.
 
 --final then trains networks on all cases by the same recipe into OUTPUT/final; the scores are those of the folds.
+
+--paper-table trains nothing: it prints the paper's table (IoU over the pooled points of stage 1 and stage 2) for the
+networks of OUTPUT on their unseen cases, those of method paper on the brightest 10, 20 and 30 % of the voxels, and for
+each case how much of the kidney these points hold, and the Dice of a perfect labelling of them. It measures the
+networks of --beside in the same way, for example OUTPUT of the method default.
 
 --start-from continues the training of an earlier OUTPUT with the same folds: stage 1 is copied, stage 2 is trained for
 --steps more; another --seed draws other augmentations. The scored cases and insertions stay the same.
@@ -47,6 +54,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     which.add_argument("--fold", type=int, metavar="K", help="only this fold, counted from 1")
     which.add_argument("--final", action="store_true", help="train on all cases instead, into OUTPUT/final")
     parser.add_argument(
+        "--paper-table", action="store_true", help="print the paper's table for the trained folds instead"
+    )
+    parser.add_argument(
+        "--beside", type=Path, metavar="DIR", help="with --paper-table: OUTPUT of another method with the same folds"
+    )
+    parser.add_argument(
         "--insertions", type=int, default=1, metavar="N", help="versions of each case with tumours (%(default)s)"
     )
     parser.add_argument(
@@ -63,6 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     from kidneyseg.training.runs import train_final
 
     spec = spec_of(arguments)
+    if arguments.beside and not arguments.paper_table:
+        raise SettingsError("--beside is a folder to measure with --paper-table; add that, or leave it out")
+    if arguments.paper_table:
+        if arguments.final:
+            raise SettingsError("--paper-table measures folds, not the final networks; leave out --final")
+        return _paper_table(arguments, spec)
     with BarProgress(line_every_s=60) as console:
         if arguments.final:
             for path in train_final(spec, progress=console, say=console.say):
@@ -77,6 +96,27 @@ def run(arguments: argparse.Namespace) -> int:
             say=console.say,
         )
     return 0 if result is None else _print(result, one_fold=arguments.fold is not None)
+
+
+def _paper_table(arguments: argparse.Namespace, spec: TrainingSpec) -> int:
+    """Print the paper's table; 1 when a case could not be measured."""
+    from kidneyseg.evaluation.paper_table import measure_paper_table
+    from kidneyseg.evaluation.paper_table_report import table_as_markdown, write_paper_table
+
+    with BarProgress(line_every_s=60) as console:
+        measured = measure_paper_table(
+            spec,
+            folds=arguments.folds,
+            fold=arguments.fold,
+            insertions=arguments.insertions,
+            beside=arguments.beside,
+            progress=console,
+            say=console.say,
+        )
+    for path in write_paper_table(spec.output / "report", measured):
+        print(path, file=sys.stderr)
+    print(table_as_markdown(measured), end="")
+    return 1 if any(len(one.budgets) < len(one.outcomes) for one in measured) else 0
 
 
 def _print(result: CrossValidation, *, one_fold: bool) -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Labels, Mask
+from kidneyseg.arrays import HU, Labels, Mask, Spacing
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.errors import CaseError, InputError, KidneySegError
 from kidneyseg.imaging.geometry import require_same_place
@@ -107,6 +107,21 @@ class LabelledGrid:
     cell_mm: float  #: edge of a cell
     body: Mask | None = None  #: bool (X, Y, Z), the patient without air and table; None where it was not computed
     case: str = ""  #: the case's name, for messages
+
+    @property
+    def spacing_mm(self) -> Spacing:
+        """Cell edge lengths."""
+        return (self.cell_mm,) * 3
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledVoxels:
+    """A labelled CT, or a part of it, on its own voxels; arrays (X, Y, Z) as of `LabelledGrid`."""
+
+    hu: HU
+    labels: Labels
+    organs: Labels
+    spacing_mm: Spacing  #: voxel edge lengths
 
 
 def prepare(

@@ -25,7 +25,7 @@ from kidneyseg.training.session import Session, TrainingSpec, open_session
 log = logging.getLogger(__name__)
 
 # Of the lesions that are inserted to be scored: the same for every seed of the training, so that runs compare.
-_SCORING_SEED = 0
+SCORING_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def score_fold(number: int, held_out: Sequence[CaseFiles], insertions: int, sess
         shapes=session.held_out_lesions,
         insertions=insertions,
         as_is=True,
-        seed=_SCORING_SEED,
+        seed=SCORING_SEED,
         lesions_unlabelled=session.spec.lesions_unlabelled,
     )
     require_same_run(scores, _identity(variants, session.spec), remedy=f"remove {scores} to score again")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,16 @@ class CaseBudget:
     stage2_confusion: tuple[tuple[int, ...], ...]
     case: str = ""
     group: str = AS_IS
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> CaseBudget:
+        """The inverse of `dataclasses.asdict`, also by way of JSON."""
+        classes = {
+            name: ClassBudget(**{**one, "remaining_dice": tuple(one["remaining_dice"])})
+            for name, one in values["classes"].items()
+        }
+        tables = {name: tuple(map(tuple, values[name])) for name in ("stage1_confusion", "stage2_confusion")}
+        return CaseBudget(**{**values, **tables, "classes": classes})
 
 
 def measure_error_budget(

@@ -91,7 +91,7 @@ def sample_bands(volume: Volume, settings: BandSettings, *, progress: Progress |
     """
     progress = progress or Progress()
     counts = hu_histogram(volume.hu)
-    bounds = _bounds(counts, settings)
+    bounds = band_bounds_of(counts, settings)
     lattice = voxel_lattice(volume.shape, volume.spacing_mm)
     sizes = [int(counts[lowest - HU_WINDOW[0] : highest - HU_WINDOW[0] + 1].sum()) for lowest, highest in bounds]
     bands = [PointCloud(lattice, np.empty((size, 3), np.int32), np.empty(size, np.int16)) for size in sizes]
@@ -128,10 +128,11 @@ def band_bounds(hu: NDArray[np.int16], settings: BandSettings) -> list[tuple[int
     one smaller, or empty (then lowest > highest). The brightest band ends at HU_WINDOW[1], where everything brighter
     was clipped to.
     """
-    return _bounds(hu_histogram(hu), settings)
+    return band_bounds_of(hu_histogram(hu), settings)
 
 
-def _bounds(counts: NDArray[np.int64], settings: BandSettings) -> list[tuple[int, int]]:
+def band_bounds_of(counts: NDArray[np.int64], settings: BandSettings) -> list[tuple[int, int]]:
+    """`band_bounds` of values whose `hu_histogram` is `counts`."""
     bounds = []
     highest = HU_WINDOW[1]
     for band in range(1, settings.bands + 1):

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Labels, Range
-from kidneyseg.datasets.cases import LabelledGrid
+from kidneyseg.arrays import HU, Labels, Range, Spacing
+from kidneyseg.datasets.cases import LabelledGrid, LabelledVoxels
 from kidneyseg.synthesis.fat import FatRegions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.organs import KIDNEYS, OrganWeights, organ_mask
@@ -18,7 +18,7 @@ from kidneyseg.synthesis.placement import Host, find_hosts
 class GridAnatomy:
     """The anatomy of an unchanged CT; each part is computed on first use and kept."""
 
-    def __init__(self, grid: LabelledGrid) -> None:
+    def __init__(self, grid: LabelledGrid | LabelledVoxels) -> None:
         self.grid = grid
         self._fat: dict[Range, FatRegions] = {}
 
@@ -30,13 +30,13 @@ class GridAnatomy:
     @cached_property
     def weights(self) -> OrganWeights:
         """Soft masks of the organs."""
-        return OrganWeights.build(self.grid.hu, self.grid.organs, self.grid.cell_mm)
+        return OrganWeights.build(self.grid.hu, self.grid.organs, self.grid.spacing_mm)
 
     @cached_property
     def hosts(self) -> list[Host]:
         """The kidneys that lesions can be put on."""
         grid = self.grid
-        return find_hosts(grid.hu, grid.labels, np.full(3, grid.cell_mm), grid.organs)
+        return find_hosts(grid.hu, grid.labels, np.array(grid.spacing_mm), grid.organs)
 
     def fat_regions(self, reach_mm: float, depth_mm: float) -> FatRegions | None:
         """Where the kidneys could have more fat, as `FatRegions.build` takes it; None where the organ map has none."""
@@ -67,6 +67,6 @@ class Subject:
         return cls(grid.hu, grid.labels, anatomy, anatomy.weights if anatomy.has_organs else None, lesions)
 
     @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Cell edge lengths."""
-        return (self.anatomy.grid.cell_mm,) * 3
+    def spacing_mm(self) -> Spacing:
+        """Edge lengths of the cells or voxels."""
+        return self.anatomy.grid.spacing_mm

@@ -1,122 +1,213 @@
 """Training samples of method `paper`: boxes of the intensity bands that inference runs, at a random band each.
 
-Unlike the published scripts, training sees all bands, not the brightest alone, and drops no points by intensity in
-stage 2, which removes most hypodense tumour.
+Unlike the published scripts, training sees all bands, not the brightest alone, and drops no points by intensity,
+which removes most hypodense tumour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import Floats, Indices, Labels, Rng
-from kidneyseg.datasets.cache import Arrays, cached
-from kidneyseg.datasets.cases import CaseFiles, error_context, read_case
-from kidneyseg.imaging.labels import TISSUE, TUMOUR
-from kidneyseg.imaging.volume import HU_WINDOW, Volume
+from kidneyseg.arrays import Floats, Indices, Labels, Mask, Rng
+from kidneyseg.datasets.cases import error_context
+from kidneyseg.imaging.labels import KIDNEY, TISSUE
+from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.points.features import hu_features
-from kidneyseg.points.grid import paper_cells
-from kidneyseg.points.sampling import sample_bands
 from kidneyseg.settings import BandSettings
-from kidneyseg.synthesis.insertion import insert_random_lesions
-from kidneyseg.synthesis.lesion_library import LesionLibrary
-from kidneyseg.training.batches import MIN_POINTS, Sample, first_usable
+from kidneyseg.sparse import SparseUNet
+from kidneyseg.training.band_clouds import BandCloud
+from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, MIN_POINTS, Sample, first_usable
 from kidneyseg.training.stage_recipes import BandRecipe
 
-
-@dataclass(frozen=True, eq=False)
-class BandClouds:
-    """A CT's bands as cells of the paper's grid, brightest first: cells (N, 3), HU (N,), labels (N,) each."""
-
-    bands: Sequence[tuple[NDArray[np.int16], NDArray[np.int16], Labels]]
-    case: str = ""
+Cells = NDArray[np.int16]
 
 
-def band_cases(
-    case: CaseFiles, settings: BandSettings, cache: Path, seed: int, lesions: LesionLibrary | None
-) -> list[BandClouds]:
-    """The case's bands and, with `lesions` and without tumour labels, once more with these inserted; cached on disk."""
-    kind = f"bands-{settings.kept_percent:g}-{settings.bands}"
-    stored = [cached(cache, case.name, kind, case.files, partial(_bands, case, settings, seed, None))]
-    if lesions is not None and not any((stored[0][f"labels{i}"] == TUMOUR).any() for i in range(settings.bands)):
-        make = partial(_bands, case, settings, seed, lesions)
-        stored.append(cached(cache, case.name, f"{kind}-lesions {seed} {lesions.key}", case.files, make))
-    return [
-        BandClouds([(each[f"cells{i}"], each[f"hu{i}"], each[f"labels{i}"]) for i in range(settings.bands)], case.name)
-        for each in stored
-    ]
+class Versions(Protocol):
+    """A case as numbered versions; see `band_clouds.BandCase`."""
+
+    @property
+    def name(self) -> str:
+        """The case's."""
+
+    def version(self, number: int) -> BandCloud:
+        """A version, always the same for a number."""
 
 
 @dataclass(frozen=True, eq=False)
 class BandSampler:
     """A random box of a random band of a random case."""
 
-    cases: Sequence[BandClouds]  #: from `band_cases`
+    cases: Sequence[Versions]  #: to train on
     recipe: BandRecipe  #: of the stage. With two classes tumour counts as kidney.
+    settings: BandSettings  #: of inference
+    #: stage 1's network in eval mode, whose detections stage 2 is shown; without it, what lies near the labels
+    detector: SparseUNet | None = None
+    lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases whose kidneys become KIDNEY_OR_TUMOUR
 
     def draw(self, rng: Rng, step: int = 0) -> Sample:
         """One augmented box of points. Raises CaseError when the case cannot be made into one."""
-        return first_usable(partial(self._draw, rng))
+        return first_usable(partial(self._draw, rng, step))
 
-    def _draw(self, rng: Rng) -> tuple[str, Sample | None]:
-        clouds, recipe = self.cases[int(rng.integers(len(self.cases)))], self.recipe
-        with error_context(clouds.case):
-            cells, hu, labels = clouds.bands[int(rng.integers(len(clouds.bands)))]
-            near = recipe.near_kidney_probability > 0 and rng.random() < recipe.near_kidney_probability
-            rows = _near_labels(cells, labels, recipe) if near else np.arange(len(cells))
-            if len(rows) < MIN_POINTS:
-                return clouds.case, None
-            rows = _boxed(cells, labels, rows, recipe, rng)
-            augmented = _augmented(cells[rows], hu[rows].astype(np.float32), recipe, rng)
-            return clouds.case, _as_sample(*augmented, labels[rows], recipe)
+    @cached_property
+    def _shown(self) -> dict[int, tuple[tuple[int, int], BandCloud]]:
+        """The version in each slot, with its case and number."""
+        return {}
+
+    def _version(self, slot: int, version: tuple[int, int]) -> BandCloud:
+        shown, cloud = self._shown.get(slot, (None, None))
+        if cloud is None or shown != version:
+            self._shown.pop(slot, None)  # so that two do not need memory at once
+            place, number = version
+            cloud = self.cases[place].version(number)
+            self._shown[slot] = version, cloud
+        return cloud
+
+    def _draw(self, rng: Rng, step: int) -> tuple[str, Sample | None]:
+        slot, recipe = int(rng.integers(self._slots)), self.recipe
+        version = self.version_in(slot, step)
+        case = self.cases[version[0]]
+        with error_context(case.name):
+            cloud = self._version(slot, version)
+            bands = cloud.bands(self._band_settings(rng))
+            band = bands[int(rng.integers(len(bands)))]
+            cells, labels = cloud.cells[band], cloud.labels[band]
+            if len(cells) < MIN_POINTS:
+                return case.name, None
+            rows = _boxed(cells, labels, recipe, rng)
+            labels = labels[rows]
+            moved, hu = _augmented(cells[rows], cloud.hu[band][rows].astype(np.float32), recipe, rng)
+            features = hu_features(hu, recipe.channels)
+            if self._is_stage2:
+                kept = self._detected(moved, features, labels, rng)
+                moved, features, labels = moved[kept], features[kept], labels[kept]
+                if len(moved) < MIN_POINTS:
+                    return case.name, None
+                if case.name in self.lesions_unlabelled:
+                    labels = np.where(labels == KIDNEY, KIDNEY_OR_TUMOUR, labels)
+            return case.name, _as_sample(moved, features, labels, len(recipe.class_weights))
+
+    @property
+    def _slots(self) -> int:
+        return min(len(self.cases), self.recipe.versions_in_memory)
+
+    def version_in(self, slot: int, step: int) -> tuple[int, int]:
+        """The case and its version that are in a slot of the memory at a step. No two slots change at the same step.
+
+        Where every case has a slot, each stays in its own.
+        """
+        recipe, slots, count = self.recipe, self._slots, len(self.cases)
+        period = math.ceil(recipe.samples_per_version * slots / recipe.batch)
+        number = (step + slot * period // slots) // period * slots + slot
+        return number % count, number // count % recipe.versions
+
+    @property
+    def _is_stage2(self) -> bool:
+        return len(self.recipe.class_weights) > 2
+
+    def _band_settings(self, rng: Rng) -> BandSettings:
+        other = self.recipe.other_bands
+        if rng.random() >= other.probability:
+            return self.settings
+        fewest, most = other.count
+        return BandSettings(
+            kept_percent=float(rng.uniform(*other.kept_percent)), bands=int(rng.integers(fewest, most + 1))
+        )
+
+    def _detected(self, cells: Indices, features: Floats, labels: Labels, rng: Rng) -> Mask:
+        """Which points of a box stage 2 is shown."""
+        recipe = self.recipe
+        near, threshold = rng.random() < recipe.near_kidney_probability, rng.uniform(*recipe.detection_threshold)
+        if near or self.detector is None:
+            return _near_labels(cells, labels, recipe.near_kidney_cells)
+        return detected(self.detector, cells, features, threshold)
 
 
-def plain_band(clouds: BandClouds, recipe: BandRecipe) -> Sample:
-    """The darkest band, where most kidney lies, near the labels: for validation."""
-    cells, hu, labels = clouds.bands[-1]
-    rows = _near_labels(cells, labels, recipe)
-    return _as_sample(cells[rows].astype(np.int64), hu[rows], labels[rows], recipe)
+def plain_bands(cloud: BandCloud, settings: BandSettings, channels: int, classes: int) -> Iterator[Sample]:
+    """Each band that is not empty as inference shows it to stage 1."""
+    for band in cloud.bands(settings):
+        cells, features = cloud.cells[band].astype(np.int64), hu_features(cloud.hu[band], channels)
+        if len(cells):
+            yield replace(_as_sample(cells, features, cloud.labels[band], classes), case=cloud.case)
 
 
-def _as_sample(
-    cells: Indices, hu: NDArray[np.floating] | NDArray[np.int16], labels: Labels, recipe: BandRecipe
-) -> Sample:
-    if len(cells):
-        cells = cells - cells.min(0)
-    return Sample(cells, hu_features(hu, recipe.channels), np.minimum(labels, len(recipe.class_weights) - 1))
+def around_kidneys(sample: Sample, most: int) -> Sample:
+    """The at most so many points nearest to the middle of the kidneys; of a sample without kidneys, to its own."""
+    if len(sample.cells) <= most:
+        return sample
+    kidney = sample.labels != TISSUE
+    middle = sample.cells[kidney if kidney.any() else slice(None)].mean(axis=0).astype(np.int64)
+    return _select(sample, _nearest(sample.cells, middle, most))
 
 
-def _near_labels(cells: NDArray[np.int16], labels: Labels, recipe: BandRecipe) -> NDArray[np.intp]:
-    """Rows within some cells of a labelled point: what an imperfect stage 1 detects."""
-    coarse = cells.astype(np.int64) // recipe.detection_reach_cells + 1
-    size = coarse.max(0) + 2 if len(coarse) else np.ones(3, np.int64)
-    hit = np.zeros(size, bool)
+def shown_to_stage2(sample: Sample, detector: SparseUNet) -> Sample:
+    """The points that stage 1 labels kidney."""
+    return _select(sample, np.flatnonzero(detected(detector, sample.cells, sample.features, 0.5)))
+
+
+@torch.no_grad()
+def detected(network: SparseUNet, cells: Indices, features: Floats, threshold: float) -> Mask:
+    """To which points stage 1's network gives at least this probability of kidney: bool (N,)."""
+    device = next(network.parameters()).device
+    logits = network(torch.from_numpy(cells).to(device), torch.from_numpy(features).to(device))
+    return np.asarray((logits.softmax(1)[:, KIDNEY] >= threshold).cpu().numpy())
+
+
+def _select(sample: Sample, rows: NDArray[np.intp]) -> Sample:
+    return replace(sample, cells=sample.cells[rows], features=sample.features[rows], labels=sample.labels[rows])
+
+
+def _as_sample(cells: Indices, features: Floats, labels: Labels, classes: int) -> Sample:
+    if classes == 2:
+        labels = np.minimum(labels, KIDNEY)
+    return Sample(cells - cells.min(0), features, labels)
+
+
+def _near_labels(cells: Indices, labels: Labels, reach: int) -> Mask:
+    """Which points lie within about `reach` cells of a labelled point: what an imperfect stage 1 detects."""
+    coarse = (cells - cells.min(0)) // reach + 1
+    hit = np.zeros(coarse.max(0) + 2, bool)
     hit[tuple(coarse[labels != TISSUE].T)] = True
-    return np.flatnonzero(hit[tuple(coarse.T)])
+    return np.asarray(hit[tuple(coarse.T)])
 
 
-def _boxed(
-    cells: NDArray[np.int16], labels: Labels, rows: NDArray[np.intp], recipe: BandRecipe, rng: Rng
-) -> NDArray[np.intp]:
-    """At most `max_points` of the rows: those nearest to a random point, by the largest of the three distances."""
-    count = recipe.max_points
-    if len(rows) <= count:
-        return rows
-    inside = rows[labels[rows] != TISSUE]
-    pool = inside if len(inside) and rng.random() < recipe.kidney_probability else rows
-    centre = cells[pool[int(rng.integers(len(pool)))]].astype(np.int32)
-    distance = np.abs(cells[rows].astype(np.int32) - centre).max(1)
-    limit = np.partition(distance, count)[count]
-    near = distance < limit
-    return np.asarray(rows[near if near.any() else distance <= limit])
+def _boxed(cells: Cells, labels: Labels, recipe: BandRecipe, rng: Rng) -> NDArray[np.intp]:
+    """The rows of a random number of points around a random one, all if there are no more."""
+    least, most = recipe.points
+    count = int(np.exp(rng.uniform(np.log(least), np.log(most))))
+    inside = np.flatnonzero(labels != TISSUE)
+    if len(inside) and rng.random() < recipe.kidney_probability:
+        row = inside[int(rng.integers(len(inside)))]
+    else:
+        row = int(rng.integers(len(cells)))
+    return _nearest(cells, cells[row], count)
 
 
-def _augmented(cells: NDArray[np.int16], hu: Floats, recipe: BandRecipe, rng: Rng) -> tuple[Indices, Floats]:
+def _nearest(cells: NDArray[np.integer], centre: NDArray[np.integer], most: int) -> NDArray[np.intp]:
+    """The rows of at most so many points nearest to `centre`, by the largest of the three distances."""
+    if len(cells) <= most:
+        return np.arange(len(cells))
+    distance = np.abs(cells[:, 0] - centre[0])
+    for axis in (1, 2):
+        np.maximum(distance, np.abs(cells[:, axis] - centre[axis]), out=distance)
+    nearer = partial(_count_below, distance)
+    limit = bisect_right(range(int(distance.max()) + 2), most, key=nearer) - 1
+    return np.flatnonzero(distance < max(limit, 1))
+
+
+def _count_below(distance: NDArray[np.integer], limit: int) -> int:
+    return int(np.count_nonzero(distance < limit))
+
+
+def _augmented(cells: Cells, hu: Floats, recipe: BandRecipe, rng: Rng) -> tuple[Indices, Floats]:
     """The paper's augmentation: darker (above air), larger or smaller, and a left-right flip."""
     air = -HU_WINDOW[0]
     if rng.random() < recipe.darken_probability:
@@ -127,17 +218,3 @@ def _augmented(cells: NDArray[np.int16], hu: Floats, recipe: BandRecipe, rng: Rn
     if rng.random() < recipe.flip_probability:
         scaled[:, 0] = scaled[:, 0].max(initial=0) - scaled[:, 0]
     return np.floor(scaled).astype(np.int64), hu
-
-
-def _bands(case: CaseFiles, settings: BandSettings, seed: int, lesions: LesionLibrary | None) -> Arrays:
-    volume, labels, organs = read_case(case)
-    if lesions is not None:
-        rng = np.random.default_rng([seed, 3, *case.name.encode()])
-        hu, labels = insert_random_lesions(volume.hu, labels, volume.spacing_mm, lesions, rng, organs=organs)[:2]
-        volume = Volume(np.asfortranarray(hu), volume.spacing_mm, volume.affine, volume.slice_axis)
-    arrays: Arrays = {}
-    for i, band in enumerate(sample_bands(volume, settings)):
-        arrays[f"cells{i}"] = paper_cells(band, volume).astype(np.int16)
-        arrays[f"hu{i}"] = band.hu
-        arrays[f"labels{i}"] = labels[tuple(band.index.T)]
-    return arrays

@@ -22,7 +22,8 @@ from kidneyseg.progress import Progress
 from kidneyseg.settings import BandSettings, Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.synthesis.lesion_library import LesionLibrary
-from kidneyseg.training.band_sampler import BandSampler, band_cases, plain_band
+from kidneyseg.training.band_clouds import band_case, plain_cloud
+from kidneyseg.training.band_sampler import BandSampler, around_kidneys, plain_bands, shown_to_stage2
 from kidneyseg.training.batches import Sample, Sampler
 from kidneyseg.training.detections import Crop, Detector, crops, crops_of
 from kidneyseg.training.plan import RunOptions
@@ -31,9 +32,11 @@ from kidneyseg.training.stage1_sampler import Stage1Sampler, plain_stage1
 from kidneyseg.training.stage2_sampler import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
 from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, WholeCTRecipe
 from kidneyseg.training.trainer import Trainer
-from kidneyseg.training.validation import validator
+from kidneyseg.training.validation import iou_validator, validator
 
-_CLASSES = LABEL_NAMES[KIDNEY : TUMOUR + 1]
+_CLASSES = ("tissue", *LABEL_NAMES[KIDNEY : TUMOUR + 1])
+# Most points of a band on which stage 1 of method `paper` is validated.
+_VALIDATED_POINTS = 150_000
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ def trainer(
         steps: optimiser steps; the recipe's if None.
         batch: samples per step; the recipe's if None.
         start: training starts from the weights of this network, which must have the same layout, not from random ones.
-        detector: stage 1's network in eval mode, on whose detections stage 2 of method `default` trains. Without it,
-            stage 2 trains on labels with simulated errors.
+        detector: stage 1's network in eval mode, on whose detections stage 2 trains. Without it, stage 2 trains on
+            labels with simulated errors.
 
     Raises:
         SettingsError: for a recipe of another method, or a stage that it does not have.
@@ -95,19 +98,22 @@ def trainer(
         if start.config != network.config:
             raise SettingsError(f"the network to start from has the layout {start.config}, not {network.config}")
         network.load_state_dict(start.state_dict())
+    if detector is not None:
+        detector = detector.to(options.device)
+    classes = _CLASSES[: len(how.class_weights)]
     if isinstance(how, BandRecipe):
-        sampler, held_out, cases = _bands(how, settings, data, seed)
-    elif isinstance(how, DetectionRecipe):
-        whole = recipe.stage(Stage.STAGE1)
-        assert isinstance(whole, WholeCTRecipe)
-        if detector is not None:
-            detector = detector.to(options.device)
-        found = Detector(detector, whole.grid_mm, settings.sampling.kept_percent)
-        sampler, held_out, cases = _detections(how, found, settings, data, seed)
+        sampler, held_out, cases = _bands(how, detector, settings, data, seed)
+        score = iou_validator(held_out, classes)
     else:
-        assert isinstance(how, WholeCTRecipe)
-        sampler, held_out, cases = _whole_cts(how, settings, data)
-    score = validator(held_out, _CLASSES[: len(how.class_weights) - 1])
+        if isinstance(how, DetectionRecipe):
+            whole = recipe.stage(Stage.STAGE1)
+            assert isinstance(whole, WholeCTRecipe)
+            found = Detector(detector, whole.grid_mm, settings.sampling.kept_percent)
+            sampler, held_out, cases = _detections(how, found, settings, data, seed)
+        else:
+            assert isinstance(how, WholeCTRecipe)
+            sampler, held_out, cases = _whole_cts(how, settings, data)
+        score = validator(held_out, classes[1:])
     return Trainer(network, sampler, how, folder, score, seed=seed, options=options, cases=cases)
 
 
@@ -151,15 +157,23 @@ def _plain_samples(make: Callable[[CaseFiles], list[Crop]], margin_mm: float, da
     return [sample for sample in samples if sample is not None]
 
 
-def _bands(how: BandRecipe, settings: Settings, data: Data, seed: int) -> _Drawn:
-    if not isinstance(settings.sampling, BandSettings):
+def _bands(how: BandRecipe, detector: SparseUNet | None, settings: Settings, data: Data, seed: int) -> _Drawn:
+    bands, stage2 = settings.sampling, len(how.class_weights) > 2
+    if not isinstance(bands, BandSettings):
         raise SettingsError(f"the method {settings.method} has no intensity bands; take its own recipe")
-    make = partial(band_cases, settings=settings.sampling, cache=data.cache, seed=seed)
-    prepared = prepare(data.training, partial(make, lesions=data.lesions), data.progress)
-    held_out = prepare(data.validation, partial(make, lesions=data.held_out_lesions), data.progress)
+    make = partial(band_case, recipe=how, settings=bands, cache=data.cache, seed=seed, lesions=data.lesions)
+    prepared = prepare(data.training, make, data.progress)
+    plain = partial(plain_cloud, settings=bands, cache=data.cache, seed=seed, lesions=data.held_out_lesions)
+    held_out: list[Sample] = []
+    for cloud in prepare(data.validation, plain, data.progress).values():
+        for sample in plain_bands(cloud, bands, how.channels, len(how.class_weights)):
+            if not stage2:
+                held_out.append(around_kidneys(sample, _VALIDATED_POINTS))
+            elif detector is not None:
+                held_out.append(shown_to_stage2(sample, detector))
     return (
-        BandSampler([clouds for variants in prepared.values() for clouds in variants], how),
-        [plain_band(clouds, how) for variants in held_out.values() for clouds in variants],
+        BandSampler(list(prepared.values()), how, bands, detector if stage2 else None, data.lesions_unlabelled),
+        [sample for sample in held_out if len(sample.cells)],
         tuple(prepared),
     )
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from kidneyseg.arrays import Floats, Range, Rng
+from kidneyseg.arrays import Floats, Range, Rng, Spacing
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.training.augmentation import Augmentation, augmentation, augmented
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """HU on cubic cells while intensity augmentations change them."""
+    """HU on cells or voxels while intensity augmentations change them."""
 
     hu: Floats  #: float32 (X, Y, Z) in RAS order
-    cell_mm: float  #: edge of a cell
+    spacing_mm: float | Spacing  #: edge lengths; one number for cubic cells
     kidney_hu: float = 0.0  #: the kidney's level, which changes with the contrast; see `points.features.kidney_level`
 
 
@@ -73,9 +73,9 @@ def blur(scan: Scan, rng: Rng, *, slice_mm: Range = (0.0, 5.0), in_plane_sd_mm: 
         slice_mm: range of the slice thickness that is simulated along z, by a Gaussian of .4 times that SD.
         in_plane_sd_mm: range of the SD of the blur along x and y.
     """
-    along_z = rng.uniform(*slice_mm) / scan.cell_mm * 0.4
-    in_plane = rng.uniform(*in_plane_sd_mm) / scan.cell_mm
-    sigma = (in_plane, in_plane, along_z)
+    along_z = rng.uniform(*slice_mm) * 0.4
+    in_plane = rng.uniform(*in_plane_sd_mm)
+    sigma = np.array((in_plane, in_plane, along_z)) / scan.spacing_mm
     return replace(scan, hu=ndimage.gaussian_filter(scan.hu, sigma, mode="nearest", truncate=2.5))
 
 
@@ -86,7 +86,8 @@ def add_noise(scan: Scan, rng: Rng, *, sd_hu: Range = (0.0, 30.0)) -> Scan:
     Args:
         sd_hu: range of the SD on cells of up to 1.5 mm; larger cells average it.
     """
-    sd = rng.uniform(*sd_hu) * min(1.0, (1.5 / scan.cell_mm) ** 1.5)
+    averaged = np.prod(np.broadcast_to(scan.spacing_mm, 3) / 1.5)
+    sd = rng.uniform(*sd_hu) / max(1.0, float(averaged)) ** 0.5
     return replace(scan, hu=scan.hu + rng.standard_normal(scan.hu.shape, dtype=np.float32) * np.float32(sd))
 
 
@@ -100,12 +101,14 @@ def add_correlated_noise(
         reach_mm: largest SD of the kernel along x, y, z. It is largest from side to side, where the body absorbs most.
         sd_hu: range of the noise's SD.
     """
-    noise = correlated_noise(scan.hu.shape, scan.cell_mm, rng, reach_mm)
+    noise = correlated_noise(scan.hu.shape, scan.spacing_mm, rng, reach_mm)
     return replace(scan, hu=scan.hu + noise * np.float32(rng.uniform(*sd_hu)))
 
 
-def correlated_noise(shape: tuple[int, ...], cell_mm: float, rng: Rng, reach_mm: tuple[float, float, float]) -> Floats:
+def correlated_noise(
+    shape: tuple[int, ...], spacing_mm: float | Spacing, rng: Rng, reach_mm: tuple[float, float, float]
+) -> Floats:
     """Noise of SD 1, float32 of `shape`: white noise after a Gaussian filter with SDs drawn up to `reach_mm`."""
-    sigma = rng.uniform(0, reach_mm) / cell_mm
+    sigma = rng.uniform(0, reach_mm) / spacing_mm
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="nearest", truncate=2.5)
     return np.asarray(noise / max(float(noise.std()), 1e-6), np.float32)

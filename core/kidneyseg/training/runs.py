@@ -21,7 +21,7 @@ from kidneyseg.training.build import trainer
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
 from kidneyseg.training.session import Session, TrainingSpec, open_session
-from kidneyseg.training.stage_recipes import DetectionRecipe, GridRecipe
+from kidneyseg.training.stage_recipes import GridRecipe
 from kidneyseg.training.trainer import Trainer
 
 __all__ = ["TrainingSpec", "train", "train_stage"]
@@ -225,7 +225,7 @@ def _detector(stage: Stage, folder: Path, session: Session) -> Model | None:
         SettingsError: when it was trained on another grid than the recipe's.
     """
     recipe = session.spec.loaded_recipe
-    if not isinstance(recipe.stage(stage), DetectionRecipe):
+    if stage == Stage.STAGE1:
         return None
     detector = _trained_before(Stage.STAGE1, folder, session, f"{stage} is trained on simulated detections")
     stage1 = recipe.stage(Stage.STAGE1)
@@ -267,7 +267,8 @@ def _identity(
         "held-out lesions": session.held_out_lesions and session.held_out_lesions.key[:16],
         **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
         "training cases": {case.name: _content(case) for case in training},
-        "validation cases": {case.name: _content(case) for case in validation},
+        # The last network does not depend on what it is scored on meanwhile.
+        "validation cases": {case.name: _content(case) for case in validation if keep == "best"},
     }
 
 

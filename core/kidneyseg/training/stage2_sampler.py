@@ -21,14 +21,11 @@ from kidneyseg.synthesis.insertion import insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
-from kidneyseg.training.batches import MAX_ANATOMIES, Sample, as_sample, first_usable
+from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, MAX_ANATOMIES, Sample, as_sample, first_usable
 from kidneyseg.training.detections import FAR_MM, Crop, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.intensity import Scan, simulate_scanner
 from kidneyseg.training.spatial import sample_linear, sampling_grid, warp_into
 from kidneyseg.training.stage_recipes import DetectionErrors, DetectionRecipe
-
-# A label that the loss takes for either: kidney in cases whose real lesions are labelled kidney.
-KIDNEY_OR_TUMOUR = np.uint8(3)
 
 _Variant = tuple[HU, Labels]
 

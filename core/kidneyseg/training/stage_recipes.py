@@ -92,16 +92,38 @@ class DetectionRecipe(GridRecipe):
     detection_errors: DetectionErrors  #: what is added to its detections
 
 
+@dataclass(frozen=True)
+class OtherBands:
+    """Bands besides those of inference's initial settings, as the window offers them."""
+
+    probability: float  #: that a sample is of such a band
+    kept_percent: Range  #: range of the share of all voxels that is cut into bands, in percent
+    count: tuple[int, int]  #: fewest and most bands that it is cut into
+
+
 @dataclass(frozen=True, kw_only=True)
 class BandRecipe(StageRecipe):
-    """Both stages of method `paper`: samples are boxes of intensity bands."""
+    """Both stages of method `paper`: samples are boxes of intensity bands of augmented CTs.
 
-    max_points: int  #: most points of a sample
+    Augmenting a CT takes longer than a step, so steps share the results.
+    """
+
+    anatomy: tuple[Augmentation, ...]  #: augmentations of kind "anatomy" of a CT's versions
+    intensity: tuple[Augmentation, ...]  #: augmentations of kind "intensity" of its versions
+    field_of_view: FieldOfView  #: of its versions
+    versions: int  #: of each CT, which are shown in turn
+    samples_per_version: int  #: about so many samples are drawn from a version in a row
+    versions_in_memory: int  #: at most so many are drawn from at a time
+    other_bands: OtherBands  #: bands other than inference's initial ones
+    points: tuple[int, int]  #: least and most points of a box; their number is uniform in the logarithm
     kidney_probability: float  #: that a box lies on a kidney
-    near_kidney_probability: float  #: that only points near the labels are shown, as after an imperfect stage 1
-    detection_reach_cells: int  #: how near
     darken_probability: float  #: of darker points
     darken: Range  #: range of the factor on HU above air
     scale_probability: float  #: of another size
     scale: Range  #: range of its factor
     flip_probability: float  #: of a left-right flip
+    #: in stage 2, that a box's points near the labels are shown, rather than those that stage 1 detects
+    near_kidney_probability: float
+    near_kidney_cells: int  #: how near
+    #: in stage 2, range of the probability of kidney from which a point counts as detected by stage 1
+    detection_threshold: Range

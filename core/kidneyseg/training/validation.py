@@ -1,4 +1,4 @@
-"""Validation of a network during training: Dice over the cells of fixed samples."""
+"""Validation of a network during training: Dice or IoU over the points of fixed samples."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from kidneyseg.arrays import Indices
+from kidneyseg.metrics import confusion, point_iou
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.memory import out_of_memory
 from kidneyseg.training.batches import Sample
@@ -39,6 +40,28 @@ def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[Spar
                     dice[name].append(2 * float((truth & guess).sum()) / float(truth.sum() + guess.sum()))
         scores = {f"{name} mean": float(np.mean(values)) for name, values in dice.items() if values}
         return scores | {f"{name} worst": float(np.min(values)) for name, values in dice.items() if values}
+
+    return score
+
+
+def iou_validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[SparseUNet], dict[str, float]] | None:
+    """A function that scores a network by the IoU of each class over the pooled points; None without samples.
+
+    Args:
+        samples: to score on.
+        names: of the classes from 0 on.
+    """
+    if not samples:
+        return None
+
+    def score(network: SparseUNet) -> dict[str, float]:
+        counts = np.zeros((len(names), len(names)), np.int64)
+        for sample in samples:
+            predicted = _predict(network, sample)
+            if predicted is not None:
+                counts += confusion(predicted, sample.labels, len(names))
+        scores = {f"{name} IoU": iou for name, iou in zip(names, point_iou(counts), strict=True)}
+        return scores | {"IoU mean": float(np.mean(list(scores.values())))}
 
     return score
 

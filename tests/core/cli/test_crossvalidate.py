@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from kidneyseg.cli.main import main
-from kidneyseg.evaluation import cross_validation
+from kidneyseg.evaluation import cross_validation, paper_table
 from kidneyseg.evaluation.cross_validation import CrossValidation
+from kidneyseg.evaluation.paper_table import Measured
 from kidneyseg.evaluation.scores import Failure, score_case
 from kidneyseg.training import runs
 
@@ -53,3 +54,26 @@ def test_final_trains_on_all_cases(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(runs, "train_final", lambda spec, **_: [spec.output / "final" / "x.safetensors"])
     assert main(["crossvalidate", "DATA", "-o", "OUT", "--final"]) == 0
     assert capsys.readouterr().out == "OUT/final/x.safetensors\n"
+
+
+def test_the_papers_table_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(spec: Any, *, folds: int, fold: int | None, beside: Path | None, **_: Any) -> list[Measured]:
+        assert (spec.method, folds, fold, beside) == ("paper", 3, 2, Path("CV"))
+        return [Measured("paper", "some points", (FAILED,) if failing else ())]
+
+    monkeypatch.setattr(paper_table, "measure_paper_table", measure)
+    command = ["crossvalidate", "DATA", "-o", str(tmp_path), "--preset", "paper", "--fold", "2", "--paper-table"]
+    for failing in (False, True):
+        assert main([*command, "--beside", "CV"]) == int(failing)
+        printed = capsys.readouterr()
+        assert "| stage 2, published |" in printed.out
+        assert ("**b_inserted**: no room" in printed.out) == failing
+        assert str(tmp_path / "report" / "paper_table.md") in printed.err
+
+
+@pytest.mark.parametrize("more", [["--beside", "CV"], ["--paper-table", "--final"]])
+def test_what_belongs_to_the_papers_table_alone_is_refused(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crossvalidate", "DATA", "-o", "OUT", *more]) != 0
+    assert "leave " in capsys.readouterr().err

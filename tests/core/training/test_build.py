@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import SettingsError
 from kidneyseg.models import Stage
 from kidneyseg.settings import preset
+from kidneyseg.sparse import SparseUNet
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import build
 from kidneyseg.training.band_sampler import BandSampler
@@ -53,7 +55,8 @@ def test_network_plan_and_sampler_are_the_recipes(
     method: str, stage: Stage, sampler: type, cases: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[list[str]] = []
-    monkeypatch.setattr(build, "validator", lambda samples, names: scored.append([len(samples), *names]))
+    for name in ("validator", "iou_validator"):
+        monkeypatch.setattr(build, name, lambda samples, names: scored.append([len(samples), *names]))
     work, how = built(stage, cases, tmp_path, method, seed=4), load_recipe(method).stage(stage)
     assert isinstance(work.loader.sampler, sampler)
     assert work.plan == how
@@ -63,9 +66,9 @@ def test_network_plan_and_sampler_are_the_recipes(
     assert config["classes"] == len(how.class_weights)
     assert work.cases == ("a",)
     assert {work.loader.draw(0, number, 0).case for number in range(6)} == {"a"}, "never the validation case"
-    expected = ["kidney", "tumour"][: len(how.class_weights) - 1]
-    assert [one[1:] for one in scored] == [expected]
-    assert scored[0][0] > 0  # type: ignore[operator]
+    expected = ["tissue", "kidney", "tumour"][: len(how.class_weights)]
+    assert [one[1:] for one in scored] == [expected if method == "paper" else expected[1:]]
+    assert (scored[0][0] > 0) == ((method, stage) != ("paper", Stage.STAGE2)), "it needs stage 1's detections"  # type: ignore[operator]
 
 
 def test_steps_and_batch_can_be_given(cases: list[CaseFiles], tmp_path: Path) -> None:
@@ -86,6 +89,24 @@ def test_stage_2_trains_on_the_detectors_detections(cases: list[CaseFiles], tmp_
     assert all(len(crop.detections) == 0 for crop in without.crops)  # type: ignore[attr-defined]
     whole = load_recipe("default").stage(Stage.STAGE1)
     assert {crop.detection_mm for crop in with_one.crops} == {whole.grid_mm}  # type: ignore[attr-defined]
+
+
+def test_the_paper_s_stage_2_is_trained_and_validated_on_what_stage_1_detects(
+    cases: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(build, "iou_validator", lambda samples, names: shown.append(samples))
+    everything = SparseUNet(3, 2, [4, 4]).eval()
+    with torch.no_grad():
+        everything.get_submodule("linear").bias.copy_(torch.tensor([0.0, 99.0]))
+    for detector, expected in ((everything, 0.1 * 100 * 80 * 30), (None, 0)):
+        work = built(Stage.STAGE2, cases, tmp_path / str(expected), "paper", detector=detector)
+        sampler = work.loader.sampler
+        assert isinstance(sampler, BandSampler)
+        assert sampler.detector is detector
+        assert sum(len(sample.cells) for sample in shown.pop()) >= expected
+    stage1 = built(Stage.STAGE1, cases, tmp_path, "paper", detector=everything).loader.sampler
+    assert stage1.detector is None  # type: ignore[attr-defined]
 
 
 def test_a_network_starts_from_another_of_its_layout(cases: list[CaseFiles], tmp_path: Path) -> None:

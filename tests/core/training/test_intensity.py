@@ -82,3 +82,22 @@ def test_noise_averages_out_on_larger_cells() -> None:
     assert sd[1.0] == pytest.approx(30, rel=0.05)
     assert sd[1.5] == pytest.approx(sd[1.0], rel=0.05)
     assert sd[4.5] == pytest.approx(30 / 3**1.5, rel=0.05)
+
+
+def test_voxels_need_not_be_cubic() -> None:
+    """Blur is in mm along each axis; a voxel averages noise by its volume."""
+    hu = np.random.default_rng(0).normal(0, 20, (30, 30, 30)).astype(np.float32)
+    thick = Scan(hu, (0.7, 0.7, 5.0))
+    along_z = blur(thick, np.random.default_rng(0), slice_mm=(5.0, 5.0), in_plane_sd_mm=(0.0, 0.0)).hu
+    in_plane = blur(thick, np.random.default_rng(0), slice_mm=(0.0, 0.0), in_plane_sd_mm=(1.0, 1.0)).hu
+    assert abs(alike(along_z, 2, 5.0, 5.0)) < 0.2
+    assert alike(in_plane, 0, 0.7, 0.7) > 0.6
+    flat = np.zeros((20, 20, 20), np.float32)
+    cubic, other = (
+        add_noise(Scan(flat, spacing), np.random.default_rng(0), sd_hu=(30.0, 30.0)).hu.std()
+        for spacing in (4.0, (2.0, 4.0, 8.0))
+    )
+    assert other == pytest.approx(cubic, rel=1e-6)
+    assert correlated_noise((9, 9, 9), (0.7, 0.7, 5.0), np.random.default_rng(0), (3.0, 3.0, 3.0)).std() == (
+        pytest.approx(1, rel=1e-3)
+    )

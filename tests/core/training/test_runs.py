@@ -124,11 +124,26 @@ def test_stage_2_alone_says_what_it_lacks(spec: TrainingSpec, toy: Toy) -> None:
     assert "started from" not in load_model("default-stage2", spec.output).info
 
 
-def test_the_paper_is_trained_on_its_own_points(spec: TrainingSpec, toy: Toy) -> None:
+def test_what_the_last_network_is_scored_on_may_change(spec: TrainingSpec, toy: Toy) -> None:
+    """A fold that is scored meanwhile is the fold that cross-validation trains."""
+    without = runs.fold_folder(spec.output, 1)
+    train(replace(spec, output=without, validate=("b",), keep="last"), Stage.STAGE1)
+    said: list[str] = []
+    cases = [case for case in runs.find_labelled(spec) if case.name != "b"]
+    with session.open_session(spec, scored=False, say=said.append) as own:
+        runs.train_stage(Stage.STAGE1, without, cases, (), own, keep="last")
+    assert said == ["default-stage1: finished before"]
+
+
+def test_the_paper_s_stage_2_is_trained_on_what_stage_1_detects(spec: TrainingSpec, toy: Toy) -> None:
     said: list[str] = []
     train(replace(spec, recipe="paper"), say=said.append)
     assert list(toy.given) == [Stage.STAGE1, Stage.STAGE2]
-    assert toy.given[Stage.STAGE2]["detector"] is toy.given[Stage.STAGE2]["start"] is None
+    stage1 = load_model("paper-stage1", spec.output).network
+    assert all(
+        torch.equal(*pair) for pair in zip(state(toy.given[Stage.STAGE2]["detector"]), state(stage1), strict=True)
+    )
+    assert toy.given[Stage.STAGE1]["detector"] is toy.given[Stage.STAGE2]["start"] is None
     assert not any(" has no " in line for line in said)
     assert "grid_mm" not in load_model("paper-stage2", spec.output).info
 

@@ -20,9 +20,9 @@ from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import Subject
-from kidneyseg.training.batches import Sample
+from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, Sample
 from kidneyseg.training.detections import Crop, crops, crops_of
-from kidneyseg.training.stage2_sampler import KIDNEY_OR_TUMOUR, Stage2Sampler, plain_stage2, with_lesions
+from kidneyseg.training.stage2_sampler import Stage2Sampler, plain_stage2, with_lesions
 from training_cases import DETECTOR, NO_DETECTOR, save_case, stage2_recipe, with_false_detection
 from volumes import abdomen
 
