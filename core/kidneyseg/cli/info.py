@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from kidneyseg.cli.terminal import print_json
 from kidneyseg.errors import InputError
-from kidneyseg.version import __version__
+from kidneyseg.version import __version__, installed
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,8 +54,8 @@ def _program() -> dict[str, Any]:
     return {
         "kidneyseg": __version__,
         "python": platform.python_version(),
-        "torch": metadata.version("torch"),
-        "other libraries": [f"{name} {metadata.version(name)}" for name in (*LIBRARIES[1:], "PySide6-Essentials")],
+        "torch": installed("torch") or "not installed (needed for training and GPUs)",
+        "other libraries": [f"{name} {installed(name)}" for name in (*LIBRARIES[1:], "PySide6-Essentials")],
         "threads": threads.count(),
         "CUDA": cuda_name(),
         "CPU kernels": kernels,

@@ -26,6 +26,8 @@ Research use only. Not a medical device."""
 _NOT_PRINTED = (
     "The report was not printed: writing to standard output failed ({}). Files that were written are complete."
 )
+_NO_MEMORY = "this machine has too little free memory for this CT; close other programs"
+_NO_TORCH = "this needs torch, which is not installed; segmenting on the CPU works without"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,8 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         print(f"kidneyseg: {_NOT_PRINTED.format(error.strerror)}", file=sys.stderr)
         return exit_code(OutputError())
-    except MemoryError:
-        print("kidneyseg: this machine has too little free memory for this CT; close other programs", file=sys.stderr)
+    except (MemoryError, ModuleNotFoundError) as error:
+        if getattr(error, "name", "torch") != "torch":
+            raise
+        print(f"kidneyseg: {_NO_MEMORY if isinstance(error, MemoryError) else _NO_TORCH}", file=sys.stderr)
         return 1
 
 

@@ -8,11 +8,11 @@ or in the window. Without the native kernels torch is needed in any case, and CU
 from __future__ import annotations
 
 import os
-from importlib import metadata
 from pathlib import Path
 
 from kidneyseg.errors import ResourceError
 from kidneyseg.sparse import native
+from kidneyseg.version import installed
 
 # Where the driver lists its GPUs, and the device through which Windows lends its GPU to Linux.
 _GPUS, _WINDOWS_GPU = Path("/proc/driver/nvidia/gpus"), Path("/dev/dxg")
@@ -49,7 +49,8 @@ def has_gpu() -> bool:
         return False
     if not (_WINDOWS_GPU.exists() or (_GPUS.is_dir() and any(_GPUS.iterdir()))):
         return False
-    return not metadata.version("torch").endswith("+cpu")
+    torch = installed("torch")
+    return torch is not None and not torch.endswith("+cpu")
 
 
 def cuda_name() -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 from kidneyseg.errors import InputError, SettingsError
 from kidneyseg.segmentation.pipeline import Result
 from kidneyseg.settings import Settings
-from kidneyseg.version import __version__
+from kidneyseg.version import __version__, installed
 
 # Whose versions a sidecar and `kidneyseg info` give.
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "nibabel")
@@ -87,9 +86,9 @@ class Provenance:
 
 
 def current_versions() -> dict[str, str]:
-    """The versions of KidneySeg, Python and the libraries."""
+    """The versions of KidneySeg, Python and the installed libraries."""
     own = {"kidneyseg": __version__, "python": platform.python_version()}
-    return own | {name: metadata.version(name) for name in LIBRARIES}
+    return own | {name: version for name in LIBRARIES if (version := installed(name))}
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:
