@@ -55,7 +55,9 @@ def _program() -> dict[str, Any]:
         "kidneyseg": __version__,
         "python": platform.python_version(),
         "torch": installed("torch") or "not installed (needed for training and GPUs)",
-        "other libraries": [f"{name} {installed(name)}" for name in (*LIBRARIES[1:], "PySide6-Essentials")],
+        "other libraries": [
+            f"{name} {version}" for name in (*LIBRARIES[1:], "PySide6-Essentials") if (version := installed(name))
+        ],
         "threads": threads.count(),
         "CUDA": cuda_name(),
         "CPU kernels": kernels,
