@@ -40,7 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     if (why := obstacle()) is not None:
         print(f"kidneyseg-gui: {why}", file=sys.stderr)
         return 1
-    from kidneyseg_gui.application import run
+    from kidneyseg.cli.terminal import lasting_imports
+
+    with lasting_imports():
+        from kidneyseg_gui.application import run
 
     return run(arguments.ct, arguments.mask)
 
