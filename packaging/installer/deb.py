@@ -97,7 +97,7 @@ def build_deb(root: Path, program: Path, share: Path, parts: list[Component], ve
     set_modes_and_times(root, epoch)
     target = root.parent / f"kidneyseg_{version}_amd64.deb"
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--threads-max=2", "--build", root, target],
+        ["dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--threads-max=2", "--build", root, target],
         check=True,
         env=os.environ | {"SOURCE_DATE_EPOCH": str(epoch)},
         stdout=subprocess.DEVNULL,
