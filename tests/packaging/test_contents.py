@@ -88,6 +88,11 @@ import kidneyseg_gui.views.offscreen_canvas, kidneyseg_gui.views.interactor_canv
 import pyvista.plotting
 from kidneyseg_gui.services import Services
 Services().warm_up()
+import numpy as np, pyvista
+pyvista.Box().outline().append_polydata(pyvista.Line())  # PyVista imports a filter's module when it is used
+grid = pyvista.ImageData(dimensions=(4, 4, 4))
+grid.point_data["field"] = np.arange(64.0)
+grid.contour([30.0], scalars="field", method="flying_edges")
 print(*sys.modules)
 """
 
