@@ -119,7 +119,7 @@ window() { # options of window.py, --, the command
 }
 
 prove_window() {
-    local round dropped=${cases[-1]} name
+    local round dropped=${cases[0]} name # no picture shows a patient's CT
     name=$(basename "$dropped")
     mkdir -p "$work/pictures"
     # The same path must hold outside, where it is dragged from, and inside.
