@@ -13,6 +13,9 @@ from setuptools.command.build_ext import build_ext
 FOLDER = "core/kidneyseg/sparse"
 FLAGS = ["-std=c++17", "-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden", "-pthread", "-Wno-psabi"]
 
+# The C++ library goes into the kernels, so that they load beside older ones than the compiler's.
+LINK_FLAGS = ["-pthread", "-static-libstdc++", "-Wl,--gc-sections", "-Wl,--exclude-libs,ALL"]
+
 
 class BuildKernels(build_ext):
     """Builds under a temporary name and renames, so that a running program keeps the library it has loaded."""
@@ -45,7 +48,7 @@ setup(
             depends=[*sorted(glob(f"{FOLDER}/*.h")), "setup.py"],
             language="c++",
             extra_compile_args=FLAGS,
-            extra_link_args=["-pthread"],
+            extra_link_args=LINK_FLAGS,
             optional=True,
         )
     ],

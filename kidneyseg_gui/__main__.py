@@ -10,7 +10,8 @@ from pathlib import Path
 from kidneyseg.version import __version__
 
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the arguments, from which the man page is made, too."""
     parser = argparse.ArgumentParser(
         prog="kidneyseg-gui",
         description="Open the KidneySeg window. Research use only, not a medical device.",
@@ -20,6 +21,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("ct", nargs="?", type=Path, metavar="CT", help="a CT to open, as .nii or .nii.gz")
     parser.add_argument("--mask", type=Path, metavar="MASK", help="a mask of this CT, to be shown and corrected")
     parser.add_argument("--version", action="version", version=f"KidneySeg {__version__}")
+    return parser
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.mask is not None and arguments.ct is None:
         parser.error("--mask needs the CT that the mask lies on: kidneyseg-gui CT --mask MASK")
@@ -29,7 +35,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Show the window until it is closed. Returns the exit status."""
     arguments = _parse(argv)
-    from kidneyseg_gui.application import run  # after parsing: --help needs no display
+    from kidneyseg_gui.preflight import obstacle  # after parsing: --help needs no display
+
+    if (why := obstacle()) is not None:
+        print(f"kidneyseg-gui: {why}", file=sys.stderr)
+        return 1
+    from kidneyseg_gui.application import run
 
     return run(arguments.ct, arguments.mask)
 

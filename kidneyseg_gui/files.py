@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
 from PySide6.QtCore import QMimeData, QStandardPaths
 
 from kidneyseg.files import atomic_write
+from kidneyseg.phantom.sample import is_sample
 from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 
@@ -42,9 +42,9 @@ def proposed_mask(case: Case) -> Path:
     name = "CT" if volume is None else volume.name
     for suffix in (".gz", ".nii"):
         name = name.removesuffix(suffix)
-    cache = platformdirs.user_cache_path("kidneyseg", appauthor=False).resolve()  # where the sample case lives
-    folder = None if volume is None or volume.path is None else Path(volume.path).resolve().parent
-    if folder is None or not os.access(folder, os.W_OK) or cache in folder.parents:
+    path = None if volume is None or volume.path is None else Path(volume.path)
+    folder = None if path is None or is_sample(path) else path.resolve().parent
+    if folder is None or not os.access(folder, os.W_OK):
         folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation))
         folder = folder if folder.is_dir() else Path.home()
     return folder / f"{name}_mask.nii.gz"

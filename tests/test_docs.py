@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
-from kidneyseg.cli.main import _parser
+from kidneyseg.cli.main import make_parser
 from kidneyseg.imaging import readers
 from kidneyseg.imaging.nifti import save_volume
 from kidneyseg.phantom.abdomen import make_phantom
@@ -97,7 +97,7 @@ def test_pages_that_code_and_help_texts_name_exist() -> None:
 
 
 def _commands() -> dict[str, set[str]]:
-    actions = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    actions = (action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction))
     return {name: set(parser._option_string_actions) for name, parser in next(actions).choices.items()}
 
 

@@ -30,7 +30,7 @@ _NOT_PRINTED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    parsed = _parser().parse_args(arguments)
+    parsed = make_parser().parse_args(arguments)
     captured = _open_closed_streams()
     logging.basicConfig(level=logging.INFO if parsed.verbose else logging.WARNING, format="%(asctime)s %(message)s")
     try:
@@ -90,7 +90,8 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands, from which the man page is made, too."""
     parser = argparse.ArgumentParser(
         prog="kidneyseg",
         description="Kidneys and kidney tumours on CT by submanifold sparse convolution.",

@@ -10,9 +10,9 @@ import pytest
 from kidneyseg.errors import OutputError
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.phantom import sample
+from kidneyseg.phantom import abdomen, sample
 from kidneyseg.phantom.abdomen import make_phantom
-from kidneyseg.phantom.sample import sample_case
+from kidneyseg.phantom.sample import is_sample, sample_case
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made.append(seed)
         return make_phantom(seed, (48, 48, 24), (8.0, 8.0, 12.0))
 
-    monkeypatch.setattr(sample, "make_phantom", make)
+    monkeypatch.setattr(abdomen, "make_phantom", make)
     return made
 
 
@@ -52,6 +52,15 @@ def test_it_is_made_again_when_half_of_it_is_lost(tmp_path: Path, small: list[in
 def test_it_lies_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample.platformdirs, "user_cache_path", lambda *_, **__: tmp_path / "kidneyseg")
     assert sample_case().is_relative_to(tmp_path / "kidneyseg")
+
+
+def test_the_installed_one_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: list[int]) -> None:
+    monkeypatch.setattr(sample, "_SHIPPED", tmp_path)
+    shipped = sample_case(tmp_path)
+    assert sample_case() == shipped
+    assert len(small) == 1
+    assert is_sample(shipped)
+    assert not is_sample(tmp_path.with_name("ct.nii.gz"))
 
 
 def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+# ruff: noqa: PLC0415 - only the program that was asked for is imported
+"""The one executable of the installed program: `kidneyseg`, or `kidneyseg-gui` where it is started by that name."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+
+def start() -> int:
+    """Run the program that was asked for. Returns the exit status."""
+    multiprocessing.freeze_support()
+    # The libraries in here are for this program, not for a browser or file manager that it opens. The loader has read
+    # the variable by now.
+    os.environ.pop("LD_LIBRARY_PATH", None)
+    if (before := os.environ.pop("LD_LIBRARY_PATH_ORIG", None)) is not None:
+        os.environ["LD_LIBRARY_PATH"] = before
+    if sys.argv[1:3] == ["-m", "kidneyseg"]:  # how `kidneyseg evaluate` starts `kidneyseg segment`
+        del sys.argv[1:3]
+    if Path(sys.argv[0]).name == "kidneyseg-gui":
+        from kidneyseg_gui.__main__ import main as window
+
+        return window()
+    from kidneyseg.cli import main as command
+
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(start())

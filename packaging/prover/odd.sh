@@ -1,0 +1,120 @@
+# shellcheck shell=bash
+# Odd machines and the installer without administrator rights. Sourced by prove.
+# shellcheck disable=SC2154,SC2034 # system, work, run, cases and display are prove's; home is read by as_user
+
+prove_odd() {
+    local home=/home/reader sample name
+    name=$(basename "${cases[0]}")
+    sample=$home/$name
+    check "no display: one sentence" no_display
+    check "no home: the command works" no_home kidneyseg segment "$sample" -o "/tmp/no_home.nii.gz"
+    check "no home: the window opens" odd_window "" kidneyseg-gui
+    mkdir -p "$system/home/sealed" # root's: the user may not write there
+    check "a read-only home: the window opens" odd_window /home/sealed kidneyseg-gui
+    mkdir -p "$system/home/full"
+    mount -t tmpfs -o size=16k,mode=777 full "$system/home/full"
+    check "a full disk: the window opens" odd_window /home/full kidneyseg-gui
+    check "a full disk: one sentence from the command" refuses 'cannot be written|No space|full' \
+        as_user kidneyseg segment "$sample" -o /home/full/mask.nii.gz
+    umount "$system/home/full"
+    check "no libGL: the command works" hiding libGL.so.1 as_user kidneyseg segment "$sample" -o "$home/no_gl.nii.gz"
+    check "no libGL: one sentence from the window" hiding libGL.so.1 refuses 'libGL\.so\.1' as_user kidneyseg-gui
+    check "HiDPI (scale 2): the window opens" odd_window "$home" env QT_SCALE_FACTOR=2 kidneyseg-gui
+    check "the 3-D widget for graphics cards opens, too" odd_window "$home" env KIDNEYSEG_3D=pyvistaqt kidneyseg-gui
+    if command -v qemu-x86_64-static >/dev/null; then
+        check "the wheel on a CPU without AVX2 (qemu)" without_avx2
+    else
+        say "- a CPU without AVX2: not tried, qemu-user-static is not installed"
+    fi
+    check "2 GB of memory for the sample case" little_memory "$sample"
+}
+
+no_display() {
+    local display=
+    unset display
+    refuses 'no display' as_user kidneyseg-gui
+}
+
+no_home() {
+    local home=
+    unset home
+    as_user "$@"
+}
+
+# The window opens and closes again; its home is given ("": none).
+odd_window() { # home, command...
+    local where=$1
+    shift
+    SYSTEM=$system DISPLAY=$display "$build/venv/bin/python" "$root/packaging/prover/window.py" -- \
+        unshare --net chroot --userspec=1000:1000 "$system" env -i ${where:+"HOME=$where"} PATH=/usr/bin:/bin LANG=C.UTF-8 \
+        "DISPLAY=$display" "$@"
+}
+
+hiding() { # library, command...
+    local file status=0
+    file=$(find "$system/usr/lib/x86_64-linux-gnu" -name "$1" | head -n 1)
+    shift
+    mv "$file" "$file.hidden"
+    "$@" || status=$?
+    mv "$file.hidden" "$file"
+    return "$status"
+}
+
+# The executable starts itself again, which would leave qemu; Python does not. The kernels are the same file.
+without_avx2() {
+    local reported
+    reported=$(cd / && qemu-x86_64-static -cpu Nehalem "$build/venv/bin/python" -m kidneyseg info)
+    grep 'CPU kernels' <<<"$reported" | grep baseline
+}
+
+# The kernel's own count, in a control group of its own.
+little_memory() { # CT
+    local group=/sys/fs/cgroup/kidneyseg-prove status=0
+    if ! mkdir -p "$group" 2>/dev/null || ! echo 2G >"$group/memory.max" 2>/dev/null; then
+        echo "not tried, this system gives no control group"
+        return 0
+    fi
+    echo 0 >"$group/memory.swap.max" 2>/dev/null || true
+    (echo "$BASHPID" >"$group/cgroup.procs" && as_user kidneyseg segment "$1" -o "$home/little.nii.gz") || status=$?
+    echo "peak $(($(cat "$group/memory.peak" 2>/dev/null || echo 0) / 1000000)) MB"
+    rmdir "$group"
+    return "$status"
+}
+
+# The .run, after the .deb has gone; the libraries that the .deb asked for are still there.
+prove_run() {
+    local home="/home/reader/Jörg Müllers Ordner" file prefix case=${cases[0]} name
+    name=$(basename "$case")
+    file=/tmp/$(basename "$run")
+    prefix=$home/.local/opt/$(basename "$run" -x86_64.run)
+    mkdir -p "$system$home" "$system/opt"
+    chown 1000:1000 "$system$home"
+    cp "$run" "$system$file" && chmod 755 "$system$file"
+    cp "$case" "$system$home/$name" && chmod 644 "$system$home/$name"
+    mount -t tmpfs -o ro opt "$system/opt"
+    check "the .run in a home with spaces and umlauts, /opt read-only" as_user "$file" --accept
+    check "its command" as_user "$home/.local/bin/kidneyseg" --version
+    check "it segments" as_user "$home/.local/bin/kidneyseg" segment "$home/$name" -o "$home/mask.nii.gz"
+    check "its mask equals the checkout's bit for bit" same_mask "$(basename "$home")/mask.nii.gz" "$case"
+    check "its window opens" odd_window "$home" "$home/.local/bin/kidneyseg-gui"
+    as_user mv "$prefix" "$home/moved here"
+    check "moved: setup integrate" as_user "$home/moved here/setup" integrate
+    check "moved: the window opens" odd_window "$home" "$home/.local/bin/kidneyseg-gui"
+    check "moved: the menu entry names the new place" grep -qF 'Exec="'"$home/moved here/kidneyseg-gui"'" %f' \
+        "$system$home/.local/share/applications/kidneyseg.desktop"
+    check "a second copy elsewhere does not mix" as_user "$file" --accept -- --prefix "$home/second" --no-menu
+    check "setup uninstall" as_user "$home/moved here/setup" uninstall
+    check "the second copy still works" as_user "$home/second/kidneyseg" --version
+    as_user "$home/second/setup" uninstall >/dev/null
+    check "nothing is left over" test -z "$(find "$system$home" -name '*kidneyseg*' -not -path '*/share/KidneySeg*' -not -path '*/.config/*' -not -path '*/.cache/*' -not -path '*/state/*' -not -path '*/moved here/*')"
+    umount "$system/opt"
+    check "an old glibc: one sentence" old_glibc
+}
+
+# As on Debian 11. Only what the installer asks for is old here; a real one has nothing that could run the program.
+old_glibc() {
+    mkdir -p "$system/tmp/old"
+    printf '#!/bin/sh\necho "glibc 2.31"\n' >"$system/tmp/old/getconf"
+    chmod 755 "$system/tmp/old" "$system/tmp/old/getconf"
+    refuses 'needs glibc' as_user env PATH=/tmp/old:/usr/bin:/bin "$file" --accept
+}

@@ -1,0 +1,152 @@
+"""Uses the installed window on the virtual screen as a person would, from outside of its system; prints JSON.
+
+window.py START... -- starts the command START, waits for the window, and does what the options before it say:
+--picture FILE   a screenshot, after everything else
+--drop FILE      drag this file into the window (a path outside; the same path must hold inside)
+--segment        press F5 and wait for the result
+--export FILE    save the mask by Ctrl+S under this path
+--log FILE       the program's log, as seen from outside
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SLOW_S = 300  # a virtual screen on a busy machine
+DRAG_SOURCE = Path(__file__).parents[2] / "tests/acceptance/drag_source.py"
+
+
+def main() -> int:
+    """Do what was asked. Returns the exit status."""
+    parser = argparse.ArgumentParser()
+    for name in ("--picture", "--drop", "--export", "--log"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--segment", action="store_true")
+    parser.add_argument("start", nargs="+")
+    arguments = parser.parse_args()
+    seen: dict[str, object] = {}
+    began = time.monotonic()
+    program = subprocess.Popen(
+        arguments.start, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        _wait(lambda: bool(_window()) or program.poll() is not None, "the window")
+        seen["seconds to the window"] = round(time.monotonic() - began, 2)
+        seen["CPU seconds by then"] = _cpu_seconds(program.pid)
+        _use(arguments, seen)
+        _key("ctrl+q")
+        _wait(lambda: program.poll() is not None, "the end", 60)
+        seen["exit status"] = program.returncode
+    except TimeoutError as error:
+        seen["failed"] = str(error)
+        _picture(arguments.picture)
+    finally:
+        program.kill()
+        seen["said"] = program.communicate()[0]
+    if "Traceback" in str(seen["said"]):
+        seen["failed"] = "the program printed an error"
+    print(json.dumps(seen))
+    return "failed" in seen
+
+
+def _use(arguments: argparse.Namespace, seen: dict[str, object]) -> None:
+    if arguments.log:
+        _wait(lambda: "opened a CT" in _read(arguments.log), "the first CT")
+        first = next(line for line in _read(arguments.log).splitlines() if "first paint after" in line)
+        seen["first paint"] = first.split(": ", 1)[1]
+    if arguments.drop:
+        before = _read(arguments.log).count("opened a CT")
+        seen["dropped"] = _drag(arguments.drop)
+        _wait(lambda: _read(arguments.log).count("opened a CT") > before, "the dropped CT")
+    if arguments.segment:
+        _key("F5")
+    if arguments.export:
+        began = time.monotonic()
+        while not arguments.export.is_file():  # the action waits for the result
+            if time.monotonic() - began > SLOW_S:
+                raise TimeoutError("no mask was exported")
+            time.sleep(3)
+            _key("ctrl+s")
+            time.sleep(1)
+            if _window("Export|Save"):
+                _tool("type", "--delay", "20", str(Path("/") / _inside(arguments.export)))
+                _key("Return")
+                time.sleep(2)
+        seen["exported"] = arguments.export.name
+        time.sleep(3)
+    _picture(arguments.picture)
+
+
+def _cpu_seconds(parent: int) -> float:
+    """Of a process and those that it has become or started."""
+    ticks = 0
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            values = (folder / "stat").read_text().rsplit(")", 1)[1].split() if folder.name.isdigit() else []
+            if values and int(values[2]) == os.getpgid(parent):  # its process group
+                ticks += int(values[11]) + int(values[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _inside(path: Path) -> Path:
+    """The path as the program inside the system knows it."""
+    return path.relative_to(os.environ["SYSTEM"])
+
+
+def _drag(file: Path) -> str:
+    """Drag the file out of another window into the middle of the program's; the action that it answered with."""
+    source = subprocess.Popen([sys.executable, DRAG_SOURCE, file], stdout=subprocess.PIPE, text=True)
+    try:
+        assert source.stdout is not None
+        source.stdout.readline()
+        time.sleep(2)
+        for move in ("50 30", "mousedown", "90 70", "300 300", "500 400", "520 420", "540 440", "mouseup"):
+            _tool(*([move, "1"] if move.startswith("mouse") else ["mousemove", *move.split()]))
+            time.sleep(0.7)
+        return source.stdout.readline().strip()
+    finally:
+        source.kill()
+
+
+def _window(name: str = "KidneySeg") -> str:
+    found = subprocess.run(
+        ["xdotool", "search", "--onlyvisible", "--name", name], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()
+
+
+def _key(name: str) -> None:
+    _tool("key", "--clearmodifiers", name)
+
+
+def _tool(*arguments: str) -> None:
+    subprocess.run(["xdotool", *arguments], check=True)
+
+
+def _picture(file: Path | None) -> None:
+    if file is not None:
+        subprocess.run(["import", "-window", "root", file], check=True)
+
+
+def _read(log: Path) -> str:
+    return log.read_text() if log.is_file() else ""
+
+
+def _wait(until: Callable[[], bool], what: str, seconds: float = SLOW_S) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not come within {seconds:.0f} s")
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
