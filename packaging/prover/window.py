@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("start", nargs="+")
     arguments = parser.parse_args()
     seen: dict[str, object] = {}
+    earlier = _read(arguments.log).count("opened a CT")  # by starts before this one
     began = time.monotonic()
     program = subprocess.Popen(
         arguments.start, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -41,7 +42,7 @@ def main() -> int:
         _wait(lambda: bool(_window()) or program.poll() is not None, "the window")
         seen["seconds to the window"] = round(time.monotonic() - began, 2)
         seen["CPU seconds by then"] = _cpu_seconds(program.pid)
-        _use(arguments, seen)
+        _use(arguments, seen, earlier)
         _key("ctrl+q")
         _wait(lambda: program.poll() is not None, "the end", 60)
         seen["exit status"] = program.returncode
@@ -57,11 +58,11 @@ def main() -> int:
     return "failed" in seen
 
 
-def _use(arguments: argparse.Namespace, seen: dict[str, object]) -> None:
+def _use(arguments: argparse.Namespace, seen: dict[str, object], earlier: int) -> None:
     if arguments.log:
-        _wait(lambda: "opened a CT" in _read(arguments.log), "the first CT")
-        first = next(line for line in _read(arguments.log).splitlines() if "first paint after" in line)
-        seen["first paint"] = first.split(": ", 1)[1]
+        _wait(lambda: _read(arguments.log).count("opened a CT") > earlier, "the first CT")
+        paints = [line for line in _read(arguments.log).splitlines() if "first paint after" in line]
+        seen["first paint"] = paints[-1].split(": ", 1)[1]
     if arguments.drop:
         before = _read(arguments.log).count("opened a CT")
         seen["dropped"] = _drag(arguments.drop)
@@ -136,8 +137,8 @@ def _picture(file: Path | None) -> None:
         subprocess.run(["import", "-window", "root", file], check=True)
 
 
-def _read(log: Path) -> str:
-    return log.read_text() if log.is_file() else ""
+def _read(log: Path | None) -> str:
+    return log.read_text() if log is not None and log.is_file() else ""
 
 
 def _wait(until: Callable[[], bool], what: str, seconds: float = SLOW_S) -> None:

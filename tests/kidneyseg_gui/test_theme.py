@@ -50,3 +50,8 @@ def test_all_icons_of_the_code_and_the_style_sheet_exist(qtbot: QtBot):
 def test_an_icon_that_does_not_exist_is_an_error():
     with pytest.raises(FileNotFoundError):
         icon("nothing")
+
+
+def test_the_icons_of_the_style_may_lie_in_a_folder_with_spaces():
+    sheet = (assets() / "style.qss").read_text(encoding="utf-8")
+    assert sheet.count("url(") == sheet.count('url("@icons/') > 0
