@@ -18,7 +18,7 @@ from kidneyseg.training.recipe import load_recipe
 def brighten() -> Iterator[str]:
     """An augmentation of a user's own."""
 
-    @augmentation("intensity", "brighten", applies=lambda scan: scan.cell_mm < 5)
+    @augmentation("intensity", "brighten", applies=lambda scan: scan.spacing_mm < 5)
     def _brighten(scan: Scan, rng: np.random.Generator, *, by_hu: tuple[float, float] = (5.0, 10.0)) -> Scan:
         return replace(scan, hu=scan.hu + np.float32(rng.uniform(*by_hu)))
 
@@ -40,7 +40,7 @@ def test_a_registered_function_is_known_to_recipes(brighten: str, tmp_path: Path
 def test_what_does_not_apply_or_happen_changes_nothing(brighten: str) -> None:
     scan, rng = Scan(np.zeros((2, 2, 2), np.float32), 2.0), np.random.default_rng(0)
     assert Augmentation("intensity", brighten, 0.0)(scan, rng) is scan
-    coarse = replace(scan, cell_mm=6.0)
+    coarse = replace(scan, spacing_mm=6.0)
     state = rng.bit_generator.state
     assert Augmentation("intensity", brighten, 1.0)(coarse, rng) is coarse
     assert rng.bit_generator.state == state, "what does not apply draws nothing"
