@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
 from importlib.util import find_spec
 
@@ -30,6 +31,8 @@ def require_torch(purpose: str, extra: str) -> None:
         ResourceError: it is not installed.
     """
     if find_spec("torch") is None:
+        if getattr(sys, "frozen", False):  # by the installers, to which nothing can be added
+            raise ResourceError(f"{purpose} needs torch, which the installed program does not have; use a checkout.")
         raise ResourceError(
             f"{purpose} needs torch, which is not installed. Install it: pip install 'kidneyseg[{extra}]', "
             "or in a checkout ./run --setup --with-torch."

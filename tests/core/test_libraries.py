@@ -18,3 +18,6 @@ def test_torch_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ResourceError, match=r"^Training needs torch.*kidneyseg\[train\]"):
         require_torch("Training", "train")
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(ResourceError, match="the installed program does not have"):
+        require_torch("Training", "train")
