@@ -9,17 +9,9 @@ import tomllib
 from pathlib import Path
 
 import elf
-from components import HERE, BuildError
+from components import HERE
 from deb import dependencies
 from tree import set_modes_and_times
-
-_HEADER = Path("/usr/share/makeself/makeself-header.sh")
-_NEEDS_XZ = """\
-command -v xz >/dev/null || {
-    echo "kidneyseg: xz, which unpacks this file, is missing; install it: sudo apt-get install xz-utils" >&2
-    exit 1
-}
-"""
 
 
 def build_run(root: Path, program: Path, share: Path, version: str, epoch: int) -> Path:
@@ -55,17 +47,6 @@ def build_run(root: Path, program: Path, share: Path, version: str, epoch: int) 
         stdout=subprocess.DEVNULL,
     )
     return target
-
-
-def _header(folder: Path) -> Path:
-    """makeself's start of the script, which says first where xz is missing: desktops have it, servers may not."""
-    text = _HEADER.read_text()
-    first = "#!/bin/sh\n"
-    if text.count(first) != 1:
-        raise BuildError(f"{_HEADER} is not as expected; this build knows makeself 2.4")
-    path = folder / "header.sh"
-    path.write_text(text.replace(first, first + _NEEDS_XZ))
-    return path
 
 
 def _glibc(program: Path) -> tuple[int, ...]:

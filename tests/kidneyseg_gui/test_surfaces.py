@@ -89,9 +89,9 @@ def test_an_edit_of_one_of_many_parts_takes_a_fraction_of_the_time_of_all() -> N
     for k in range(5):
         labels[10 + 60 * k : 40 + 60 * k, 10:50, 5:35] = KIDNEY
     volume, scene, seconds = ct(labels.shape, (1.0, 1.0, 1.0)), None, []
-    for k in range(6):
+    for k in range(21):  # many, since other work on the machine slows single ones
         labels[20, 20, 10 + k] = TUMOUR
         began = time.process_time()
         scene = build_scene(labels, None, scene, volume, Progress())
         seconds.append(time.process_time() - began)
-    assert min(seconds[1:]) < 0.75 * seconds[0]  # a fifth of the parts; a loaded machine blurs even CPU time
+    assert min(seconds[1:]) < seconds[0] / 2

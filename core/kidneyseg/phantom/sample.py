@@ -27,9 +27,9 @@ def sample_case(directory: str | os.PathLike[str] | None = None) -> Path:
     folder = (_folder() if directory is None else Path(directory)) / f"sample-{_VERSION}"
     ct, labels = folder / "sample_ct.nii.gz", folder / "sample_labels.nii.gz"
     if not (ct.is_file() and labels.is_file()):
-        # What makes it is slow to import, and the window asks early for `is_sample`.
-        from kidneyseg.imaging.nifti import save_mask, save_volume  # noqa: PLC0415
-        from kidneyseg.phantom.abdomen import make_phantom  # noqa: PLC0415
+        # The window imports this module before its first paint, for `is_sample`.
+        from kidneyseg.imaging.nifti import save_mask, save_volume  # noqa: PLC0415 - nibabel is slow to import
+        from kidneyseg.phantom.abdomen import make_phantom  # noqa: PLC0415 - and so is scipy
 
         make_folder(folder)
         volume, mask = make_phantom(SAMPLE_SEED, _SHAPE, _SPACING_MM)
