@@ -36,6 +36,13 @@ def test_every_public_name_is_there_and_has_a_docstring() -> None:
         assert name in dir(kidneyseg)
 
 
+def test_no_other_name_is_offered() -> None:
+    code = "import kidneyseg; print(*(name for name in dir(kidneyseg) if name[:2] != '__'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    used_here = {"TYPE_CHECKING", "names_of", "lazy", "version"}
+    assert set(done.stdout.split()) - used_here == set(kidneyseg.__all__) - {"__version__"}
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'segmentt'"):
         kidneyseg.segmentt  # noqa: B018 - the access is the test
