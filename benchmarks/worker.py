@@ -23,6 +23,7 @@ from kidneyseg.sparse import native
 LIBRARIES = {
     "native": ("benchmarks.libraries", "Native", "kidneyseg"),
     "torch": ("benchmarks.libraries", "Torch", "kidneyseg"),
+    "cuda": ("benchmarks.cuda", "Cuda", "kidneyseg"),
     "spconv": ("benchmarks.peers", "Spconv", "spconv"),
     "sparseconvnet": ("benchmarks.peers", "SparseConvNet", "sparseconvnet"),
     "minkowski": ("benchmarks.minkowski", "Minkowski", "MinkowskiEngine"),
@@ -40,9 +41,9 @@ _GEMM = ("benchmarks.libraries", "MatrixProduct", "torch")
 
 
 def installed() -> list[str]:
-    """The libraries that can be imported, ours first."""
-    names = [name for name, (*_, package) in LIBRARIES.items() if find_spec(package)]
-    return names if native.available() else names[1:]
+    """The libraries that can be run here, ours first."""
+    missing = {name: not found() for name, found in (("native", native.available), ("cuda", torch.cuda.is_available))}
+    return [name for name, (*_, package) in LIBRARIES.items() if find_spec(package) and not missing.get(name)]
 
 
 class LibraryError(RuntimeError):

@@ -52,6 +52,8 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Runs a test on each set of kernels that is here: the device where its tensors belong."""
     if request.param == "cuda":
         _need_cuda()
+        # cuDNN rounds the dense convolutions that tests compare with to 11 bits unless it is told not to.
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
         return torch.device("cuda")
     if request.param == "torch":
         monkeypatch.setattr(native, "available", lambda: False)
