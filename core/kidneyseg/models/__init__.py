@@ -51,6 +51,12 @@ class Model:
         """Edge of the cells that it was trained on; None for a network of the paper's grid."""
         return self.info.get("grid_mm")
 
+    @property
+    def kept_probability(self) -> float:
+        """Of a stage 1 of the paper's grid: stage 2 sees the points to which it gives at least this probability of
+        kidney."""
+        return float(self.info.get("kept_probability", 0.5))
+
 
 def model_name(method: str, stage: Stage) -> str:
     """The file name (without suffix) of a method's network."""
@@ -76,6 +82,8 @@ def load_model(name: str, directory: Path | None = None, backend: str = "auto") 
         info = dict(json.loads(metadata.get("info", "{}")))
         if not isinstance(info.get("grid_mm"), int | float | None):
             raise ValueError("its grid_mm is not a number")
+        if not isinstance(info.get("kept_probability", 0.5), int | float):
+            raise ValueError("its kept_probability is not a number")
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise ModelError(f"the network {path.name} is damaged ({error}); {_REMEDY}") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]

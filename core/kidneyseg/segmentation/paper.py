@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kidneyseg.imaging.labels import KIDNEY
 from kidneyseg.imaging.volume import Volume
@@ -41,8 +42,10 @@ class Paper(Method):
         return sample_bands(context.volume, context.settings.sampling, progress=context.progress)
 
     def stage1(self, context: Context, samples: list[PointCloud]) -> list[PointCloud]:
-        """Kidney or tissue, band by band."""
-        return _label_bands(samples, len(samples), context.networks.stage1, context)
+        """Kidney or tissue, band by band; kidney is what stage 2 is to see, see `Model.kept_probability`."""
+        kept = np.float32(context.networks.stage1.kept_probability)
+        bands = _label_bands(samples, len(samples), context.networks.stage1, context)
+        return [replace(band, labels=(_kidney_probability(band) >= kept).astype(np.uint8)) for band in bands]
 
     def stage2(self, context: Context, detections: list[PointCloud]) -> PointCloud:
         """Tissue, kidney or tumour on the points that stage 1 labelled kidney, band by band."""
@@ -64,6 +67,11 @@ class Paper(Method):
 
 def _kidney_of(cloud: PointCloud) -> PointCloud:
     return cloud.select(cloud.labelled(KIDNEY))
+
+
+def _kidney_probability(cloud: PointCloud) -> NDArray[np.floating]:
+    assert cloud.probability is not None
+    return cloud.probability[:, KIDNEY]
 
 
 def _label_bands(bands: Iterable[PointCloud], count: int, model: Model, context: Context) -> list[PointCloud]:

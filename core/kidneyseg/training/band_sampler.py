@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kidneyseg.arrays import Floats, Indices, Labels, Mask, Rng
+from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng
 from kidneyseg.datasets.cases import error_context
 from kidneyseg.imaging.labels import KIDNEY, TISSUE
 from kidneyseg.imaging.volume import HU_WINDOW
@@ -29,6 +29,24 @@ from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, MIN_POINTS, Sample, fir
 from kidneyseg.training.stage_recipes import BandRecipe
 
 Cells = NDArray[np.int16]
+
+# How many boxes are drawn until one shows enough of stage 1's detections.
+_BOXES = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Points of a band."""
+
+    cells: Cells  #: int16 (N, 3)
+    hu: HU  #: int16 (N,)
+    labels: Labels  #: uint8 (N,)
+    probability: Floats | None = None  #: float32 (N,), stage 1's of kidney
+
+    def select(self, rows: NDArray[np.intp] | Mask) -> Box:
+        """Some of the points."""
+        probability = None if self.probability is None else self.probability[rows]
+        return Box(self.cells[rows], self.hu[rows], self.labels[rows], probability)
 
 
 class Versions(Protocol):
@@ -58,17 +76,22 @@ class BandSampler:
         return first_usable(partial(self._draw, rng, step))
 
     @cached_property
-    def _shown(self) -> dict[int, tuple[tuple[int, int], BandCloud]]:
+    def _versions(self) -> dict[int, tuple[tuple[int, int], BandCloud]]:
         """The version in each slot, with its case and number."""
         return {}
 
+    @cached_property
+    def _boxes(self) -> dict[int, tuple[tuple[tuple[int, int], int], Box]]:
+        """The box of each slot that stage 2 is shown now, with its version and number."""
+        return {}
+
     def _version(self, slot: int, version: tuple[int, int]) -> BandCloud:
-        shown, cloud = self._shown.get(slot, (None, None))
-        if cloud is None or shown != version:
-            self._shown.pop(slot, None)  # so that two do not need memory at once
+        known, cloud = self._versions.get(slot, (None, None))
+        if cloud is None or known != version:
+            self._versions.pop(slot, None)  # so that two do not need memory at once
             place, number = version
             cloud = self.cases[place].version(number)
-            self._shown[slot] = version, cloud
+            self._versions[slot] = version, cloud
         return cloud
 
     def _draw(self, rng: Rng, step: int) -> tuple[str, Sample | None]:
@@ -76,24 +99,46 @@ class BandSampler:
         version = self.version_in(slot, step)
         case = self.cases[version[0]]
         with error_context(case.name):
-            cloud = self._version(slot, version)
-            bands = cloud.bands(self._band_settings(rng))
-            band = bands[int(rng.integers(len(bands)))]
-            cells, labels = cloud.cells[band], cloud.labels[band]
-            if len(cells) < MIN_POINTS:
-                return case.name, None
-            rows = _boxed(cells, labels, recipe, rng)
-            labels = labels[rows]
-            moved, hu = _augmented(cells[rows], cloud.hu[band][rows].astype(np.float32), recipe, rng)
-            features = hu_features(hu, recipe.channels)
             if self._is_stage2:
-                kept = self._detected(moved, features, labels, rng)
-                moved, features, labels = moved[kept], features[kept], labels[kept]
-                if len(moved) < MIN_POINTS:
-                    return case.name, None
-                if case.name in self.lesions_unlabelled:
-                    labels = np.where(labels == KIDNEY, KIDNEY_OR_TUMOUR, labels)
-            return case.name, _as_sample(moved, features, labels, len(recipe.class_weights))
+                box = self._detections(slot, version, step // recipe.detection_steps)
+                box = box.select(self._shown(box, rng))
+            else:
+                box = self._box(self._version(slot, version), rng)
+            if len(box.cells) < MIN_POINTS:
+                return case.name, None
+            labels = box.labels
+            if self._is_stage2 and case.name in self.lesions_unlabelled:
+                labels = np.where(labels == KIDNEY, KIDNEY_OR_TUMOUR, labels)
+            moved, hu = _augmented(box.cells, box.hu.astype(np.float32), recipe, rng)
+            return case.name, _as_sample(moved, hu_features(hu, recipe.channels), labels, len(recipe.class_weights))
+
+    def _box(self, cloud: BandCloud, rng: Rng) -> Box:
+        """A random box of a random band, without augmentation; it may be empty."""
+        bands = cloud.bands(self._band_settings(rng))
+        band = bands[int(rng.integers(len(bands)))]
+        box = Box(cloud.cells[band], cloud.hu[band], cloud.labels[band])
+        return box.select(_boxed(box.cells, box.labels, self.recipe, rng)) if len(box.cells) else box
+
+    def _detections(self, slot: int, version: tuple[int, int], number: int) -> Box:
+        """The box of a slot in which stage 1's detections are shown for some steps, since to find them takes longer
+        than a step; always the same for a number. It may be empty where no box with detections is found soon."""
+        known, box = self._boxes.get(slot, (None, None))
+        if box is not None and known == (version, number):
+            return box
+        rng, cloud = np.random.default_rng([slot, number]), self._version(slot, version)
+        for _ in range(_BOXES):
+            box = self._with_detections(self._box(cloud, rng))
+            if np.count_nonzero(self._shown(box, rng)) >= MIN_POINTS:
+                break
+        assert box is not None
+        self._boxes[slot] = (version, number), box
+        return box
+
+    def _with_detections(self, box: Box) -> Box:
+        if self.detector is None or len(box.cells) == 0:
+            return box
+        cells, features = box.cells.astype(np.int64), hu_features(box.hu, self.recipe.channels)
+        return replace(box, probability=probability_of_kidney(self.detector, cells, features))
 
     @property
     def _slots(self) -> int:
@@ -122,13 +167,13 @@ class BandSampler:
             kept_percent=float(rng.uniform(*other.kept_percent)), bands=int(rng.integers(fewest, most + 1))
         )
 
-    def _detected(self, cells: Indices, features: Floats, labels: Labels, rng: Rng) -> Mask:
+    def _shown(self, box: Box, rng: Rng) -> Mask:
         """Which points of a box stage 2 is shown."""
         recipe = self.recipe
         near, threshold = rng.random() < recipe.near_kidney_probability, rng.uniform(*recipe.detection_threshold)
-        if near or self.detector is None:
-            return _near_labels(cells, labels, recipe.near_kidney_cells)
-        return detected(self.detector, cells, features, threshold)
+        if near or box.probability is None:
+            return _near_labels(box.cells, box.labels, recipe.near_kidney_cells)
+        return box.probability >= np.float32(threshold)
 
 
 def plain_bands(cloud: BandCloud, settings: BandSettings, channels: int, classes: int) -> Iterator[Sample]:
@@ -148,17 +193,19 @@ def around_kidneys(sample: Sample, most: int) -> Sample:
     return _select(sample, _nearest(sample.cells, middle, most))
 
 
-def shown_to_stage2(sample: Sample, detector: SparseUNet) -> Sample:
-    """The points that stage 1 labels kidney."""
-    return _select(sample, np.flatnonzero(detected(detector, sample.cells, sample.features, 0.5)))
+def shown_to_stage2(sample: Sample, detector: SparseUNet, kept_probability: float) -> Sample:
+    """The points to which stage 1 gives at least this probability of kidney, as in inference."""
+    probability = probability_of_kidney(detector, sample.cells, sample.features)
+    return _select(sample, np.flatnonzero(probability >= np.float32(kept_probability)))
 
 
 @torch.no_grad()
-def detected(network: SparseUNet, cells: Indices, features: Floats, threshold: float) -> Mask:
-    """To which points stage 1's network gives at least this probability of kidney: bool (N,)."""
+def probability_of_kidney(network: SparseUNet, cells: Indices, features: Floats) -> Floats:
+    """Stage 1's probability of kidney for each point: float32 (N,)."""
     device = next(network.parameters()).device
+    cells = cells - cells.min(0, initial=0)
     logits = network(torch.from_numpy(cells).to(device), torch.from_numpy(features).to(device))
-    return np.asarray((logits.softmax(1)[:, KIDNEY] >= threshold).cpu().numpy())
+    return np.asarray(logits.softmax(1)[:, KIDNEY].cpu().numpy())
 
 
 def _select(sample: Sample, rows: NDArray[np.intp]) -> Sample:
@@ -171,8 +218,10 @@ def _as_sample(cells: Indices, features: Floats, labels: Labels, classes: int) -
     return Sample(cells - cells.min(0), features, labels)
 
 
-def _near_labels(cells: Indices, labels: Labels, reach: int) -> Mask:
+def _near_labels(cells: Cells, labels: Labels, reach: int) -> Mask:
     """Which points lie within about `reach` cells of a labelled point: what an imperfect stage 1 detects."""
+    if not labels.any():
+        return np.zeros(len(labels), bool)
     coarse = (cells - cells.min(0)) // reach + 1
     hit = np.zeros(coarse.max(0) + 2, bool)
     hit[tuple(coarse[labels != TISSUE].T)] = True

@@ -21,7 +21,7 @@ from kidneyseg.training.build import trainer
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
 from kidneyseg.training.session import Session, TrainingSpec, open_session
-from kidneyseg.training.stage_recipes import GridRecipe
+from kidneyseg.training.stage_recipes import BandRecipe, GridRecipe
 from kidneyseg.training.trainer import Trainer
 
 __all__ = ["TrainingSpec", "train", "train_stage"]
@@ -287,6 +287,8 @@ def _info(
     how = spec.loaded_recipe.stage(stage)
     if isinstance(how, GridRecipe):
         info["grid_mm"] = how.grid_mm
+    elif isinstance(how, BandRecipe) and stage == Stage.STAGE1:
+        info["kept_probability"] = how.kept_probability
     if start:
         info |= {"started from": start.id, "steps before": start.info.get("steps")}
         info["trained on"] = sorted({*work.cases, *start.info.get("trained on", ())})

@@ -13,6 +13,7 @@ from kidneyseg.models import Model
 from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.resample import voxel_lattice
 from kidneyseg.progress import Progress
+from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.default import Default
 from kidneyseg.segmentation.method import Context
 from kidneyseg.segmentation.networks import Networks
@@ -61,6 +62,23 @@ def test_stage2_sees_what_stage1_called_kidney() -> None:
     assert np.array_equal(points.index, cloud.index[np.asarray(cloud.labels) == KIDNEY])
     labelled = Paper().stage2(context(preset("paper")), [cloud])
     assert np.array_equal(labelled.index, points.index)
+
+
+@pytest.mark.parametrize(("info", "kept"), [({}, 0.5), ({"kept_probability": 0.2}, 0.2)])
+def test_stage_1_keeps_what_its_network_says(
+    info: dict[str, float], kept: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kidney = np.linspace(0, 1, 1000, dtype=np.float16)
+    monkeypatch.setattr(networks, "predict", lambda *_: np.column_stack([1 - kidney, kidney]))
+    model = Model(SparseUNet(3, 2, [4, 4]).arrays, "net", "net-1", info)
+    given = Context(VOLUME, preset("paper"), Networks(model, model), "cpu", Progress())
+    index = np.argwhere(np.ones((10, 10, 10), bool)).astype(np.int32)
+    band = PointCloud(voxel_lattice(VOLUME.shape, VOLUME.spacing_mm), index, np.zeros(1000, np.int16))
+    [detections] = Paper().stage1(given, [band])
+    assert np.array_equal(detections.labelled(KIDNEY), kidney >= np.float32(kept))
+    points = Paper().stage2_points(detections, VOLUME, preset("paper"), band.lattice)
+    assert np.array_equal(points.index, index[kidney >= np.float32(kept)])
+    assert points.probability is None
 
 
 @pytest.mark.skipif(not native.available(), reason=native.reason())

@@ -64,7 +64,7 @@ def sampler(case: Line, stage: int = 1, settings: BandSettings = ONE_BAND, **cha
 
 
 def drawn(made: BandSampler, count: int) -> list[Sample]:
-    return [made.draw(np.random.default_rng(seed)) for seed in range(count)]
+    return [made.draw(np.random.default_rng(seed), step=seed) for seed in range(count)]
 
 
 def test_the_papers_augmentation_is_used_at_its_probabilities() -> None:
@@ -125,7 +125,7 @@ def test_versions_change_after_so_many_samples_and_not_all_at_once() -> None:
 
 def test_more_cases_than_fit_into_memory_take_turns() -> None:
     cases = [line(2000, slice(0, 500)) for _ in range(5)]
-    recipe = band_recipe(1, versions=2, samples_per_version=10, versions_in_memory=2)
+    recipe = band_recipe(1, versions=2, samples_per_version=10, versions_in_memory=2, batch=1)
     made = BandSampler(cases, recipe, ONE_BAND)
     shown = [tuple(made.version_in(slot, step) for slot in range(2)) for step in range(100)]
     assert all(one[0] != two[0] for one, two in shown), "of different cases"
@@ -133,7 +133,7 @@ def test_more_cases_than_fit_into_memory_take_turns() -> None:
     assert everything == {(place, number) for place in range(5) for number in range(2)}
     for step in range(100):
         made.draw(np.random.default_rng(step), step)
-        assert len(made._shown) <= 2
+        assert len(made._versions) <= 2
     assert sum(len(case.asked) for case in cases) <= 12, "each version is read once in a turn"
 
 
@@ -149,6 +149,22 @@ def test_stage_2_is_shown_what_stage_1_detects() -> None:
     near = dataclasses.replace(made, recipe=dataclasses.replace(made.recipe, near_kidney_probability=1.0))
     for alone in (near, dataclasses.replace(made, detector=None)):
         assert 150 <= len(alone.draw(np.random.default_rng(0)).cells) <= 150 + 4 * 6
+
+
+def test_samples_of_stage_2_share_a_box_for_some_steps_and_are_augmented_each() -> None:
+    plain = {"flip_probability": 0.0, "scale_probability": 0.0, "near_kidney_probability": 0.0}
+    case = line(40_000, slice(20_000, 20_600))
+    case.hu = 200 - np.arange(40_000) // 200
+    found = {"points": (2000, 2000), "detection_threshold": (0.3, 0.3), "detection_steps": 5, "darken": (0.5, 0.9)}
+    made = dataclasses.replace(sampler(case, 2, **(plain | found)), detector=OnTheRight())
+    features = [made.draw(np.random.default_rng(step), step).features[:, 0] for step in range(15)]
+    starts = [int(round(values.max(), 3) * 1000) for values in features]
+    assert len(set(starts)) > 5, "each is darkened by itself"
+    undarkened = dataclasses.replace(made, recipe=dataclasses.replace(made.recipe, darken_probability=0.0))
+    shown = [undarkened.draw(np.random.default_rng(step), step).features[:, 0].tobytes() for step in range(15)]
+    assert [len(set(shown[i : i + 5])) for i in (0, 5, 10)] == [1, 1, 1]
+    assert len(set(shown)) == 3
+    assert undarkened.draw(np.random.default_rng(9), 2).features[:, 0].tobytes() == shown[0], "as after a resume"
 
 
 def test_where_lesions_are_unlabelled_stage_2_may_predict_either() -> None:
@@ -170,8 +186,10 @@ def test_validation_shows_every_band_as_inference_does() -> None:
     [box] = [around_kidneys(sample, 100) for sample in samples[2:]]
     assert len(box.cells) <= 100
     assert box.labels.sum() > 30
-    kept = shown_to_stage2(next(iter(plain_bands(line(1000, slice(0, 600)).version(0), ONE_BAND, 3, 3))), OnTheRight())
+    [whole] = plain_bands(line(1000, slice(0, 600)).version(0), ONE_BAND, 3, 3)
+    kept = shown_to_stage2(whole, OnTheRight(), 0.5)
     assert (len(kept.cells), int(kept.labels.sum())) == (500, 100)
+    assert len(shown_to_stage2(whole, OnTheRight(), 0.4).cells) == 1000
 
 
 def test_a_case_without_points_is_an_error_of_that_case() -> None:
@@ -181,7 +199,7 @@ def test_a_case_without_points_is_an_error_of_that_case() -> None:
 
 def test_the_recipes_numbers_reach_the_sampler() -> None:
     """Every field of the recipe that a sampler reads changes some sample."""
-    base = {"points": (600, 800), "other_bands": OtherBands(0.5, (20.0, 60.0), (1, 2))}
+    base = {"points": (600, 800), "other_bands": OtherBands(0.5, (20.0, 60.0), (1, 2)), "detection_steps": 1}
     settings = BandSettings(40.0, 2)
 
     def all_drawn(**changes: object) -> list[bytes]:
@@ -199,7 +217,8 @@ def test_the_recipes_numbers_reach_the_sampler() -> None:
         {"kidney_probability": 0.0},
         {"near_kidney_probability": 1.0},
         {"near_kidney_cells": 50},
-        {"detection_threshold": (0.3, 0.35)},
+        {"detection_steps": 7},
+        {"detection_threshold": (0.45, 0.5)},
         {"darken_probability": 0.0},
         {"darken": (0.9, 1.0)},
         {"scale": (0.9, 1.1)},

@@ -96,9 +96,7 @@ def test_the_paper_s_stage_2_is_trained_and_validated_on_what_stage_1_detects(
 ) -> None:
     shown: list[Any] = []
     monkeypatch.setattr(build, "iou_validator", lambda samples, names: shown.append(samples))
-    everything = SparseUNet(3, 2, [4, 4]).eval()
-    with torch.no_grad():
-        everything.get_submodule("linear").bias.copy_(torch.tensor([0.0, 99.0]))
+    everything = sure_of_kidney()
     for detector, expected in ((everything, 0.1 * 100 * 80 * 30), (None, 0)):
         work = built(Stage.STAGE2, cases, tmp_path / str(expected), "paper", detector=detector)
         sampler = work.loader.sampler
@@ -107,6 +105,28 @@ def test_the_paper_s_stage_2_is_trained_and_validated_on_what_stage_1_detects(
         assert sum(len(sample.cells) for sample in shown.pop()) >= expected
     stage1 = built(Stage.STAGE1, cases, tmp_path, "paper", detector=everything).loader.sampler
     assert stage1.detector is None  # type: ignore[attr-defined]
+
+
+def sure_of_kidney() -> SparseUNet:
+    """A stage 1 of the paper's layout that detects every point."""
+    network = SparseUNet(3, 2, list(load_recipe("paper").stage("stage1").planes)).eval()
+    with torch.no_grad():
+        network.get_submodule("linear").bias.copy_(torch.tensor([0.0, 99.0]))
+    return network
+
+
+def test_the_paper_s_stage_2_begins_with_stage_1_s_weights(cases: list[CaseFiles], tmp_path: Path) -> None:
+    detector = sure_of_kidney()
+    network = built(Stage.STAGE2, cases, tmp_path / "one", "paper", detector=detector).network
+    cells, features = torch.tensor([[0, 0, 0], [5, 0, 1], [5, 1, 1]]), torch.full((3, 3), 0.2)
+    with torch.no_grad():
+        tissue, kidney = detector(cells, features).T
+        mine = network.eval()(cells, features).T
+    torch.testing.assert_close(mine, torch.stack([tissue, kidney, kidney]))
+    fresh = built(Stage.STAGE2, cases, tmp_path / "two", "paper").network
+    assert not torch.equal(fresh.stem.weight, network.stem.weight)
+    with pytest.raises(SettingsError, match="stage 1"):
+        built(Stage.STAGE2, cases, tmp_path / "three", "paper", detector=SparseUNet(3, 2, [4, 4]))
 
 
 def test_a_network_starts_from_another_of_its_layout(cases: list[CaseFiles], tmp_path: Path) -> None:

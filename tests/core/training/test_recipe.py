@@ -52,15 +52,21 @@ def test_the_default_recipe_names_the_augmentations_that_the_bundled_networks_ha
     assert probabilities["coarse"] == probabilities["stage2"] == {**stage2, **scanner}
 
 
-def test_the_papers_recipes_differ_in_class_weights_only() -> None:
+def test_the_papers_recipes_differ_in_class_weights_and_in_what_they_make_stage_1_keep() -> None:
     milder, published = load_recipe("paper"), load_recipe("paper_published")
     assert milder.method == published.method == "paper"
-    weights = {"stage1": ((1.0, 5.0), (1.0, 1000.0)), "stage2": ((1.0, 1.0, 3.0), (1.0, 1.0, 100.0))}
+    weights = {"stage1": ((1.0, 2.0), (1.0, 1000.0)), "stage2": ((1.0, 1.0, 3.0), (1.0, 1.0, 100.0))}
     for name, expected in weights.items():
         one, other = milder.stage(name), published.stage(name)
         assert isinstance(one, BandRecipe)
         assert (one.class_weights, other.class_weights) == expected
-        assert asdict(one) | {"class_weights": 0} == asdict(other) | {"class_weights": 0}
+        assert isinstance(other, BandRecipe)
+        assert (one.kept_probability, other.kept_probability) == (0.05, 0.5)
+        differing = {key for key, value in asdict(one).items() if asdict(other)[key] != value}
+        assert differing - {"detection_threshold"} == {"class_weights", "kept_probability"}
+        if name == "stage2":
+            for recipe in (one, other):
+                assert recipe.detection_threshold[0] < recipe.kept_probability < recipe.detection_threshold[1]
 
 
 def test_a_recipe_of_ones_own_sets_what_differs(tmp_path: Path) -> None:
