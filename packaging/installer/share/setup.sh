@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs KidneySeg for one user, without administrator rights; `setup` in the installed folder keeps the menu entries right.
+# Installs KidneySeg for one user, without administrator rights: the .run starts it beside program.tar.xz. The installed folder
+# has the same script, which keeps the menu entries right.
 set -eu
 
 version='@version@'
@@ -50,6 +51,35 @@ LIBRARIES
         "Debian and Ubuntu they come with: sudo apt-get install$missing" >&2
 }
 
+# Sets `unpacker`. xz may be missing where Python is not.
+find_unpacker() {
+    [ -f "$here/program.tar.xz" ] || die "the program is not beside this script; start the .run."
+    if command -v xz >/dev/null; then
+        unpacker=xz
+    elif python3 -c 'import lzma' 2>/dev/null; then
+        unpacker=python3
+    else
+        die "unpacking needs xz or python3, and this system has neither; on Debian and Ubuntu: sudo apt-get install xz-utils"
+    fi
+}
+
+unpack() { # folder
+    mkdir -- "$1" && case $unpacker in
+    xz) xz -dc -- "$here/program.tar.xz" ;;
+    python3) python3 -c 'import lzma, shutil, sys
+shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer, 1 << 20)' "$here/program.tar.xz" ;;
+    esac | tar -xf - -C "$1" && holds_program "$1" # tar takes nothing at all for an archive
+}
+
+holds_program() { # folder
+    [ -d "$1/_internal/kidneyseg" ]
+}
+
+# Whether the installer may put a folder in this place: it holds KidneySeg already, or nothing.
+is_free() { # folder
+    [ ! -e "$1" ] || holds_program "$1" || [ -z "$(ls -A -- "$1" 2>&1)" ]
+}
+
 install_program() {
     prefix=
     menu=yes
@@ -57,7 +87,7 @@ install_program() {
         case $1 in
         --prefix)
             [ $# -gt 1 ] || die "--prefix needs a folder."
-            prefix=$2
+            prefix=${2%/}
             shift
             ;;
         --no-menu) menu=no ;;
@@ -69,6 +99,7 @@ install_program() {
         shift
     done
     check_system
+    find_unpacker
     if [ -z "$prefix" ]; then
         [ -n "$home" ] || die "there is no home folder (HOME is empty); name a folder with --prefix."
         prefix=$home/.local/opt/kidneyseg-$version
@@ -77,20 +108,21 @@ install_program() {
     /*) ;;
     *) prefix=${USER_PWD:-$PWD}/$prefix ;;
     esac
-    if [ -e "$prefix" ] && [ ! -x "$prefix/kidneyseg" ]; then
-        die "$prefix exists and holds no KidneySeg; remove it or name another folder with --prefix."
-    fi
+    is_free "$prefix" || die "$prefix exists and holds no KidneySeg; remove it or name another folder with --prefix."
     mkdir -p -- "$(dirname -- "$prefix")" 2>/dev/null || die "$(dirname -- "$prefix") cannot be written; name another folder with --prefix."
+    trap 'rm -rf -- "$prefix.new"; exit 130' HUP INT TERM
     rm -rf -- "$prefix.new"
-    cp -R -P -p -- "$here" "$prefix.new" 2>/dev/null || {
+    unpack "$prefix.new" 2>/dev/null || {
         rm -rf -- "$prefix.new"
         die "$prefix cannot be written, or its disk is full; name another folder with --prefix."
     }
     rm -rf -- "$prefix"
     mv -- "$prefix.new" "$prefix"
+    trap - HUP INT TERM
     here=$prefix
     [ "$menu" = no ] || [ -z "$home" ] || integrate
-    printf '%s\n' "KidneySeg $version is in $prefix." "Start it from the menu, or: $prefix/kidneyseg-gui"
+    printf '%s\n' "KidneySeg $version is in $prefix. Research use only; it is not a medical device." \
+        "The licences of everything inside are in $prefix/licences." "Start it from the menu, or: $prefix/kidneyseg-gui"
 }
 
 places() {
@@ -128,7 +160,7 @@ refresh() {
 }
 
 uninstall() {
-    [ -d "$here/_internal" ] || die "$here holds no KidneySeg."
+    holds_program "$here" || die "$here holds no KidneySeg."
     places
     for name in kidneyseg kidneyseg-gui; do
         [ "$(readlink -- "$bin/$name" 2>/dev/null)" != "$here/$name" ] || rm -f -- "$bin/$name"
