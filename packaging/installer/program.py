@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 
 def start() -> int:
     """Run the program that was asked for. Returns the exit status."""
-    multiprocessing.freeze_support()
     # The libraries in here are for this program, not for a browser or file manager that it opens. The loader has read
     # the variable by now.
     os.environ.pop("LD_LIBRARY_PATH", None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from elf import closure
+from elf import closure, is_elf
 
 # Where it goes, where it comes from, and PyInstaller's kind: BINARY, EXTENSION, DATA or SYMLINK.
 Entry = tuple[str, str, str]
@@ -39,6 +41,17 @@ def trimmed_data(entries: Iterable[Entry], contents: dict[str, Any]) -> list[Ent
         and not entry[0].endswith((".pyi", ".pyx", ".pxd", ".h", ".hpp", ".cpp", ".tp", ".in"))
         and entry[2] != "SYMLINK"
     ]
+
+
+def share_copies(folder: Path) -> None:
+    """Keep libraries that are the same byte for byte, which several wheels bring, once; the others become links."""
+    first: dict[tuple[str, bytes], Path] = {}
+    for path in sorted(folder.rglob("*.so*")):
+        if is_elf(path):
+            kept = first.setdefault((path.name, hashlib.sha256(path.read_bytes()).digest()), path)
+            if kept != path:
+                path.unlink()
+                path.symlink_to(os.path.relpath(kept, path.parent))
 
 
 def _wanted(target: str, contents: dict[str, Any]) -> bool:
