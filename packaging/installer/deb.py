@@ -25,6 +25,8 @@ _GCC: dict[tuple[int, ...], int] = {
     (3, 4, 32): 13,
     (3, 4, 33): 14,
 }
+#: VTK opens this library by its name, if there is one, for the pointer's shapes.
+POINTER = "libXcursor.so.1"
 _FONT = "fonts-dejavu-core | fonts-noto-core | fonts-liberation | fonts-liberation2 | fonts-freefont-ttf"
 
 
@@ -41,7 +43,7 @@ def dependencies(program: Path) -> list[str]:
         raise BuildError(
             f"{unknown[0]}, which {wanted[unknown[0]].name} needs, is neither shipped nor in contents.toml"
         )
-    packages = {system[name] for name in wanted}
+    packages = {system[name] for name in (*wanted, POINTER)}
     versions = {
         "libc6": ".".join(map(str, elf.oldest(files, "GLIBC"))),
         "libstdc++6": str(_GCC[max(elf.oldest(files, "GLIBCXX"), (3, 4, 28))]),
@@ -97,7 +99,7 @@ def build_deb(root: Path, program: Path, share: Path, parts: list[Component], ve
     set_modes_and_times(root, epoch)
     target = root.parent / f"kidneyseg_{version}_amd64.deb"
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--threads-max=2", "--build", root, target],
+        ["dpkg-deb", "--root-owner-group", "-Zxz", "-z6", "--threads-max=2", "--build", root, target],
         check=True,
         env=os.environ | {"SOURCE_DATE_EPOCH": str(epoch)},
         stdout=subprocess.DEVNULL,
