@@ -161,7 +161,7 @@ def fit_model(mean_probability: Doubles, real: Mask, dice: Doubles) -> Confidenc
 
 
 def _logistic_fit(rows: Doubles, target: Doubles) -> Doubles:
-    """The factors (K,) of the rows (K, N) in the log odds that fit target probabilities (N,) best; by Newton's method."""
+    """The factors (K,) of the rows (K, N) in the log odds that fit target probabilities (N,), by Newton's method."""
 
     def loss(factors: Doubles) -> float:
         odds = factors @ rows
