@@ -6,6 +6,7 @@ window.py START... -- starts the command START, waits for the window, and does w
 --segment        press F5 and wait for the result
 --export FILE    save the mask by Ctrl+S under this path
 --log FILE       the program's log, as seen from outside
+--canvas NAME    wait until the 3-D view is drawn by this canvas, as the log says
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ def main() -> int:
     for name in ("--picture", "--drop", "--export", "--log"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--segment", action="store_true")
+    parser.add_argument("--canvas", default="")
     parser.add_argument("start", nargs="+")
     arguments = parser.parse_args()
     seen: dict[str, object] = {}
-    earlier = _read(arguments.log).count("opened a CT")  # by starts before this one
+    earlier = len(_read(arguments.log))  # of starts before this one
     began = time.monotonic()
     program = subprocess.Popen(
         arguments.start, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -52,21 +54,27 @@ def main() -> int:
     finally:
         program.kill()
         seen["said"] = program.communicate()[0]
-    if "Traceback" in str(seen["said"]):
+    if any(word in str(seen["said"]) for word in ("Traceback", "Could not parse")):
         seen["failed"] = "the program printed an error"
     print(json.dumps(seen))
     return "failed" in seen
 
 
 def _use(arguments: argparse.Namespace, seen: dict[str, object], earlier: int) -> None:
+    def log() -> str:
+        return _read(arguments.log)[earlier:]
+
     if arguments.log:
-        _wait(lambda: _read(arguments.log).count("opened a CT") > earlier, "the first CT")
-        paints = [line for line in _read(arguments.log).splitlines() if "first paint after" in line]
+        _wait(lambda: "opened a CT" in log(), "the first CT")
+        paints = [line for line in log().splitlines() if "first paint after" in line]
         seen["first paint"] = paints[-1].split(": ", 1)[1]
+    if arguments.canvas:
+        _wait(lambda: f"3-D canvas: {arguments.canvas}" in log(), "the 3-D view")
+        time.sleep(3)
     if arguments.drop:
-        before = _read(arguments.log).count("opened a CT")
+        before = log().count("opened a CT")
         seen["dropped"] = _drag(arguments.drop)
-        _wait(lambda: _read(arguments.log).count("opened a CT") > before, "the dropped CT")
+        _wait(lambda: log().count("opened a CT") > before, "the dropped CT")
     if arguments.segment:
         _key("F5")
     if arguments.export:
