@@ -37,7 +37,7 @@ prove_files() {
     say ""
     say "## The files"
     say ""
-    say "- $(basename "$deb"): $(size "$deb") packed, $(($(dpkg-deb -f "$deb" Installed-Size) / 1000)) MB installed"
+    say "- $(basename "$deb"): $(size "$deb") packed, $(($(dpkg-deb -f "$deb" Installed-Size) * 1024 / 1000000)) MB installed"
     say "- $(basename "$run"): $(size "$run")"
     check "SHA256SUMS agrees" sha256sums_agree
     check "lintian finds no error" lintian --allow-root --fail-on error "$deb"

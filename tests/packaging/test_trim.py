@@ -63,9 +63,14 @@ def test_data_without_translations_tests_and_stubs() -> None:
         "x/tests/a.nii",
         "a/b.cpp",
         "a-1.dist-info/direct_url.json",
+        "a-1.dist-info/METADATA",
+        "a-1.dist-info/licenses/LICENSE.txt",
         kind="DATA",
     )
-    assert [target for target, _, _ in trimmed_data(found, CONTENTS)] == ["kidneyseg/models/a.safetensors"]
+    assert [target for target, _, _ in trimmed_data(found, CONTENTS)] == [
+        "kidneyseg/models/a.safetensors",
+        "a-1.dist-info/METADATA",
+    ]
 
 
 def test_the_same_library_is_kept_once(tmp_path: Path) -> None:
