@@ -8,6 +8,16 @@ import sys
 from pathlib import Path
 
 
+def add_gpu_build(program: Path) -> None:
+    """Let torch be imported where kidneyseg-cuda lies beside the program, with what it needs of Python's own library.
+
+    They come last: everything that the program has itself stays its own.
+    """
+    folder = program / "cuda"
+    if folder.is_dir():
+        sys.path += [str(folder / name) for name in ("packages", "python", "python/lib-dynload")]
+
+
 def start() -> int:
     """Run the program that was asked for. Returns the exit status."""
     # The libraries in here are for this program, not for a browser or file manager that it opens. The loader has read
@@ -15,6 +25,7 @@ def start() -> int:
     os.environ.pop("LD_LIBRARY_PATH", None)
     if (before := os.environ.pop("LD_LIBRARY_PATH_ORIG", None)) is not None:
         os.environ["LD_LIBRARY_PATH"] = before
+    add_gpu_build(Path(sys.executable).resolve().parent)
     if sys.argv[1:3] == ["-m", "kidneyseg"]:  # how `kidneyseg evaluate` starts `kidneyseg segment`
         del sys.argv[1:3]
     if Path(sys.argv[0]).name == "kidneyseg-gui":

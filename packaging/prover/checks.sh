@@ -63,14 +63,15 @@ sha256sums_agree() {
 
 no_stray_files() {
     local strays
-    strays=$(dpkg-deb -c "$deb" | awk '{ print $6 }' | grep -vE '/$' | grep -vE \
+    dpkg-deb -c "$deb" >"$work/contents"
+    strays=$(awk '{ print $6 }' "$work/contents" | grep -vE '/$' | grep -vE \
         '^\./(opt/kidneyseg/(kidneyseg|kidneyseg-gui|sbom\.cdx\.json|licences/.*|_internal/.*)|usr/bin/kidneyseg(-gui)?|usr/share/(applications/kidneyseg\.desktop|icons/hicolor/[^/]*/apps/kidneyseg\.(svg|png)|mime/packages/kidneyseg\.xml|metainfo/kidneyseg\.metainfo\.xml|man/man1/kidneyseg(-gui)?\.1\.gz|doc/kidneyseg/.*|lintian/overrides/kidneyseg))$') || true
-    strays+=$(dpkg-deb -c "$deb" | grep -E '__pycache__|\.py[cod]$|\.pyi$|/tests?/|\.(a|la|h|c|cpp|pdb|debug)$|\.git|\.log$' || true)
+    strays+=$(grep -E '__pycache__|\.py[cod]$|\.pyi$|/tests?/|\.(a|la|h|c|cpp|pdb|debug)$|\.git|\.log$' "$work/contents" || true)
     [[ -z $strays ]] || {
         echo "$strays"
         return 1
     }
-    echo "$(dpkg-deb -c "$deb" | wc -l) entries"
+    echo "$(wc -l <"$work/contents") entries"
 }
 
 # Masks of the source checkout, to compare with.
@@ -110,7 +111,7 @@ prove_deb() {
     prove_window
 }
 
-# Nothing can be added to the installed program, so it does not speak of pip.
+# pip does not reach the installed program, so it does not speak of it.
 lacks_torch() { # arguments of kidneyseg
     refuses 'needs torch, which the installed program does not have' as_user kidneyseg "$@" && ! grep -q pip "$work/refusal"
 }

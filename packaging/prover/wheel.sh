@@ -10,9 +10,9 @@ prove_wheel() {
     rm -rf "$place" "$home"
     mkdir -p "$home"
     "$python" -m venv "$place"
-    check "pip install of $(basename "$wheel")" "$place/bin/python" -m pip install --quiet --disable-pip-version-check \
+    check "pip install of $(basename "$wheel")" "$place/bin/python" -m pip install --quiet --quiet --disable-pip-version-check \
         --constraint "$root/packaging/constraints.txt" "$wheel"
-    check "the environment's size" du -sh --apparent-size "$place"
+    check "the environment's size" environment_size
     check "kidneyseg info" by_wheel kidneyseg info
     check "kidneyseg segment $(basename "$case")" by_wheel kidneyseg segment "$case" -o "$home/mask.nii.gz"
     check "its mask equals the checkout's bit for bit" cmp <(gunzip -c "$home/mask.nii.gz") <(gunzip -c "$work/reference_$(basename "$case")")
@@ -20,6 +20,8 @@ prove_wheel() {
     check "kidneyseg-gui with its sample case" wheel_window
     leave_system
 }
+
+environment_size() { echo "$(($(du -s --apparent-size --block-size=1000 "$place" | cut -f 1) / 1000)) MB"; }
 
 by_wheel() { # program, arguments...
     local program=$1
