@@ -15,54 +15,62 @@ from tree import set_modes_and_times
 
 
 def build_run(root: Path, program: Path, share: Path, version: str, epoch: int) -> Path:
-    """Put the program, its share folder and the set-up script into `root` and pack it beside that. Returns the file.
-
-    makeself packs the set-up script and the compressed program. The script looks for what decompresses it and unpacks
-    it where it will stay, so the folder for temporary files need not hold all of it, nor allow programs to run.
-    """
+    """Put the program, its share folder and the set-up script into `root` and pack it beside that. Returns the file."""
     shutil.rmtree(root, ignore_errors=True)
-    installed, archive = root / "installed", root / "archive"
+    installed = root / "installed"
     shutil.copytree(program, installed, symlinks=True)
     shutil.copytree(share, installed / "share")
-    archive.mkdir()
-    setup = _setup_script(program, version)
-    for folder in (installed, archive):
-        (folder / "setup").write_text(setup)
-        (folder / "setup").chmod(0o755)
+    files = [path for path in program.rglob("*") if elf.is_elf(path)]
+    setup = setup_script(version, ".".join(map(str, elf.oldest(files, "GLIBC"))), _libraries(program, files))
+    (installed / "setup").write_text(setup)
+    (installed / "setup").chmod(0o755)
+    target = root.parent / f"kidneyseg-{version}-x86_64.run"
+    pack(root, target, setup, (f"KidneySeg {version}", "install"), epoch, level=6)
+    return target
+
+
+def pack(root: Path, target: Path, setup: str, start: tuple[str, str], epoch: int, *, level: int) -> None:
+    """Pack the folder `root`/installed, with xz at this level, and the script `setup`.
+
+    `start` has a title and the command of the script. makeself packs the script and the compressed folder. The script
+    looks for what decompresses it and unpacks it where it will stay, so the folder for temporary files need not hold
+    all of it, nor allow programs to run.
+    """
+    installed, archive = root / "installed", root / "archive"
     tar = ("--sort=name", f"--mtime=@{epoch}", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu")
     set_modes_and_times(installed, epoch)
-    _compress(installed, archive / "program.tar.xz", tar)
+    archive.mkdir()
+    _compress(installed, archive / "program.tar.xz", tar, level)
+    (archive / "setup").write_text(setup)
     set_modes_and_times(archive, epoch)
-    target = root.parent / f"kidneyseg-{version}-x86_64.run"
     # With names relative to `root`, since the file quotes this command. sh starts the script, which /tmp may not.
     command = f"makeself --nocomp --sha256 --nomd5 --nox11 --keep-umask --tar-quietly --packaging-date @{epoch}".split()
-    options = ("--tar-extra", " ".join(tar), archive.name, f"../{target.name}", f"KidneySeg {version}")
+    title, verb = start
+    options = ("--tar-extra", " ".join(tar), archive.name, f"../{target.name}", title)
     subprocess.run(
-        [*command, *options, "sh", "./setup", "install"],
+        [*command, *options, "sh", "./setup", verb],
         check=True,
         cwd=root,
         env=os.environ | {"LC_ALL": "C"},
         stdout=subprocess.DEVNULL,
     )
-    return target
 
 
-def _compress(folder: Path, target: Path, options: tuple[str, ...]) -> None:
+def _compress(folder: Path, target: Path, options: tuple[str, ...], level: int) -> None:
     with (
         target.open("wb") as packed,
         subprocess.Popen(["tar", "-C", folder, *options, "-cf", "-", "."], stdout=subprocess.PIPE) as tar,
     ):
         # Two threads on every machine: one would cut the stream into other blocks.
-        subprocess.run(["xz", "-6", "--threads=2"], stdin=tar.stdout, stdout=packed, check=True)
+        subprocess.run(["xz", f"-{level}", "--threads=2"], stdin=tar.stdout, stdout=packed, check=True)
     if tar.returncode:
         raise subprocess.CalledProcessError(tar.returncode, tar.args)
 
 
-def _setup_script(program: Path, version: str) -> str:
+def setup_script(version: str, glibc: str, libraries: str) -> str:
+    """share/setup.sh for a version, the C library that it needs, and lines "library package" of what else it does."""
     text = (HERE / "share/setup.sh").read_text()
-    files = [path for path in program.rglob("*") if elf.is_elf(path)]
-    glibc = ".".join(map(str, elf.oldest(files, "GLIBC")))
-    for name, value in (("version", version), ("glibc", glibc), ("libraries", _libraries(program, files))):
+    for name, value in (("version", version), ("glibc", glibc), ("libraries", libraries)):
         text = text.replace(f"@{name}@", value)
     return text
 

@@ -45,7 +45,7 @@ def main() -> int:
         seen["seconds to the window"] = round(time.monotonic() - began, 2)
         seen["CPU seconds by then"] = _cpu_seconds(program.pid)
         _use(arguments, seen, earlier)
-        _key("ctrl+q")
+        _command("ctrl+q")
         _wait(lambda: program.poll() is not None, "the end", 60)
         seen["exit status"] = program.returncode
     except TimeoutError as error:
@@ -76,18 +76,18 @@ def _use(arguments: argparse.Namespace, seen: dict[str, object], earlier: int) -
         seen["dropped"] = _drag(arguments.drop)
         _wait(lambda: log().count("opened a CT") > before, "the dropped CT")
     if arguments.segment:
-        _key("F5")
+        _command("F5")
     if arguments.export:
         began = time.monotonic()
         while not arguments.export.is_file():  # the action waits for the result
             if time.monotonic() - began > SLOW_S:
                 raise TimeoutError("no mask was exported")
             time.sleep(3)
-            _key("ctrl+s")
+            _command("ctrl+s")
             time.sleep(1)
             if _window("Export|Save"):
                 _tool("type", "--delay", "20", str(Path("/") / _inside(arguments.export)))
-                _key("Return")
+                _tool("key", "--clearmodifiers", "Return")
                 time.sleep(2)
         seen["exported"] = arguments.export.name
         time.sleep(3)
@@ -132,8 +132,11 @@ def _window(name: str = "KidneySeg") -> str:
     return found.stdout.strip()
 
 
-def _key(name: str) -> None:
-    _tool("key", "--clearmodifiers", name)
+def _command(keys: str) -> None:
+    """Press keys in the program's window; after a drag, that from where it came may have them."""
+    _tool("search", "--onlyvisible", "--name", "KidneySeg", "windowactivate", "--sync")
+    time.sleep(0.5)
+    _tool("key", "--clearmodifiers", keys)
 
 
 def _tool(*arguments: str) -> None:

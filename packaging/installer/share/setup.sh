@@ -68,7 +68,7 @@ unpack() { # folder
     xz) xz -dc -- "$here/program.tar.xz" ;;
     python3) python3 -c 'import lzma, shutil, sys
 shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer, 1 << 20)' "$here/program.tar.xz" ;;
-    esac | tar -xf - -C "$1" && holds_program "$1" # tar takes nothing at all for an archive
+    esac | tar -xf - -C "$1"
 }
 
 holds_program() { # folder
@@ -80,7 +80,8 @@ is_free() { # folder
     [ ! -e "$1" ] || holds_program "$1" || [ -z "$(ls -A -- "$1" 2>&1)" ]
 }
 
-install_program() {
+# Sets `prefix` and `menu` from the options.
+read_options() {
     prefix=
     menu=yes
     while [ $# -gt 0 ]; do
@@ -98,8 +99,6 @@ install_program() {
         esac
         shift
     done
-    check_system
-    find_unpacker
     if [ -z "$prefix" ]; then
         [ -n "$home" ] || die "there is no home folder (HOME is empty); name a folder with --prefix."
         prefix=$home/.local/opt/kidneyseg-$version
@@ -108,21 +107,44 @@ install_program() {
     /*) ;;
     *) prefix=${USER_PWD:-$PWD}/$prefix ;;
     esac
-    is_free "$prefix" || die "$prefix exists and holds no KidneySeg; remove it or name another folder with --prefix."
-    mkdir -p -- "$(dirname -- "$prefix")" 2>/dev/null || die "$(dirname -- "$prefix") cannot be written; name another folder with --prefix."
+}
+
+# Unpacks into a folder, which gets its place when all is there. tar takes nothing at all for an archive, hence the second name.
+unpack_as() { # folder, something in it
     trap 'rm -rf -- "$prefix.new"; exit 130' HUP INT TERM
     rm -rf -- "$prefix.new"
-    unpack "$prefix.new" 2>/dev/null || {
+    if ! unpack "$prefix.new" 2>/dev/null || [ ! -e "$prefix.new/$2" ]; then
         rm -rf -- "$prefix.new"
-        die "$prefix cannot be written, or its disk is full; name another folder with --prefix."
-    }
-    rm -rf -- "$prefix"
-    mv -- "$prefix.new" "$prefix"
+        die "$1 cannot be written, or its disk is full; name another folder with --prefix."
+    fi
+    rm -rf -- "$1"
+    mv -- "$prefix.new" "$1"
     trap - HUP INT TERM
+}
+
+install_program() {
+    check_system
+    find_unpacker
+    read_options "$@"
+    is_free "$prefix" || die "$prefix exists and holds no KidneySeg; remove it or name another folder with --prefix."
+    mkdir -p -- "$(dirname -- "$prefix")" 2>/dev/null || die "$(dirname -- "$prefix") cannot be written; name another folder with --prefix."
+    unpack_as "$prefix" _internal/kidneyseg
     here=$prefix
     [ "$menu" = no ] || [ -z "$home" ] || integrate
     printf '%s\n' "KidneySeg $version is in $prefix. Research use only; it is not a medical device." \
         "The licences of everything inside are in $prefix/licences." "Start it from the menu, or: $prefix/kidneyseg-gui"
+}
+
+# What the .run of kidneyseg-cuda starts.
+install_gpu() {
+    check_system
+    find_unpacker
+    read_options "$@"
+    holds_program "$prefix" || die "there is no KidneySeg in $prefix; install it first, or name its folder with --prefix."
+    found=$("$prefix/kidneyseg" --version 2>&1) || true
+    [ "$found" = "kidneyseg $version" ] || die "this is for kidneyseg $version, and in $prefix is $found."
+    unpack_as "$prefix/cuda" packages/torch
+    echo "torch is in $prefix/cuda. Whether a GPU can be used, this says: $prefix/kidneyseg info"
 }
 
 places() {
@@ -182,6 +204,7 @@ command=${1-}
 [ $# -eq 0 ] || shift
 case $command in
 install) install_program "$@" ;;
+install-gpu) install_gpu "$@" ;;
 integrate)
     [ -n "$home" ] || die "there is no home folder (HOME is empty)."
     check_system
