@@ -44,7 +44,7 @@ def main() -> int:
         _wait(lambda: bool(_window()) or program.poll() is not None, "the window")
         seen["seconds to the window"] = round(time.monotonic() - began, 2)
         seen["CPU seconds by then"] = _cpu_seconds(program.pid)
-        _use(arguments, seen, earlier)
+        _use(arguments, seen, program, earlier)
         _command("ctrl+q")
         _wait(lambda: program.poll() is not None, "the end", 60)
         seen["exit status"] = program.returncode
@@ -60,8 +60,10 @@ def main() -> int:
     return "failed" in seen
 
 
-def _use(arguments: argparse.Namespace, seen: dict[str, object], earlier: int) -> None:
+def _use(arguments: argparse.Namespace, seen: dict[str, object], program: subprocess.Popen[str], earlier: int) -> None:
     def log() -> str:
+        if program.poll() is not None:
+            raise TimeoutError("the program ended by itself")
         return _read(arguments.log)[earlier:]
 
     if arguments.log:

@@ -225,3 +225,26 @@ def test_missing_libraries_are_named_once_and_do_not_hinder(computer: Computer, 
     done = computer.start(computer.archive(tmp_path / "archive", libraries=libraries), "install")
     assert done.returncode == 0
     assert "sudo apt-get install libgl1 libx11-6\n" in done.stderr
+
+
+def test_torch_is_added_to_the_same_version_only(computer: Computer, tmp_path: Path) -> None:
+    def gpu(version: str) -> Path:
+        setup = computer.archive(tmp_path / f"gpu-{version}", version)
+        (tmp_path / "packages/torch").mkdir(parents=True, exist_ok=True)
+        subprocess.run(["tar", "-C", tmp_path, "-cJf", setup.with_name("program.tar.xz"), "packages"], check=True)
+        return setup
+
+    missing = computer.start(gpu("1.2.0"), "install-gpu")
+    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
+    assert "there is no KidneySeg in" in missing.stderr
+    computer.start(computer.archive(tmp_path / "archive"), "install")
+    other = computer.start(gpu("1.3.0"), "install-gpu", "--prefix", str(computer.installed()))
+    assert other.stderr.endswith(
+        "this is for kidneyseg 1.3.0, and in " + f"{computer.installed()} is kidneyseg 1.2.0.\n"
+    )
+    done = computer.start(tmp_path / "gpu-1.2.0/setup", "install-gpu")
+    assert done.returncode == 0, done.stderr
+    assert (computer.installed() / "cuda/packages/torch").is_dir()
+    assert (computer.installed() / "kidneyseg").is_file()
+    assert computer.start(computer.installed() / "setup", "uninstall").returncode == 0
+    assert not computer.installed().exists()
