@@ -124,8 +124,9 @@ little_memory() { # CT
         return 0
     fi
     echo 0 >"$group/memory.swap.max" 2>/dev/null || true
-    (echo "$BASHPID" >"$group/cgroup.procs" && as_user kidneyseg segment "$1" -o "$home/little.nii.gz" >&2) || status=$?
+    (echo "$BASHPID" >"$group/cgroup.procs" && as_user kidneyseg segment "$1" -o "$home/little.nii.gz") >"$work/little" 2>&1 || status=$?
     echo "peak $(($(cat "$group/memory.peak" 2>/dev/null || echo 0) / 1000000)) MB"
+    cat "$work/little"
     rmdir "$group"
     return "$status"
 }
