@@ -44,9 +44,18 @@ def pack(root: Path, target: Path, setup: str, start: tuple[str, str], epoch: in
     (archive / "setup").write_text(setup)
     set_modes_and_times(archive, epoch)
     # With names relative to `root`, since the file quotes this command. sh starts the script, which /tmp may not.
-    command = f"makeself --nocomp --sha256 --nomd5 --nox11 --keep-umask --tar-quietly --packaging-date @{epoch}".split()
+    command = [
+        "makeself",
+        "--nocomp",
+        "--sha256",
+        "--nomd5",
+        "--nox11",
+        "--noprogress",
+        "--keep-umask",
+        "--tar-quietly",
+    ]
     title, verb = start
-    options = ("--tar-extra", " ".join(tar), archive.name, f"../{target.name}", title)
+    options = ("--packaging-date", f"@{epoch}", "--tar-extra", " ".join(tar), archive.name, f"../{target.name}", title)
     subprocess.run(
         [*command, *options, "sh", "./setup", verb],
         check=True,
