@@ -32,7 +32,7 @@ _LEFT_OUT = (
     "dist-packages",
     "site-packages",
 )
-_READ_ONLY_BY_DEBIAN = ("sitecustomize.py", "config-*", "__pycache__", "_tkinter*", "readline*", "_gdbm*", "_dbm*")
+_OF_THE_SYSTEM = ("sitecustomize.py", "config-*", "__pycache__", "_tkinter*", "readline*", "_gdbm*", "_dbm*")
 
 
 def main() -> int:
@@ -84,9 +84,10 @@ def lay_out(packages: Path, library: Path, folder: Path) -> None:
     """Fill the folder that program.py looks for: torch's packages, and Python's library for what the program lacks."""
     if not (packages / "torch").is_dir():
         raise BuildError(f"there is no torch in {packages}")
-    without = shutil.ignore_patterns("__pycache__", "*.pyc", "bin", "include", "test")
+    without = shutil.ignore_patterns("__pycache__", "*.pyc", "include")
     shutil.copytree(packages, folder / "packages", symlinks=True, ignore=without)
-    unwanted = shutil.ignore_patterns(*_LEFT_OUT, *_READ_ONLY_BY_DEBIAN)
+    shutil.rmtree(folder / "packages/bin", ignore_errors=True)  # commands; torch/bin has a program that torch starts
+    unwanted = shutil.ignore_patterns(*_LEFT_OUT, *_OF_THE_SYSTEM)
     shutil.copytree(library, folder / "python", ignore=unwanted)
 
 

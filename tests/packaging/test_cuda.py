@@ -20,7 +20,12 @@ def tree(folder: Path, *files: str) -> Path:
 
 def test_torch_and_what_python_lacks(tmp_path: Path) -> None:
     packages = tree(
-        tmp_path / "packages", "torch/__init__.py", "torch/include/a.h", "bin/torchrun", "torch-2.dist-info/METADATA"
+        tmp_path / "packages",
+        "torch/__init__.py",
+        "torch/include/a.h",
+        "torch/bin/torch_shm_manager",
+        "bin/torchrun",
+        "torch-2.dist-info/METADATA",
     )
     library = tree(
         tmp_path / "library", "cProfile.py", "lib-dynload/_lsprof.so", "test/test_os.py", "site-packages/pip.py"
@@ -29,6 +34,7 @@ def test_torch_and_what_python_lacks(tmp_path: Path) -> None:
     found = {str(path.relative_to(tmp_path / "cuda")) for path in (tmp_path / "cuda").rglob("*") if path.is_file()}
     assert found == {
         "packages/torch/__init__.py",
+        "packages/torch/bin/torch_shm_manager",
         "packages/torch-2.dist-info/METADATA",
         "python/cProfile.py",
         "python/lib-dynload/_lsprof.so",
