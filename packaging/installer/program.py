@@ -5,7 +5,24 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
+
+
+class _RestOfPython:
+    """Finds modules of Python's own packages of which the program has others only, e.g. unittest.mock."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = library
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module in the folder of its package; None where it is not there."""
+        package = self._library.joinpath(*fullname.split(".")[:-1])
+        return PathFinder.find_spec(fullname, [str(package)]) if path is not None and package.is_dir() else None
 
 
 def add_gpu_build(program: Path) -> None:
@@ -16,6 +33,7 @@ def add_gpu_build(program: Path) -> None:
     folder = program / "cuda"
     if folder.is_dir():
         sys.path += [str(folder / name) for name in ("packages", "python", "python/lib-dynload")]
+        sys.meta_path.append(_RestOfPython(folder / "python"))
 
 
 def start() -> int:
