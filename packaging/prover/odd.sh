@@ -116,16 +116,20 @@ without_avx2() {
     grep 'CPU kernels' <<<"$reported" | grep baseline
 }
 
-# The kernel's own count, in a control group of its own.
+# In a control group of its own, of which kernels have two kinds.
 little_memory() { # CT
-    local group=/sys/fs/cgroup/kidneyseg-prove status=0
-    if ! mkdir -p "$group" 2>/dev/null || ! echo 2G >"$group/memory.max" 2>/dev/null; then
-        echo "not tried, this system gives no control group"
-        return 0
+    local groups=/sys/fs/cgroup limit=memory.max peak=memory.peak status=0
+    if ! grep -qw memory "$groups/cgroup.controllers" 2>/dev/null; then
+        groups+=/memory limit=memory.limit_in_bytes peak=memory.max_usage_in_bytes
     fi
-    echo 0 >"$group/memory.swap.max" 2>/dev/null || true
+    local group=$groups/kidneyseg-prove
+    if ! mkdir "$group" 2>/dev/null || [[ ! -f $group/$peak ]] || ! echo 2G >"$group/$limit"; then
+        rmdir "$group" 2>/dev/null || true
+        echo "not tried, this system gives no control group for memory"
+        return
+    fi
     (echo "$BASHPID" >"$group/cgroup.procs" && as_user kidneyseg segment "$1" -o "$home/little.nii.gz") >"$work/little" 2>&1 || status=$?
-    echo "peak $(($(cat "$group/memory.peak" 2>/dev/null || echo 0) / 1000000)) MB"
+    echo "peak $(($(<"$group/$peak") / 1000000)) MB"
     cat "$work/little"
     rmdir "$group"
     return "$status"
