@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QSettings, Qt, QTimer
+from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QWidget
 
@@ -157,7 +157,7 @@ class MainWindow(QMainWindow):
 
     def _place(self) -> None:
         geometry = self.options.store.value("geometry")
-        if geometry is None or not self.restoreGeometry(geometry):
+        if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
             available = self.screen().availableGeometry()
             self.resize(min(1440, round(available.width() * 0.92)), min(930, round(available.height() * 0.9)))
             if available.width() < _ROOMY[0] or available.height() < _ROOMY[1]:

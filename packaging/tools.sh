@@ -1,11 +1,13 @@
 # shellcheck shell=bash
 # What packaging/build and packaging/prove need from the system. The caller has `die`.
 
+PATH=$PATH:/usr/sbin:/sbin # icupkg, debootstrap; Debian leaves these out for ordinary users
+
 # Every program that is missing, in one sentence with the line that installs them.
 need() { # program package ...
     local missing=()
     while (($#)); do
-        command -v "$1" >/dev/null || [[ -x /usr/sbin/$1 ]] || missing+=("$2")
+        command -v "$1" >/dev/null || missing+=("$2")
         shift 2
     done
     ((${#missing[@]} == 0)) || die "programs are missing; install them with: sudo apt-get install -y ${missing[*]}"

@@ -20,6 +20,11 @@ def installed_version(name: str) -> str | None:
         return None
 
 
+def is_installed_program() -> bool:
+    """Whether this is the program of the installers, which pip does not reach."""
+    return getattr(sys, "frozen", False)
+
+
 def require_torch(purpose: str, extra: str) -> None:
     """Check that torch can be imported, which takes no time.
 
@@ -31,8 +36,11 @@ def require_torch(purpose: str, extra: str) -> None:
         ResourceError: it is not installed.
     """
     if find_spec("torch") is None:
-        if getattr(sys, "frozen", False):  # by the installers, to which nothing can be added
-            raise ResourceError(f"{purpose} needs torch, which the installed program does not have; use a checkout.")
+        if is_installed_program():
+            raise ResourceError(
+                f"{purpose} needs torch, which the installed program does not have; "
+                "install kidneyseg-cuda beside it, or use a checkout."
+            )
         raise ResourceError(
             f"{purpose} needs torch, which is not installed. Install it: pip install 'kidneyseg[{extra}]', "
             "or in a checkout ./run --setup --with-torch."

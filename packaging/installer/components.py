@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 HERE = Path(__file__).parent
 LICENCE_NAMES = ("licen", "copying", "copyright", "notice")
@@ -28,14 +28,15 @@ class Component:
     name: str
     version: str
     licence: str  #: an SPDX expression
-    texts: tuple[Path, ...] = ()  #: its licence files on this machine
+    texts: tuple[tuple[str, Path], ...] = ()  #: its licence files: the name to give to each, and where it is
 
     def copy_texts(self, folder: Path) -> None:
         """Copy its licence texts to `folder`/<name>/."""
         target = folder / self.name
         target.mkdir(parents=True, exist_ok=True)
-        for text in self.texts:
-            shutil.copyfile(text, target / text.name)
+        for name, text in self.texts:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(text, target / name)
         if self.licence.startswith("LGPL-3.0"):  # it refers to the text of the GPL
             for name in ("LGPL-3", "GPL-3"):
                 shutil.copyfile(COMMON / name, target / name)
@@ -51,7 +52,7 @@ def components(sources: Path) -> list[Component]:
     names = {distributions[file] for file in files if file in distributions} | {"pyinstaller"}
     derived = sources.parent  # what PyInstaller made out of Python's own library
     others = sorted(file for file in files if file not in distributions and not {HERE, derived} & {*file.parents})
-    found = [_python(name) for name in names] + [_debian(name) for name in _debian_packages(others)]
+    found = [_python(name) for name in names] + [_debian(name) for name in debian_packages(others)]
     return sorted(found)
 
 
@@ -66,18 +67,26 @@ def _distributions() -> dict[Path, str]:
 
 def _python(name: str) -> Component:
     found = metadata.distribution(name)
-    texts = [
-        Path(str(found.locate_file(file)))
-        for file in found.files or ()
-        if ".dist-info" in str(file) and any(word in Path(str(file)).name.lower() for word in LICENCE_NAMES)
-    ]
-    texts = sorted({text.name: text for text in texts if text.is_file()}.values())
-    return Component("pypi", name, found.version, _licence("python", name), tuple(texts))
+    places = {str(file): Path(str(found.locate_file(file))) for file in found.files or ()}
+    texts = [(within, places[file]) for file in places if (within := licence_name(file)) and places[file].is_file()]
+    return Component("pypi", name, found.version, _licence("python", name), tuple(sorted(texts)))
+
+
+def licence_name(file: str) -> str | None:
+    """The name to give to a file of a distribution among the licences; None where it is no licence.
+
+    Those of parts that the distribution took over lie in folders, and several have the same name.
+    """
+    _, _, within = file.partition(".dist-info/")
+    known = any(word in PurePosixPath(within).name.lower() for word in LICENCE_NAMES)
+    return within.removeprefix("licenses/").removeprefix("license_files/") if known else None
 
 
 def _debian(name: str) -> Component:
     version = _ask("dpkg-query", "--show", "--showformat", "${Version}", name)
-    return Component("deb", name, version, _licence("debian", name), (Path(f"/usr/share/doc/{name}/copyright"),))
+    return Component(
+        "deb", name, version, _licence("debian", name), (("copyright", Path(f"/usr/share/doc/{name}/copyright")),)
+    )
 
 
 def _licence(kind: str, name: str) -> str:
@@ -87,7 +96,8 @@ def _licence(kind: str, name: str) -> str:
     return known[name]
 
 
-def _debian_packages(files: Iterable[Path]) -> set[str]:
+def debian_packages(files: Iterable[Path]) -> set[str]:
+    """The packages that these files belong to. Raises BuildError for a file that belongs to none."""
     packages: set[str] = set()
     for file in files:
         # Debian has moved /lib to /usr/lib; the database of packages may still name the old place.

@@ -25,6 +25,8 @@ _GCC: dict[tuple[int, ...], int] = {
     (3, 4, 32): 13,
     (3, 4, 33): 14,
 }
+#: VTK opens this library by its name, if there is one, for the pointer's shapes.
+POINTER = "libXcursor.so.1"
 _FONT = "fonts-dejavu-core | fonts-noto-core | fonts-liberation | fonts-liberation2 | fonts-freefont-ttf"
 
 
@@ -41,7 +43,7 @@ def dependencies(program: Path) -> list[str]:
         raise BuildError(
             f"{unknown[0]}, which {wanted[unknown[0]].name} needs, is neither shipped nor in contents.toml"
         )
-    packages = {system[name] for name in wanted}
+    packages = {system[name] for name in (*wanted, POINTER)}
     versions = {
         "libc6": ".".join(map(str, elf.oldest(files, "GLIBC"))),
         "libstdc++6": str(_GCC[max(elf.oldest(files, "GLIBCXX"), (3, 4, 28))]),
@@ -50,9 +52,9 @@ def dependencies(program: Path) -> list[str]:
     return [*sorted(packages), _FONT]
 
 
-def control(version: str, depends: Iterable[str], kib: int) -> str:
-    """The package's description."""
-    template = (HERE / "share/control").read_text()
+def control(version: str, depends: Iterable[str], kib: int, template: str = "control") -> str:
+    """The package's description, from a file of share."""
+    template = (HERE / "share" / template).read_text()
     return template.replace("@version@", version).replace("@depends@", ", ".join(depends)).replace("@size@", str(kib))
 
 
@@ -84,8 +86,15 @@ def build_deb(root: Path, program: Path, share: Path, parts: list[Component], ve
     shutil.copyfile(HERE / "share/lintian-overrides", overrides / "kidneyseg")
     depends = dependencies(root / OPT)
     kib = sum(path.lstat().st_size for path in root.rglob("*") if not path.is_dir()) // 1024
+    target = root.parent / f"kidneyseg_{version}_amd64.deb"
+    pack(root, target, control(version, depends, kib), epoch, level=6)
+    return target
+
+
+def pack(root: Path, target: Path, control_file: str, epoch: int, *, level: int) -> None:
+    """Pack the folder as a Debian package, with xz at this level."""
     (root / "DEBIAN").mkdir()
-    (root / "DEBIAN/control").write_text(control(version, depends, kib))
+    (root / "DEBIAN/control").write_text(control_file)
     sums = subprocess.run(
         "find usr opt -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum",
         shell=True,
@@ -95,11 +104,9 @@ def build_deb(root: Path, program: Path, share: Path, parts: list[Component], ve
     ).stdout
     (root / "DEBIAN/md5sums").write_bytes(sums)
     set_modes_and_times(root, epoch)
-    target = root.parent / f"kidneyseg_{version}_amd64.deb"
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--threads-max=2", "--build", root, target],
+        ["dpkg-deb", "--root-owner-group", "-Zxz", f"-z{level}", "--threads-max=2", "--build", root, target],
         check=True,
         env=os.environ | {"SOURCE_DATE_EPOCH": str(epoch)},
         stdout=subprocess.DEVNULL,
     )
-    return target

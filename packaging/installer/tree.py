@@ -14,6 +14,7 @@ from components import HERE, Component
 from icu import slim
 from manual import page
 from sbom import bill
+from trim import share_copies
 
 from kidneyseg.phantom.sample import sample_case
 
@@ -31,6 +32,7 @@ def finish_program(program: Path, parts: Iterable[Component], version: str, comm
     for path in sorted((program / "_internal").rglob("*")):
         if elf.is_elf(path):
             elf.strip(path)
+    share_copies(program / "_internal")
     sample = program / "_internal/kidneyseg/phantom"
     sample.mkdir(parents=True, exist_ok=True)
     sample_case(sample)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from elf import closure
+from elf import closure, is_elf
 
 # Where it goes, where it comes from, and PyInstaller's kind: BINARY, EXTENSION, DATA or SYMLINK.
 Entry = tuple[str, str, str]
-
-# What pip notes about an installation, such as the folder of the wheel.
-_PIPS = ("direct_url.json", "INSTALLER", "RECORD", "REQUESTED")
 
 
 def trimmed_binaries(entries: Iterable[Entry], contents: dict[str, Any]) -> list[Entry]:
@@ -28,17 +27,31 @@ def trimmed_binaries(entries: Iterable[Entry], contents: dict[str, Any]) -> list
 
 
 def trimmed_data(entries: Iterable[Entry], contents: dict[str, Any]) -> list[Entry]:
-    """The entries without folders of no use, tests, and links to what is not there."""
+    """The entries without folders of no use, tests, and links to what is not there.
+
+    Of the notes on a distribution, its version is asked for; its licences lie beside the program.
+    """
     left_out = tuple(f"{prefix}" for prefix in contents["python"]["exclude_data"])
     return [
         entry
         for entry in entries
         if not entry[0].startswith(left_out)
         and "/tests/" not in entry[0]
-        and PurePosixPath(entry[0]).name not in _PIPS
+        and (".dist-info/" not in entry[0] or entry[0].endswith(".dist-info/METADATA"))
         and not entry[0].endswith((".pyi", ".pyx", ".pxd", ".h", ".hpp", ".cpp", ".tp", ".in"))
         and entry[2] != "SYMLINK"
     ]
+
+
+def share_copies(folder: Path) -> None:
+    """Keep libraries that are the same byte for byte, which several wheels bring, once; the others become links."""
+    first: dict[tuple[str, bytes], Path] = {}
+    for path in sorted(folder.rglob("*.so*")):
+        if is_elf(path):
+            kept = first.setdefault((path.name, hashlib.sha256(path.read_bytes()).digest()), path)
+            if kept != path:
+                path.unlink()
+                path.symlink_to(os.path.relpath(kept, path.parent))
 
 
 def _wanted(target: str, contents: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ window.py START... -- starts the command START, waits for the window, and does w
 --segment        press F5 and wait for the result
 --export FILE    save the mask by Ctrl+S under this path
 --log FILE       the program's log, as seen from outside
+--canvas NAME    wait until the 3-D view is drawn by this canvas, as the log says
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ def main() -> int:
     for name in ("--picture", "--drop", "--export", "--log"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--segment", action="store_true")
+    parser.add_argument("--canvas", default="")
     parser.add_argument("start", nargs="+")
     arguments = parser.parse_args()
     seen: dict[str, object] = {}
-    earlier = _read(arguments.log).count("opened a CT")  # by starts before this one
+    earlier = len(_read(arguments.log))  # of starts before this one
     began = time.monotonic()
     program = subprocess.Popen(
         arguments.start, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -42,8 +44,8 @@ def main() -> int:
         _wait(lambda: bool(_window()) or program.poll() is not None, "the window")
         seen["seconds to the window"] = round(time.monotonic() - began, 2)
         seen["CPU seconds by then"] = _cpu_seconds(program.pid)
-        _use(arguments, seen, earlier)
-        _key("ctrl+q")
+        _use(arguments, seen, program, earlier)
+        _command("ctrl+q")
         _wait(lambda: program.poll() is not None, "the end", 60)
         seen["exit status"] = program.returncode
     except TimeoutError as error:
@@ -52,34 +54,42 @@ def main() -> int:
     finally:
         program.kill()
         seen["said"] = program.communicate()[0]
-    if "Traceback" in str(seen["said"]):
+    if any(word in str(seen["said"]) for word in ("Traceback", "Could not parse")):
         seen["failed"] = "the program printed an error"
     print(json.dumps(seen))
     return "failed" in seen
 
 
-def _use(arguments: argparse.Namespace, seen: dict[str, object], earlier: int) -> None:
+def _use(arguments: argparse.Namespace, seen: dict[str, object], program: subprocess.Popen[str], earlier: int) -> None:
+    def log() -> str:
+        if program.poll() is not None:
+            raise TimeoutError("the program ended by itself")
+        return _read(arguments.log)[earlier:]
+
     if arguments.log:
-        _wait(lambda: _read(arguments.log).count("opened a CT") > earlier, "the first CT")
-        paints = [line for line in _read(arguments.log).splitlines() if "first paint after" in line]
+        _wait(lambda: "opened a CT" in log(), "the first CT")
+        paints = [line for line in log().splitlines() if "first paint after" in line]
         seen["first paint"] = paints[-1].split(": ", 1)[1]
+    if arguments.canvas:
+        _wait(lambda: f"3-D canvas: {arguments.canvas}" in log(), "the 3-D view")
+        time.sleep(3)
     if arguments.drop:
-        before = _read(arguments.log).count("opened a CT")
+        before = log().count("opened a CT")
         seen["dropped"] = _drag(arguments.drop)
-        _wait(lambda: _read(arguments.log).count("opened a CT") > before, "the dropped CT")
+        _wait(lambda: log().count("opened a CT") > before, "the dropped CT")
     if arguments.segment:
-        _key("F5")
+        _command("F5")
     if arguments.export:
         began = time.monotonic()
         while not arguments.export.is_file():  # the action waits for the result
             if time.monotonic() - began > SLOW_S:
                 raise TimeoutError("no mask was exported")
             time.sleep(3)
-            _key("ctrl+s")
+            _command("ctrl+s")
             time.sleep(1)
             if _window("Export|Save"):
                 _tool("type", "--delay", "20", str(Path("/") / _inside(arguments.export)))
-                _key("Return")
+                _tool("key", "--clearmodifiers", "Return")
                 time.sleep(2)
         seen["exported"] = arguments.export.name
         time.sleep(3)
@@ -124,8 +134,11 @@ def _window(name: str = "KidneySeg") -> str:
     return found.stdout.strip()
 
 
-def _key(name: str) -> None:
-    _tool("key", "--clearmodifiers", name)
+def _command(keys: str) -> None:
+    """Press keys in the program's window; after a drag, that from where it came may have them."""
+    _tool("search", "--onlyvisible", "--name", "KidneySeg", "windowactivate", "--sync")
+    time.sleep(0.5)
+    _tool("key", "--clearmodifiers", keys)
 
 
 def _tool(*arguments: str) -> None:

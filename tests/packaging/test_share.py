@@ -17,7 +17,7 @@ from kidneyseg.version import __version__
 ROOT = Path(__file__).parents[2]
 SHARE = ROOT / "packaging/installer/share"
 DESKTOP = ROOT / "assets/kidneyseg.desktop"
-SCRIPTS = ["packaging/build", "packaging/prove"]
+SCRIPTS = ["packaging/build", "packaging/build-cuda", "packaging/prove"]
 MIME = "{http://www.freedesktop.org/standards/shared-mime-info}"
 
 

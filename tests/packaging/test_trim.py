@@ -6,7 +6,7 @@ from pathlib import Path
 
 import elf
 import pytest
-from trim import trimmed_binaries, trimmed_data
+from trim import share_copies, trimmed_binaries, trimmed_data
 
 CONTENTS = {
     "python": {"exclude_data": ["PySide6/Qt/translations"]},
@@ -63,6 +63,24 @@ def test_data_without_translations_tests_and_stubs() -> None:
         "x/tests/a.nii",
         "a/b.cpp",
         "a-1.dist-info/direct_url.json",
+        "a-1.dist-info/METADATA",
+        "a-1.dist-info/licenses/LICENSE.txt",
         kind="DATA",
     )
-    assert [target for target, _, _ in trimmed_data(found, CONTENTS)] == ["kidneyseg/models/a.safetensors"]
+    assert [target for target, _, _ in trimmed_data(found, CONTENTS)] == [
+        "kidneyseg/models/a.safetensors",
+        "a-1.dist-info/METADATA",
+    ]
+
+
+def test_the_same_library_is_kept_once(tmp_path: Path) -> None:
+    for folder in ("numpy.libs", "scipy.libs"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "libgfortran.so.5").write_bytes(b"\x7fELF the same")
+        (tmp_path / folder / "libopenblas.so").write_bytes(b"\x7fELF of " + folder.encode())
+        (tmp_path / folder / "libtext.so").write_bytes(b"no library")
+    share_copies(tmp_path)
+    links = [path for path in tmp_path.rglob("*") if path.is_symlink()]
+    assert [str(path.relative_to(tmp_path)) for path in links] == ["scipy.libs/libgfortran.so.5"]
+    assert str(links[0].readlink()) == "../numpy.libs/libgfortran.so.5"
+    assert links[0].read_bytes() == b"\x7fELF the same"

@@ -46,7 +46,7 @@ def _held_by(path: Path) -> dict[str, Any]:
 
 def _program() -> dict[str, Any]:
     from kidneyseg.models import BUNDLED, load_model
-    from kidneyseg.segmentation.devices import cuda_name
+    from kidneyseg.segmentation.devices import cuda_name, no_cuda_reason
     from kidneyseg.sparse import native, threads
     from kidneyseg.sparse.backends import has_sparseconvnet
 
@@ -59,7 +59,7 @@ def _program() -> dict[str, Any]:
             f"{name} {version}" for name in (*NAMED[1:], "PySide6-Essentials") if (version := installed_version(name))
         ],
         "threads": threads.count(),
-        "CUDA": cuda_name(),
+        "CUDA": f"none: {reason}" if (reason := no_cuda_reason()) else cuda_name(),
         "CPU kernels": kernels,
         "backends": ["auto (ours)", f"sparseconvnet ({'installed' if has_sparseconvnet() else 'not installed'})"],
         "networks": [load_model(path.stem).id for path in sorted(BUNDLED.glob("*.safetensors"))],

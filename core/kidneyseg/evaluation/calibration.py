@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from kidneyseg.arrays import Doubles, Mask
 from kidneyseg.datasets.cases import CaseFiles
@@ -151,18 +151,33 @@ def fit_model(mean_probability: Doubles, real: Mask, dice: Doubles) -> Confidenc
     count = int(real.sum())
     target = np.where(real, (count + 1) / (count + 2), 1 / (len(real) - count + 2))
 
-    def loss(parameters: Doubles) -> tuple[float, Doubles]:
-        odds = parameters[0] + parameters[1] * x
-        error = special.expit(odds) - target
-        return float((np.logaddexp(0, odds) - target * odds).sum()), np.array([error.sum(), error @ x])
-
-    found = optimize.minimize(loss, np.zeros(2), jac=True, method="BFGS").x
+    found = _logistic_fit(np.stack([np.ones_like(x), x]), target)
     slope = float(x @ (dice - dice.mean()) / spread) if (spread := x @ x) > 0 else 0.0
     middle = mean_probability.mean()
     return ConfidenceModel(
         real=(float(found[0] - found[1] * middle), float(found[1])),
         dice=(float(dice.mean() - slope * middle), slope),
     )
+
+
+def _logistic_fit(rows: Doubles, target: Doubles) -> Doubles:
+    """The factors (K,) of the rows (K, N) in the log odds that fit target probabilities (N,), by Newton's method."""
+
+    def loss(factors: Doubles) -> float:
+        odds = factors @ rows
+        return float((np.logaddexp(0, odds) - target * odds).sum())
+
+    factors = np.zeros(len(rows))
+    for _ in range(50):
+        share = special.expit(factors @ rows)
+        # The pseudo-inverse: a row that does not vary gets no factor of its own.
+        step = np.linalg.pinv((rows * share * (1 - share)) @ rows.T) @ (rows @ (target - share))
+        while loss(factors + step) > loss(factors) and np.abs(step).max() > 1e-9:
+            step /= 2
+        factors += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return factors
 
 
 def _confidences(model: ConfidenceModel, mean_probability: Doubles) -> Doubles:

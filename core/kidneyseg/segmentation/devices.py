@@ -7,12 +7,17 @@ or in the window. Without the native kernels torch is needed in any case, and CU
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
+from functools import cache
 from pathlib import Path
 
 from kidneyseg.errors import ResourceError
 from kidneyseg.libraries import installed_version, require_torch
 from kidneyseg.sparse import native
+
+log = logging.getLogger(__name__)
 
 # Where the driver lists its GPUs, and the device through which Windows lends its GPU to Linux.
 _GPUS, _WINDOWS_GPU = Path("/proc/driver/nvidia/gpus"), Path("/dev/dxg")
@@ -36,7 +41,7 @@ def pick_device(name: str, *, first: bool = False) -> str:
     if name.split(":", maxsplit=1)[0] == "cuda":
         require_torch("The device cuda", "gpu")
         if not _has_cuda():
-            raise ResourceError("no CUDA GPU can be used here; choose the device auto or cpu")
+            raise ResourceError(f"no CUDA GPU can be used here ({no_cuda_reason()}); choose the device auto or cpu")
         return name
     raise ResourceError(f"there is no device {name!r}; choose auto, cpu or cuda")
 
@@ -46,12 +51,7 @@ def has_gpu() -> bool:
 
     torch is not imported. Only torch knows whether the GPU can really be used.
     """
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
-        return False
-    if not (_WINDOWS_GPU.exists() or (_GPUS.is_dir() and any(_GPUS.iterdir()))):
-        return False
-    version = installed_version("torch")
-    return version is not None and not version.endswith("+cpu")
+    return _known_obstacle() is None
 
 
 def cuda_name() -> str:
@@ -60,8 +60,47 @@ def cuda_name() -> str:
         return "none"
     import torch  # noqa: PLC0415 - takes a second, and most machines have no GPU
 
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    with warnings.catch_warnings():  # `no_cuda_reason` has them in one sentence
+        warnings.simplefilter("ignore")
+        return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+
+
+def no_cuda_reason() -> str | None:
+    """Why no GPU can be used, as a clause, e.g. a driver that is too old for torch; None where one can be used."""
+    if (reason := _known_obstacle()) is not None:
+        return reason
+    if cuda_name() != "none":
+        return None
+    import torch  # noqa: PLC0415 - as above
+
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).strip().partition(". ")[0].partition("\n")[0].rstrip(".")
+        return f"torch reports: {first}" if first else "torch cannot start CUDA"
+    return "torch finds no GPU"
+
+
+def _known_obstacle() -> str | None:
+    """What stands in the way of a GPU, without importing torch."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides the GPUs"
+    if not (_WINDOWS_GPU.exists() or (_GPUS.is_dir() and any(_GPUS.iterdir()))):
+        return "no NVIDIA driver with a GPU is loaded"
+    version = installed_version("torch")
+    if version is None:
+        return "torch is not installed"
+    return "the installed torch is built for CPUs" if version.endswith("+cpu") else None
 
 
 def _has_cuda() -> bool:
-    return cuda_name() != "none"
+    if cuda_name() != "none":
+        return True
+    if has_gpu():
+        _say_once(f"the GPU is not used, the CPU does the work: {no_cuda_reason()}")
+    return False
+
+
+@cache
+def _say_once(text: str) -> None:
+    log.warning(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kidneyseg.files import write_whole
+from kidneyseg.libraries import is_installed_program
 
 log = logging.getLogger(__name__)
 
@@ -89,5 +90,6 @@ def tensorboard_installed() -> bool:
     """Whether TensorBoard can be written; warns once when it cannot."""
     if importlib.util.find_spec("tensorboard") is not None:
         return True
-    log.warning("TensorBoard is not installed (pip install 'kidneyseg[train]'); log.csv holds the same metrics")
+    how = "" if is_installed_program() else " (pip install 'kidneyseg[train]')"
+    log.warning("TensorBoard is not installed%s; log.csv holds the same metrics", how)
     return False

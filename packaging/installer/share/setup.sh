@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs KidneySeg for one user, without administrator rights; `setup` in the installed folder keeps the menu entries right.
+# Installs KidneySeg for one user, without administrator rights: the .run starts it beside program.tar.xz. The installed folder
+# has the same script, which keeps the menu entries right.
 set -eu
 
 version='@version@'
@@ -50,14 +51,44 @@ LIBRARIES
         "Debian and Ubuntu they come with: sudo apt-get install$missing" >&2
 }
 
-install_program() {
+# Sets `unpacker`. xz may be missing where Python is not.
+find_unpacker() {
+    [ -f "$here/program.tar.xz" ] || die "the program is not beside this script; start the .run."
+    if command -v xz >/dev/null; then
+        unpacker=xz
+    elif python3 -c 'import lzma' 2>/dev/null; then
+        unpacker=python3
+    else
+        die "unpacking needs xz or python3, and this system has neither; on Debian and Ubuntu: sudo apt-get install xz-utils"
+    fi
+}
+
+unpack() { # folder
+    mkdir -- "$1" && case $unpacker in
+    xz) xz -dc -- "$here/program.tar.xz" ;;
+    python3) python3 -c 'import lzma, shutil, sys
+shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer, 1 << 20)' "$here/program.tar.xz" ;;
+    esac | tar -xf - -C "$1"
+}
+
+holds_program() { # folder
+    [ -d "$1/_internal/kidneyseg" ]
+}
+
+# Whether the installer may put a folder in this place: it holds KidneySeg already, or nothing.
+is_free() { # folder
+    [ ! -e "$1" ] || holds_program "$1" || [ -z "$(ls -A -- "$1" 2>&1)" ]
+}
+
+# Sets `prefix` and `menu` from the options.
+read_options() {
     prefix=
     menu=yes
     while [ $# -gt 0 ]; do
         case $1 in
         --prefix)
             [ $# -gt 1 ] || die "--prefix needs a folder."
-            prefix=$2
+            prefix=${2%/}
             shift
             ;;
         --no-menu) menu=no ;;
@@ -68,7 +99,6 @@ install_program() {
         esac
         shift
     done
-    check_system
     if [ -z "$prefix" ]; then
         [ -n "$home" ] || die "there is no home folder (HOME is empty); name a folder with --prefix."
         prefix=$home/.local/opt/kidneyseg-$version
@@ -77,20 +107,44 @@ install_program() {
     /*) ;;
     *) prefix=${USER_PWD:-$PWD}/$prefix ;;
     esac
-    if [ -e "$prefix" ] && [ ! -x "$prefix/kidneyseg" ]; then
-        die "$prefix exists and holds no KidneySeg; remove it or name another folder with --prefix."
-    fi
-    mkdir -p -- "$(dirname -- "$prefix")" 2>/dev/null || die "$(dirname -- "$prefix") cannot be written; name another folder with --prefix."
+}
+
+# Unpacks into a folder, which gets its place when all is there. tar takes nothing at all for an archive, hence the second name.
+unpack_as() { # folder, something in it
+    trap 'rm -rf -- "$prefix.new"; exit 130' HUP INT TERM
     rm -rf -- "$prefix.new"
-    cp -R -P -p -- "$here" "$prefix.new" 2>/dev/null || {
+    if ! unpack "$prefix.new" 2>/dev/null || [ ! -e "$prefix.new/$2" ]; then
         rm -rf -- "$prefix.new"
-        die "$prefix cannot be written, or its disk is full; name another folder with --prefix."
-    }
-    rm -rf -- "$prefix"
-    mv -- "$prefix.new" "$prefix"
+        die "$1 cannot be written, or its disk is full; name another folder with --prefix."
+    fi
+    rm -rf -- "$1"
+    mv -- "$prefix.new" "$1"
+    trap - HUP INT TERM
+}
+
+install_program() {
+    check_system
+    find_unpacker
+    read_options "$@"
+    is_free "$prefix" || die "$prefix exists and holds no KidneySeg; remove it or name another folder with --prefix."
+    mkdir -p -- "$(dirname -- "$prefix")" 2>/dev/null || die "$(dirname -- "$prefix") cannot be written; name another folder with --prefix."
+    unpack_as "$prefix" _internal/kidneyseg
     here=$prefix
     [ "$menu" = no ] || [ -z "$home" ] || integrate
-    printf '%s\n' "KidneySeg $version is in $prefix." "Start it from the menu, or: $prefix/kidneyseg-gui"
+    printf '%s\n' "KidneySeg $version is in $prefix. Research use only; it is not a medical device." \
+        "The licences of everything inside are in $prefix/licences." "Start it from the menu, or: $prefix/kidneyseg-gui"
+}
+
+# What the .run of kidneyseg-cuda starts.
+install_gpu() {
+    check_system
+    find_unpacker
+    read_options "$@"
+    holds_program "$prefix" || die "there is no KidneySeg in $prefix; install it first, or name its folder with --prefix."
+    found=$("$prefix/kidneyseg" --version 2>&1) || true
+    [ "$found" = "kidneyseg $version" ] || die "this is for kidneyseg $version, and in $prefix is $found."
+    unpack_as "$prefix/cuda" packages/torch
+    echo "torch is in $prefix/cuda. Whether a GPU can be used, this says: $prefix/kidneyseg info"
 }
 
 places() {
@@ -128,7 +182,7 @@ refresh() {
 }
 
 uninstall() {
-    [ -d "$here/_internal" ] || die "$here holds no KidneySeg."
+    holds_program "$here" || die "$here holds no KidneySeg."
     places
     for name in kidneyseg kidneyseg-gui; do
         [ "$(readlink -- "$bin/$name" 2>/dev/null)" != "$here/$name" ] || rm -f -- "$bin/$name"
@@ -150,6 +204,7 @@ command=${1-}
 [ $# -eq 0 ] || shift
 case $command in
 install) install_program "$@" ;;
+install-gpu) install_gpu "$@" ;;
 integrate)
     [ -n "$home" ] || die "there is no home folder (HOME is empty)."
     check_system

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -45,6 +46,39 @@ def test_without_a_driver_there_is_no_gpu(gpu: Path, left: str) -> None:
     assert not devices.has_gpu()
     (gpu / "dxg").touch()
     assert devices.has_gpu(), "Windows lends one"
+
+
+def test_a_driver_that_is_too_old_for_torch(
+    gpu: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The CPU does the work, and one sentence says why, once."""
+    torch = pytest.importorskip("torch")
+
+    def refuse() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040). Please update it.\nMore")
+
+    def warn() -> bool:
+        warnings.warn("CUDA initialization: the driver is too old", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", warn)
+    monkeypatch.setattr(torch.cuda, "init", refuse)
+    for _ in range(2):
+        assert devices.pick_device("auto") == "cpu"
+    reason = "torch reports: The NVIDIA driver on your system is too old (found version 11040)"
+    assert caplog.messages == [f"the GPU is not used, the CPU does the work: {reason}"]
+    with pytest.raises(ResourceError, match=r"no CUDA GPU can be used here \(torch reports: The NVIDIA driver"):
+        devices.pick_device("cuda")
+
+
+def test_why_there_is_no_gpu(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda _: "2.13.0+cpu")
+    assert devices.no_cuda_reason() == "the installed torch is built for CPUs"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert devices.no_cuda_reason() == "CUDA_VISIBLE_DEVICES hides the GPUs"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    (gpu / "gpus" / "0000:01:00.0").rmdir()
+    assert devices.no_cuda_reason() == "no NVIDIA driver with a GPU is loaded"
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 
+from kidneyseg.training import training_log
 from kidneyseg.training.training_log import TrainingLog, time_left
 
 
@@ -36,3 +39,17 @@ def test_figures_reach_tensorboard_where_it_is_installed(tmp_path: Path) -> None
 
 def test_times_are_told_in_words() -> None:
     assert [time_left(seconds) for seconds in (5, 100, 5500, 60 * 185)] == ["5 s", "2 min", "1 h 32 min", "3 h 05 min"]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_installed_program_does_not_speak_of_pip(
+    frozen: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "frozen", frozen, raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    training_log.tensorboard_installed.cache_clear()
+    try:
+        assert not training_log.tensorboard_installed()
+    finally:
+        training_log.tensorboard_installed.cache_clear()
+    assert ("pip install" in caplog.text) == (not frozen)
