@@ -102,8 +102,6 @@ def trainer(
         detector = detector.to(options.device)
     classes = _CLASSES[: len(how.class_weights)]
     if isinstance(how, BandRecipe):
-        if how.initial_weights == "stage1" and detector is not None and start is None:
-            _start_from_stage1(network, detector)
         sampler, held_out, cases = _bands(how, detector, settings, data, seed)
         score = iou_validator(held_out, classes)
     else:
@@ -117,18 +115,6 @@ def trainer(
             sampler, held_out, cases = _whole_cts(how, settings, data)
         score = validator(held_out, classes[1:])
     return Trainer(network, sampler, how, folder, score, seed=seed, options=options, cases=cases)
-
-
-def _start_from_stage1(network: SparseUNet, stage1: SparseUNet) -> None:
-    """Load stage 1's weights into stage 2's network; tumour, which stage 1 counts as kidney, begins as kidney does."""
-    one, two = ({**config, "classes": 0} for config in (stage1.config, network.config))
-    if one != two:
-        raise SettingsError(f"stage 2 cannot start from stage 1's network, whose layout is {stage1.config}")
-    weights = stage1.state_dict()
-    for name in ("linear.weight", "linear.bias"):
-        tissue, kidney = weights[name]
-        weights[name] = torch.stack([tissue, *[kidney] * (len(network.state_dict()[name]) - 1)])
-    network.load_state_dict(weights)
 
 
 def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:

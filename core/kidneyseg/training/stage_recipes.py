@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kidneyseg.arrays import Range
 from kidneyseg.training.augmentation import Augmentation
@@ -128,8 +127,6 @@ class BandRecipe(StageRecipe):
     near_kidney_cells: int  #: how near
     #: stage 2 is shown the points to which stage 1 gives at least this probability of kidney
     kept_probability: float
-    #: of stage 2: random ones, or those of stage 1's network, which has learnt to read the same points
-    initial_weights: Literal["random", "stage1"]
     #: in stage 2, for so many steps the samples of a case are of one box, each with its own augmentation
     detection_steps: int
     #: in the training of stage 2, the range of what stands for `kept_probability`, so that it need not be exact

@@ -218,7 +218,7 @@ def test_the_recipes_numbers_reach_the_sampler() -> None:
         {"near_kidney_probability": 1.0},
         {"near_kidney_cells": 50},
         {"detection_steps": 7},
-        {"detection_threshold": (0.45, 0.5)},
+        {"detection_threshold": (0.3, 0.35)},
         {"darken_probability": 0.0},
         {"darken": (0.9, 1.0)},
         {"scale": (0.9, 1.1)},

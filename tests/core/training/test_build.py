@@ -115,20 +115,6 @@ def sure_of_kidney() -> SparseUNet:
     return network
 
 
-def test_the_paper_s_stage_2_begins_with_stage_1_s_weights(cases: list[CaseFiles], tmp_path: Path) -> None:
-    detector = sure_of_kidney()
-    network = built(Stage.STAGE2, cases, tmp_path / "one", "paper", detector=detector).network
-    cells, features = torch.tensor([[0, 0, 0], [5, 0, 1], [5, 1, 1]]), torch.full((3, 3), 0.2)
-    with torch.no_grad():
-        tissue, kidney = detector(cells, features).T
-        mine = network.eval()(cells, features).T
-    torch.testing.assert_close(mine, torch.stack([tissue, kidney, kidney]))
-    fresh = built(Stage.STAGE2, cases, tmp_path / "two", "paper").network
-    assert not torch.equal(fresh.stem.weight, network.stem.weight)
-    with pytest.raises(SettingsError, match="stage 1"):
-        built(Stage.STAGE2, cases, tmp_path / "three", "paper", detector=SparseUNet(3, 2, [4, 4]))
-
-
 def test_a_network_starts_from_another_of_its_layout(cases: list[CaseFiles], tmp_path: Path) -> None:
     first = built(Stage.COARSE, cases, tmp_path, seed=1).network
     second = built(Stage.STAGE2, cases, tmp_path, seed=2, start=first).network

@@ -61,7 +61,7 @@ def test_the_papers_recipes_differ_in_class_weights_and_in_what_they_make_stage_
         assert isinstance(one, BandRecipe)
         assert (one.class_weights, other.class_weights) == expected
         assert isinstance(other, BandRecipe)
-        assert (one.kept_probability, other.kept_probability) == (0.05, 0.5)
+        assert (one.kept_probability, other.kept_probability) == (0.8, 0.5)
         differing = {key for key, value in asdict(one).items() if asdict(other)[key] != value}
         assert differing - {"detection_threshold"} == {"class_weights", "kept_probability"}
         if name == "stage2":

@@ -146,7 +146,7 @@ def test_the_paper_s_stage_2_is_trained_on_what_stage_1_detects(spec: TrainingSp
     assert toy.given[Stage.STAGE1]["detector"] is toy.given[Stage.STAGE2]["start"] is None
     assert not any(" has no " in line for line in said)
     assert "grid_mm" not in load_model("paper-stage2", spec.output).info
-    assert load_model("paper-stage1", spec.output).kept_probability == 0.05
+    assert load_model("paper-stage1", spec.output).kept_probability == 0.8
     assert "kept_probability" not in load_model("paper-stage2", spec.output).info
 
 
