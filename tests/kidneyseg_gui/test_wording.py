@@ -26,9 +26,12 @@ def test_the_engines_remedies_are_the_windows(tmp_path, monkeypatch: pytest.Monk
     assert text.startswith("The network default-stage1.safetensors is missing")
     assert text.endswith("; install KidneySeg again.")
 
-    monkeypatch.setattr(devices, "has_gpu", lambda: False)
+    monkeypatch.setattr(devices, "_known_obstacle", lambda: "no NVIDIA driver with a GPU is loaded")
     text = said_by(devices.pick_device, "cuda")
-    assert text == "No CUDA graphics card can be used here; choose Automatic or Processor as the device."
+    assert text == (
+        "No CUDA graphics card can be used here (no NVIDIA driver with a graphics card is loaded); "
+        "choose Automatic or Processor as the device."
+    )
 
     volume = Volume(np.zeros((1, 1, 600), np.int16), (0.5, 0.5, 2.0), np.eye(4))
     index = np.array([[0, 0, 512]], np.int32)
