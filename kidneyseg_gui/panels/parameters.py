@@ -21,7 +21,7 @@ PRESET_TEXTS = {
     "paper": (
         "Paper",
         "The published method: the brightest 10 % of the image in three bands. "
-        "For comparison; weak where kidneys enhance little.",
+        "For comparison: hardly finds tumours, and is weak where kidneys enhance little.",
     ),
 }
 CELL_MM = 2.0  # the grid of the bundled stage 2 network, before a result shows the grid
