@@ -123,7 +123,7 @@ def error_budget_of(result: Result, variant: CaseVariant) -> CaseBudget:
         if is_class(truth).any()
     }
     assert result.sampled.probability is not None
-    # The more probable class: where stage 1 keeps points for stage 2 from a lower probability on, its labels say these.
+    # The more probable class, not the labels: these say which points stage 1 keeps for stage 2.
     stage1_labels, stage1_truth = result.sampled.probability.argmax(1), np.minimum(_labels(true1), KIDNEY)
     return CaseBudget(
         variant.name,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from kidneyseg.segmentation.method import Context, Method, Objects, check_networ
 from kidneyseg.segmentation.networks import Networks
 from kidneyseg.settings import BandSettings, CountClusterSettings, Settings
 from kidneyseg.sparse import memory
+
+Probability = NDArray[np.floating]
 
 
 class Paper(Method):
@@ -44,8 +47,9 @@ class Paper(Method):
     def stage1(self, context: Context, samples: list[PointCloud]) -> list[PointCloud]:
         """Kidney or tissue, band by band; kidney is what stage 2 is to see, see `Model.kept_probability`."""
         kept = np.float32(context.networks.stage1.kept_probability)
-        bands = _label_bands(samples, len(samples), context.networks.stage1, context)
-        return [replace(band, labels=(_kidney_probability(band) >= kept).astype(np.uint8)) for band in bands]
+        return _label_bands(
+            samples, len(samples), context.networks.stage1, context, lambda probability: probability[:, KIDNEY] >= kept
+        )
 
     def stage2(self, context: Context, detections: list[PointCloud]) -> PointCloud:
         """Tissue, kidney or tumour on the points that stage 1 labelled kidney, band by band."""
@@ -69,26 +73,36 @@ def _kidney_of(cloud: PointCloud) -> PointCloud:
     return cloud.select(cloud.labelled(KIDNEY))
 
 
-def _kidney_probability(cloud: PointCloud) -> NDArray[np.floating]:
-    assert cloud.probability is not None
-    return cloud.probability[:, KIDNEY]
+def _most_probable(probability: Probability) -> NDArray[np.integer]:
+    return np.asarray(probability.argmax(1))
 
 
-def _label_bands(bands: Iterable[PointCloud], count: int, model: Model, context: Context) -> list[PointCloud]:
-    """Each of `count` bands through one network; nothing but its labels and probabilities outlives a band's turn."""
+def _label_bands(
+    bands: Iterable[PointCloud],
+    count: int,
+    model: Model,
+    context: Context,
+    label: Callable[[Probability], NDArray[Any]] = _most_probable,
+) -> list[PointCloud]:
+    """Each of `count` bands through one network; nothing but its labels and probabilities outlives a band's turn.
+
+    `label` makes labels (N,) of probabilities (N, classes).
+    """
     labelled = []
     shares = pairwise(np.linspace(0, 1, count + 1).tolist())
     for band, (start, end) in zip(bands, shares, strict=True):
-        labelled.append(_label_band(band, model, context, context.progress.part(start, end)))
+        labelled.append(_label_band(band, model, context, context.progress.part(start, end), label))
         memory.release()  # the bands' buffers differ in size, so that few would be used again
     return labelled
 
 
-def _label_band(band: PointCloud, model: Model, context: Context, progress: Progress) -> PointCloud:
+def _label_band(
+    band: PointCloud, model: Model, context: Context, progress: Progress, label: Callable[[Probability], NDArray[Any]]
+) -> PointCloud:
     features = hu_features(band.hu, model.network.config["in_channels"])
     cells = paper_cells(band, context.volume)
     probability = networks.predict(model, cells, features, context.device, progress, context.note)
-    return replace(band, labels=probability.argmax(1).astype(np.uint8), probability=probability)
+    return replace(band, labels=label(probability).astype(np.uint8), probability=probability)
 
 
 register(Paper())

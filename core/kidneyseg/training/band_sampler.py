@@ -203,7 +203,6 @@ def shown_to_stage2(sample: Sample, detector: SparseUNet, kept_probability: floa
 def probability_of_kidney(network: SparseUNet, cells: Indices, features: Floats) -> Floats:
     """Stage 1's probability of kidney for each point: float32 (N,)."""
     device = next(network.parameters()).device
-    cells = cells - cells.min(0, initial=0)
     logits = network(torch.from_numpy(cells).to(device), torch.from_numpy(features).to(device))
     return np.asarray(logits.softmax(1)[:, KIDNEY].cpu().numpy())
 
