@@ -54,6 +54,15 @@ def test_a_missing_network_is_named(tmp_path: Path) -> None:
         load_model("default-stage1", tmp_path)
 
 
+def test_what_stage_1_keeps_is_a_number(network: SparseUNet, tmp_path: Path) -> None:
+    for kept, expected in ((None, 0.5), (0.8, 0.8)):
+        save_model(network.arrays, tmp_path / "one.safetensors", {} if kept is None else {"kept_probability": kept})
+        assert load_model("one", tmp_path).kept_probability == expected
+    save_model(network.arrays, tmp_path / "one.safetensors", {"kept_probability": "most"})
+    with pytest.raises(ModelError, match="its kept_probability is not a number"):
+        load_model("one", tmp_path)
+
+
 def test_damaged_files_are_refused(path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (b"", b"no network", whole[: len(whole) // 2], b"\xff" * 8 + whole[8:]):
