@@ -56,7 +56,7 @@ class _CloudLoader(QObject):
     def _import(self) -> None:
         with quick_imports():
             import kidneyseg.editing.click
-            import kidneyseg.editing.shape  # noqa: F401 - imported here, in a thread, for the first correction
+            import kidneyseg.editing.shape  # noqa: F401 - loads scipy in this thread, so that the first correction need not wait
         try:
             import kidneyseg_gui.views.pyvista_cloud  # noqa: F401 - imported here, in a thread; `_build_cloud` uses it
             from kidneyseg_gui.views.canvases import choose

@@ -22,7 +22,7 @@ def obstacle(environment: Mapping[str, str] = os.environ) -> str | None:
     if not any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")):
         return "no display was found (DISPLAY is empty); start from a desktop session, over ssh -X, or under xvfb-run"
     try:
-        import PySide6.QtWidgets  # noqa: F401, PLC0415 - whether it can be imported is the question
+        import PySide6.QtWidgets  # noqa: F401, PLC0415 - the import itself is the check; nothing of it is used
     except ImportError as error:
         library, _, rest = str(error).partition(": ")
         if "cannot open shared object file" not in rest:

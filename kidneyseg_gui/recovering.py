@@ -63,7 +63,7 @@ class Recovering(QObject):
             self._jobs.recover(journal)
 
     def _on_recovered(self, kept: RecoveredCase) -> None:
-        from kidneyseg.editing.recovery import remove  # noqa: PLC0415 - as above
+        from kidneyseg.editing.recovery import remove  # noqa: PLC0415 - after the first paint
 
         self.offered.emit("", "", None)
         if not self._leaving.may_leave_now(*_RECOVER_ANOTHER):
@@ -75,7 +75,7 @@ class Recovering(QObject):
         self.notified.emit(notices.DONE, f"{kept.volume.name} is as it was, with {steps} that can be undone.", None)
 
     def _abandoned(self) -> list[Abandoned]:
-        from kidneyseg.editing.recovery import find_abandoned  # noqa: PLC0415 - as above
+        from kidneyseg.editing.recovery import find_abandoned  # noqa: PLC0415 - after the first paint
 
         found = find_abandoned(self._autosave.folder)
         for one in found:

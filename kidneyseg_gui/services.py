@@ -138,7 +138,7 @@ def _warm_up() -> bool:
     # Importing them in advance means that the first segmentation does not wait for it.
     with quick_imports():
         import kidneyseg.segmentation.export
-        import kidneyseg.segmentation.pipeline  # noqa: F401
+        import kidneyseg.segmentation.pipeline  # noqa: F401 - only loads it, ahead of the first run
         from kidneyseg.segmentation.devices import has_gpu
 
     return has_gpu()

@@ -1,4 +1,4 @@
-# ruff: noqa: PLC0415 - only the build environment has elftools
+# ruff: noqa: PLC0415 - only the build environment has elftools, and tests import this module without it
 """What shared libraries need: other libraries by name, and versions of the C library."""
 
 from __future__ import annotations

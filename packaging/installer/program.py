@@ -1,4 +1,4 @@
-# ruff: noqa: PLC0415 - only the program that was asked for is imported
+# ruff: noqa: PLC0415 - the command must not pay for importing the window, nor the window for the command
 """The one executable of the installed program: `kidneyseg`, or `kidneyseg-gui` where it is started by that name."""
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def _entry(part: Component, licences: LicenseFactory) -> Entry:
     return Entry(
         name=part.name,
         version=part.version,
-        type=ComponentType.LIBRARY,
+        type=ComponentType("library"),
         bom_ref=str(purl),
         purl=purl,
         licenses=[licences.make_from_string(part.licence)],

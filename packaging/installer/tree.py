@@ -59,7 +59,7 @@ def lay_out_share(share: Path, assets: Path, version: str, epoch: int) -> None:
 def man_pages(version: str, epoch: int) -> dict[str, str]:
     """The man page of each program."""
     from kidneyseg.cli.main import make_parser as command_line  # noqa: PLC0415 - of the version that is packed
-    from kidneyseg_gui.__main__ import make_parser as window  # noqa: PLC0415
+    from kidneyseg_gui.__main__ import make_parser as window  # noqa: PLC0415 - likewise of that version
 
     os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal's width
     return {parser.prog: page(parser, version, epoch) for parser in (command_line(), window())}
@@ -80,7 +80,7 @@ def set_modes_and_times(root: Path, epoch: int) -> None:
 
 def _draw_icons(svg: Path, folder: Path) -> None:
     from PySide6.QtCore import QSize  # noqa: PLC0415 - only the build has it
-    from PySide6.QtGui import QGuiApplication, QImageReader  # noqa: PLC0415
+    from PySide6.QtGui import QGuiApplication, QImageReader  # noqa: PLC0415 - only the build has it
 
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     application = QGuiApplication.instance() or QGuiApplication(["icons"])

@@ -28,8 +28,8 @@ def sample_case(directory: str | os.PathLike[str] | None = None) -> Path:
     ct, labels = folder / "sample_ct.nii.gz", folder / "sample_labels.nii.gz"
     if not (ct.is_file() and labels.is_file()):
         # The window imports this module before its first paint, for `is_sample`.
-        from kidneyseg.imaging.nifti import save_mask, save_volume  # noqa: PLC0415 - nibabel is slow to import
-        from kidneyseg.phantom.abdomen import make_phantom  # noqa: PLC0415 - and so is scipy
+        from kidneyseg.imaging.nifti import save_mask, save_volume  # noqa: PLC0415 - imports nibabel, slow
+        from kidneyseg.phantom.abdomen import make_phantom  # noqa: PLC0415 - imports scipy, slow; a shipped sample needs neither
 
         make_folder(folder)
         volume, mask = make_phantom(SAMPLE_SEED, _SHAPE, _SPACING_MM)

@@ -71,7 +71,7 @@ def no_cuda_reason() -> str | None:
         return reason
     if cuda_name() != "none":
         return None
-    import torch  # noqa: PLC0415 - as above
+    import torch  # noqa: PLC0415 - takes a second, and only a GPU that fails to start gets here
 
     try:
         torch.cuda.init()
