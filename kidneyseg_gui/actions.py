@@ -20,6 +20,7 @@ from kidneyseg_gui.options import Options
 from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
+from kidneyseg_gui.views.cloud_view import SHOWN, can_show
 from kidneyseg_gui.widgets import shortened
 from kidneyseg_gui.worker import JobRunner
 
@@ -156,6 +157,8 @@ class Actions:
             self.windows[width, level] = self._checkable(text, partial(case.set_window, width, level), str(number))
         self._group(presets, self.windows.values())
         menu.addSeparator()
+        self._make_3d(menu)
+        menu.addSeparator()
         self.overlay = self._checkable("Show &mask", case.toggle_overlay, "O", picture="overlay", short="Mask")
         self.style = self._action("&Filled, outlined or both", self._next_style, "F")
         self.crosshair = self._checkable(
@@ -164,7 +167,10 @@ class Actions:
         self.unsure = self._checkable(
             "Where the networks are &unsure", lambda: case.set_display(uncertainty=not case.display.uncertainty), "C"
         )
-        menu.addActions([self.overlay, self.style, self.unsure, self.crosshair])
+        self.points = self._checkable(
+            "Poi&nts of the 3D view on the slices", lambda: case.set_display(points=not case.display.points), "N"
+        )
+        menu.addActions([self.overlay, self.style, self.points, self.unsure, self.crosshair])
         menu.addSeparator()
         self.conventions = {
             radiological: self._checkable(text, partial(case.set_display, radiological=radiological))
@@ -178,6 +184,14 @@ class Actions:
         tip = "Fit everything into its view"
         self.reset = self._action("R&eset views", reset_views, "R", picture="reset", short="Reset", tip=tip)
         menu.addAction(self.reset)
+
+    def _make_3d(self, menu: QMenu) -> None:
+        """What the 3-D pane shows, also where its own buttons are too narrow to read or hidden."""
+        self.clouds: dict[str, QAction] = {}
+        for number, (name, text, tip) in enumerate(SHOWN, start=1):
+            choose = partial(self._case.set_display, cloud=name)
+            self.clouds[name] = self._checkable(text, choose, f"Ctrl+{number}", tip=tip)
+        self._group(menu.addMenu("&3D view"), self.clouds.values())
 
     def _checkable(self, text: str, do: Callable[[], object], *keys: str, **more: str) -> QAction:
         action = self._action(text, do, *keys, **more)
@@ -240,6 +254,11 @@ class Actions:
         self.crosshair.setChecked(case.display.crosshair)
         self.unsure.setChecked(case.display.uncertainty)
         self.unsure.setEnabled(case.scene is not None and case.scene.uncertainty is not None)
+        self.points.setChecked(case.display.points)
+        self.points.setEnabled(case.scene is not None and bool(case.scene.points))
+        for name, action in self.clouds.items():
+            action.setChecked(name == case.display.cloud)
+            action.setEnabled(can_show(case, name))
         for name, action in self.layouts.items():
             action.setChecked(name == case.display.maximised)
         for window, action in self.windows.items():

@@ -54,8 +54,8 @@ class Overlay:
 class Display:
     """How the views are arranged. `maximised` names the pane that fills the window, "" for all four.
 
-    `cloud` is what the 3-D pane shows: "sampled", "kidney", "objects" or "surface". With `uncertainty` the slices show
-    where the networks are unsure.
+    `cloud` is what the 3-D pane shows: "deck", "sampled", "detected", "classes", "objects" or "surface". With
+    `uncertainty` the slices show where the networks are unsure, with `points` the points of `cloud_on_slices`.
     """
 
     radiological: bool = True
@@ -63,3 +63,9 @@ class Display:
     cloud: str = "surface"
     maximised: str = ""
     uncertainty: bool = False
+    points: bool = False
+
+    @property
+    def cloud_on_slices(self) -> str:
+        """The cloud of the 3-D pane, or, where it shows none, that which the mask is filled from."""
+        return "objects" if self.cloud in ("deck", "surface") else self.cloud

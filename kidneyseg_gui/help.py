@@ -12,6 +12,7 @@ from kidneyseg_gui.panels.correcting import TOOLS
 from kidneyseg_gui.slices import WINDOW_PRESETS
 from kidneyseg_gui.theme import icon
 from kidneyseg_gui.tools import NAMES
+from kidneyseg_gui.views.cloud_view import SHOWN
 from kidneyseg_gui.widgets import column, grid, named, row
 
 _SHARE_OF_SCREEN, _BELOW = 0.9, 100  # pixels for the button, the margins and the window's frame
@@ -33,6 +34,7 @@ _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
             "Home, End": "First, last slice",
             "Space": "Hide or show the mask",
         },
+        "3D view": {f"Ctrl + {number}": text for number, (_name, text, _hint) in enumerate(SHOWN, start=1)},
     },
     {
         "Everywhere": {
@@ -43,6 +45,7 @@ _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
             "Ctrl + Shift + O, S": "Load, save settings",
             "O": "Hide or show the mask",
             "F": "Filled, outlined or both",
+            "N": "Points of the 3D view on the slices",
             "X": "Crosshair",
             "R": "Reset the views",
             "Alt + 1 … 5": "Four views, axial, coronal, sagittal, 3D",

@@ -7,8 +7,8 @@ z to the Superior.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
+from kidneyseg_gui.slice_points import SlicePoints
 from kidneyseg_gui.surfaces import Part, joined, parts_of
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ class Dots:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What the 3-D pane can show.
+    """What the 3-D pane can show, and the slices of it.
 
     Attributes:
-        clouds: "sampled", "kidney", "objects" to {label: Dots}; empty without a result.
+        clouds: "sampled" (all TISSUE, as no network has seen them), "detected", "classes", "objects" to {label: Dots};
+            empty without a result.
         surfaces: label to a pyvista.PolyData with normals; the kidneys' encloses their tumours and cysts.
         focus: the voxel to show first: the centre of the largest tumour, else of the largest kidney; None if there is
             neither.
@@ -59,6 +61,7 @@ class Scene:
         uncertainty: of the networks; None where it is not known.
         kidneys_alone: the kidneys' surface without tumours and cysts; None where there are none, or nothing else.
         parts: of the mask, for the scene after the next edit.
+        points: the clouds' names to their points on the slices.
     """
 
     clouds: dict[str, dict[int, Dots]]
@@ -68,6 +71,7 @@ class Scene:
     uncertainty: Uncertainty | None = None
     kidneys_alone: pyvista.PolyData | None = None
     parts: tuple[Part, ...] = ()
+    points: dict[str, SlicePoints] = field(default_factory=dict)
 
     def surfaces_of(self, labels: Collection[int]) -> dict[int, pyvista.PolyData]:
         """The surfaces to draw when only these labels are shown.
@@ -97,27 +101,36 @@ def build_scene(
         progress: may cancel.
     """
     clouds: dict[str, dict[int, Dots]] = {}
+    points: dict[str, SlicePoints] = {}
     unsure = None
     if previous is not None and previous.result is result:
-        clouds, unsure = previous.clouds, previous.uncertainty
+        clouds, points, unsure = previous.clouds, previous.points, previous.uncertainty
     elif result is not None:
         from kidneyseg.segmentation.uncertainty import uncertainty_of
 
         unsure = uncertainty_of(result.stage2)
-        for name, cloud in (("sampled", result.sampled), ("kidney", result.stage2), ("objects", result.objects)):
+        for name, cloud in _clouds_of(result):
             progress.check()
-            clouds[name] = _split(cloud)
+            clouds[name], points[name] = _split(cloud), SlicePoints(cloud)
     parts = parts_of(labels, volume, () if previous is None else previous.parts, progress)
     progress.check()
     surfaces = {label: joined(part.surfaces.get(label) for part in parts) for label in (KIDNEY, TUMOUR, CYST)}
     drawn = {label: surface for label, surface in surfaces.items() if surface is not None}
     alone = joined(part.kidneys_alone for part in parts) if len(drawn) > 1 else None
     middles = [max((part.middles[which] for part in parts), default=(0, None), key=itemgetter(0)) for which in (0, 1)]
-    return Scene(clouds, drawn, middles[0][1] or middles[1][1], result, unsure, alone, parts)
+    return Scene(clouds, drawn, middles[0][1] or middles[1][1], result, unsure, alone, parts, points)
 
 
-def _split(cloud: PointCloud | None) -> dict[int, Dots]:
-    if cloud is None or len(cloud) == 0:
+def _clouds_of(result: Result) -> Iterator[tuple[str, PointCloud]]:
+    """The clouds of a result in the order of the method's steps."""
+    yield "sampled", replace(result.sampled, labels=None, probability=None)
+    yield "detected", result.sampled.select(result.sampled.labelled(KIDNEY))
+    yield "classes", result.stage2
+    yield "objects", result.objects
+
+
+def _split(cloud: PointCloud) -> dict[int, Dots]:
+    if len(cloud) == 0:
         return {}
     rows = np.random.default_rng(0).choice(len(cloud), min(len(cloud), _LARGEST_CLOUD), replace=False)
     points = cloud.lattice.centres_mm(cloud.index[rows])

@@ -38,6 +38,9 @@ class LabelsPanel(Section):
         self.outlined = QCheckBox("Outlined")
         self.outlined.setToolTip("Draw the labels' borders (F)")
         self.outlined.toggled.connect(lambda on: self._change(outlined=on))
+        self.points = QCheckBox("Points of the 3D view")
+        self.points.setToolTip("Draw on the slices the points that the 3D view shows, instead of the labels' inside (N)")
+        self.points.toggled.connect(lambda on: case.set_display(points=on))
         self.shown = tool_button(tip="Hide or show the mask (O)")
         self.shown.clicked.connect(case.toggle_overlay)
         self.heading.addWidget(self.shown)
@@ -47,7 +50,9 @@ class LabelsPanel(Section):
         line.addWidget(self.filled)
         line.addWidget(self.outlined)
         self.body.addLayout(line)
+        self.body.addWidget(self.points)
         case.overlay_changed.connect(self._show)
+        case.display_changed.connect(self._show)
         case.edits.locked_changed.connect(self._show)
         case.mask_changed.connect(lambda _box: self._show_volumes())
         self._show()
@@ -97,11 +102,12 @@ class LabelsPanel(Section):
         overlay = self._case.overlay
         blockers = [
             QSignalBlocker(w)
-            for w in (self.opacity, self.filled, self.outlined, *self.eyes.values(), *self.locks.values())
+            for w in (self.opacity, self.filled, self.outlined, self.points, *self.eyes.values(), *self.locks.values())
         ]
         self.opacity.setValue(round(overlay.opacity * 100))
         self.filled.setChecked(overlay.filled)
         self.outlined.setChecked(overlay.outlined)
+        self.points.setChecked(self._case.display.points)
         self.shown.setIcon(icon("overlay" if overlay.shown else "overlay-off"))
         for label, style in overlay.labels:
             self.eyes[label].setChecked(style.visible)

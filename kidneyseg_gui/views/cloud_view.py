@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QLabel, QStackedLayout, QWidget
 
 from kidneyseg.imaging.labels import TISSUE
 from kidneyseg_gui.case import Case
+from kidneyseg_gui.deck import Sheet, deck_of
 from kidneyseg_gui.slices import Colour
 from kidneyseg_gui.views.choice_bar import ChoiceBar
 from kidneyseg_gui.views.pane import Pane
@@ -22,18 +23,30 @@ if TYPE_CHECKING:  # preparing scenes needs scipy, which the first paint does no
     from kidneyseg_gui.scene import Scene
 
 SHOWN = (
-    ("sampled", "Sampled", "Stage 1: every point that the sampling kept, coloured by the first network's label"),
-    ("kidney", "Kidney", "Stage 2: the points around the kidneys, as tissue, kidney and tumour"),
+    ("deck", "Slices", "The CT as a deck of slices, in the range of HU that the networks see"),
+    ("sampled", "Sampled", "Every point that the sampling kept, as bright as its HU"),
+    ("detected", "Detected", "Stage 1: the points that the first network takes for kidney"),
+    ("classes", "Classes", "Stage 2: the points around the kidneys, as tissue, kidney and tumour"),
     ("objects", "Objects", "The points that are left after DBSCAN has removed the outliers"),
     ("surface", "Surface", "The final mask's surface: kidneys translucent, tumours solid"),
 )
 TISSUE_COLOUR: Colour = (132, 146, 164)
 
 
+def can_show(case: Case, name: str) -> bool:
+    """Whether there is anything of this name of SHOWN to see: the slices of any CT, the rest of a result."""
+    if name == "deck":
+        return case.volume is not None
+    return case.scene is not None and bool(case.scene.surfaces if name == "surface" else case.scene.clouds.get(name))
+
+
 class CloudBackend(Protocol):
-    """Draws a scene. Positions are mm from the volume's corner along its voxel axes."""
+    """Draws a deck or a scene. Positions are mm from the volume's corner along its voxel axes."""
 
     widget: QWidget
+
+    def show_deck(self, sheets: tuple[Sheet, ...]) -> None:
+        """Draw the slices of a CT instead of a scene."""
 
     def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
         """Draw `shown` (a name of SHOWN) of the scene, without the labels that have no colour; None clears."""
@@ -68,7 +81,8 @@ class CloudPane(Pane):
         self._make_buttons()
         # Scrolling moves the crosshair dozens of times a second: draw once for several moves.
         self._crosshair_timer = single_shot(self, 40, self._draw_crosshair)
-        case.volume_changed.connect(self._draw_box)
+        self._deck: tuple[Sheet, ...] | None = None  # of the CT; None until it is shown
+        case.volume_changed.connect(self._on_volume)
         case.scene_changed.connect(self._draw)
         case.overlay_changed.connect(self._draw)
         case.display_changed.connect(self._on_display)
@@ -122,17 +136,31 @@ class CloudPane(Pane):
         self._draw()
         self._draw_crosshair()
 
+    def _on_volume(self) -> None:
+        self._deck = None
+        self._draw_box()
+        self._draw()
+
     def _draw(self) -> None:
-        scene, overlay = self._case.scene, self._case.overlay
+        scene, overlay, volume, shown = (
+            self._case.scene,
+            self._case.overlay,
+            self._case.volume,
+            self._case.display.cloud,
+        )
         for name in self.buttons:
-            shows = {} if scene is None else scene.surfaces if name == "surface" else scene.clouds.get(name, {})
-            self._choices.enable(name, bool(shows))
+            self._choices.enable(name, can_show(self._case, name))
         if self._backend is None:
+            return
+        if shown == "deck" and volume is not None:
+            if self._deck is None:
+                self._deck = deck_of(volume)
+            self._backend.show_deck(self._deck)
             return
         colours: dict[int, Colour] = {TISSUE: TISSUE_COLOUR}
         if overlay.shown:
             colours |= {label: style.colour for label, style in overlay.labels if style.visible}
-        self._backend.show_scene(scene, self._case.display.cloud, colours)
+        self._backend.show_scene(scene, shown, colours)
 
     def _draw_box(self) -> None:
         volume = self._case.volume

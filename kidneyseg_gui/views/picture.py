@@ -10,7 +10,11 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPen, QTransform
 from kidneyseg.arrays import Box
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.comparing import DIFFERENCE_COLOURS, Shown
-from kidneyseg_gui.slices import Plane, blend, blend_heat, grey_image, grey_table, outline
+from kidneyseg_gui.slice_points import TISSUE_POINT
+from kidneyseg_gui.slices import Colour, Plane, blend, blend_heat, grey_image, grey_table, outline
+
+_TISSUE_POINTS: Colour = (72, 190, 176)  # no label's, and unlike the CT's grey
+_POINTS_OPACITY = 0.8
 
 
 class Picture:
@@ -60,6 +64,8 @@ class Picture:
         self._outlined = []
         if case.overlay.shown:
             self._draw_masks(pixels)
+        if case.display.points and not self._other:
+            self._draw_points(pixels)
         if case.display.uncertainty and case.scene is not None and case.scene.uncertainty is not None:
             unsure = case.scene.uncertainty.on_slice(
                 self._plane.normal, self._index, case.volume.shape, case.volume.spacing_mm
@@ -83,10 +89,19 @@ class Picture:
             difference = self._plane.slice_of(compare.comparison.difference, self._index)
             blend(pixels, np.ascontiguousarray(difference), DIFFERENCE_COLOURS, 0.75)
 
+    def _draw_points(self, pixels: NDArray[np.uint32]) -> None:
+        """Draw the networks' points, whether or not the mask is hidden."""
+        volume, scene, display = self._case.volume, self._case.scene, self._case.display
+        points = None if scene is None else scene.points.get(display.cloud_on_slices)
+        if volume is not None and points is not None:
+            shown = {label: style.colour for label, style in self._case.overlay.labels if style.visible}
+            found = np.ascontiguousarray(points.on_slice(self._plane.normal, self._index, volume).T)
+            blend(pixels, found, shown | {TISSUE_POINT: _TISSUE_POINTS}, _POINTS_OPACITY)
+
     def _lay_over(self, pixels: NDArray[np.uint32], labels: NDArray[np.uint8], *, outlined: bool) -> None:
         overlay = self._case.overlay
         shown = {label: style.colour for label, style in overlay.labels if style.visible}
-        if overlay.filled:
+        if overlay.filled and not self._case.display.points:  # the points would not be seen in it
             blend(pixels, labels, shown, overlay.opacity)
         if outlined:
             for label in shown:

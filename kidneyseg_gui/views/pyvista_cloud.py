@@ -11,6 +11,7 @@ from vtkmodules.vtkRenderingAnnotation import vtkAnnotatedCubeActor
 from vtkmodules.vtkRenderingCore import vtkRenderer
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
+from kidneyseg_gui.deck import Sheet
 from kidneyseg_gui.scene import Dots, Scene
 from kidneyseg_gui.slices import Colour
 from kidneyseg_gui.views.annotations import PLANE_COLOURS
@@ -21,6 +22,11 @@ from kidneyseg_gui.views.canvases import Canvas
 _MOVING, _AT_REST = 300_000, 1_000_000
 _MOVING_SOFTWARE, _AT_REST_SOFTWARE = 50_000, 100_000
 _POINT_SIZE = {TISSUE: 2.0, KIDNEY: 4.0, TUMOUR: 5.0}
+_WHOLE = ("deck", "sampled")  # what fills the box; the rest is of the kidneys
+_FRONT, _SLANTED = (
+    (0.0, 1.0, 0.0),
+    (0.3, 1.0, 0.62),
+)  # where the camera is; the slices would be seen edge-on from the front
 _OPACITY = {TISSUE: 0.16, KIDNEY: 1.0, TUMOUR: 1.0}
 _VEIL = 0.2  # opacity of kidney points where there is a tumour
 _DARKEST = 0.45  # share of the colour that points of the lowest HU get
@@ -41,6 +47,7 @@ class PyVistaCloud:
         self.widget: QWidget = canvas.widget
         self._size: tuple[float, float, float] | None = None
         self._shown: tuple[Scene | None, str] = (None, "")
+        self._deck: tuple[Sheet, ...] = ()
         self._fitted_mm = np.full(3, np.inf)  # the size of what the camera was fitted to
         self._dense: list[pyvista.Actor] = []
         self._light: list[pyvista.Actor] = []
@@ -109,17 +116,42 @@ class PyVistaCloud:
         self._box.visibility = True
         self.reset_camera()
 
-    def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
-        """Draw `shown` of the scene in these colours."""
+    def show_deck(self, sheets: tuple[Sheet, ...]) -> None:
+        """Draw slices where they lie."""
+        if sheets is not self._deck:
+            self._clear()
+            self._deck = sheets
+            self._dense = self._light = [self._add_sheet(sheet) for sheet in sheets]
+            before, self._shown = self._shown, (None, "deck")
+            if before[1] != "deck":
+                self.reset_camera()
+        self._canvas.redraw()
+
+    def _clear(self) -> None:
         for actor in {*self._dense, *self._light}:
             self._plotter.remove_actor(actor, reset_camera=False, render=False)
-        self._dense, self._light = [], []
+        self._dense, self._light, self._deck = [], [], ()
+
+    def _add_sheet(self, sheet: Sheet) -> pyvista.Actor:
+        corner, across, up = sheet.origin_mm, sheet.first_row_mm, sheet.first_column_mm
+        mesh = pyvista.PolyData(np.array([corner, corner + across, corner + across + up, corner + up]), [4, 0, 1, 2, 3])
+        mesh.active_texture_coordinates = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
+        texture = pyvista.Texture(np.ascontiguousarray(sheet.pixels[::-1]))  # type: ignore[no-untyped-call]  # PyVista's
+        texture.InterpolateOn()
+        actor: pyvista.Actor = self._plotter.add_mesh(mesh, texture=texture, lighting=False, **_PLAIN)
+        actor.ForceOpaqueOn()  # with holes where the texture is transparent, in any order of the sheets
+        return actor
+
+    def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
+        """Draw `shown` of the scene in these colours."""
+        self._clear()
         if scene is not None and shown == "surface":
             self._add_surfaces(scene, colours)
         elif scene is not None:
             self._add_points(scene.clouds.get(shown, {}), colours)
         before, self._shown = self._shown, (scene, shown)
-        other = (scene is None) != (before[0] is None) or (shown == "sampled") != (before[1] == "sampled")
+        kinds = [(one[1] in _WHOLE, one[1] == "deck") for one in (before, self._shown)]
+        other = (scene is None) != (before[0] is None) or kinds[0] != kinds[1]
         low, high = self._bounds()
         if other or (self._dense and outgrown(self._fitted_mm, high - low)):
             self.reset_camera()
@@ -181,7 +213,7 @@ class PyVistaCloud:
         self._canvas.redraw()
 
     def reset_camera(self) -> None:
-        """Look from the front at the result, or at the whole box where there is none."""
+        """Look from the front at the result, from above at a deck, or at the whole box where there is neither."""
         if self._dense or self._size is not None:
             self._look_at(*self._bounds())
         self._canvas.redraw()
@@ -194,14 +226,14 @@ class PyVistaCloud:
         return np.zeros(3), np.array(self._size or (0.0, 0.0, 0.0))
 
     def _look_at(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-        """Look from the front at a box, so near that it just fits into the view."""
+        """Look at a box, so near that it just fits into the view."""
         camera = self._plotter.renderer.GetActiveCamera()
-        size, centre = high - low, (low + high) / 2
-        self._fitted_mm = size
+        towards = _SLANTED if self._deck else _FRONT
+        self._fitted_mm, centre = high - low, (low + high) / 2
         aspect = self.widget.width() / max(self.widget.height(), 1)
-        distance = distance_to_fit(size, camera.GetViewAngle(), aspect)
+        distance = distance_to_fit(self._fitted_mm, camera.GetViewAngle(), aspect, towards)
         camera.SetFocalPoint(*centre)
-        camera.SetPosition(centre[0], centre[1] + distance, centre[2])
+        camera.SetPosition(*(centre + distance * np.array(towards) / np.linalg.norm(towards)))
         camera.SetViewUp(0, 0, 1)
 
     def close(self) -> None:

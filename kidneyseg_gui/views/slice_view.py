@@ -62,7 +62,7 @@ class SliceView(QWidget):
         case.volume_changed.connect(self.tool.cancel)
         case.volume_changed.connect(self.reset_camera)
         looks = (case.window_changed, case.overlay_changed, case.display_changed, case.compare_changed)
-        for signal in (case.crosshair_changed, *looks):
+        for signal in (case.crosshair_changed, case.scene_changed, *looks):
             signal.connect(self.update)
         case.crosshair_changed.connect(self._point)
         case.mask_changed.connect(self._on_mask)

@@ -26,6 +26,7 @@ from kidneyseg.settings import Settings
 from kidneyseg_gui.services import Services
 
 if TYPE_CHECKING:
+    from kidneyseg_gui.deck import Sheet
     from kidneyseg_gui.outcomes import Saving
     from kidneyseg_gui.protocols import Result
     from kidneyseg_gui.scene import Scene
@@ -194,10 +195,14 @@ class FakeCloud:
         self.shown: tuple[Scene | None, str, dict[int, Colour]] = (None, "", {})
         self.crosshair: tuple[float, float, float] | None = None
         self.box: tuple[float, float, float] | None = None
+        self.deck: tuple[Sheet, ...] = ()
         self.resets = 0
 
     def show_scene(self, scene: Scene | None, shown: str, colours: dict[int, Colour]) -> None:
         self.shown = (scene, shown, colours)
+
+    def show_deck(self, sheets: tuple[Sheet, ...]) -> None:
+        self.deck, self.shown = sheets, (None, "deck", {})
 
     def set_crosshair(self, at_mm: tuple[float, float, float] | None) -> None:
         self.crosshair = at_mm

@@ -18,3 +18,23 @@ def test_keys_set_window_overlay_and_layout(window: WindowFixture):
     ):
         window.qtbot.keyClick(window.main.quad.slices[0].slices, key)
         assert check()
+
+
+def test_keys_choose_the_3d_view_and_show_its_points_on_the_slices(window: WindowFixture):
+    actions, view = window.main.actions_, window.main.quad.slices[0].slices
+    window.open()
+    assert [name for name, action in actions.clouds.items() if action.isEnabled()] == ["deck"]
+    assert not actions.points.isEnabled()
+    window.segment()
+    for key, name in zip("123456", ("deck", "sampled", "detected", "classes", "objects", "surface"), strict=True):
+        window.qtbot.keyClick(view, key, Qt.KeyboardModifier.ControlModifier)
+        assert window.case.display.cloud == name
+        assert [one for one, action in actions.clouds.items() if action.isChecked()] == [name]
+        assert window.main.quad.cloud.buttons[name].isChecked()
+    window.qtbot.keyClick(view, Qt.Key.Key_N)
+    assert window.case.display.points
+    assert actions.points.isChecked()
+    assert window.main.labels.points.isChecked()
+    window.main.labels.points.click()
+    assert not window.case.display.points
+    assert not actions.points.isChecked()

@@ -92,3 +92,20 @@ def test_a_stroke_beside_a_kidney_does_not_change_the_kidneys_surface():
     near = both.points[both.points[:, 0] < 32]
     assert near.min(axis=0) == pytest.approx(alone.points.min(axis=0), abs=0.8)
     assert near.max(axis=0) == pytest.approx(alone.points.max(axis=0), abs=0.8)
+
+
+def test_the_clouds_are_the_steps_of_the_method():
+    volume = make_volume()
+    result = FakePipeline(volume).run(preset("paper"))
+    scene = build_scene(result.mask, result, None, volume, Progress())
+    counts = {name: {label: len(dots) for label, dots in cloud.items()} for name, cloud in scene.clouds.items()}
+    labels = [int((result.stage2.labels == label).sum()) for label in range(3)]
+    assert counts["sampled"] == {0: len(result.sampled)}, "no network has seen these"
+    assert counts["detected"] == {KIDNEY: labels[KIDNEY] + labels[TUMOUR]}
+    assert counts["classes"] == dict(enumerate(labels))
+    assert counts["objects"] == {KIDNEY: labels[KIDNEY], TUMOUR: labels[TUMOUR]}
+    assert set(scene.points) == set(scene.clouds)
+    again = build_scene(result.mask, result, scene, volume, Progress())
+    assert again.points is scene.points
+    kidney = (13, 16, 12)
+    assert scene.points["objects"].on_slice(2, kidney[2], volume)[kidney[:2]] == KIDNEY

@@ -10,14 +10,17 @@ from pytestqt.qtbot import QtBot
 from fakes import FakePipeline, make_volume
 from kidneyseg.editing import Voxels
 from kidneyseg.editing.compare import compare
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
+from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.comparing import Compare
+from kidneyseg_gui.scene import build_scene
 from kidneyseg_gui.slices import AXIAL
 from kidneyseg_gui.views.picture import Picture
 from kidneyseg_gui.views.slice_view import SliceView
 
+TISSUE = QColor(72, 190, 176)
 IN_KIDNEY, IN_TUMOUR, IN_BODY = (13, 16, 12), (34, 18, 14), (24, 30, 12)
 
 
@@ -81,3 +84,55 @@ def test_no_outline_lies_over_the_differences(case: Case, qtbot: QtBot):
     colour = view.grab().toImage().pixelColor(view.position_of(IN_KIDNEY).toPoint())
     assert colour.green() > colour.red()
     assert not view._picture._outlined
+
+
+def test_the_points_of_each_step_are_drawn_instead_of_the_fill(case: Case, qtbot: QtBot):
+    picture = Picture(case, AXIAL)
+    kidney, tumour = (QColor(*case.overlay.style(label).colour) for label in (KIDNEY, TUMOUR))
+    case.set_scene(build_scene(case.mask, case.result, None, case.volume, Progress()))
+    case.set_display(points=True)
+
+    def hue_at(voxel: tuple[int, int, int]) -> int:
+        return colour_at(case, picture, voxel).hue() // 6
+
+    for cloud, expected in (
+        ("sampled", {IN_KIDNEY: None, IN_TUMOUR: None, IN_BODY: None}),
+        ("detected", {IN_KIDNEY: kidney, IN_TUMOUR: kidney, IN_BODY: 0}),
+        ("classes", {IN_KIDNEY: kidney, IN_TUMOUR: tumour, IN_BODY: None}),
+        ("objects", {IN_KIDNEY: kidney, IN_TUMOUR: tumour, IN_BODY: 0}),
+        ("surface", {IN_KIDNEY: kidney, IN_TUMOUR: tumour, IN_BODY: 0}),
+    ):
+        case.set_display(cloud=cloud)
+        for voxel, colour in expected.items():
+            if colour == 0:
+                assert colour_at(case, picture, voxel).saturation() == 0, (cloud, voxel)
+            else:
+                assert hue_at(voxel) == (TISSUE if colour is None else colour).hue() // 6, (cloud, voxel)
+    case.toggle_overlay()
+    assert hue_at(IN_TUMOUR) == tumour.hue() // 6, "the mask is hidden, its points are not"
+    case.set_overlay(case.overlay.with_label(TUMOUR, visible=False))
+    assert colour_at(case, picture, IN_TUMOUR).saturation() == 0
+
+
+def test_the_mask_is_outlined_around_its_points_and_not_filled(case: Case):
+    picture = Picture(case, AXIAL)
+    case.set_overlay(replace(case.overlay, outlined=True))
+    case.set_display(points=True)
+    assert case.scene is None  # the 3-D objects are not ready yet
+    assert colour_at(case, picture, IN_KIDNEY).saturation() == 0
+    assert picture._outlined == [KIDNEY, TUMOUR, CYST]
+
+
+def test_a_view_is_drawn_again_when_the_points_are_ready(case: Case, qtbot: QtBot):
+    view = SliceView(case, AXIAL)
+    qtbot.addWidget(view)
+    view.resize(480, 400)
+    view.show()
+    case.set_display(points=True, crosshair=False)
+    case.set_crosshair(IN_KIDNEY)
+    view.grab()
+    scene = build_scene(case.mask, case.result, None, case.volume, Progress())
+    painted = []
+    view.paintEvent = lambda _event: painted.append(True)
+    case.set_scene(scene)
+    qtbot.waitUntil(lambda: bool(painted), timeout=1000)
