@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kidneyseg.cli.paper_table import print_paper_table
 from kidneyseg.cli.terminal import BarProgress
 from kidneyseg.cli.training_arguments import add_training, spec_of
 from kidneyseg.errors import SettingsError
@@ -14,6 +15,7 @@ from kidneyseg.libraries import require_torch
 
 if TYPE_CHECKING:
     from kidneyseg.evaluation.cross_validation import CrossValidation
+    from kidneyseg.evaluation.paper_table import Measured
     from kidneyseg.training.session import TrainingSpec
 
 _DESCRIPTION = """\
@@ -99,12 +101,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _paper_table(arguments: argparse.Namespace, spec: TrainingSpec) -> int:
-    """Print the paper's table; 1 when a case could not be measured."""
     from kidneyseg.evaluation.paper_table import measure_paper_table
-    from kidneyseg.evaluation.paper_table_report import table_as_markdown, write_paper_table
 
-    with BarProgress(line_every_s=60) as console:
-        measured = measure_paper_table(
+    def measure(console: BarProgress) -> list[Measured]:
+        return measure_paper_table(
             spec,
             folds=arguments.folds,
             fold=arguments.fold,
@@ -113,10 +113,8 @@ def _paper_table(arguments: argparse.Namespace, spec: TrainingSpec) -> int:
             progress=console,
             say=console.say,
         )
-    for path in write_paper_table(spec.output / "report", measured):
-        print(path, file=sys.stderr)
-    print(table_as_markdown(measured), end="")
-    return 1 if any(len(one.budgets) < len(one.outcomes) for one in measured) else 0
+
+    return print_paper_table(spec, measure)
 
 
 def _print(result: CrossValidation, *, one_fold: bool) -> int:

@@ -61,7 +61,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument("data", type=Path, metavar="DATA | MASKS", help="folder of labelled CTs, or of masks")
     parser.add_argument("labels", type=Path, metavar="LABELS", nargs="?", help="folder of the labels of the masks")
-    parser.add_argument("--cases", nargs="+", metavar="NAME", help="only these cases")
+    which = "only these cases: names, a .txt file with a name a line, or kits19: the fixed 40 of KiTS19's 210"
+    parser.add_argument("--cases", nargs="+", metavar="NAME", help=which)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="write the report (CSV, JSON, Markdown) and new masks to DIR"
     )
@@ -174,9 +175,9 @@ def _scored_masks(arguments: argparse.Namespace, default: Callable[[str], Any]) 
             raise SettingsError(f"--{name.replace('_', '-')} needs CTs to segment: kidneyseg evaluate DATA")
     pairs, failures, unmatched = pair_up(arguments.data, arguments.labels, arguments.cts)
     if arguments.cases:
-        _require_known(arguments, {pair.name for pair in pairs} | {failure.name for failure in failures})
-        pairs = [pair for pair in pairs if pair.name in arguments.cases]
-        failures = [failure for failure in failures if failure.name in arguments.cases]
+        wanted = _wanted(arguments, {pair.name for pair in pairs} | {failure.name for failure in failures})
+        pairs = [pair for pair in pairs if pair.name in wanted]
+        failures = [failure for failure in failures if failure.name in wanted]
     else:
         for message in unmatched:
             print(message, file=sys.stderr)
@@ -232,14 +233,17 @@ def _cases(arguments: argparse.Namespace) -> list[CaseFiles]:
     cases = find_cases(arguments.data)
     if not arguments.cases:
         return cases
-    _require_known(arguments, {case.name for case in cases})
-    return [case for case in cases if case.name in arguments.cases]
+    wanted = _wanted(arguments, {case.name for case in cases})
+    return [case for case in cases if case.name in wanted]
 
 
-def _require_known(arguments: argparse.Namespace, names: set[str]) -> None:
-    unknown = sorted(set(arguments.cases) - names)
-    if unknown:
+def _wanted(arguments: argparse.Namespace, names: set[str]) -> set[str]:
+    from kidneyseg.datasets.folds import chosen
+
+    wanted = chosen(arguments.cases, names)
+    if unknown := sorted(wanted - names):
         raise InputError(f"{arguments.labels or arguments.data} has no case {unknown[0]}")
+    return wanted
 
 
 def _variants(arguments: argparse.Namespace) -> Variants:

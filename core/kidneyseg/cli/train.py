@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from kidneyseg.cli.paper_table import print_paper_table
 from kidneyseg.cli.terminal import BarProgress
 from kidneyseg.cli.training_arguments import add_training, spec_of
 from kidneyseg.libraries import require_torch
@@ -37,14 +38,19 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         nargs="+",
         default=[],
         metavar="NAME",
-        help="validation cases; or a share of the cases, always the same, as 20%%; or kits19: the fixed 40 of KiTS19's "
-        "210, which --preset paper takes by default",
+        help="validation cases; a .txt file with a name a line; a share of the cases, always the same, as 20%%; or "
+        "kits19: the fixed 40 of KiTS19's 210, which --preset paper takes by default",
     )
     parser.add_argument(
         "--keep",
         choices=("best", "last"),
         default="best",
         help="the result: the best network by validation, or the last one (%(default)s)",
+    )
+    parser.add_argument(
+        "--paper-table",
+        action="store_true",
+        help="train nothing: print the paper's table for the trained networks on the validation cases",
     )
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="start with the networks of that folder")
     parser.set_defaults(run=run)
@@ -54,11 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Train one network or all, and print their files."""
     require_torch("Training", "train")
 
+    from kidneyseg.evaluation.paper_table import measure_held_out
     from kidneyseg.models import Stage
     from kidneyseg.training.runs import train
 
     name = _STAGES[arguments.stage]
     spec = spec_of(arguments)
+    if arguments.paper_table:
+        return print_paper_table(spec, lambda console: measure_held_out(spec, progress=console, say=console.say))
     with BarProgress(line_every_s=60) as console:
         for path in train(spec, Stage(name) if name else None, progress=console, say=console.say):
             print(path)

@@ -66,13 +66,13 @@ class Layout(NamedTuple):
     organs: str = ""  #: its organ map; "" where the layout has none
     names: str = "*"  #: glob pattern of the names
 
-    def cases(self, folder: Path) -> Iterator[CaseFiles]:
-        """The labelled CTs of this layout in a folder."""
+    def cases(self, folder: Path, *, labelled: bool = True) -> Iterator[CaseFiles]:
+        """The labelled CTs of this layout in a folder, or those that lack their labels."""
         before, after = self.image.split("{name}")
         for image in folder.glob(self.image.format(name=self.names)):
             name = image.relative_to(folder).as_posix().removeprefix(before).removesuffix(after)
             labels, organs = folder / self.labels.format(name=name), folder / self.organs.format(name=name)
-            if labels.is_file():
+            if labels.is_file() == labelled:
                 yield CaseFiles(name, image, labels, organs if organs.is_file() else None)
 
 
@@ -95,6 +95,11 @@ def find_cases(folder: Path) -> list[CaseFiles]:
         known = [f"{layout.image} with {layout.labels}".format(name=layout.names) for layout in LAYOUTS]
         raise InputError(f"no labelled CT in {folder}; expected {', or '.join(known)}")
     return found
+
+
+def without_labels(folder: Path) -> list[str]:
+    """Names of the CTs in the layouts of `LAYOUTS` that lack their labels, such as KiTS19's 90 test cases; sorted."""
+    return sorted({case.name for layout in LAYOUTS for case in layout.cases(folder, labelled=False)})
 
 
 @dataclass(frozen=True, eq=False)

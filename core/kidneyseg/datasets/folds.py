@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError, SettingsError
@@ -30,27 +31,51 @@ def split_off(cases: Sequence[CaseFiles], wanted: Iterable[str]) -> tuple[list[C
     """Training cases and validation cases, which share none.
 
     Args:
-        wanted: for validation: names, a share such as "20%", or "kits19".
+        wanted: for validation; see `chosen`.
 
     Raises:
         InputError: when a name is unknown, or no case is left for training.
     """
     names = {case.name for case in cases}
-    held_out: set[str] = set()
-    for text in wanted:
-        if text == "kits19":
-            if not kits19_held_out() & names:
-                raise InputError("kits19 means case_00000 to case_00209; none of its validation cases is there")
-            held_out |= kits19_held_out() & names
-        elif text.endswith("%") and text[:-1].isdigit():
-            held_out |= held_out_share(names, int(text[:-1]))
-        elif text in names:
-            held_out.add(text)
-        else:
-            raise InputError(f"there is no case {text} to validate on; there are: {', '.join(sorted(names))}")
+    held_out = chosen(wanted, names)
+    if unknown := sorted(held_out - names):
+        raise InputError(f"there is no case {unknown[0]} to validate on; there are: {', '.join(sorted(names))}")
     if held_out == names:
         raise InputError("every case is for validation; leave some for training")
     return [case for case in cases if case.name not in held_out], [case for case in cases if case.name in held_out]
+
+
+def chosen(wanted: Iterable[str], names: Collection[str]) -> set[str]:
+    """The cases that a user means.
+
+    Args:
+        wanted: of each: its name; or a share of `names` such as "20%"; or "kits19", the validation cases of KiTS19 that
+            are among `names`; or the path of a .txt file with a name a line.
+        names: of all cases. A name or a file may mean others: the caller says what is wrong with that.
+
+    Raises:
+        InputError: when a file cannot be read, or none of KiTS19's validation cases is there.
+    """
+    found: set[str] = set()
+    for text in wanted:
+        if text == "kits19":
+            if not kits19_held_out() & set(names):
+                raise InputError("kits19 means case_00000 to case_00209; none of its validation cases is there")
+            found |= kits19_held_out() & set(names)
+        elif text.endswith("%") and text[:-1].isdigit():
+            found |= held_out_share(names, int(text[:-1]))
+        elif text.endswith(".txt"):
+            found |= _read_names(Path(text))
+        else:
+            found.add(text)
+    return found
+
+
+def _read_names(path: Path) -> set[str]:
+    try:
+        return set(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the case names in {path} cannot be read: {error}") from error
 
 
 def kits19_held_out() -> frozenset[str]:

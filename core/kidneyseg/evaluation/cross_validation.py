@@ -19,8 +19,9 @@ from kidneyseg.files import write_whole
 from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
 from kidneyseg.training.run_folder import BusyError, lock, require_same_run
-from kidneyseg.training.runs import find_labelled, fold_folder, train_fold
+from kidneyseg.training.runs import fold_folder, train_fold
 from kidneyseg.training.session import Session, TrainingSpec, open_session
+from kidneyseg.training.split import find_labelled
 
 log = logging.getLogger(__name__)
 

@@ -23,13 +23,17 @@ from kidneyseg.segmentation.networks import load_networks
 from kidneyseg.settings import PRESET_NAMES, BandSettings, Settings, preset
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training.run_folder import require_same_run
-from kidneyseg.training.runs import find_labelled, fold_folder, refuse_leak
+from kidneyseg.training.runs import fold_folder, refuse_leak
 from kidneyseg.training.session import Session, TrainingSpec, open_session
+from kidneyseg.training.split import find_labelled, split_cases
 
 log = logging.getLogger(__name__)
 
 # The shares that the paper's bands are measured at: the preset's, and those to which users raise it.
 KEPT_PERCENTS = (10.0, 20.0, 30.0)
+# The share of the paper's own table.
+PUBLISHED_PERCENT = 3.0
+_TRAIN_FIRST = "train it first: the same command without --paper-table"
 
 
 @dataclass(frozen=True)
@@ -90,32 +94,71 @@ def measure_paper_table(
     return measured
 
 
+def measure_held_out(
+    spec: TrainingSpec,
+    *,
+    insertions: int = 1,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = log.info,
+) -> list[Measured]:
+    """Measure the networks of `runs.train` on the points of their validation CTs, as in the paper's experiment.
+
+    The paper's networks are measured on the brightest 3 % of the voxels besides, in one band, as published. Nothing is
+    trained. What was measured is kept in `spec.output`, so that a stopped command continues.
+
+    Args:
+        spec: of the training, with the same data, validation cases and lesions. With `insert_lesions`, a CT is measured
+            with inserted tumours; where the labels hold tumours, it should be false.
+        insertions: versions of each CT with inserted tumours.
+        progress: may cancel.
+        say: receives lines for the user.
+
+    Raises:
+        InputError: when there are no networks.
+        SettingsError: without validation cases, or for networks that were trained on one of them.
+    """
+    _, validation = split_cases(spec)
+    if not validation:
+        raise SettingsError("the table is of the validation cases: name those of the training with --validate")
+    if (missing := _missing_network(spec.method, [spec.output])) is not None:
+        raise InputError(f"there is no {missing}; {_TRAIN_FIRST}")
+    measured = []
+    with open_session(spec, scored=True, progress=progress, say=say) as session:
+        for settings, shown in _settings(spec.method, (PUBLISHED_PERCENT, *KEPT_PERCENTS)):
+            outcomes = _measure_fold(spec.output, validation, settings, insertions, session)
+            measured.append(Measured(spec.method, shown, tuple(sorted(outcomes, key=lambda one: one.name))))
+    return measured
+
+
 def _networks(spec: TrainingSpec, beside: Path | None, numbers: Sequence[int]) -> Iterator[tuple[str, Path]]:
     """Methods and the output folders of their folds."""
     wanted = [((spec.method,), spec.output)] + ([(PRESET_NAMES, beside)] if beside is not None else [])
     for methods, output in wanted:
         for method in methods:
-            files = [
-                fold_folder(output, number) / f"{model_name(method, stage)}.safetensors"
-                for number in numbers
-                for stage in (Stage.STAGE1, Stage.STAGE2)
-            ]
-            if all(file.is_file() for file in files):
+            missing = _missing_network(method, [fold_folder(output, number) for number in numbers])
+            if missing is None:
                 yield method, output
                 break
         else:
-            missing = next(file for file in files if not file.is_file())
-            raise InputError(f"there is no {missing}; train it first: the same command without --paper-table")
+            raise InputError(f"there is no {missing}; {_TRAIN_FIRST}")
 
 
-def _settings(method: str) -> Iterator[tuple[Settings, str]]:
+def _missing_network(method: str, folders: Sequence[Path]) -> Path | None:
+    """The first network of a method that these folders lack."""
+    names = [f"{model_name(method, stage)}.safetensors" for stage in (Stage.STAGE1, Stage.STAGE2)]
+    files = (folder / name for folder in folders for name in names)
+    return next((file for file in files if not file.is_file()), None)
+
+
+def _settings(method: str, kept_percents: Sequence[float] = KEPT_PERCENTS) -> Iterator[tuple[Settings, str]]:
     """The settings that a method is measured with, and which points stage 1 is shown with them."""
     settings = preset(method)
     if not isinstance(settings.sampling, BandSettings):
         yield settings, f"brightest {settings.sampling.kept_percent:g} % of the body's cells"
         return
-    for kept_percent in KEPT_PERCENTS:
-        changed = settings.with_(sampling={"kept_percent": kept_percent})
+    for kept_percent in kept_percents:
+        bands = 1 if kept_percent == PUBLISHED_PERCENT else settings.sampling.bands
+        changed = settings.with_(sampling={"kept_percent": kept_percent, "bands": bands})
         yield changed, f"brightest {kept_percent:g} % of the voxels"
 
 

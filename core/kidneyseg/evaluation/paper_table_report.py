@@ -20,10 +20,11 @@ from kidneyseg.version import __version__
 PUBLISHED = {1: (0.979, 0.819), 2: (0.918, 0.965, 0.548)}
 
 TABLE_RULES = (
-    "IoU over the pooled points of unseen CTs with inserted tumours: of stage 1 (tumour counts as kidney) over all "
-    "points that it was shown, of stage 2 over the points that it was shown after stage 1. Published: the paper's "
-    "figures, on KiTS19. Per CT: recall is the share of the true voxels that stage 1 was shown; ceiling is the Dice, "
-    "on the CT's own voxels, of a perfect labelling of these points after the fill; Dice is the program's own."
+    "IoU over the pooled points of unseen CTs, with inserted tumours where training inserts some: of stage 1 (tumour "
+    "counts as kidney) over all points that it was shown, of stage 2 over the points that it was shown after stage 1. "
+    "Published: the paper's figures, on KiTS19. Per CT: recall is the share of the true voxels that stage 1 was shown; "
+    "ceiling is the Dice, on the CT's own voxels, of a perfect labelling of these points after the fill; Dice is the "
+    "program's own."
 )
 _CEILING = ERROR_SOURCES.index("sampling")
 

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from kidneyseg.datasets.cache import cache_size, content_key
-from kidneyseg.datasets.cases import CaseFiles, find_cases
-from kidneyseg.datasets.folds import is_kits19, split_off
+from kidneyseg.datasets.cache import cache_size
+from kidneyseg.datasets.cases import CaseFiles, without_labels
 from kidneyseg.errors import Cancelled, SettingsError
 from kidneyseg.files import make_folder, write_whole
 from kidneyseg.models import Model, Stage, load_model, model_name
+from kidneyseg.plurals import counted
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
 from kidneyseg.sparse import SparseUNet
@@ -21,15 +21,13 @@ from kidneyseg.training.build import trainer
 from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
 from kidneyseg.training.session import Session, TrainingSpec, open_session
+from kidneyseg.training.split import content_or_unreadable, find_labelled, split_cases, warn_of_copies, write_split
 from kidneyseg.training.stage_recipes import BandRecipe, GridRecipe
 from kidneyseg.training.trainer import Trainer
 
 __all__ = ["TrainingSpec", "train", "train_stage"]
 
 log = logging.getLogger(__name__)
-
-# The validation cases of a method whose training data are KiTS19's, where the user names none.
-_PUBLISHED_SPLIT = {"paper": "kits19"}
 
 
 def train(
@@ -52,9 +50,8 @@ def train(
             to start from was trained on a validation case.
         Cancelled: when `progress` was cancelled, or on Ctrl-C or SIGTERM during the training; a checkpoint was written.
     """
-    cases = find_labelled(spec)
-    published = not spec.validate and spec.method in _PUBLISHED_SPLIT and is_kits19(case.name for case in cases)
-    training, validation = split_off(cases, [_PUBLISHED_SPLIT[spec.method]] if published else spec.validate)
+    training, validation = split_cases(spec)
+    published = bool(validation) and not spec.validate
     stages = [one for one in spec.stages if stage in (None, one)]
     if not stages:
         raise SettingsError(
@@ -65,6 +62,10 @@ def train(
     with open_session(spec, scored=bool(validation), progress=progress, say=say) as session:
         if published:
             session.say("these are KiTS19's cases: the fixed 40 of them are for validation (--validate kits19)")
+        if unlabelled := without_labels(spec.data):
+            names = ", ".join(unlabelled[:3]) + (", ..." if len(unlabelled) > 3 else "")
+            session.say(f"{counted(len(unlabelled), 'CT')} without labels left out: {names}")
+        warn_of_copies(training, validation)
         paths = [
             train_stage(one, spec.output, training, validation, session, keep=keep, start_from=spec.start_from)
             for one in stages
@@ -119,18 +120,6 @@ def _copy(network: Path, folder: Path, session: Session) -> Path:
     return folder / network.name
 
 
-def find_labelled(spec: TrainingSpec) -> list[CaseFiles]:
-    """The labelled cases of the data folder.
-
-    Raises:
-        InputError: when there are none. SettingsError: when `lesions_unlabelled` names one that is not there.
-    """
-    cases = find_cases(spec.data)
-    if unknown := sorted(spec.lesions_unlabelled - {case.name for case in cases}):
-        raise SettingsError(f"lesions are unlabelled in {unknown[0]}, but there is no such case in {spec.data}")
-    return cases
-
-
 def train_stage(
     stage: Stage,
     folder: Path,
@@ -162,6 +151,7 @@ def train_stage(
     with lock(run, ranks):
         if ranks.first:
             require_same_run(run, identity)
+            write_split(folder, training, validation)
         finished = run / "finished"
         if ranks.from_first(finished.is_file() and path.is_file()):
             session.say(f"{name}: finished before")
@@ -266,17 +256,10 @@ def _identity(
         "lesions": session.lesions and session.lesions.key[:16],
         "held-out lesions": session.held_out_lesions and session.held_out_lesions.key[:16],
         **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
-        "training cases": {case.name: _content(case) for case in training},
+        "training cases": {case.name: content_or_unreadable(*case.files) for case in training},
         # The last network does not depend on what it is scored on meanwhile.
-        "validation cases": {case.name: _content(case) for case in validation if keep == "best"},
+        "validation cases": {case.name: content_or_unreadable(*case.files) for case in validation if keep == "best"},
     }
-
-
-def _content(case: CaseFiles) -> str:
-    try:
-        return content_key(case.files)[:16]
-    except OSError:
-        return "unreadable"  # named and left out when cases are prepared
 
 
 def _info(

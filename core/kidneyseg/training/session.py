@@ -47,7 +47,7 @@ class TrainingSpec:
     insert_lesions: bool = True  #: whether lesions are inserted at all
     lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases with real lesions that are labelled kidney
     phantoms: int = 0  #: number of synthetic CTs to train on as well
-    #: names of the validation cases, a share of them ("20%"), or "kits19", the fixed 40 of KiTS19
+    #: the validation cases: names, a share ("20%"), "kits19", or a .txt file of names; see `datasets.folds.chosen`
     validate: tuple[str, ...] = ()
     #: the result: the network that validated "best", or the "last" one, which it is without validation
     keep: Literal["best", "last"] = "best"

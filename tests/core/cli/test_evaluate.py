@@ -167,3 +167,14 @@ def test_arguments_that_do_not_go_together(
     folders = ("masks", "kits", "empty", "nowhere")
     assert main(["evaluate", *(str(data / word) if word in folders else word for word in arguments)]) == code
     assert says in capsys.readouterr().err
+
+
+def test_the_cases_are_named_by_a_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = tmp_path / "validation.txt"
+    for names, expected in ((["case_00001"], ["case_00001"]), (["case_00001", "case_00000"], None)):
+        listed.write_text("\n".join(names))
+        assert main(["evaluate", str(data / "masks"), str(data / "kits"), "--json", "--cases", str(listed)]) == 0
+        told = [case["name"] for case in json.loads(capsys.readouterr().out)["cases"]]
+        assert told == (expected or sorted(names))
+    assert main(["evaluate", str(data / "masks"), str(data / "kits"), "--json", "--cases", "kits19"]) == 0
+    assert [case["name"] for case in json.loads(capsys.readouterr().out)["cases"]] == ["case_00001"]

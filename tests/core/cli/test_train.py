@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from kidneyseg.cli.main import main
+from kidneyseg.evaluation import paper_table
+from kidneyseg.evaluation.paper_table import Measured
+from kidneyseg.evaluation.scores import Failure
 from kidneyseg.models import Stage
 from kidneyseg.training import runs
 
@@ -67,3 +70,20 @@ def test_the_published_split_of_kits19(tmp_path: Path, capsys: pytest.CaptureFix
     told = capsys.readouterr().err
     assert "170 training cases, 40 validation cases" in told
     assert "none of the 170 cases can be used" in told
+
+
+def test_the_papers_table_of_the_validation_cases_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(spec: runs.TrainingSpec, **_: Any) -> list[Measured]:
+        assert (spec.method, spec.validate, spec.insert_lesions) == ("paper", ("kits19",), False)
+        return [Measured("paper", "some points", (Failure("case_00001", "cut off", "case_00001"),) if failing else ())]
+
+    monkeypatch.setattr(paper_table, "measure_held_out", measure)
+    command = ["train", "DATA", "-o", str(tmp_path), "--preset", "paper", "--no-insertion", "--validate", "kits19"]
+    for failing in (False, True):
+        assert main([*command, "--paper-table"]) == int(failing)
+        printed = capsys.readouterr()
+        assert "| stage 1, published |" in printed.out
+        assert ("**case_00001**: cut off" in printed.out) == failing
+        assert str(tmp_path / "report" / "paper_table.md") in printed.err

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from kidneyseg.datasets.cases import Layout, error_context, find_cases, prepare, whole_grid
+from kidneyseg.datasets.cases import Layout, error_context, find_cases, prepare, whole_grid, without_labels
 from kidneyseg.errors import CaseError, InputError
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.progress import CallbackProgress
@@ -150,3 +150,11 @@ def test_grids_hold_the_kidneys_and_organs_and_are_cached(tmp_path: Path) -> Non
     assert again.body is not None
     assert np.array_equal(again.body, whole.body)
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_cts_without_labels_are_listed(folder: Path) -> None:
+    (folder / "case_00002").mkdir()
+    (folder / "case_00002" / "imaging.nii.gz").touch()
+    (folder / "case_00003").mkdir()
+    (folder / "case_00003" / "prediction.nii.gz").touch()
+    assert without_labels(folder) == ["c", "case_00002", "unlabelled"]

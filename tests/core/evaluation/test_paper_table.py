@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from kidneyseg.errors import InputError, SettingsError
 from kidneyseg.evaluation import paper_table
 from kidneyseg.evaluation.end_to_end import SegmentationSpec
 from kidneyseg.evaluation.error_budget import CaseBudget
-from kidneyseg.evaluation.paper_table import measure_paper_table
+from kidneyseg.evaluation.paper_table import measure_held_out, measure_paper_table
 from kidneyseg.evaluation.scores import Failure
 from kidneyseg.models import load_model, save_model
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -31,12 +32,14 @@ class Measuring:
     def __init__(self) -> None:
         self.bad: set[str] = set()
         self.tried: list[tuple[str, Path | None, float]] = []
+        self.bands: list[int] = []
 
     def measure(
         self, cases: Sequence[CaseFiles], how: SegmentationSpec, variants: Any
     ) -> Iterator[CaseBudget | Failure]:
         for case in cases:
             self.tried.append((case.name, how.models, how.settings.sampling.kept_percent))
+            self.bands.append(getattr(how.settings.sampling, "bands", 0))
             yield Failure(case.name, "no room", case.name) if case.name in self.bad else budget(case.name)
 
 
@@ -127,3 +130,32 @@ def test_points_with_inserted_tumours_are_pooled_over_real_runs(spec: TrainingSp
             assert set(case.classes) == {"kidney", "tumour"}
     recall = [one.budgets[0].classes["kidney"].stage1_coverage for one in measured]
     assert recall == sorted(recall)
+
+
+def test_the_validation_cases_of_a_training_are_measured_as_published_too(
+    spec: TrainingSpec, measuring: Measuring
+) -> None:
+    tiny_models(spec.output)
+    held_out = replace(spec, validate=("a", "c"))
+    measured = measure_held_out(held_out)
+    assert measuring.tried == [(name, spec.output, kept) for kept in (3.0, 10.0, 20.0, 30.0) for name in "ac"]
+    assert [one.shown for one in measured] == [f"brightest {kept} % of the voxels" for kept in (3, 10, 20, 30)]
+    assert measuring.bands == [1, 1, 3, 3, 3, 3, 3, 3], "the paper's share is one band"
+    assert measure_held_out(held_out) == measured
+    assert len(measuring.tried) == 8, "what was measured is kept"
+
+
+def test_networks_without_validation_cases_or_trained_on_them_are_refused(
+    spec: TrainingSpec, measuring: Measuring
+) -> None:
+    with pytest.raises(SettingsError, match="name those of the training with --validate"):
+        measure_held_out(spec)
+    held_out = replace(spec, validate=("a",))
+    with pytest.raises(InputError, match=r"there is no .*out/paper-stage1.safetensors; train it first"):
+        measure_held_out(held_out)
+    tiny_models(spec.output)
+    path = spec.output / "paper-stage2.safetensors"
+    save_model(load_model("paper-stage2", spec.output).network, path, {"trained on": ["a", "b"]})
+    with pytest.raises(SettingsError, match="was trained on a, which is to be scored"):
+        measure_held_out(held_out)
+    assert not measuring.tried
