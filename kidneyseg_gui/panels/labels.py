@@ -39,7 +39,7 @@ class LabelsPanel(Section):
         self.outlined.setToolTip("Draw the labels' borders (F)")
         self.outlined.toggled.connect(lambda on: self._change(outlined=on))
         self.points = QCheckBox("Points of the 3D view")
-        self.points.setToolTip("Draw on the slices the points that the 3D view shows, instead of the labels' inside (N)")
+        self.points.setToolTip("Draw the points of the 3D view on the slices, instead of the labels' inside (N)")
         self.points.toggled.connect(lambda on: case.set_display(points=on))
         self.shown = tool_button(tip="Hide or show the mask (O)")
         self.shown.clicked.connect(case.toggle_overlay)

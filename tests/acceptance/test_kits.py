@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 from command_line import kidneyseg
 from kidneyseg.cli.main import main
 from kidneyseg.models import load_model
+from kidneyseg.training.recipe import load_recipe
 from kits_folder import save_kits_case
 from volumes import abdomen
 
@@ -109,3 +111,17 @@ def test_the_published_experiment_runs_unattended(
     report = json.loads((out / "masks" / "evaluation.json").read_text())
     assert [case["name"] for case in report["cases"]] == HELD_OUT
     assert "seen in training" not in report
+
+
+def test_the_page_s_recipe_is_one_of_the_paper_s_method(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/paper.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    for base in ("paper", "paper_published"):
+        path = tmp_path / f"{base}.toml"
+        path.write_text(text.replace('"paper"', f'"{base}"'))
+        recipe = load_recipe(path)
+        assert recipe.method == "paper"
+        for stage in ("stage1", "stage2"):
+            own, bundled = recipe.stage(stage), load_recipe(base).stage(stage)
+            assert (own.steps, own.versions, own.check_every) == (20000, 6, 500)
+            assert replace(own, steps=bundled.steps, versions=bundled.versions, check_every=100) == bundled

@@ -32,7 +32,7 @@ from kidneyseg.training.stage1_sampler import Stage1Sampler, plain_stage1
 from kidneyseg.training.stage2_sampler import Stage2Sampler, cases_with_tumours, plain_stage2, with_lesions
 from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, WholeCTRecipe
 from kidneyseg.training.trainer import Trainer
-from kidneyseg.training.validation import iou_validator, validator
+from kidneyseg.training.validation import iou_validator, unless_out_of_memory, validator
 
 _CLASSES = ("tissue", *LABEL_NAMES[KIDNEY : TUMOUR + 1])
 # Most points of a band on which stage 1 of method `paper` is validated.
@@ -170,7 +170,8 @@ def _bands(how: BandRecipe, detector: SparseUNet | None, settings: Settings, dat
             if not stage2:
                 held_out.append(around_kidneys(sample, _VALIDATED_POINTS))
             elif detector is not None:
-                held_out.append(shown_to_stage2(sample, detector, how.kept_probability))
+                kept = unless_out_of_memory(partial(shown_to_stage2, sample, detector, how.kept_probability), sample)
+                held_out += [] if kept is None else [kept]
     return (
         BandSampler(list(prepared.values()), how, bands, detector if stage2 else None, data.lesions_unlabelled),
         [sample for sample in held_out if len(sample.cells)],

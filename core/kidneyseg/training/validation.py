@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from kidneyseg.sparse.memory import out_of_memory
 from kidneyseg.training.batches import Sample
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[SparseUNet], dict[str, float]] | None:
@@ -66,18 +69,27 @@ def iou_validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[
     return score
 
 
-@torch.no_grad()
-def _predict(network: SparseUNet, sample: Sample) -> Indices | None:
-    """The most probable label of each point; None, with a warning, where memory does not suffice."""
-    device = next(network.parameters()).device
+def unless_out_of_memory(compute: Callable[[], T], sample: Sample) -> T | None:
+    """What `compute` gives for a sample; None, with a warning, where memory does not suffice."""
     try:
-        cells, features = (torch.from_numpy(array).to(device) for array in (sample.cells, sample.features))
-        labels: Indices = network(cells, features).argmax(1).cpu().numpy()
-        return labels
+        return compute()
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-    if device.type == "cuda":
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
     log.warning("%s: out of memory with %d points; it is not scored", sample.case or "a case", len(sample.cells))
     return None
+
+
+def _predict(network: SparseUNet, sample: Sample) -> Indices | None:
+    """The most probable label of each point; None, with a warning, where memory does not suffice."""
+    device = next(network.parameters()).device
+
+    @torch.no_grad()
+    def predicted() -> Indices:
+        cells, features = (torch.from_numpy(array).to(device) for array in (sample.cells, sample.features))
+        labels: Indices = network(cells, features).argmax(1).cpu().numpy()
+        return labels
+
+    return unless_out_of_memory(predicted, sample)

@@ -18,6 +18,7 @@ from kidneyseg.sparse import SparseUNet
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import build
 from kidneyseg.training.band_sampler import BandSampler
+from kidneyseg.training.batches import Sample
 from kidneyseg.training.build import Data, trainer
 from kidneyseg.training.recipe import load_recipe
 from kidneyseg.training.stage1_sampler import Stage1Sampler
@@ -153,3 +154,22 @@ def test_phantoms_are_trained_on_besides(
     assert len(sampler.grids) == 6
     phases = ["portal", "arterial", "noncontrast", "excretory", "portal"]
     assert made == [(n, phase, 1 + n % 2) for n, phase in enumerate(phases)]
+
+
+def test_a_band_that_does_not_fit_into_memory_is_not_scored(
+    cases: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, tried = build.shown_to_stage2, []
+
+    def shown(sample: Sample, detector: SparseUNet, kept_probability: float) -> Sample:
+        tried.append(sample)
+        if len(tried) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(sample, detector, kept_probability)
+
+    scored: list[int] = []
+    monkeypatch.setattr(build, "shown_to_stage2", shown)
+    monkeypatch.setattr(build, "iou_validator", lambda samples, _names: scored.append(len(samples)))
+    built(Stage.STAGE2, cases, tmp_path, "paper", detector=SparseUNet(3, 2, [4]).eval())
+    assert scored[0] < len(tried)
+    assert f"b: out of memory with {len(tried[1].cells)} points; it is not scored" in caplog.text
