@@ -54,14 +54,20 @@ def write_paper_table(folder: Path, measured: Sequence[Measured]) -> list[Path]:
     return [write_text(folder / name, text) for name, text in contents.items()]
 
 
-def _ious(budgets: Sequence[CaseBudget]) -> dict[int, list[float]]:
-    """IoU of each class of each stage over the points of all CTs."""
+def _ious(budgets: Sequence[CaseBudget]) -> dict[int, list[float | None]]:
+    """IoU of each class of each stage over the points of all CTs; None for a class that no point has or was given."""
     if not budgets:
         return {}
     one, two = (
         np.sum([getattr(case, name) for case in budgets], axis=0) for name in ("stage1_confusion", "stage2_confusion")
     )
-    return {1: point_iou(one), 2: point_iou(two)}
+    return {
+        stage: [
+            iou if counts[label].any() or counts[:, label].any() else None
+            for label, iou in enumerate(point_iou(counts))
+        ]
+        for stage, counts in ((1, one), (2, two))
+    }
 
 
 def _iou_rows(measured: Sequence[Measured]) -> Rows:
@@ -76,8 +82,8 @@ def _iou_rows(measured: Sequence[Measured]) -> Rows:
     return rows
 
 
-def _cells(values: Sequence[float]) -> list[str]:
-    return [f"{value:.3f}" for value in values] + ["-"] * (3 - len(values))
+def _cells(values: Sequence[float | None]) -> list[str]:
+    return ["-" if value is None else f"{value:.3f}" for value in values] + ["-"] * (3 - len(values))
 
 
 def _case_rows(budgets: Sequence[CaseBudget]) -> Rows:

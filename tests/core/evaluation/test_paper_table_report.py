@@ -30,3 +30,16 @@ def test_the_table_stands_beside_the_published_figures(tmp_path: Path) -> None:
     data = json.loads(files["paper_table.json"])
     assert data["measured"][0]["point IoU"]["1"] == pytest.approx([0.625, 0.7])
     assert files["paper_table.md"].endswith(page)
+
+
+def test_a_network_that_was_shown_nothing_has_no_iou(tmp_path: Path) -> None:
+    nothing = replace(budget("a"), stage2_confusion=((0, 0, 0), (0, 0, 0), (0, 0, 0)))
+    measured = [Measured("paper", "brightest 3 % of the voxels", (nothing,))]
+    rows = [
+        line.split("|")[1:-1]
+        for line in table_as_markdown(measured).splitlines()
+        if line.startswith("| stage 2, paper")
+    ]
+    assert [cell.strip() for cell in rows[0][2:]] == ["-", "-", "-"]
+    data = json.loads(write_paper_table(tmp_path, measured)[1].read_text())
+    assert data["measured"][0]["point IoU"] == {"1": [0.8, pytest.approx(10 / 12)], "2": [None, None, None]}
