@@ -72,7 +72,7 @@ class NativeUNet:
         """
         level, x, rows = self._merged(coords, features)
         yield spread(self.logits_of_sites(level, x, lambda share: report(share / 2)), rows, self._bias)
-        level = level.mirrored(len(self.layout.config["planes"]) - 1)
+        level = level.mirrored(len(self.layout.planes) - 1)
         logits = self.logits_of_sites(level, x, lambda share: report(0.5 + share / 2), mirrored=True)
         yield spread(logits, rows, self._bias)
 
@@ -84,7 +84,7 @@ class NativeUNet:
         self, coords: Indices | NDArray[np.int32], features: Floats, spatial_size: int | None = None
     ) -> tuple[Sites, Floats, Indices | None]:
         with self.seconds.counting("maps"):
-            return merge(coords, features, self.layout.config["input_mode"], spatial_size)
+            return merge(coords, features, self.layout.input_mode, spatial_size)
 
     def _places_of(self, conv: Conv) -> list[Place]:
         """All places of a convolution's result, each once."""

@@ -8,10 +8,11 @@ of the sites, and the last step makes the logits. `inference` carries the steps 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 from itertools import count
-from typing import Any
+from typing import Any, TypedDict
 
 EPS = 1e-4  # of the norms: added to the variance
 
@@ -80,51 +81,48 @@ class Join:
 Step = Norm | Conv | Join
 
 
+class LayoutOptions(TypedDict, total=False):
+    """The arguments of a `Layout` that have defaults; it says what they mean."""
+
+    block_reps: int
+    residual: bool
+    final_norm: bool
+    input_mode: int
+
+
+@dataclass(frozen=True)
 class Layout:
     """The steps of a network.
-
-    Args:
-        in_channels: features per point.
-        classes: logits per point.
-        planes: channels of each level, the finest first.
-        block_reps: blocks before and after the coarser levels.
-        residual: residual blocks instead of plain ones.
-        final_norm: whether a norm precedes the classifier.
-        input_mode: how points on one site are merged; see `layers.InputLayer`.
-
-    Attributes:
-        config: the arguments, ready for JSON.
-        steps: in the order in which they run.
 
     Raises:
         ValueError: for numbers that make no network.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        planes: Sequence[int],
-        *,
-        block_reps: int = 1,
-        residual: bool = False,
-        final_norm: bool = True,
-        input_mode: int = 4,
-    ) -> None:
-        if min(in_channels, classes, block_reps, *planes) < 1 or not planes:
-            raise ValueError(f"no network has {in_channels} channels, {classes} classes, planes {list(planes)}")
-        if input_mode not in range(5):
-            raise ValueError(f"input mode must be 0 to 4, not {input_mode}")
-        self.config: dict[str, Any] = {
-            "in_channels": in_channels,
-            "classes": classes,
-            "planes": list(planes),
-            "block_reps": block_reps,
-            "residual": residual,
-            "final_norm": final_norm,
-            "input_mode": input_mode,
-        }
-        self.steps: tuple[Step, ...] = tuple(_Steps(in_channels).of(self.config))
+    in_channels: int  #: features per point
+    classes: int  #: logits per point
+    planes: Sequence[int]  #: channels of each level, the finest first
+    _: KW_ONLY
+    block_reps: int = 1  #: blocks before and after the coarser levels
+    residual: bool = False  #: residual blocks instead of plain ones
+    final_norm: bool = True  #: whether a norm precedes the classifier
+    input_mode: int = 4  #: how points on one site are merged; see `layers.InputLayer`
+
+    def __post_init__(self) -> None:
+        planes = list(self.planes)
+        if min(self.in_channels, self.classes, self.block_reps, *planes) < 1 or not planes:
+            raise ValueError(f"no network has {self.in_channels} channels, {self.classes} classes, planes {planes}")
+        if self.input_mode not in range(5):
+            raise ValueError(f"input mode must be 0 to 4, not {self.input_mode}")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The arguments that make an equal layout, ready for JSON."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"planes": list(self.planes)}
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """In the order in which they run."""
+        return tuple(_Steps(self.in_channels).of(self))
 
     @property
     def convolutions(self) -> tuple[Conv, ...]:
@@ -162,13 +160,12 @@ class _Steps:
         self._steps: list[Step] = []
         self._channels, self._next = {0: in_channels}, count(1)
 
-    def of(self, config: Mapping[str, Any]) -> list[Step]:
-        planes, blocks = config["planes"], (config["block_reps"], config["residual"])
-        x = self._conv("stem", Kind.SUBMANIFOLD, 0, planes[0], 0)
-        x = self._level("unet", x, planes, blocks, 0)
-        if config["final_norm"]:
+    def of(self, layout: Layout) -> list[Step]:
+        x = self._conv("stem", Kind.SUBMANIFOLD, 0, layout.planes[0], 0)
+        x = self._level("unet", x, layout.planes, (layout.block_reps, layout.residual), 0)
+        if layout.final_norm:
             x = self._norm("final_norm", x)
-        self._conv("linear", Kind.CLASSIFIER, x, config["classes"], 0)
+        self._conv("linear", Kind.CLASSIFIER, x, layout.classes, 0)
         return self._steps
 
     def _level(self, name: str, x: int, planes: Sequence[int], blocks: tuple[int, bool], level: int) -> int:

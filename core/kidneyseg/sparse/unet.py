@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from kidneyseg.sparse.layers import (
     SubmanifoldConv,
     TransposedConv,
 )
-from kidneyseg.sparse.layout import Conv, Join, Kind, Layout, Norm, reads
+from kidneyseg.sparse.layout import Conv, Join, Kind, Layout, LayoutOptions, Norm, reads
 from kidneyseg.sparse.network import Network
 from kidneyseg.sparse.passes import Report
 
@@ -38,36 +38,18 @@ _CONVOLUTIONS: dict[Kind, Callable[[int, int], nn.Module]] = {
 class SparseUNet(nn.Module):
     """Points in, logits out: input merging, 3x3x3 convolution, U-Net, final norm, linear classifier.
 
-    Its modules hold parameters; `Layout` says in which order they run.
+    Its modules hold parameters; `Layout`, which has the same arguments, says in which order they run.
 
     Attributes:
         layout: the steps.
         config: the constructor's arguments, enough to build an equal network.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        planes: Sequence[int],
-        *,
-        block_reps: int = 1,
-        residual: bool = False,
-        final_norm: bool = True,
-        input_mode: int = 4,
-    ) -> None:
+    def __init__(self, in_channels: int, classes: int, planes: Sequence[int], **options: Unpack[LayoutOptions]) -> None:
         super().__init__()
-        self.layout = Layout(
-            in_channels,
-            classes,
-            planes,
-            block_reps=block_reps,
-            residual=residual,
-            final_norm=final_norm,
-            input_mode=input_mode,
-        )
-        self.config: dict[str, Any] = self.layout.config
-        self.input, self.output = InputLayer(input_mode), OutputLayer()
+        self.layout = Layout(in_channels, classes, planes, **options)
+        self.config = self.layout.config
+        self.input, self.output = InputLayer(self.layout.input_mode), OutputLayer()
         for step in self.layout.steps:
             match step:
                 case Norm():
