@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write
-from kidneyseg.imaging.geometry import Geometry, plain_geometry, read_geometry
+from kidneyseg.imaging.geometry import Geometry, grid_geometry, read_geometry
 from kidneyseg.imaging.headers import Header, halves, header_path, image_path, is_pair, read_header, voxel_offset
 from kidneyseg.imaging.intensities import OUT_OF_RANGE, add_offset, find_hu_offset, round_valid
 from kidneyseg.imaging.streams import InputStream
@@ -254,7 +254,7 @@ def _place(raw: NDArray[Any], slope: float, intercept: float, slab: NDArray[Any]
 def _geometry(volume: Volume) -> Geometry:
     if isinstance(volume.geometry, Geometry):
         return volume.geometry
-    return plain_geometry(volume.shape, volume.affine, volume.slice_axis)
+    return grid_geometry(volume.shape, volume.affine, volume.slice_axis)
 
 
 def _save(voxels: NDArray[Any], geometry: Geometry, target: Path, overwrite: bool) -> None:
