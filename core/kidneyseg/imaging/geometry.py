@@ -196,7 +196,12 @@ def _check_size(header: Header, shape: tuple[int, ...], stream: InputStream) -> 
             f"{name} is cut off: its header promises {_size(promised)} of voxels, more than its {_size(stream.size)} "
             "can hold. Copy or download it again."
         )
-    needed, available = prod(shape) * _BYTES_PER_VOXEL, available_memory()
+    require_memory(name, prod(shape), shape)
+
+
+def require_memory(name: str, voxels: int, shape: tuple[int, ...]) -> None:
+    """Raise InputError when an open case of so many voxels does not fit into free memory."""
+    needed, available = voxels * _BYTES_PER_VOXEL, available_memory()
     if available is None:
         available = _MOST_VOXELS_UNKNOWN_MEMORY * _BYTES_PER_VOXEL
     if needed > available:

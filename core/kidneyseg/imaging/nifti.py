@@ -23,7 +23,7 @@ from kidneyseg.imaging.volume import Volume, offset_note
 _SLAB_VOXELS = 1 << 18  # a float64 slab stays in the cache
 _GZIP_LEVEL = 1  # a mask is mostly zeros: ISA-L's higher levels take longer and gain little or nothing
 # Fat is near -100 HU and air far below: an image without either does not hold HU.
-_UNCALIBRATED_ABOVE_HU = -100
+UNCALIBRATED_ABOVE_HU = -100
 _HALF_RANGE = 1 << 14
 # With more voxels outside int16 an offset may be the reason, not padding alone.
 _MOST_OUT_OF_RANGE = 0.02
@@ -62,7 +62,7 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
         spacing_mm=geometry.spacing_mm,
         affine=geometry.affine,
         slice_axis=geometry.slice_axis,
-        calibrated=darkest <= _UNCALIBRATED_ABOVE_HU,
+        calibrated=darkest <= UNCALIBRATED_ABOVE_HU,
         hu_offset=hu_offset,
         oriented=geometry.oriented,
         notes=notes,

@@ -1,0 +1,190 @@
+"""Stacks the slices of a series along their normal: duplicates, gaps, uneven spacing and tilted gantries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import ceil, degrees
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.errors import InputError
+from kidneyseg.imaging.affines import SPACING_RANGE_MM
+from kidneyseg.imaging.dicom.series import Series
+from kidneyseg.imaging.dicom.slices import Slice
+from kidneyseg.imaging.geometry import MIN_SLICES
+from kidneyseg.plurals import counted
+
+# Headers round positions: smaller steps are none, and smaller deviations from even spacing are not resampled.
+_ONE_PLACE_MM = 0.01
+_UNEVEN_SHARE = 0.01  # of the spacing
+_TILTED_PIXELS = 0.1  # of sideways displacement between the first slice and any other
+_LARGEST_GAP_MM = 20.0
+_LONGEST_EDGE_OFF = 0.01  # of the lengths of the axes and their angle
+_MOST_PLANES = 2.0  # for each slice
+_MOST_ROWS = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Slices in order along the normal, and the planes of the grid that they give."""
+
+    slices: tuple[Slice, ...] = field(repr=False)
+    directions: NDArray[np.float64]  #: (2, 3), unit vectors in LPS along a row and along a column
+    spacing_mm: tuple[float, float, float]  #: between columns, rows and planes
+    origin_mm: NDArray[np.float64]  #: (3,), LPS mm of the centre of the grid's first voxel
+    shape: tuple[int, int, int]  #: columns, rows and planes of the grid
+    along_mm: NDArray[np.float64] = field(repr=False)  #: (slices,), where each lies along the normal, from the first on
+    #: for each plane, where it lies among the slices: 2.25 is a quarter of the way from slice 2 to slice 3
+    planes: NDArray[np.float64] = field(repr=False)
+    #: (slices, 2), the grid's column and row at which the first pixel of each slice lies; zero unless tilted
+    corners: NDArray[np.float64] = field(repr=False)
+    notes: tuple[str, ...] = ()  #: sentences for the user
+
+    @property
+    def tilted(self) -> bool:
+        """Whether the slices are displaced sideways."""
+        return bool(self.corners.any())
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the planes are not the slices."""
+        return len(self.planes) != len(self.slices) or bool((self.planes % 1).any())
+
+
+def stack_slices(series: Series, name: str) -> Stack:
+    """Order a series and find its grid.
+
+    Slices are ordered by their position along the normal, whatever their names and numbers are. One gap, or uneven
+    spacing, gives planes between slices; slices that are displaced sideways (a tilted gantry) get a wider grid with
+    right angles. `Stack.notes` says so.
+
+    Raises:
+        InputError: slices do not say where they lie or how large a pixel is; two different ones lie in one place; a gap
+            is larger than 20 mm; fewer than 8 slices remain.
+    """
+    first = series.slices[0]
+    if first.orientation is None or any(one.position is None for one in series.slices):
+        raise InputError(
+            f"{name} has slices that do not say where they lie (Image Position and Orientation are missing). "
+            "Export the series again from the PACS, not as anonymised pictures."
+        )
+    directions = _directions(first.orientation, name)
+    rows_mm, columns_mm = _pixel_spacing(series, name)
+    normal = np.cross(directions[0], directions[1])
+    positions = np.array([one.position for one in series.slices])
+    along = positions @ normal
+    order = np.argsort(along, kind="stable")
+    slices, notes = [series.slices[i] for i in order], []
+    kept = _without_duplicates(along[order], positions[order], name)
+    if len(kept) < len(slices):
+        notes.append(f"{counted(len(slices) - len(kept), 'slice')} lay where another does; one of each was taken.")
+    slices, along, positions = [slices[i] for i in kept], along[order][kept], positions[order][kept]
+    if len(slices) < MIN_SLICES:
+        raise InputError(f"{name} has only {counted(len(slices), 'slice')}; it takes {MIN_SLICES}. Open all of it.")
+    step, planes, said = _planes(along, name)
+    notes += said
+    corners, margin, said = _corners(positions, directions, (columns_mm, rows_mm), series, name)
+    notes += said
+    origin = positions[0] - directions[0] * columns_mm * corners[0, 0] - directions[1] * rows_mm * corners[0, 1]
+    return Stack(
+        slices=tuple(slices),
+        directions=directions,
+        spacing_mm=(columns_mm, rows_mm, step),
+        origin_mm=origin,
+        shape=(series.columns + margin[0], series.rows + margin[1], len(planes)),
+        along_mm=along - along[0],
+        planes=planes,
+        corners=corners,
+        notes=tuple(notes),
+    )
+
+
+def _directions(orientation: tuple[float, ...], name: str) -> NDArray[np.float64]:
+    along = np.array(orientation).reshape(2, 3)
+    lengths = np.linalg.norm(along, axis=1)
+    if np.abs(lengths - 1).max() > _LONGEST_EDGE_OFF or abs(along[0] @ along[1]) > _LONGEST_EDGE_OFF:
+        raise InputError(f"{name} has a damaged orientation: its axes are not at right angles. Export it again.")
+    along /= lengths[:, None]
+    along[1] -= along[0] * (along[0] @ along[1])
+    along[1] /= np.linalg.norm(along[1])
+    return along
+
+
+def _pixel_spacing(series: Series, name: str) -> tuple[float, float]:
+    """Between rows and between columns, of all slices."""
+    found = {one.spacing for one in series.slices}
+    first = next(iter(found))
+    if first is None or None in found:
+        raise InputError(f"{name} does not say how large its pixels are (Pixel Spacing is missing). Export it again.")
+    if not all(SPACING_RANGE_MM[0] <= size <= SPACING_RANGE_MM[1] for one in found for size in one or ()):
+        raise InputError(f"{name} has pixels of {first[0]:g} × {first[1]:g} mm, which no CT has. Export it again.")
+    if len(found) > 1 and not np.allclose(list(found), first, rtol=1e-4):  # type: ignore[arg-type] # None is refused
+        raise InputError(f"{name} has slices with pixels of different sizes. Export one reconstruction as a series.")
+    return first
+
+
+def _without_duplicates(along: NDArray[np.float64], positions: NDArray[np.float64], name: str) -> list[int]:
+    """One slice of each place."""
+    kept = [0]
+    for i in range(1, len(along)):
+        if along[i] - along[kept[-1]] > _ONE_PLACE_MM:
+            kept.append(i)
+        elif np.linalg.norm(positions[i] - positions[kept[-1]]) > 1.0:
+            raise InputError(
+                f"{name} has slices beside each other in one plane. Export one reconstruction as a series."
+            )
+    return kept
+
+
+def _planes(along: NDArray[np.float64], name: str) -> tuple[float, NDArray[np.float64], list[str]]:
+    """The distance of the grid's planes in mm, where each lies among the slices, and notes."""
+    steps, count = np.diff(along), len(along)
+    extent = float(along[-1] - along[0])
+    even = extent / (count - 1)
+    if np.abs(along - along[0] - even * np.arange(count)).max() <= max(_ONE_PLACE_MM, _UNEVEN_SHARE * even):
+        if not SPACING_RANGE_MM[0] <= even <= SPACING_RANGE_MM[1]:
+            raise InputError(f"{name} has slices {even:g} mm apart, which no CT has. Export it again.")
+        return even, np.arange(count, dtype=np.float64), []
+    usual = float(np.median(steps))
+    if steps.max() > max(_LARGEST_GAP_MM, 2.5 * usual):
+        raise InputError(
+            f"{name} has a gap of {steps.max():.0f} mm between its slices, which are {usual:.3g} mm apart elsewhere. "
+            "Copy the missing files too, or export the series again."
+        )
+    number = int(np.clip(round(extent / usual), MIN_SLICES, _MOST_PLANES * count - 1)) + 1
+    spacing = extent / (number - 1)
+    where = np.interp(spacing * np.arange(number), along - along[0], np.arange(count))
+    near = np.abs(where - np.rint(where)) < _UNEVEN_SHARE
+    where[near] = np.rint(where[near])
+    missing = number - count
+    if missing > 0 and set(range(count)) <= set(where[near].astype(int)):
+        said = f"{counted(missing, 'slice')} missing between others: the CT was interpolated there."
+    else:
+        said = (
+            f"The slices are {steps.min():.3g} to {steps.max():.3g} mm apart; the CT was resampled to {spacing:.3g} mm."
+        )
+    return spacing, where, [said]
+
+
+def _corners(
+    positions: NDArray[np.float64],
+    directions: NDArray[np.float64],
+    pixel_mm: tuple[float, float],
+    series: Series,
+    name: str,
+) -> tuple[NDArray[np.float64], tuple[int, int], list[str]]:
+    """The grid's column and row of each slice's first pixel, columns and rows to add to the grid, and notes."""
+    beside = (positions - positions[0]) @ directions.T / pixel_mm
+    if np.abs(beside).max() <= _TILTED_PIXELS:
+        return np.zeros((len(positions), 2)), (0, 0), []
+    low = np.floor(beside.min(axis=0) + 1e-6)
+    corners = beside - low
+    margin = (ceil(corners[:, 0].max() - 1e-6), ceil(corners[:, 1].max() - 1e-6))
+    if margin[0] > series.columns * (_MOST_ROWS - 1) or margin[1] > series.rows * (_MOST_ROWS - 1):
+        raise InputError(f"{name} has slices that lie far beside each other. Export one reconstruction as a series.")
+    line = positions[-1] - positions[0]
+    sideways = np.linalg.norm(line @ directions.T)
+    angle = degrees(np.arctan2(sideways, abs(line @ np.cross(directions[0], directions[1]))))
+    said = f"The gantry was tilted by {angle:.1f}°; the CT was sheared to right angles, and masks are sheared back."
+    return corners, margin, [said]
