@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom.assembly import fill
+from kidneyseg.imaging.dicom.elements import Elements
 from kidneyseg.imaging.dicom.frames import DicomGeometry, Frame
+from kidneyseg.imaging.dicom.kept_headers import Headers
 from kidneyseg.imaging.dicom.series import Series, Study, choose, find_study
 from kidneyseg.imaging.dicom.stack import Stack, stack_slices
 from kidneyseg.imaging.geometry import grid_geometry, require_memory
@@ -21,11 +22,6 @@ from kidneyseg.imaging.nifti import UNCALIBRATED_ABOVE_HU
 from kidneyseg.imaging.volume import Volume, offset_note
 from kidneyseg.plurals import counted
 from kidneyseg.progress import Progress
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-    from kidneyseg.imaging.dicom.elements import Elements
 
 _LOOKING = 0.25  # share of the time
 
@@ -107,17 +103,17 @@ def dicom_geometry(stack: Stack, series: Series) -> DicomGeometry:
     # NIfTI holds 32-bit numbers: so a volume and what is exported of it lie in exactly one place.
     ras = (np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine).astype(np.float32).astype(np.float64)
     grid = grid_geometry(stack.shape, ras, slice_axis=2)
-    headers: list[Dataset] = []
+    headers: list[Elements] = []
     frames, numbers = [], dict[int, int]()
     for one in stack.slices:
         if id(one.instance) not in numbers:
             numbers[id(one.instance)] = len(headers)
-            headers.append(_dataset(one.instance.elements))
+            headers.append(one.instance.elements)
         assert one.position is not None
         frames.append(Frame(numbers[id(one.instance)], one.number, one.position))
     return DicomGeometry(
         **vars(grid),
-        headers=tuple(headers),
+        headers=Headers(headers),
         frames=tuple(frames),
         rows=series.rows,
         columns=series.columns,
@@ -132,24 +128,6 @@ def dicom_geometry(stack: Stack, series: Series) -> DicomGeometry:
 
 def _three(vector: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(vector[0]), float(vector[1]), float(vector[2])
-
-
-def _dataset(elements: Elements) -> Dataset:
-    """A header as a pydicom data set, whose values are converted when they are asked for."""
-    from pydicom import Dataset  # noqa: PLC0415 - few start-ups need it
-    from pydicom.dataelem import DataElement, RawDataElement  # noqa: PLC0415
-    from pydicom.tag import BaseTag  # noqa: PLC0415
-
-    implicit, little = elements.coding
-    raw: dict[BaseTag, DataElement | RawDataElement] = {
-        BaseTag(tag): RawDataElement(
-            BaseTag(tag), None if vr is None else vr.decode(), len(value), value, 0, implicit, little
-        )
-        for tag, (vr, value) in elements.values.items()
-    }
-    made = Dataset(raw)
-    made.set_original_encoding(implicit, little, elements.text(0x00080005) or None)
-    return made
 
 
 def _what_was_left(study: Study, chosen: Series) -> tuple[str, ...]:

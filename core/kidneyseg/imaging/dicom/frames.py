@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +35,7 @@ class DicomGeometry(Geometry):
 
     #: without pixel data, private elements and long values; a classic series has one per frame in frame order, an
     #: Enhanced CT one in all
-    headers: tuple[Dataset, ...] = field(default=(), repr=False)
+    headers: Sequence[Dataset] = field(default=(), repr=False)
     #: in order along the normal, which is the direction of the rows x the direction of the columns
     frames: tuple[Frame, ...] = field(default=(), repr=False)
     rows: int = 0  #: pixels of a frame, downwards
