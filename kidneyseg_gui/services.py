@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kidneyseg.errors import InputError, LabelMapError
 from kidneyseg.lazy import quick_imports
@@ -39,7 +39,8 @@ def _load(path: Path, hu_offset: int | None = None) -> Volume:
     from kidneyseg.imaging.labels import looks_like_labels
     from kidneyseg.imaging.readers import load
 
-    volume = load(path, **({} if hu_offset is None else {"hu_offset": hu_offset}))
+    options: dict[str, Any] = {} if hu_offset is None else {"hu_offset": hu_offset}
+    volume = load(path, **options)
     if not volume.calibrated and looks_like_labels(volume.hu):
         raise LabelMapError(f"{path.name} is a label map, not a CT. Open its CT first, then open the mask over it.")
     return volume

@@ -18,7 +18,7 @@ from kidneyseg.imaging.dicom.series import Series, Study, choose, find_study
 from kidneyseg.imaging.dicom.stack import Stack, stack_slices
 from kidneyseg.imaging.geometry import grid_geometry, require_memory
 from kidneyseg.imaging.intensities import add_offset, find_hu_offset
-from kidneyseg.imaging.nifti import UNCALIBRATED_ABOVE_HU
+from kidneyseg.imaging.nifti import UNCALIBRATED_ABOVE_HU, case_name
 from kidneyseg.imaging.volume import Volume, offset_note
 from kidneyseg.plurals import counted
 from kidneyseg.progress import Progress
@@ -87,8 +87,9 @@ def load_series(
         calibrated=lowest + hu_offset <= UNCALIBRATED_ABOVE_HU,
         hu_offset=hu_offset,
         notes=notes,
-        name=_case_name(path),
+        name=case_name(path) or "CT",
         path=path,
+        series=series.id,
         geometry=geometry,
     )
 
@@ -140,12 +141,3 @@ def _what_was_left(study: Study, chosen: Series) -> tuple[str, ...]:
     if study.left:
         notes.append(f"Not read: {', '.join(study.left)}.")
     return tuple(notes)
-
-
-def _case_name(path: Path) -> str:
-    """The name of a folder, or of a file without .dcm or .zip."""
-    name = path.resolve().name
-    for suffix in (".dcm", ".zip"):
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            name = name[: -len(suffix)]
-    return name or "CT"
