@@ -20,7 +20,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "info",
         help="what is installed, or what a CT or a network holds",
         description="Without FILE: versions, devices, kernels and networks. Of a CT: its geometry and HU. Of a DICOM "
-        "study: its CT series, and what else it holds. Of a network (.safetensors): how it was trained, e.g. its cases.",
+        "study: its CT series, and what else it holds. Of a network (.safetensors): how it was trained.",
     )
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a CT, a DICOM study, or a network")
     parser.add_argument("--json", action="store_true", help="print as JSON")
