@@ -49,20 +49,19 @@ def load_dicom(
     """
     progress = progress or Progress()
     study = find_study(Path(path), progress.part(0, _LOOKING))
-    chosen = choose(study, series)
-    notes = () if series is not None else _what_was_left(study, chosen)
-    return load_series(study, chosen, Path(path), hu_offset, progress.part(_LOOKING, 1), notes)
+    return load_chosen(study, series, Path(path), hu_offset, progress.part(_LOOKING, 1))
 
 
-def load_series(
+def load_chosen(
     study: Study,
-    series: Series,
+    wanted: str | None,
     path: Path,
     hu_offset: int | None = None,
     progress: Progress | None = None,
-    notes: tuple[str, ...] = (),
 ) -> Volume:
-    """Read a series that was found before; see `load_dicom`. `notes` come first in the volume's."""
+    """Read a series of a study that was found before; see `load_dicom`."""
+    series = choose(study, wanted)
+    notes = () if wanted is not None else _what_was_left(study, series)
     stack = stack_slices(series, study.name)
     require_memory(study.name, prod(stack.shape), stack.shape)
     try:
