@@ -38,6 +38,7 @@ _PHASES: tuple[tuple[ContrastPhase, re.Pattern[str]], ...] = (
 )
 # The networks were trained on portal and nephrographic CTs; the others follow by how well the kidneys stand out.
 _PHASE_ORDER = ("portal", "nephrographic", None, "arterial", "excretory", "noncontrast")
+_TOO_FEW = f"CT image in series of fewer than {MIN_SLICES}"
 _THIN_MM = 3.05
 _LEAST_EXTENT_MM = 120.0
 _AXIAL = 0.7  # of the normal's length along z
@@ -144,7 +145,7 @@ def _series_of(found: Found) -> tuple[list[Series], list[str]]:
         for part in _parts(slices):
             series = _describe(part)
             if series.scout or len(part) < MIN_SLICES:
-                left["scout" if series.scout else f"CT image in series of fewer than {MIN_SLICES}"] += len(part)
+                left["scout" if series.scout else _TOO_FEW] += len(part)
             else:
                 made.append(series)
     if found.unreadable:
@@ -275,4 +276,9 @@ def _nothing(name: str, found: Found, left: list[str]) -> str:
             files = counted(found.unreadable, "damaged file")
             return f"{name} holds no DICOM image that can be read, but {files}. Copy or download it again."
         return f"{name} holds no DICOM files. Choose the folder of the study, or a NIfTI file."
-    return f"{name} holds no CT series, but {', '.join(left)}. Choose the folder of the CT."
+    mend = (
+        f"It takes {MIN_SLICES} slices: open all of it."
+        if any(_TOO_FEW in one for one in left)
+        else "Choose the folder of the CT."
+    )
+    return f"{name} holds no CT series, but {', '.join(left)}. {mend}"
