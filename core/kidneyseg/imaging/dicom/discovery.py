@@ -159,7 +159,8 @@ def _files_below(folder: Path) -> Iterator[FileSource]:
     """All files of a folder and its subfolders; links to folders are not followed."""
     yield from _files_in(folder)
     for parent, folders, _names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = {name for name in folders if os.path.islink(os.path.join(parent, name))}
+        folders[:] = sorted(name for name in folders if name not in links and not name.startswith("."))
         for name in folders:
             with suppress(OSError):
                 yield from _files_in(Path(parent, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -49,6 +50,7 @@ def _dataset(elements: Elements) -> Dataset:
     from pydicom.dataelem import RawDataElement, convert_raw_data_element  # noqa: PLC0415 - as above
     from pydicom.tag import BaseTag  # noqa: PLC0415 - as above
 
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages hold values
     implicit, little = elements.coding
     made = Dataset()
     with config.disable_value_validation(), warnings.catch_warnings():
