@@ -113,16 +113,16 @@ def test_a_bomb_in_a_zip_costs_little(tmp_path: Path) -> None:
     before = peak_mb()
     prefix = save(slices(ct())[0], tmp_path / "one").read_bytes()[:900]
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(10):
+        for number in range(4):
             with archive.open(f"{number}", "w", force_zip64=True) as member:
                 member.write(prefix)
-                for _ in range(64):
+                for _ in range(16):
                     member.write(bytes(1 << 22))
     began = time.process_time()
     with pytest.raises(InputError):
         load(tmp_path / "bomb.zip")
     assert time.process_time() - began < 10
-    assert peak_mb() - before < 300
+    assert peak_mb() - before < 60
 
 
 def test_a_bomb_in_a_deflated_object_costs_little(tmp_path: Path) -> None:
@@ -131,15 +131,15 @@ def test_a_bomb_in_a_deflated_object_costs_little(tmp_path: Path) -> None:
     content = zlib.decompress(plain[start:], -15)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = packer.compress(content)
-    for _ in range(128):
-        bomb += packer.compress(bytes(1 << 23))
+    for _ in range(32):
+        bomb += packer.compress(bytes(1 << 22))
     for number in range(10):
         (tmp_path / f"bomb{number}").write_bytes(plain[:start] + bomb + packer.copy().flush())
     (tmp_path / "one").unlink()
     before = peak_mb()
     with pytest.raises(InputError, match="10 damaged files"):
         load(tmp_path)
-    assert peak_mb() - before < 700
+    assert peak_mb() - before < 120
 
 
 @pytest.mark.parametrize("kind", ["cut off", "encrypted", "long directory", "no zip", "empty"])
