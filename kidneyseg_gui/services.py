@@ -115,7 +115,7 @@ def _compare(ours: NDArray[np.uint8], other: NDArray[np.uint8], volume: Volume) 
 
 def _measure(labels: NDArray[np.uint8], marks: NDArray[np.uint8], result: Result | None, volume: Volume) -> Findings:
     from kidneyseg.findings import measure
-    from kidneyseg.findings.measure import ORIENTATION_WRONG
+    from kidneyseg.findings.owners import ORIENTATION_WRONG
 
     if result is None:
         return measure(labels, volume)
