@@ -97,11 +97,11 @@ def header(series: Series, frame: int, name: str = "ct", **changes: Any) -> File
 
 
 def write(series: Series, folder: Path, name: str = "ct", **changes: Any) -> Path:
-    """The series as files whose names and instance numbers say nothing of their order."""
+    """The series as files whose names say nothing of their order."""
     folder.mkdir(parents=True, exist_ok=True)
     order = np.random.default_rng(3).permutation(len(series.hu))
     for place, frame in enumerate(order.tolist()):
-        made = header(series, frame, name, **({"InstanceNumber": place + 1} | changes))
+        made = header(series, frame, name, **changes)
         made.save_as(folder / f"IM{place:04d}", enforce_file_format=True)
     return folder
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ct_series import Series, header, stack
+from ct_series import Series, stack, write
 from kidneyseg.dicom_export.contents import Contents, gather
 from kidneyseg.findings import measure
-from kidneyseg.imaging.dicom.frames import DicomGeometry, Frame
-from kidneyseg.imaging.geometry import grid_geometry
+from kidneyseg.imaging.dicom.dicom_reader import load_dicom
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.provenance import Provenance, current_versions
@@ -71,34 +71,9 @@ def pixel_mm(series: Series) -> Array:
     return mm
 
 
-def opened(series: Series, name: str = "ct", **changes: Any) -> Volume:
-    """The volume of a regular series, as the reader makes it."""
-    normal = np.cross(series.along_row, series.along_column)
-    order = np.argsort(np.array(series.positions) @ normal).tolist()
-    headers = [header(series, frame, name, **changes) for frame in order]
-    for one in headers:
-        del one.PixelData
-    first, second = (np.array(series.positions[frame]) for frame in (order[0], order[1]))
-    lps = np.eye(4)
-    lps[:3, 0] = np.array(series.along_row) * series.spacing[1]
-    lps[:3, 1] = np.array(series.along_column) * series.spacing[0]
-    lps[:3, 2], lps[:3, 3] = second - first, first
-    frames, rows, columns = series.hu.shape
-    grid = grid_geometry((columns, rows, frames), np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
-    geometry = DicomGeometry(
-        **vars(grid),
-        headers=tuple(headers),
-        frames=tuple(Frame(place, 1, series.positions[frame]) for place, frame in enumerate(order)),
-        rows=rows,
-        columns=columns,
-        pixel_spacing_mm=series.spacing,
-        directions=(series.along_row, series.along_column),
-        planes=tuple(range(frames)),
-        sources=tuple(range(frames)),
-        corners=((0, 0),) * frames,
-    )
-    hu = geometry.from_frames(series.hu[order])
-    return Volume(hu, grid.spacing_mm, grid.affine, grid.slice_axis, name=name, geometry=geometry)
+def opened(series: Series, folder: Path, name: str = "ct", **changes: Any) -> Volume:
+    """The series as files, read again."""
+    return load_dicom(write(series, folder, name, **changes))
 
 
 def frame_order(series: Series) -> list[int]:

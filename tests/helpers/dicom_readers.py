@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import dicom2nifti
 import highdicom as hd
+import nibabel as nib
 import numpy as np
 import pydicom
 import SimpleITK as sitk  # noqa: N813 - what its users call it
@@ -139,4 +141,40 @@ def assert_same_points(found: Points, expected: Points, most_mm: float = MOST_MM
             assert farthest <= most_mm, f"{name} lies {farthest:.3f} mm off"
 
 
-Reader = Callable[[Path], Points]
+def by_source_instance(path: Path, ct: Path) -> Points:
+    """A SEG by highdicom, frame by frame of the CT images that it refers to, wherever these lie."""
+    seg = hd.seg.segread(path)
+    images = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, sorted(ct.iterdir()))}
+    uids = [uid for _, _, uid in seg.get_source_image_uids()]
+    assert set(uids) <= images.keys()
+    frames = seg.get_pixels_by_source_instance(uids, assert_missing_frames_are_empty=True)
+    found: dict[str, list[Array]] = {str(item.SegmentLabel): [] for item in seg.SegmentSequence}
+    for planes, uid in zip(frames, uids, strict=True):
+        to_mm = hd.spatial.PixelToReferenceTransformer.for_image(images[uid])
+        for plane, points in zip(np.moveaxis(planes, -1, 0), found.values(), strict=True):
+            rows, columns = np.nonzero(plane)
+            points.append(to_mm(np.stack([columns, rows], axis=1)))
+    return {name: np.concatenate(points) for name, points in found.items()}
+
+
+def of_nifti(path: Path) -> dict[int, Array]:
+    """A label map by nibabel: LPS mm of the voxels of each label."""
+    image = nib.nifti1.load(path)
+    labels = np.asarray(image.dataobj)
+    found = {}
+    for label in np.unique(labels[labels != 0]).tolist():
+        found[label] = _lps(np.argwhere(labels == label), image.affine)
+    return found
+
+
+def _lps(index: Array, affine: Array) -> Array:
+    points: Array = (index @ affine[:3, :3].T + affine[:3, 3]) * (-1, -1, 1)
+    return points
+
+
+def of_converted(folder: Path, out: Path, values: Sequence[int]) -> dict[int, Array]:
+    """Where the voxels of some HU lie in the CT that dicom2nifti makes of a series, in LPS mm."""
+    dicom2nifti.dicom_series_to_nifti(folder, out, reorient_nifti=False)
+    image = nib.nifti1.load(out)
+    hu = np.asarray(image.dataobj)
+    return {value: _lps(np.argwhere(hu == value), image.affine) for value in values}

@@ -64,11 +64,12 @@ def _key_image(segment: Segment, index: int, contents: Contents, volume: Volume,
         study_time=source.StudyTime or None,
         referring_physician_name=source.ReferringPhysicianName,
         pixel_spacing=contents.geometry.pixel_spacing_mm,
-        patient_orientation=_orientation(contents),
+        patient_orientation=("L", "P"),  # highdicom knows no slanted ones; replaced below
         series_description="KidneySeg key images",
         specific_character_set=source.get("SpecificCharacterSet"),
         **equipment(contents),
     )
+    made.PatientOrientation = list(orientation(np.asarray(contents.geometry.directions)))
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.BodyPartExamined = source.get("BodyPartExamined") or "ABDOMEN"
     made.ImageComments = description(segment)
@@ -102,15 +103,19 @@ def _edge(numbers: NDArray[Any]) -> NDArray[np.bool_]:
     return edge
 
 
-def _orientation(contents: Contents) -> tuple[str, str]:
-    """Where rows and columns point, in the letters of PatientOrientation: ("L", "P") in an axial slice."""
+def orientation(directions: NDArray[np.float64]) -> tuple[str, str]:
+    """Where rows and columns point, in the letters of PatientOrientation: ("L", "P") in an axial slice.
+
+    Args:
+        directions: (2, 3), ImageOrientationPatient: unit vectors along a row and along a column in LPS.
+    """
     along_row, along_column = (
         "".join(
             _LETTERS[axis][0 if direction[axis] > 0 else 1]
             for axis in sorted(range(3), key=lambda axis: -abs(direction[axis]))
             if abs(direction[axis]) >= _SLANTED
         )
-        for direction in np.asarray(contents.geometry.directions)
+        for direction in directions
     )
     return along_row, along_column
 
