@@ -92,6 +92,7 @@ class Actions:
         tip = "Save the mask as NIfTI"
         self.export = self._action("&Export mask…", controller.ask_export, "Ctrl+S", picture="export", tip=tip)
         menu.addAction(self.open)
+        menu.addAction(self._action("Open a &DICOM folder…", controller.ask_open_study, "Ctrl+D"))
         self._recent: QMenu = menu.addMenu("Open &recent")
         self._recent.aboutToShow.connect(lambda: self._fill_recent(controller, options))
         menu.addAction(self._action("Open the &sample case", lambda: controller.open(None)))

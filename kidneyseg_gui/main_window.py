@@ -34,6 +34,7 @@ from kidneyseg_gui.piece_menu import show_piece_menu
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.services import Services
+from kidneyseg_gui.studies import Studies
 from kidneyseg_gui.views.quad import Quad
 from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened, single_shot
 from kidneyseg_gui.worker import JobRunner
@@ -68,6 +69,7 @@ class MainWindow(QMainWindow):
         self.edit_queue = EditQueue(self.case, self.jobs, self)
         self.autosave = Autosave(self.case, autosave or autosave_folder(), self)
         self.mask_files = MaskFiles(self.case, self.jobs, self.prompts, self)
+        self.studies = Studies(self.jobs, self.prompts, self)
         self.recovering = Recovering(self.jobs, self.autosave, self.controller.leaving, self)
         self.options.restore(self.case)
         self._build()

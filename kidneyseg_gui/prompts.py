@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from kidneyseg_gui.outcomes import FoundStudy
+from kidneyseg_gui.series_picker import SeriesPicker
 from kidneyseg_gui.widgets import shortened
 
 
@@ -18,8 +20,21 @@ class Prompts:
     def open_file(self, parent: QWidget, folder: Path) -> Path | None:
         """Which CT to open."""
         return _open(
-            parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz *.hdr *.img *.hdr.gz *.img.gz);;All files (*)"
+            parent,
+            "Open a CT",
+            folder,
+            "CT volumes (*.nii *.nii.gz *.hdr *.img *.hdr.gz *.img.gz *.dcm *.zip DICOMDIR);;All files (*)",
         )
+
+    def open_study(self, parent: QWidget, folder: Path) -> Path | None:
+        """Which folder with a DICOM study to open."""
+        chosen = QFileDialog.getExistingDirectory(parent, "Open a DICOM folder", str(folder))
+        return Path(chosen) if chosen else None
+
+    def choose_series(self, parent: QWidget, found: FoundStudy) -> str | None:
+        """The id of one series of a study."""
+        picker = SeriesPicker(found, parent)
+        return picker.chosen if picker.exec() else None
 
     def open_mask(self, parent: QWidget, title: str, folder: Path) -> Path | None:
         """Which mask of the open CT."""

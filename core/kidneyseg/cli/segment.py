@@ -22,9 +22,20 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Segment kidneys (1) and kidney tumours (2) on CTs and write them as NIfTI, each with a sidecar"
         " JSON. A CT that fails is reported and the others go on; the exit code is that of the first failure.",
     )
-    parser.add_argument("cts", nargs="+", type=Path, metavar="CT", help="a CT as .nii or .nii.gz, or a .hdr/.img pair")
+    parser.add_argument(
+        "cts",
+        nargs="+",
+        type=Path,
+        metavar="CT",
+        help="a CT as .nii, .nii.gz or .hdr/.img, or a DICOM study: a folder, a zip or one of its files",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="MASK|DIR", help="mask of one CT, or a folder; beside the CTs if not given"
+    )
+    parser.add_argument(
+        "--series",
+        metavar="N",
+        help="of a DICOM study, the series to segment: its number in `kidneyseg info STUDY`, or its UID (the proposed)",
     )
     parser.add_argument("--no-overwrite", action="store_true", help="fail if the mask or its sidecar exists already")
     parser.add_argument(
@@ -48,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Segment, export, report."""
     settings = settings_of(arguments)
     options = {} if arguments.hu_offset == "auto" else {"hu_offset": arguments.hu_offset}
+    if arguments.series is not None:
+        options["series"] = arguments.series
 
     with lasting_imports():
         from kidneyseg.imaging.read_ahead import ReadAhead

@@ -15,10 +15,9 @@ from kidneyseg.cli.main import exit_code
 from kidneyseg.cli.terminal import BarProgress, peak_mb, print_json
 from kidneyseg.errors import KidneySegError, SettingsError
 from kidneyseg.files import make_folder
-from kidneyseg.imaging.headers import header_path
 from kidneyseg.imaging.nifti import case_name
 from kidneyseg.imaging.read_ahead import ReadAhead
-from kidneyseg.imaging.streams import InputStream
+from kidneyseg.imaging.readers import check_readable
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.export import check_export, export, sidecar
 from kidneyseg.segmentation.pipeline import Pipeline, Result
@@ -46,7 +45,7 @@ def masks_of(cts: Sequence[Path], output: Path | None) -> dict[Path, Path]:
     names = Counter(case_name(ct) for ct in cts)
     masks = {}
     for ct in cts:
-        name, folder = f"{case_name(ct)}_mask.nii.gz", output or ct.parent
+        name, folder = f"{case_name(ct)}_mask.nii.gz", output or (ct.resolve() if ct.is_dir() else ct).parent
         masks[ct] = folder / (f"{ct.resolve().parent.name}_{name}" if output and names[case_name(ct)] > 1 else name)
     for mask, times in Counter(masks[ct] for ct in cts).items():
         if times > 1:
@@ -91,8 +90,8 @@ class Segmenting:
 
     def _can_write(self, ct: Path, mask: Path) -> bool:
         try:
-            with InputStream(header_path(ct)):  # a missing CT is reported first
-                check_export(mask, ct, overwrite=not self._arguments.no_overwrite)
+            check_readable(ct)  # a missing CT is reported first
+            check_export(mask, ct, overwrite=not self._arguments.no_overwrite)
         except KidneySegError as error:
             self._fail(ct, error)
             return False

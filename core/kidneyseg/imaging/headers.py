@@ -26,7 +26,7 @@ def read_header(stream: InputStream) -> Header:
     kind: type[Header] = nib.Nifti2Header if len(block) == 540 else Header
     magic = bytes(block[4:6] if kind is nib.Nifti2Header else block[344:346])
     if len(block) < kind.sizeof_hdr or magic not in (b"n+", b"ni"):
-        raise InputError(f"{name} is not a NIfTI file. Choose a .nii or .nii.gz file; convert DICOM to NIfTI first.")
+        raise InputError(f"{name} is not a NIfTI file, nor DICOM. Choose a .nii or .nii.gz file, or a DICOM study.")
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # errors are reported below, once
     try:
         return kind(bytes(block), check=False)

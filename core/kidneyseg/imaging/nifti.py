@@ -124,9 +124,11 @@ def checked_target(path: str | os.PathLike[str], ct: Path | None) -> Path:
 
 
 def case_name(path: Path) -> str:
-    """A file's name without folder and without .nii, .nii.gz, .hdr or .img."""
+    """A file's name without folder and without .nii, .nii.gz, .hdr, .img, .dcm or .zip; a folder's name as it is."""
+    if path.is_dir():
+        return path.resolve().name
     name = path.name
-    for suffix in (".gz", ".nii", ".hdr", ".img"):
+    for suffix in (".gz", ".nii", ".hdr", ".img", ".dcm", ".zip"):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             name = name[: -len(suffix)]
     return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kidneyseg.errors import InputError
+from kidneyseg.imaging.dicom import tags
 from kidneyseg.imaging.dicom.decoding import DecoderPool, Job, compressed_frames
 from kidneyseg.imaging.dicom.elements import DamagedError
 from kidneyseg.imaging.dicom.instances import largest_unpacked
@@ -34,7 +34,7 @@ _FAILURES = (OSError, EOFError, DamagedError, zipfile.BadZipFile, zlib.error, No
 _CHECK_EVERY = 8
 
 
-class Frame16(NamedTuple):
+class StoredFrame(NamedTuple):
     """The stored numbers of a slice, and how they become HU."""
 
     numbers: NDArray[np.integer]
@@ -59,7 +59,7 @@ def fill(grid: NDArray[np.int16], stack: Stack, progress: Progress) -> int:
     """
     lowest, filled = int(np.iinfo(np.int16).max), _Planes(grid, stack)
     direct = not (stack.tilted or stack.resampled)
-    for index, frame in enumerate(_frames(stack, progress)):
+    for index, frame in enumerate(read_frames(stack.slices, progress)):
         if index % _CHECK_EVERY == 0:
             progress.update("Reading slices", index / len(stack.slices))
         plane = grid[:, :, index].T if direct else np.empty(frame.numbers.shape, np.int16)
@@ -114,28 +114,25 @@ def _blend(one: NDArray[np.int16], other: NDArray[np.int16], share: float) -> ND
     return rounded
 
 
-def _frames(stack: Stack, progress: Progress) -> Iterator[Frame16]:
-    """The stored numbers of all slices in order. A native frame is valid until the next one."""
-    formats = {}
-    for one in stack.slices:
+def read_frames(chosen: Sequence[Slice], progress: Progress) -> Iterator[StoredFrame]:
+    """The stored numbers of slices of one size, in order; each is valid until the next one.
+
+    Raises:
+        InputError: as for `fill`.
+        Cancelled: by `progress`.
+    """
+    formats: dict[int, PixelFormat] = {}
+    for one in chosen:
         key = id(one.instance)
         if key not in formats:
-            formats[key] = pixel_format(one.instance, one.instance.source.name)
-            if (formats[key].columns, formats[key].rows) != _size(stack):
-                raise InputError(f"{one.instance.source.name} has another size than the other slices.")
+            formats[key] = pixel_format(one.instance)
     with ExitStack() as opened:
         pool = opened.enter_context(DecoderPool(progress))
-        for native, run in groupby(stack.slices, key=lambda one: is_native(one.instance)):
+        for native, run in groupby(chosen, key=lambda one: is_native(one.instance)):
             slices = list(run)
             numbers = _native(slices, formats) if native else pool.decode(_compressed(slices, formats))
             for one, found in zip(slices, numbers, strict=True):
-                yield Frame16(found, formats[id(one.instance)], one.rescale or (1.0, 0.0))
-
-
-def _size(stack: Stack) -> tuple[int, int]:
-    elements = stack.slices[0].instance
-    how = pixel_format(elements, elements.source.name)
-    return how.columns, how.rows
+                yield StoredFrame(found, formats[id(one.instance)], one.rescale or (1.0, 0.0))
 
 
 def _native(slices: list[Slice], formats: dict[int, PixelFormat]) -> Iterator[NDArray[np.integer]]:
@@ -145,7 +142,7 @@ def _native(slices: list[Slice], formats: dict[int, PixelFormat]) -> Iterator[ND
         instance, how = of_instance[0].instance, formats[id(of_instance[0].instance)]
         if len(buffer) != how.frame_bytes:
             if how.frame_bytes > largest_unpacked(instance.source.size):
-                raise cut_off(instance.source.name)
+                raise cut_off(instance)
             buffer = bytearray(how.frame_bytes)
         try:
             with instance.open() as file:
@@ -153,18 +150,18 @@ def _native(slices: list[Slice], formats: dict[int, PixelFormat]) -> Iterator[ND
                     frame_at(file, one, how, buffer)
                     yield stored_numbers(buffer, how)
         except _FAILURES as error:
-            raise cut_off(instance.source.name) from error
+            raise cut_off(instance) from error
 
 
 def _compressed(slices: list[Slice], formats: dict[int, PixelFormat]) -> Iterator[Job]:
     for _, run in groupby(slices, key=lambda one: id(one.instance)):
         of_instance = list(run)
         instance = of_instance[0].instance
-        count = max(1, int(instance.elements.number(0x00280008) or 1))
+        count = max(1, int(instance.elements.number(tags.NUMBER_OF_FRAMES) or 1))
         try:
             with instance.open() as file:
                 frames = compressed_frames(file, instance, count)
         except _FAILURES as error:
-            raise cut_off(instance.source.name) from error
+            raise cut_off(instance) from error
         for one in of_instance:
             yield Job(one, formats[id(instance)], frames[one.number - 1])

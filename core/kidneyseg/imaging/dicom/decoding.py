@@ -27,7 +27,7 @@ from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom import tags
 from kidneyseg.imaging.dicom.elements import UNDEFINED
 from kidneyseg.imaging.dicom.instances import Instance
-from kidneyseg.imaging.dicom.pixels import PixelFormat, cut_off
+from kidneyseg.imaging.dicom.pixels import PixelFormat, cut_off, image_name
 from kidneyseg.imaging.dicom.slices import Slice
 from kidneyseg.progress import Progress
 
@@ -166,14 +166,14 @@ def _only_stored_bits(numbers: NDArray[np.integer], how: PixelFormat) -> NDArray
 
 def _undecodable(job: Job) -> InputError:
     return InputError(
-        f"{job.one.instance.source.name} has compressed pixels that are damaged or of a kind that is not known "
+        f"{image_name(job.one.instance)} has compressed pixels that are damaged or of a kind that is not known "
         f"({job.one.instance.syntax}). Export the series uncompressed."
     )
 
 
 def compressed_frames(file: BinaryIO, instance: Instance, count: int) -> list[bytes]:
     """The encoded bytes of each of an instance's `count` frames. Raises InputError where they cannot be told apart."""
-    name, pixels = instance.source.name, instance.pixels
+    name, pixels = image_name(instance), instance.pixels
     assert pixels is not None
     if pixels.length != UNDEFINED:
         raise InputError(f"{name} has compressed pixels without fragments. Export it again.")
@@ -186,12 +186,12 @@ def compressed_frames(file: BinaryIO, instance: Instance, count: int) -> list[by
         length = int.from_bytes(head[4:], "little")
         fragment = file.read(length) if length <= instance.source.size else b""
         if len(fragment) < length:
-            raise cut_off(name)
+            raise cut_off(instance)
         offsets.append(at)
         fragments.append(fragment)
         at += 8 + length
     if len(fragments) < count + 1:
-        raise cut_off(name)
+        raise cut_off(instance)
     table, fragments, offsets = fragments[0], fragments[1:], [start - offsets[1] for start in offsets[1:]]
     if count == 1:
         return [b"".join(fragments)]

@@ -18,7 +18,7 @@ from kidneyseg.imaging.dicom.series import Series, Study, choose, find_study
 from kidneyseg.imaging.dicom.stack import Stack, stack_slices
 from kidneyseg.imaging.geometry import grid_geometry, require_memory
 from kidneyseg.imaging.intensities import add_offset, find_hu_offset
-from kidneyseg.imaging.nifti import UNCALIBRATED_ABOVE_HU
+from kidneyseg.imaging.nifti import UNCALIBRATED_ABOVE_HU, case_name
 from kidneyseg.imaging.volume import Volume, offset_note
 from kidneyseg.plurals import counted
 from kidneyseg.progress import Progress
@@ -49,20 +49,19 @@ def load_dicom(
     """
     progress = progress or Progress()
     study = find_study(Path(path), progress.part(0, _LOOKING))
-    chosen = choose(study, series)
-    notes = () if series is not None else _what_was_left(study, chosen)
-    return load_series(study, chosen, Path(path), hu_offset, progress.part(_LOOKING, 1), notes)
+    return load_chosen(study, series, Path(path), hu_offset, progress.part(_LOOKING, 1))
 
 
-def load_series(
+def load_chosen(
     study: Study,
-    series: Series,
+    wanted: str | None,
     path: Path,
     hu_offset: int | None = None,
     progress: Progress | None = None,
-    notes: tuple[str, ...] = (),
 ) -> Volume:
-    """Read a series that was found before; see `load_dicom`. `notes` come first in the volume's."""
+    """Read a series of a study that was found before; see `load_dicom`."""
+    series = choose(study, wanted)
+    notes = () if wanted is not None else _what_was_left(study, series)
     stack = stack_slices(series, study.name)
     require_memory(study.name, prod(stack.shape), stack.shape)
     try:
@@ -87,8 +86,9 @@ def load_series(
         calibrated=lowest + hu_offset <= UNCALIBRATED_ABOVE_HU,
         hu_offset=hu_offset,
         notes=notes,
-        name=_case_name(path),
+        name=case_name(path) or "CT",
         path=path,
+        series=series.id,
         geometry=geometry,
     )
 
@@ -140,12 +140,3 @@ def _what_was_left(study: Study, chosen: Series) -> tuple[str, ...]:
     if study.left:
         notes.append(f"Not read: {', '.join(study.left)}.")
     return tuple(notes)
-
-
-def _case_name(path: Path) -> str:
-    """The name of a folder, or of a file without .dcm or .zip."""
-    name = path.resolve().name
-    for suffix in (".dcm", ".zip"):
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            name = name[: -len(suffix)]
-    return name or "CT"

@@ -77,6 +77,11 @@ def is_dicom(path: Path) -> bool:
         return True
 
 
+def holds_dicom(folder: Path, most: int = 64) -> bool:
+    """Whether a folder seems to hold DICOM: one of its first `most` files is, or they are only a part of it."""
+    return any(number == most or _try_reading(source) for number, source in enumerate(_files_below(folder)))
+
+
 def find_instances(path: Path, progress: Progress) -> Found:
     """Read the headers of all DICOM objects in a folder with its subfolders, a disc, a zip, or beside a file.
 

@@ -37,9 +37,15 @@ class PixelFormat(NamedTuple):
         return self.rows * self.columns * self.allocated // 8
 
 
-def pixel_format(instance: Instance, name: str) -> PixelFormat:
+def image_name(instance: Instance) -> str:
+    """An image in messages: by its number, as the names of files may hold the patient's, and messages are logged."""
+    number = instance.elements.number(tags.INSTANCE_NUMBER)
+    return "An image of the series" if number is None else f"Image {number:.0f} of the series"
+
+
+def pixel_format(instance: Instance) -> PixelFormat:
     """The format that a header states. Raises InputError for one that no CT has."""
-    elements = instance.elements
+    elements, name = instance.elements, image_name(instance)
     rows, columns = elements.integer(tags.ROWS) or 0, elements.integer(tags.COLUMNS) or 0
     allocated = elements.integer(tags.BITS_ALLOCATED) or 16
     stored = elements.integer(tags.BITS_STORED) or allocated
@@ -72,22 +78,22 @@ def _padding(elements: Elements, stored: int, signed: bool) -> tuple[int, int] |
 
 def frame_at(file: BinaryIO, one: Slice, how: PixelFormat, buffer: bytearray) -> None:
     """Read an uncompressed frame into `buffer`. Raises InputError where the file ends within it."""
-    name, pixels = one.instance.source.name, one.instance.pixels
+    pixels = one.instance.pixels
     assert pixels is not None
     start = (one.number - 1) * how.frame_bytes
     if pixels.length != UNDEFINED and start + how.frame_bytes > pixels.length + 1:
-        raise cut_off(name)
+        raise cut_off(one.instance)
     file.seek(pixels.start + start)
     got, view = 0, memoryview(buffer)
     while got < how.frame_bytes and (count := file.readinto(view[got:])):  # type: ignore[attr-defined] # raw files have it
         got += count
     if got < how.frame_bytes:
-        raise cut_off(name)
+        raise cut_off(one.instance)
 
 
-def cut_off(name: str) -> InputError:
+def cut_off(instance: Instance) -> InputError:
     """What is said of a file that ends too early."""
-    return InputError(f"{name} is cut off: it ends before its pixels do. Copy or download it again.")
+    return InputError(f"{image_name(instance)} is cut off: it ends before its pixels do. Copy or download it again.")
 
 
 def is_native(instance: Instance) -> bool:
