@@ -140,6 +140,15 @@ def export_formats(
     return Written(files, beside)
 
 
+def check_series(volume: Volume, geometry: DicomGeometry | None = None) -> DicomGeometry:
+    """As `require_series`, after a check that the series has the identifiers that objects need. Raises InputError."""
+    from kidneyseg.dicom_export.source import source_headers  # noqa: PLC0415 - imports what only DICOM output needs
+
+    series = require_series(volume, geometry)
+    source_headers(series)
+    return series
+
+
 def require_series(volume: Volume, geometry: DicomGeometry | None = None) -> DicomGeometry:
     """The DICOM series of a CT, or the one given. Raises InputError where there is none."""
     series = volume.geometry if geometry is None else geometry

@@ -236,7 +236,7 @@ def _resolved(path: str | os.PathLike[str]) -> Path:
 def sidecar_path(mask: str | os.PathLike[str]) -> Path:
     """Where the sidecar of a mask lies: its name without .nii, .nii.gz or .dcm, and .json."""
     path = Path(mask)
-    return path.with_name(case_name(path).removesuffix(".dcm") + ".json")
+    return path.with_name(case_name(path) + ".json")
 
 
 def _json(path: Path) -> object:
