@@ -113,14 +113,14 @@ def _used_frames(contents: Contents) -> tuple[list[Dataset], NDArray[Any], list[
 def _measures(contents: Contents) -> dict[str, Any]:
     """Pixel spacing, slice thickness and distance of slices, as the object states them for all frames.
 
-    The thickness is the scanner's, which need not be the distance of two slices; where the scanner does not say it, it
-    is that distance. The distance is left out where it is not the same everywhere.
+    The thickness is the scanner's, which need not be the distance of two slices. The distance is left out where it is
+    not the same everywhere.
     """
     geometry = contents.geometry
     distance, even = slice_spacing_mm([frame.position_mm for frame in geometry.frames], geometry.normal)
-    thickness = contents.headers[0].get("SliceThickness") or distance or 1.0
+    thickness = float(contents.headers[0].SliceThickness)
     spacing = {"spacing_between_slices": distance} if even else {}
-    return {"pixel_spacing": geometry.pixel_spacing_mm, "slice_thickness": float(thickness), **spacing}
+    return {"pixel_spacing": geometry.pixel_spacing_mm, "slice_thickness": thickness, **spacing}
 
 
 def _described(segment: Segment, contents: Contents) -> SegmentDescription:

@@ -30,11 +30,14 @@ _COMPARED, _LEAST_CORRELATION = 48, 0.9
 def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
     """Copies of a series' headers with what an object of the same study takes from them, valid.
 
+    Where a header does not state the thickness of its slice, it is the distance of two.
+
     Raises:
         InputError: the series lacks an identifier, without which nothing can refer to it.
     """
     from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
 
+    distance, _ = slice_spacing_mm([frame.position_mm for frame in geometry.frames], geometry.normal)
     complete = []
     for header in geometry.headers:
         for name in _NEEDED:
@@ -52,6 +55,8 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
             if not valid(str(own.get(name))):
                 setattr(own, name, "")
         own.Modality = own.get("Modality") or "CT"
+        if not own.get("SliceThickness"):
+            own.SliceThickness = f"{distance or 1.0:.6g}"
         complete.append(own)
     return tuple(complete)
 
