@@ -77,6 +77,8 @@ def set_written(made: Dataset, contents: Contents) -> None:
     """Date an object as written when the result was; highdicom takes the present."""
     made.InstanceCreationDate = contents.made_at.strftime("%Y%m%d")
     made.InstanceCreationTime = contents.made_at.strftime("%H%M%S.%f")
+    for equipment_item in made.get("ContributingEquipmentSequence", ()):
+        equipment_item.ContributionDateTime = contents.made_at.strftime("%Y%m%d%H%M%S.%f")
 
 
 def algorithm_sequence(contents: Contents) -> AlgorithmIdentificationSequence:

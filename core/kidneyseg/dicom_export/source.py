@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom.frames import DicomGeometry
 from kidneyseg.imaging.geometry import require_same_place
-from kidneyseg.imaging.volume import Volume
+from kidneyseg.imaging.volume import HU_WINDOW, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,8 +23,8 @@ OF_STUDY = (
     *("StudyTime", "ReferringPhysicianName"),
 )
 _SEXES = ("M", "F", "O")
-# Of a CT from another file and its reference: how many HU are compared along each axis, and their least correlation.
-_COMPARED, _LEAST_CORRELATION = 48, 0.9
+# Of a CT from another file and its reference: HU compared along each axis, their largest difference, the share alike.
+_COMPARED, _MOST_HU_APART, _LEAST_ALIKE = 64, 2, 0.9
 
 
 def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
@@ -36,6 +36,7 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
         InputError: the series lacks an identifier, without which nothing can refer to it.
     """
     from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
+    from pydicom.charset import convert_encodings  # noqa: PLC0415
 
     distance, _ = slice_spacing_mm([frame.position_mm for frame in geometry.frames], geometry.normal)
     complete = []
@@ -45,7 +46,10 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
                 raise InputError(
                     f"The DICOM series has no {name}, so no DICOM object can refer to it. Write NIfTI instead."
                 )
-        own = Dataset(header)  # its elements are shared, and only set anew
+        own = Dataset()
+        own.update(header)
+        letters = convert_encodings(header.get("SpecificCharacterSet") or "ISO_IR 6")
+        own.set_original_encoding(*header.original_encoding, letters)
         for name in OF_STUDY:
             if own.get(name) is None:
                 setattr(own, name, "")
@@ -91,20 +95,12 @@ def reference_for(volume: Volume, reference: Volume) -> DicomGeometry:
     if not isinstance(geometry, DicomGeometry):
         raise InputError(f"{reference.name} is no DICOM series. Name the series that the CT was made of.")
     require_same_place(volume.name, volume, reference)
-    step = [max(1, n // _COMPARED) for n in volume.shape]
-    ours, theirs = (
-        one.hu[:: step[0], :: step[1], :: step[2]].astype(np.float64).ravel() for one in (volume, reference)
-    )
-    alike = 1.0 if np.array_equal(ours, theirs) else _correlation(ours, theirs)
-    if alike < _LEAST_CORRELATION:
+    step = tuple(slice(None, None, max(1, n // _COMPARED)) for n in volume.shape)
+    ours, theirs = (np.clip(one.hu[step], *HU_WINDOW).astype(np.int32) for one in (volume, reference))
+    shown = np.maximum(ours, theirs) > HU_WINDOW[0]  # not air in both
+    if shown.any() and np.mean(np.abs(ours - theirs)[shown] <= _MOST_HU_APART) < _LEAST_ALIKE:
         raise InputError(f"{volume.name} shows something else than the DICOM series. Name the series it was made of.")
     return geometry
-
-
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(np.corrcoef(one, other)[0, 1])
 
 
 def slice_spacing_mm(positions: Sequence[Sequence[float]], normal: NDArray[np.float64]) -> tuple[float, bool]:
