@@ -35,9 +35,6 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
     Raises:
         InputError: the series lacks an identifier, without which nothing can refer to it.
     """
-    from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
-    from pydicom.charset import convert_encodings  # noqa: PLC0415
-
     distance, _ = slice_spacing_mm([frame.position_mm for frame in geometry.frames], geometry.normal)
     complete = []
     for header in geometry.headers:
@@ -46,10 +43,7 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
                 raise InputError(
                     f"The DICOM series has no {name}, so no DICOM object can refer to it. Write NIfTI instead."
                 )
-        own = Dataset()
-        own.update(header)
-        letters = convert_encodings(header.get("SpecificCharacterSet") or "ISO_IR 6")
-        own.set_original_encoding(*header.original_encoding, letters)
+        own = _copied(header)
         for name in OF_STUDY:
             if own.get(name) is None:
                 setattr(own, name, "")
@@ -63,6 +57,23 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
             own.SliceThickness = f"{distance or 1.0:.6g}"
         complete.append(own)
     return tuple(complete)
+
+
+def _copied(header: Dataset) -> Dataset:
+    """A copy whose elements may be set; texts in a character set that highdicom does not take are then UTF-8."""
+    from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
+    from pydicom.charset import convert_encodings, python_encoding  # noqa: PLC0415
+
+    own = Dataset()
+    own.update(header)
+    stated = header.get("SpecificCharacterSet")
+    implicit, little = header.original_encoding
+    own.set_original_encoding(bool(implicit), little is not False, convert_encodings(stated or "ISO_IR 6"))
+    if stated and not (isinstance(stated, str) and stated in python_encoding):
+        for _ in own:  # decodes each element by the set that is stated
+            pass
+        own.SpecificCharacterSet = "ISO_IR 192"
+    return own
 
 
 def _is_date(text: str) -> bool:
