@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ct_series import Series, stack, write
+from dicom_series import Frames
 from kidneyseg.dicom_export.contents import Contents, gather
 from kidneyseg.findings import measure
 from kidneyseg.imaging.dicom.dicom_reader import load_dicom
@@ -87,3 +88,14 @@ def gathered(volume: Volume, labels: Array, **changes: Any) -> Contents:
     mask = volume.geometry.from_frames(labels)
     values = {"findings": measure(mask, volume), "provenance": MADE_BY, "made_at": MADE_AT} | changes
     return gather(mask, volume, volume.geometry, **values)
+
+
+def in_frames(series: Series, reverse: bool = False) -> Frames:
+    """An axial series as `dicom_series` takes it, from its first frame on or from its last."""
+    order = range(len(series.hu) - 1, -1, -1) if reverse else range(len(series.hu))
+    first, second = (np.array(series.positions[frame]) for frame in (order[0], order[1]))
+    affine = np.eye(4)
+    affine[:3, 0] = np.array(series.along_row) * series.spacing[1]
+    affine[:3, 1] = np.array(series.along_column) * series.spacing[0]
+    affine[:3, 2], affine[:3, 3] = second - first, first
+    return Frames(series.hu[list(order)], affine)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kidneyseg.dicom_export.codes import PROPERTIES, Property
 from kidneyseg.dicom_export.identity import digest, uid
 from kidneyseg.dicom_export.source import OF_STUDY, source_headers
-from kidneyseg.findings.instances import Instance, find_instances
+from kidneyseg.findings.numbering import Instance, find_instances
 from kidneyseg.findings.records import CystFinding, Findings, KidneyFinding, Side, TumourFinding
 from kidneyseg.imaging.dicom.frames import DicomGeometry
 from kidneyseg.imaging.labels import KIDNEY, LABEL_NAMES

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.findings import CystFinding, KidneyFinding, TumourFinding, measure
-from kidneyseg.findings.instances import find_instances
+from kidneyseg.findings.numbering import find_instances
 from kidneyseg.findings.owners import LEAST_TUMOUR_ML
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
