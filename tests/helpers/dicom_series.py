@@ -116,10 +116,9 @@ def put_pixels(one: Dataset, hu: NDArray[np.int16]) -> None:
 
 def save(one: FileDataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
     """Write an uncompressed data set in a transfer syntax; pixels are compressed, or their bytes swapped, as needed."""
-    one.file_meta.MediaStorageSOPClassUID, one.file_meta.MediaStorageSOPInstanceUID = (
-        one.SOPClassUID,
-        one.SOPInstanceUID,
-    )
+    one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID
+    one.file_meta.MediaStorageSOPInstanceUID = one.get("SOPInstanceUID", "1.2.3")
+    one.file_meta.FileMetaInformationGroupLength = 0  # pydicom writes the right one
     one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     path.parent.mkdir(parents=True, exist_ok=True)
     implicit, big = syntax == ImplicitVRLittleEndian, syntax == "1.2.840.10008.1.2.2"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom import tags
 from kidneyseg.imaging.dicom.decoding import DecoderPool, Job, compressed_frames
 from kidneyseg.imaging.dicom.elements import DamagedError
@@ -20,6 +21,7 @@ from kidneyseg.imaging.dicom.pixels import (
     PixelFormat,
     cut_off,
     frame_at,
+    image_name,
     is_native,
     pixel_format,
     place,
@@ -54,9 +56,10 @@ def fill(grid: NDArray[np.int16], stack: Stack, progress: Progress) -> int:
         The lowest HU of the slices.
 
     Raises:
-        InputError: a slice is damaged, cut off or of a format that no CT has.
+        InputError: a slice is damaged, cut off or of a format that no CT has, or two in one place are different.
         Cancelled: by `progress`.
     """
+    _check_copies(stack, progress)
     lowest, filled = int(np.iinfo(np.int16).max), _Planes(grid, stack)
     direct = not (stack.tilted or stack.resampled)
     for index, frame in enumerate(read_frames(stack.slices, progress)):
@@ -67,6 +70,22 @@ def fill(grid: NDArray[np.int16], stack: Stack, progress: Progress) -> int:
         if not direct:
             filled.add(index, plane)
     return lowest
+
+
+def _check_copies(stack: Stack, progress: Progress) -> None:
+    """Raise InputError where two slices in one place show different things: which of them is right is unknown."""
+    taken: StoredFrame | None = None
+    flat = [one for pair in stack.copies for one in pair]
+    for one, frame in zip(flat, read_frames(flat, progress), strict=True):
+        if taken is None:
+            taken = frame._replace(numbers=frame.numbers.copy())
+            continue
+        if frame.rescale != taken.rescale or not np.array_equal(frame.numbers, taken.numbers):
+            raise InputError(
+                f"{image_name(one.instance)} and another are two different slices in one place. "
+                "Export one reconstruction as a series."
+            )
+        taken = None
 
 
 class _Planes:

@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom.elements import DamagedError, Elements
 from kidneyseg.imaging.dicom.instances import FileSource, Instance, Source, largest_unpacked, read_instance
+from kidneyseg.imaging.dicom.tags import MEDIA_DIRECTORY, SOP_CLASS_UID
 from kidneyseg.progress import Progress
 
 STAGE = "Looking for CT series"
@@ -104,16 +105,16 @@ def find_instances(path: Path, progress: Progress) -> Found:
         raise InputError(f"{path.name} may not be read: {error.strerror}. Copy it to a folder of your own.") from error
     if magic in _ZIP_MAGICS:
         return _read_all(_members(path), progress)
-    if path.name.upper() == "DICOMDIR":
-        return _read_all(_files_below(path.parent), progress)
     return _beside(path, progress)
 
 
 def _beside(path: Path, progress: Progress) -> Found:
-    """A named file, and those of its folder."""
+    """A named file, and those of its folder; of a DICOMDIR, all below it."""
     chosen = _try_reading(FileSource(path, path.stat().st_size))
     if not isinstance(chosen, Instance):
         raise InputError(f"{path.name} is damaged, or no DICOM file. Copy it again, or open the folder of the study.")
+    if chosen.elements.text(SOP_CLASS_UID) == MEDIA_DIRECTORY:
+        return _read_all(_files_below(path.parent), progress)
     others = _read_all((one for one in _files_in(path.parent) if one.name != path.name), progress)
     return Found([chosen, *others.instances], others.unreadable, chosen)
 
@@ -158,7 +159,8 @@ def _files_below(folder: Path) -> Iterator[FileSource]:
     """All files of a folder and its subfolders; links to folders are not followed."""
     yield from _files_in(folder)
     for parent, folders, _names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = {name for name in folders if os.path.islink(os.path.join(parent, name))}
+        folders[:] = sorted(name for name in folders if name not in links and not name.startswith("."))
         for name in folders:
             with suppress(OSError):
                 yield from _files_in(Path(parent, name))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from kidneyseg.imaging.dicom.elements import Coding, DamagedError, Element, Elements, Window, read_elements, read_meta
+from kidneyseg.imaging.dicom.tags import SOP_CLASS_UID
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -17,8 +18,8 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG)
 
-_TRANSFER_SYNTAX = 0x00020010
-_PREAMBLE = 128
+_MEDIA_STORAGE_SOP_CLASS_UID, _TRANSFER_SYNTAX = 0x00020002, 0x00020010
+_PREAMBLE, _PREFIX = 128, b"DICM"
 _LARGEST_INFLATED = 1 << 29
 
 
@@ -95,7 +96,7 @@ def read_instance(source: Source) -> Instance | None:
         found = _meta(window)
         if found is None:
             return None
-        meta, start = found
+        (meta, start), prefixed = found, window.take(_PREAMBLE, 4) == _PREFIX
         syntax = meta.text(_TRANSFER_SYNTAX)
         if syntax == DEFLATED:
             file.seek(start)
@@ -104,13 +105,15 @@ def read_instance(source: Source) -> Instance | None:
         elements, pixels = read_elements(window, start, coding)
         if not syntax:
             syntax = IMPLICIT_LITTLE if coding.implicit else EXPLICIT_LITTLE if coding.little else EXPLICIT_BIG
-        return Instance(source, elements, syntax, pixels) if elements.values else None
+        if SOP_CLASS_UID not in elements and (stored := meta.values.get(_MEDIA_STORAGE_SOP_CLASS_UID)):
+            elements.values[SOP_CLASS_UID] = stored
+        return Instance(source, elements, syntax, pixels) if elements.values or prefixed else None
 
 
 def _meta(window: Window) -> tuple[Elements, int] | None:
     """The file meta information, which some writers leave out, and where the data set begins."""
     head = window.take(0, _PREAMBLE + 4)
-    if head[_PREAMBLE:] == b"DICM":
+    if head[_PREAMBLE:] == _PREFIX:
         return read_meta(window, _PREAMBLE + 4)
     group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
     if group == 2 and head[4:6].isalpha():

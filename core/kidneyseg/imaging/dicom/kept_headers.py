@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, overload
 
@@ -38,18 +41,25 @@ class Headers(Sequence["Dataset"]):
 
 
 def _dataset(elements: Elements) -> Dataset:
-    """A header whose values are converted when they are asked for."""
-    from pydicom import Dataset  # noqa: PLC0415 - takes half a second, and segmenting does not need it
-    from pydicom.dataelem import DataElement, RawDataElement  # noqa: PLC0415 - as above
+    """A header with its values converted; those that pydicom cannot convert are left out.
+
+    pydicom would print those that it doubts when they are asked for, also the patient's.
+    """
+    from pydicom import Dataset, config  # noqa: PLC0415 - takes half a second, and segmenting does not need it
+    from pydicom.charset import convert_encodings  # noqa: PLC0415 - as above
+    from pydicom.dataelem import RawDataElement, convert_raw_data_element  # noqa: PLC0415 - as above
     from pydicom.tag import BaseTag  # noqa: PLC0415 - as above
 
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages hold values
     implicit, little = elements.coding
-    raw: dict[BaseTag, DataElement | RawDataElement] = {
-        BaseTag(tag): RawDataElement(
-            BaseTag(tag), None if vr is None else vr.decode(), len(value), value, 0, implicit, little
-        )
-        for tag, (vr, value) in elements.values.items()
-    }
-    made = Dataset(raw)
-    made.set_original_encoding(implicit, little, elements.text(_SPECIFIC_CHARACTER_SET) or "iso8859")
+    made = Dataset()
+    with config.disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        encodings = convert_encodings(elements.texts(_SPECIFIC_CHARACTER_SET))
+        for tag, (vr, value) in elements.values.items():
+            known = None if vr is None else vr.decode()
+            raw = RawDataElement(BaseTag(tag), known, len(value), value, 0, implicit, little)
+            with suppress(Exception):  # whatever a damaged value makes of it
+                made.add(convert_raw_data_element(raw, encoding=encodings, ds=made))
+        made.set_original_encoding(implicit, little, encodings)
     return made

@@ -38,6 +38,8 @@ _PHASES: tuple[tuple[ContrastPhase, re.Pattern[str]], ...] = (
 )
 # The networks were trained on portal and nephrographic CTs; the others follow by how well the kidneys stand out.
 _PHASE_ORDER = ("portal", "nephrographic", None, "arterial", "excretory", "noncontrast")
+# After the bar comes what is the same for one and for several.
+_TOO_FEW = f"CT image| of series of fewer than {MIN_SLICES}"
 _THIN_MM = 3.05
 _LEAST_EXTENT_MM = 120.0
 _AXIAL = 0.7  # of the normal's length along z
@@ -132,7 +134,7 @@ def _series_of(found: Found) -> tuple[list[Series], list[str]]:
         for one in [] if reason else slices_of(instance):
             copy = (instance.elements.text(tags.SOP_INSTANCE_UID), one.number)
             if copy[0] and copy in seen:
-                reason = "copy"
+                reason = "duplicate"
                 continue
             seen.add(copy)
             key = _key(one)
@@ -144,12 +146,17 @@ def _series_of(found: Found) -> tuple[list[Series], list[str]]:
         for part in _parts(slices):
             series = _describe(part)
             if series.scout or len(part) < MIN_SLICES:
-                left["scout" if series.scout else f"CT image in series of fewer than {MIN_SLICES}"] += len(part)
+                left["scout" if series.scout else _TOO_FEW] += len(part)
             else:
                 made.append(series)
     if found.unreadable:
         left["unreadable file"] += found.unreadable
-    return _with_ids(made), [counted(count, reason) for reason, count in sorted(left.items())]
+    return _with_ids(made), [_counted(reason, count) for reason, count in sorted(left.items())]
+
+
+def _counted(reason: str, count: int) -> str:
+    one, _, same = reason.partition("|")
+    return counted(count, one) + same
 
 
 def _key(one: Slice) -> tuple[object, ...]:
@@ -237,7 +244,7 @@ def reason_to_leave(instance: Instance) -> str:
     modality, sop_class = elements.text(tags.MODALITY).upper(), elements.text(tags.SOP_CLASS_UID)
     if sop_class in tags.CT_CLASSES or modality == "CT":
         if instance.pixels is None:
-            return "dose or other report" if sop_class not in tags.CT_CLASSES else "CT image without pixels"
+            return "dose or other report" if sop_class not in tags.CT_CLASSES else "CT image| without pixels"
         # Old programs stored slices as secondary captures; other ones are pictures of a screen.
         of_screen = sop_class not in (*tags.CT_CLASSES, "") and tags.IMAGE_POSITION not in elements
         return "secondary capture" if of_screen else ""
@@ -275,4 +282,6 @@ def _nothing(name: str, found: Found, left: list[str]) -> str:
             files = counted(found.unreadable, "damaged file")
             return f"{name} holds no DICOM image that can be read, but {files}. Copy or download it again."
         return f"{name} holds no DICOM files. Choose the folder of the study, or a NIfTI file."
-    return f"{name} holds no CT series, but {', '.join(left)}. Choose the folder of the CT."
+    few = any(one.endswith(_TOO_FEW.partition("|")[2]) for one in left)
+    mend = f"It takes {MIN_SLICES} slices: open all of it." if few else "Choose the folder of the CT."
+    return f"{name} holds no CT series, but {', '.join(left)}. {mend}"

@@ -17,6 +17,7 @@ from kidneyseg.plurals import counted
 
 # Headers round positions: smaller steps are none, and smaller deviations from even spacing are not resampled.
 _ONE_PLACE_MM = 0.01
+_BESIDE_MM = 1.0
 _UNEVEN_SHARE = 0.01  # of the spacing
 _TILTED_PIXELS = 0.1  # of sideways displacement between the first slice and any other
 _LARGEST_GAP_MM = 20.0
@@ -39,6 +40,8 @@ class Stack:
     planes: NDArray[np.float64] = field(repr=False)
     #: (slices, 2), the grid's column and row at which the first pixel of each slice lies; zero unless tilted
     corners: NDArray[np.float64] = field(repr=False)
+    #: of slices that lie in one place, the one that was taken and another
+    copies: tuple[tuple[Slice, Slice], ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()  #: sentences for the user
 
     @property
@@ -60,8 +63,8 @@ def stack_slices(series: Series, name: str) -> Stack:
     right angles. `Stack.notes` says so.
 
     Raises:
-        InputError: slices do not say where they lie or how large a pixel is; two different ones lie in one place; a gap
-            is larger than 20 mm; fewer than 8 slices remain.
+        InputError: slices do not say where they lie or how large a pixel is; two lie beside each other; a gap is larger
+            than 20 mm; fewer than 8 slices remain.
     """
     first = series.slices[0]
     if first.orientation is None or any(one.position is None for one in series.slices):
@@ -76,9 +79,10 @@ def stack_slices(series: Series, name: str) -> Stack:
     along = positions @ normal
     order = np.argsort(along, kind="stable")
     slices, notes = [series.slices[i] for i in order], []
-    kept = _without_duplicates(along[order], positions[order], name)
-    if len(kept) < len(slices):
-        notes.append(f"{counted(len(slices) - len(kept), 'slice')} lay where another does; one of each was taken.")
+    kept, copies = _without_duplicates(along[order], positions[order], name)
+    pairs = tuple((slices[one], slices[other]) for one, other in copies)
+    if copies:
+        notes.append(f"{counted(len(copies), 'slice')} lay where another does; one of each was taken.")
     slices, along, positions = [slices[i] for i in kept], along[order][kept], positions[order][kept]
     if len(slices) < MIN_SLICES:
         raise InputError(f"{name} has only {counted(len(slices), 'slice')}; it takes {MIN_SLICES}. Open all of it.")
@@ -96,6 +100,7 @@ def stack_slices(series: Series, name: str) -> Stack:
         along_mm=along - along[0],
         planes=planes,
         corners=corners,
+        copies=pairs,
         notes=tuple(notes),
     )
 
@@ -124,17 +129,21 @@ def _pixel_spacing(series: Series, name: str) -> tuple[float, float]:
     return first
 
 
-def _without_duplicates(along: NDArray[np.float64], positions: NDArray[np.float64], name: str) -> list[int]:
-    """One slice of each place."""
-    kept = [0]
+def _without_duplicates(
+    along: NDArray[np.float64], positions: NDArray[np.float64], name: str
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """One slice of each place, and each other one with that."""
+    kept, copies = [0], []
     for i in range(1, len(along)):
         if along[i] - along[kept[-1]] > _ONE_PLACE_MM:
             kept.append(i)
-        elif np.linalg.norm(positions[i] - positions[kept[-1]]) > 1.0:
+        elif np.linalg.norm(positions[i] - positions[kept[-1]]) > _BESIDE_MM:
             raise InputError(
                 f"{name} has slices beside each other in one plane. Export one reconstruction as a series."
             )
-    return kept
+        else:
+            copies.append((kept[-1], i))
+    return kept, copies
 
 
 def _planes(along: NDArray[np.float64], name: str) -> tuple[float, NDArray[np.float64], list[str]]:
