@@ -66,21 +66,27 @@ def with_segmentation(targets: Targets) -> dict[Format, Path]:
     return {kind: complete[kind] for kind in Format if kind in complete}
 
 
-def check_formats(targets: Targets, ct: Path | None, *, overwrite: bool = True) -> None:
+def check_formats(targets: Targets, ct: Path | None, *, overwrite: bool = True) -> list[Path]:
     """Check that a mask can be written to these files, and a sidecar beside the first.
+
+    Returns:
+        Those of the files, the first key image among them, that exist and would be replaced.
 
     Raises:
         OutputError: a name has another ending than its format's, a folder is missing or not writable, a file exists
             while `overwrite` is false, or a file that KidneySeg did not write would be replaced.
     """
     complete = with_segmentation(targets)
+    beside = sidecar_path(next(iter(complete.values())))
     if Format.NIFTI in complete:
         check_export(complete[Format.NIFTI], ct, overwrite=overwrite)
     else:
-        check_sidecar(sidecar_path(next(iter(complete.values()))), overwrite=overwrite)
-    for kind, path in complete.items():
+        check_sidecar(beside, overwrite=overwrite)
+    first = [_numbered(path, 1) if kind == Format.IMAGES else path for kind, path in complete.items()]
+    for kind, path in zip(complete, first, strict=True):
         if kind != Format.NIFTI:
-            _check_object(_numbered(path, 1) if kind == Format.IMAGES else path, overwrite=overwrite)
+            _check_object(path, overwrite=overwrite)
+    return [path for path in (*first, beside) if path.exists()]
 
 
 def export_formats(
