@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, QSizeF, Qt
 from PySide6.QtGui import QIcon, QImage, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -55,7 +55,7 @@ class SeriesPicker(QDialog):
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         whole.addWidget(buttons)
-        self.resize(820, min(230 + len(self._series) * (_PICTURE + 8), 640))
+        self.resize(820, min(190 + len(self._series) * (_PICTURE + 8), 640))
         self.table.setFocus()
 
     @property
@@ -86,7 +86,7 @@ class _Table(QTableWidget):
                 item = QTableWidgetItem(text)
                 item.setToolTip(text)
                 if place == 0 and (picture := found.previews.get(one.id)) is not None:
-                    item.setIcon(_icon(picture))
+                    item.setIcon(_icon(picture, one))
                 self.setItem(row, place, item)
             if proposed:
                 self.setCurrentCell(row, 0)
@@ -105,7 +105,11 @@ def _texts(one: Series, *, proposed: bool) -> tuple[str, str, str, str, str]:
     return one.id, about, f"{len(one.slices):,}", spacing, phase
 
 
-def _icon(greys: NDArray[np.uint8]) -> QIcon:
+def _icon(greys: NDArray[np.uint8], one: Series) -> QIcon:
     rows, columns = greys.shape
     image = QImage(np.ascontiguousarray(greys).data, columns, rows, columns, QImage.Format.Format_Grayscale8)
-    return QIcon(QPixmap.fromImage(image.copy()).scaled(_PICTURE, _PICTURE, Qt.AspectRatioMode.KeepAspectRatio))
+    across, down = (1.0, 1.0) if one.spacing_mm is None else one.spacing_mm[:2]
+    size = QSizeF(columns * across, rows * down).scaled(_PICTURE, _PICTURE, Qt.AspectRatioMode.KeepAspectRatio)
+    smooth = Qt.TransformationMode.SmoothTransformation
+    shown = image.scaled(size.toSize().expandedTo(QSize(1, 1)), Qt.AspectRatioMode.IgnoreAspectRatio, smooth)
+    return QIcon(QPixmap.fromImage(shown))

@@ -1,6 +1,6 @@
 """Damaged DICOM series: bytes and tags changed at random, and what reading them may take.
 
-`python tests/helpers/dicom_fuzz.py 5000` reads as many damaged files, and prints what came of them.
+`python tests/helpers/dicom_fuzz.py 5000 [SEED]` reads as many damaged files, and prints what came of them.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def _outcome(folder: Path, which: tuple[int, int]) -> str:
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1])
+    count, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
     for name, chosen, share in (("uncompressed", NATIVE, 0.9), ("compressed", PACKED, 0.1)):
         start = time.monotonic()
-        print(name, dict(read_damaged(round(count * share), 1, chosen)), f"{time.monotonic() - start:.0f} s")
+        print(name, dict(read_damaged(round(count * share), seed, chosen)), f"{time.monotonic() - start:.0f} s")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")

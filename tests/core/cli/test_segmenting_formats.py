@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +106,9 @@ def test_a_reference_is_of_one_ct(case: Path, capsys: pytest.CaptureFixture[str]
     cts = [str(case / name) for name in ("study", "ct.nii.gz")]
     assert main(["segment", *cts, "--dicom-reference", cts[0]]) == 2
     assert "one CT" in capsys.readouterr().err
+
+
+def test_nifti_alone_imports_no_dicom_library() -> None:
+    program = "import sys, kidneyseg.cli.segmenting; print({'pydicom', 'highdicom'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "set()"

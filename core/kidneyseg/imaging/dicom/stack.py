@@ -24,6 +24,7 @@ _LARGEST_GAP_MM = 20.0
 _LONGEST_EDGE_OFF = 0.01  # of the lengths of the axes and their angle
 _MOST_PLANES = 2.0  # for each slice
 _MOST_ROWS = 2.0
+_FEWEST_PIXELS, _MOST_PIXELS = MIN_SLICES, 1 << 13  # along an edge; NIfTI cannot hold more than four times that
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,8 @@ def stack_slices(series: Series, name: str) -> Stack:
         InputError: slices do not say where they lie or how large a pixel is; two lie beside each other; a gap is larger
             than 20 mm; fewer than 8 slices remain.
     """
+    if not (_FEWEST_PIXELS <= series.rows <= _MOST_PIXELS and _FEWEST_PIXELS <= series.columns <= _MOST_PIXELS):
+        raise InputError(f"{name} has slices of {series.rows} rows and {series.columns} columns. Export it again.")
     first = series.slices[0]
     if first.orientation is None or any(one.position is None for one in series.slices):
         raise InputError(

@@ -132,7 +132,8 @@ def test_missing_and_strange_tags_give_a_volume_or_a_sentence(
         ("ImageOrientationPatient", [1, 0, 0, 0.5, 1, 0], "damaged orientation"),
         ("PixelSpacing", None, "how large its pixels are"),
         ("PixelSpacing", [0.001, 0.001], "which no CT has"),
-        ("Rows", None, "rows and columns"),
+        ("Rows", None, "0 rows and 24 columns"),
+        ("Columns", 65534, "24 rows and 65534 columns"),
     ],
 )
 def test_a_series_without_a_place_is_refused(tmp_path: Path, keyword: str, value: object, words: str) -> None:
