@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.arrays import bounding_box
 from kidneyseg.dicom_export.codes import PROPERTIES, Property
 from kidneyseg.dicom_export.identity import digest, uid
 from kidneyseg.dicom_export.source import OF_STUDY, source_headers
-from kidneyseg.findings.numbering import Instance, find_instances
+from kidneyseg.findings.numbering import Instance, Instances, find_instances, voxel_counts
 from kidneyseg.findings.records import CystFinding, Findings, KidneyFinding, Side, TumourFinding
 from kidneyseg.imaging.dicom.frames import DicomGeometry
 from kidneyseg.imaging.labels import KIDNEY, LABEL_NAMES
@@ -107,7 +108,7 @@ def gather(
     found = find_instances(mask, volume, findings)
     algorithm = _algorithm(provenance)
     numbers = geometry.to_frames(found.numbers)
-    made = _made(found.numbers, marks, len(found.objects), known=provenance is not None)
+    made = _made(found, marks, known=provenance is not None)
     said = {
         "writer": [__version__, installed_version("highdicom"), installed_version("pydicom")],
         "series": [[str(header.get(name)) for name in ("SOPInstanceUID", *OF_STUDY)] for header in headers],
@@ -119,7 +120,7 @@ def gather(
     }
     whole = digest(said, (np.ascontiguousarray(frame).data for frame in numbers))
     objects = found.objects or (Instance(KIDNEY, None, None),)
-    voxels = np.bincount(found.numbers.ravel(order="K"), minlength=len(objects) + 1)[1:]
+    voxels = found.voxels or (0,)
     segments = tuple(
         Segment(number, name, one.label, one.side, one.finding, float(count) * volume.voxel_ml, uid(whole, name), how)
         for number, (one, name, count, how) in enumerate(
@@ -150,18 +151,16 @@ def _names(objects: tuple[Instance, ...]) -> list[str]:
     return names
 
 
-def _made(
-    numbers: NDArray[np.uint8] | NDArray[np.uint16], marks: NDArray[np.uint8] | None, count: int, *, known: bool
-) -> list[str]:
+def _made(found: Instances, marks: NDArray[np.uint8] | None, *, known: bool) -> list[str]:
     """How each object was made: by the networks, by hand, or both; both as well where its origin is not known."""
-    if marks is None or not marks.any():
+    count, box = len(found.objects), None if marks is None else bounding_box(marks)
+    if marks is None or box is None:
         return ["AUTOMATIC" if known else "SEMIAUTOMATIC"] * count
-    by_hand = np.bincount(numbers[marks > 0], minlength=count + 1)[1:]
-    all_of = np.bincount(numbers.ravel(order="K"), minlength=count + 1)[1:]
+    by_hand = voxel_counts(found.numbers[box] * (marks[box] > 0), count)
     automatic = "AUTOMATIC" if known else "SEMIAUTOMATIC"
     return [
         automatic if hand == 0 else "MANUAL" if hand == voxels else "SEMIAUTOMATIC"
-        for hand, voxels in zip(by_hand, all_of, strict=True)
+        for hand, voxels in zip(by_hand, found.voxels, strict=True)
     ]
 
 

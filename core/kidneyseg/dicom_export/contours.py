@@ -32,6 +32,13 @@ def outlines(inside: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
         int64 (N, 2) for each piece, column and row of its corners in order, where pixel (r, c) has the corners (c, r)
         to (c + 1, r + 1); the first corner is not repeated.
     """
+    used = [np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0)]
+    if len(used[0]) == 0:
+        return []
+    first = np.array([used[1][0], used[0][0]])
+    inside = inside[
+        first[1] : used[0][-1] + 1, first[0] : used[1][-1] + 1
+    ]  # else most of the time goes to what is empty
     pieces, count = ndimage.label(inside)
     outer: dict[int, _Ring] = {}
     holes: dict[int, list[_Ring]] = {}
@@ -46,7 +53,7 @@ def outlines(inside: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
         ring = outer[piece]
         for hole in sorted(holes.get(piece, ()), key=min):  # what lies left of a hole is joined before it
             ring = _joined(ring, hole)
-        found.append(np.array(_without_straights(ring), np.int64))
+        found.append(np.array(_without_straights(ring), np.int64) + first)
     return found
 
 

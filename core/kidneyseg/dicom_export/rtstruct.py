@@ -113,9 +113,8 @@ def _roi(segment: Segment, contents: Contents) -> Dataset:
 def _outlined(segment: Segment, contents: Contents) -> Dataset:
     item = _item(ReferencedROINumber=segment.number, ROIDisplayColor=list(segment.property.colour))
     contours: list[Dataset] = []
-    for index, frame in enumerate(contents.numbers):
-        inside = frame == segment.number
-        for outline in outlines(inside) if inside.any() else ():
+    for index in np.flatnonzero(contents.numbers.any(axis=(1, 2))).tolist():
+        for outline in outlines(contents.numbers[index] == segment.number):
             points = _in_mm(outline, contents, index)
             contours.append(
                 _item(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kidneyseg.arrays import bounding_box
 from kidneyseg.findings.owners import (
     ORIENTATION_WRONG,
     Owner,
@@ -37,9 +38,9 @@ class Instances(NamedTuple):
 
     #: uint8 or uint16 (X, Y, Z), x fastest in memory: 0 for background, else the object's place in `objects` from 1 on
     numbers: NDArray[np.uint8] | NDArray[np.uint16]
-    objects: tuple[
-        Instance, ...
-    ]  #: kidneys, then tumours, then cysts, each in the findings' order; none without voxels
+    voxels: tuple[int, ...]  #: how many each object has
+    #: kidneys, then tumours, then cysts, each in the findings' order; none without voxels
+    objects: tuple[Instance, ...]
 
 
 def find_instances(mask: NDArray[np.uint8], volume: Volume, findings: Findings) -> Instances:
@@ -54,9 +55,10 @@ def find_instances(mask: NDArray[np.uint8], volume: Volume, findings: Findings) 
         ValueError: the findings are of another mask.
     """
     owners = find_owners(mask, volume, oriented=findings.side_unknown != ORIENTATION_WRONG)
+    box = bounding_box(mask)
     objects: list[Instance] = []
-    if owners is None:
-        return Instances(np.zeros(mask.shape, np.uint8, order="F"), ())
+    if owners is None or box is None:
+        return Instances(np.zeros(mask.shape, np.uint8, order="F"), (), ())
     kidneys = [owner for owner, _, _ in listed_kidneys(owners, volume)]
     pieces = {label: listed_pieces(label, owners, volume) for label in (TUMOUR, CYST)}
     listed = (len(findings.kidneys), len(findings.tumours), len(findings.cysts))
@@ -65,18 +67,26 @@ def find_instances(mask: NDArray[np.uint8], volume: Volume, findings: Findings) 
     most = sum(listed) + 3  # and the rest of each label
     numbers = np.zeros(mask.shape, np.uint8 if most < 256 else np.uint16, order="F")
     for kidney, of_kidney in zip(kidneys, findings.kidneys, strict=True):
-        used = [_number(numbers[box], own, len(objects) + 1) for box, own in _kidney_voxels(kidney, owners)]
+        used = [_number(numbers[part], own, len(objects) + 1) for part, own in _kidney_voxels(kidney, owners)]
         if any(used):  # not so of a kidney that is all tumour
             objects.append(Instance(KIDNEY, of_kidney.side, of_kidney))
-    _number_rest(numbers, mask, KIDNEY, objects)
+    _number_rest(numbers[box], mask[box], KIDNEY, objects)
     lesions: list[tuple[int, Sequence[TumourFinding | CystFinding]]]
     lesions = [(TUMOUR, findings.tumours), (CYST, findings.cysts)]
     for label, found in lesions:
         for piece, finding in zip(pieces[label], found, strict=True):
             _number(numbers[piece.part.box][piece.box], piece.own, len(objects) + 1)
             objects.append(Instance(label, finding.side, finding))
-        _number_rest(numbers, mask, label, objects)
-    return Instances(numbers, tuple(objects))
+        _number_rest(numbers[box], mask[box], label, objects)
+    return Instances(numbers, voxel_counts(numbers[box], len(objects)), tuple(objects))
+
+
+def voxel_counts(numbers: NDArray[np.integer], count: int) -> tuple[int, ...]:
+    """How many voxels (X, Y, Z) have each number from 1 to `count`; plane by plane, as counting takes 8 bytes each."""
+    total = np.zeros(count + 1, np.int64)
+    for k in range(numbers.shape[2]):
+        total += np.bincount(numbers[:, :, k].ravel(order="K"), minlength=count + 1)
+    return tuple(total[1:].tolist())
 
 
 def _kidney_voxels(kidney: Owner, owners: Owners) -> Iterator[tuple[tuple[slice, slice, slice], NDArray[np.bool_]]]:
