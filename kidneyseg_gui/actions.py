@@ -182,6 +182,10 @@ class Actions:
         }
         self._group(menu, self.conventions.values())
         menu.addSeparator()
+        self.patient = self._checkable(
+            "Show the &patient's name in the title", lambda: case.set_display(patient=not case.display.patient)
+        )
+        menu.addAction(self.patient)
         tip = "Fit everything into its view"
         self.reset = self._action("R&eset views", reset_views, "R", picture="reset", short="Reset", tip=tip)
         menu.addAction(self.reset)
@@ -252,5 +256,6 @@ class Actions:
             action.setChecked(name == case.display.maximised)
         for window, action in self.windows.items():
             action.setChecked(window == case.window)
+        self.patient.setChecked(case.display.patient)
         for radiological, action in self.conventions.items():
             action.setChecked(radiological == case.display.radiological)

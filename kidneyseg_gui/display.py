@@ -55,7 +55,7 @@ class Display:
     """How the views are arranged. `maximised` names the pane that fills the window, "" for all four.
 
     `cloud` is what the 3-D pane shows: "sampled", "kidney", "objects" or "surface". With `uncertainty` the slices show
-    where the networks are unsure.
+    where the networks are unsure. With `patient` the title names the patient of a CT from DICOM.
     """
 
     radiological: bool = True
@@ -63,3 +63,4 @@ class Display:
     cloud: str = "surface"
     maximised: str = ""
     uncertainty: bool = False
+    patient: bool = False

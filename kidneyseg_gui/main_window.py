@@ -36,6 +36,7 @@ from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.services import Services
 from kidneyseg_gui.studies import Studies
+from kidneyseg_gui.title import title_of
 from kidneyseg_gui.views.quad import Quad
 from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened, single_shot
 from kidneyseg_gui.worker import JobRunner
@@ -59,7 +60,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._garbage = GarbageCollector(self)  # before any other thread begins
         self.setObjectName("KidneySeg")
-        self.setWindowTitle("KidneySeg[*]")
+        self.setWindowTitle(title_of(None, patient=False))
         self.setAcceptDrops(True)
         self.case = Case(self)
         self.options = Options(store if store is not None else QSettings("KidneySeg", "KidneySeg"))
@@ -147,6 +148,7 @@ class MainWindow(QMainWindow):
         self.autosave.trouble.connect(partial(self.notices.show_event, notices.WARNING, subject="autosave"))
         self.controller.mask_wanted.connect(self.mask_files.open)
         self.case.compare_changed.connect(self._show_compare)
+        self.case.display_changed.connect(self._show_title)
         self.case.volume_changed.connect(self._on_volume)
         self.case.volume_changed.connect(self.jobs.forget_pipeline)
         self.case.findings_changed.connect(self._show_flags)
@@ -191,11 +193,14 @@ class MainWindow(QMainWindow):
             return
         self.notices.show_lasting("volume", ())  # those of the CT before
         self._show_warnings("volume")
-        self.setWindowTitle(f"{volume.name}[*] — KidneySeg")
+        self._show_title()
         size = " × ".join(str(n) for n in volume.shape)
         spacing = " × ".join(f"{step:.2f}" for step in volume.spacing_mm)
         where = f"   {volume.path}" if volume.path is not None else ""
         self._file.show_text(f"{size} voxels   {spacing} mm{where}")
+
+    def _show_title(self) -> None:
+        self.setWindowTitle(title_of(self.case.volume, patient=self.case.display.patient))
 
     def save_options(self) -> None:
         """Save what the next run starts with."""

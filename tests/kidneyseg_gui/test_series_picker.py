@@ -151,3 +151,19 @@ def test_a_recovered_case_is_of_the_series_that_it_was_made_on(tmp_path: Path) -
         recovered = Services().recover(path, Services().load)
         assert recovered.volume.series == series
         path.unlink()
+
+
+def test_the_patients_name_is_in_the_title_only_where_it_is_switched_on(window: WindowFixture) -> None:
+    volume, _ = abdomen((40, 32, 12))
+    write_series(window.folder / "study", frames_of(volume), PatientName="Doe^Jane^[*]=other")
+    with window.qtbot.waitSignal(window.case.volume_changed, timeout=20000):
+        window.main.controller.open(window.folder / "study")
+    assert window.main.windowTitle() == "study[*] — KidneySeg"
+    action = window.main.actions_.patient
+    assert not action.isChecked()
+    action.trigger()
+    assert window.main.windowTitle() == "study — Doe Jane[*] — KidneySeg"
+    window.open("first.nii")
+    assert window.main.windowTitle() == "first[*] — KidneySeg"
+    action.trigger()
+    assert not window.case.display.patient

@@ -92,7 +92,8 @@ class DecoderPool:
             yield self._receive(process, job)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        # No module is taken from the working folder, which may be the study's.
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
         process = subprocess.Popen(
             [sys.executable, "-m", "kidneyseg", _COMMAND],
             stdin=subprocess.PIPE,

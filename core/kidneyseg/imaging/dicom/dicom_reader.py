@@ -24,6 +24,7 @@ from kidneyseg.plurals import counted
 from kidneyseg.progress import Progress
 
 _LOOKING = 0.25  # share of the time
+_LARGE, _MOST_PACKED = 1 << 27, 200  # bytes, and how many times its size a file may unpack to
 
 
 def load_dicom(
@@ -63,6 +64,7 @@ def load_chosen(
     series = choose(study, wanted)
     notes = () if wanted is not None else _what_was_left(study, series)
     stack = stack_slices(series, study.name)
+    _require_data(study.name, stack)
     require_memory(study.name, prod(stack.shape), stack.shape)
     try:
         geometry = dicom_geometry(stack, series)
@@ -86,11 +88,19 @@ def load_chosen(
         calibrated=lowest + hu_offset <= UNCALIBRATED_ABOVE_HU,
         hu_offset=hu_offset,
         notes=notes,
-        name=case_name(path) or "CT",
+        name=_case_name(path, study, series),
         path=path,
         series=series.id,
         geometry=geometry,
     )
+
+
+def _require_data(name: str, stack: Stack) -> None:
+    """Raise InputError where small files promise a large volume: images that are empty, or a bomb."""
+    sources = {id(one.instance): one.instance.source.size for one in stack.slices}
+    promised = 2 * prod(stack.shape)
+    if promised > _LARGE and promised > _MOST_PACKED * sum(sources.values()):
+        raise InputError(f"{name} promises far more voxels than its files can hold. Copy or export it again.")
 
 
 def dicom_geometry(stack: Stack, series: Series) -> DicomGeometry:
@@ -140,3 +150,8 @@ def _what_was_left(study: Study, chosen: Series) -> tuple[str, ...]:
     if study.left:
         notes.append(f"Not read: {', '.join(study.left)}.")
     return tuple(notes)
+
+
+def _case_name(path: Path, study: Study, series: Series) -> str:
+    name = case_name(path) or "CT"
+    return name if len(study.series) == 1 else f"{name}_series_{series.id}"

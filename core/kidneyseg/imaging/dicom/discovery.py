@@ -24,6 +24,7 @@ from kidneyseg.progress import Progress
 
 STAGE = "Looking for CT series"
 _MOST_FILES = 100_000
+_LARGEST_HEADERS = 1 << 29  # bytes of all that differ
 _LARGEST_DIRECTORY = 1 << 24  # of a zip: 150,000 names
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _FAILURES = (OSError, DamagedError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
@@ -127,14 +128,16 @@ def _read_all(sources: Iterable[Source], progress: Progress) -> Found:
             raise InputError(f"This holds more than {_MOST_FILES:,} files. Open the folder of one study.")
         if len(listed) % 256 == 0:
             progress.check()
-    shared: dict[object, tuple[bytes | None, bytes]] = {}
-    found, unreadable = [], 0
+    shared: dict[tuple[bytes | None, bytes], tuple[bytes | None, bytes]] = {}
+    found, unreadable, size = [], 0, 0
     for number, source in enumerate(listed):
         if number % 32 == 0:
             progress.update(STAGE, number / len(listed))
         instance = _try_reading(source)
         if isinstance(instance, Instance):
-            _share_values(instance.elements, shared)
+            size += _share_values(instance.elements, shared)
+            if size > _LARGEST_HEADERS:
+                raise InputError("The headers of these files are too large for CTs. Open the folder of one study.")
             found.append(instance)
         else:
             unreadable += instance
@@ -149,10 +152,16 @@ def _try_reading(source: Source) -> Instance | bool:
         return True
 
 
-def _share_values(elements: Elements, shared: dict[object, tuple[bytes | None, bytes]]) -> None:
-    """Keep equal values once: most are those of the whole study."""
+def _share_values(elements: Elements, shared: dict[tuple[bytes | None, bytes], tuple[bytes | None, bytes]]) -> int:
+    """Keep equal values once: most are those of the whole study. Returns the bytes of new ones."""
+    new = 0
     for tag, value in elements.values.items():
-        elements.values[tag] = shared.setdefault(value, value)
+        known = shared.get(value)
+        if known is None:
+            known = shared[value] = value
+            new += len(value[1])
+        elements.values[tag] = known
+    return new
 
 
 def _files_below(folder: Path) -> Iterator[FileSource]:

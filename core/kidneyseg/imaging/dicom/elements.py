@@ -23,6 +23,8 @@ _LARGEST_VALUE = 1 << 16
 _LARGEST_GROUPS = 1 << 26  # the functional groups of thousands of frames
 _MOST_ELEMENTS = 2_000_000  # in one walk: the functional groups of 10,000 frames
 _MOST_AT_TOP = 20_000
+_MOST_IN_ITEMS = 500_000  # of one sequence, without what is nested deeper
+_LARGEST_HEADER = 1 << 22  # bytes of values that are kept, without functional groups
 _DEEPEST = 64
 
 
@@ -78,6 +80,7 @@ class Elements:
     def __init__(self, coding: Coding) -> None:
         self.coding = coding
         self.values: dict[int, tuple[bytes | None, bytes]] = {}
+        self.size = 0  #: bytes of the values, without functional groups
 
     def __contains__(self, tag: int) -> bool:
         return bool(self.values.get(tag, (None, b""))[1])
@@ -165,13 +168,15 @@ def read_meta(window: Window, start: int) -> tuple[Elements, int]:
 
 def _keep(found: Elements, element: Element, end: int, source: Window | _Bytes) -> None:
     group = element.tag >> 16
-    most = _LARGEST_GROUPS if element.tag in {SHARED_GROUPS, PER_FRAME_GROUPS} else _LARGEST_VALUE
+    groups = element.tag in {SHARED_GROUPS, PER_FRAME_GROUPS}
+    most = _LARGEST_GROUPS if groups else min(_LARGEST_VALUE, _LARGEST_HEADER - found.size)
     # Private elements, overlays and curves are not needed, and may hold anything.
     if group & 1 or 0x5000 <= group < 0x5100 or 0x6000 <= group < 0x6100 or end - element.start > most:
         return
     value = source.take(element.start, end - element.start)
     if len(value) == end - element.start:
         found.values[element.tag] = element.vr, value
+        found.size += len(value) if not groups else 0
 
 
 def _element(source: Window | _Bytes, at: int, coding: Coding) -> Element | None:
@@ -216,16 +221,16 @@ def _end(source: Window | _Bytes, element: Element, coding: Coding) -> int:
 
 
 def _items(data: bytes, coding: Coding) -> Iterator[Elements]:
-    source, at = _Bytes(data), 0
+    source, at, left = _Bytes(data), 0, _MOST_IN_ITEMS
     while at < len(data):
-        item = _element(source, at, coding)
+        item, left = _element(source, at, coding), left - 1
         if item is None or item.tag != _ITEM:
             return
         found = Elements(coding)
         at, end = item.start, len(data) if item.length == UNDEFINED else item.start + item.length
         while at < end:
-            element = _element(source, at, coding)
-            if element is None:
+            element, left = _element(source, at, coding), left - 1
+            if element is None or left < 0:
                 raise DamagedError
             if element.tag == _ITEM_END:
                 at = element.start

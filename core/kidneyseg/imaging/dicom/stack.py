@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import ceil, degrees
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,11 @@ from kidneyseg.imaging.dicom.slices import Slice
 from kidneyseg.imaging.geometry import MIN_SLICES
 from kidneyseg.plurals import counted
 
-# Headers round positions: smaller steps are none, and smaller deviations from even spacing are not resampled.
+# Smaller steps along the normal are none.
 _ONE_PLACE_MM = 0.01
 _BESIDE_MM = 1.0
-_UNEVEN_SHARE = 0.01  # of the spacing
+_UNEVEN_SHARE = 0.1  # of the spacing: scanners round positions to .1 mm
+_NEAR_SHARE = 0.01  # of the spacing: a plane so near to a slice is that slice
 _TILTED_PIXELS = 0.1  # of sideways displacement between the first slice and any other
 _LARGEST_GAP_MM = 20.0
 _LONGEST_EDGE_OFF = 0.01  # of the lengths of the axes and their angle
@@ -36,7 +38,9 @@ class Stack:
     spacing_mm: tuple[float, float, float]  #: between columns, rows and planes
     origin_mm: NDArray[np.float64]  #: (3,), LPS mm of the centre of the grid's first voxel
     shape: tuple[int, int, int]  #: columns, rows and planes of the grid
-    along_mm: NDArray[np.float64] = field(repr=False)  #: (slices,), where each lies along the normal, from the first on
+    along_mm: NDArray[np.float64] = field(
+        repr=False
+    )  #: (slices,), where each lies along the normal, from the first plane on
     #: for each plane, where it lies among the slices: 2.25 is a quarter of the way from slice 2 to slice 3
     planes: NDArray[np.float64] = field(repr=False)
     #: (slices, 2), the grid's column and row at which the first pixel of each slice lies; zero unless tilted
@@ -89,19 +93,24 @@ def stack_slices(series: Series, name: str) -> Stack:
     slices, along, positions = [slices[i] for i in kept], along[order][kept], positions[order][kept]
     if len(slices) < MIN_SLICES:
         raise InputError(f"{name} has only {counted(len(slices), 'slice')}; it takes {MIN_SLICES}. Open all of it.")
-    step, planes, said = _planes(along, name)
-    notes += said
+    spacing = _planes(along, name)
+    notes += spacing.notes
     corners, margin, said = _corners(positions, directions, (columns_mm, rows_mm), series, name)
     notes += said
-    origin = positions[0] - directions[0] * columns_mm * corners[0, 0] - directions[1] * rows_mm * corners[0, 1]
+    origin = (
+        positions[0]
+        + normal * spacing.start
+        - directions[0] * columns_mm * corners[0, 0]
+        - directions[1] * rows_mm * corners[0, 1]
+    )
     return Stack(
         slices=tuple(slices),
         directions=directions,
-        spacing_mm=(columns_mm, rows_mm, step),
+        spacing_mm=(columns_mm, rows_mm, spacing.step),
         origin_mm=origin,
-        shape=(series.columns + margin[0], series.rows + margin[1], len(planes)),
-        along_mm=along - along[0],
-        planes=planes,
+        shape=(series.columns + margin[0], series.rows + margin[1], len(spacing.planes)),
+        along_mm=along - along[0] - spacing.start,
+        planes=spacing.planes,
         corners=corners,
         copies=pairs,
         notes=tuple(notes),
@@ -149,15 +158,29 @@ def _without_duplicates(
     return kept, copies
 
 
-def _planes(along: NDArray[np.float64], name: str) -> tuple[float, NDArray[np.float64], list[str]]:
-    """The distance of the grid's planes in mm, where each lies among the slices, and notes."""
-    steps, count = np.diff(along), len(along)
-    extent = float(along[-1] - along[0])
-    even = extent / (count - 1)
-    if np.abs(along - along[0] - even * np.arange(count)).max() <= max(_ONE_PLACE_MM, _UNEVEN_SHARE * even):
+class _Spacing(NamedTuple):
+    """How the planes of a grid lie along the normal."""
+
+    step: float  #: mm between planes
+    start: float  #: mm from the first slice to the first plane
+    planes: NDArray[np.float64]  #: where each lies among the slices
+    notes: list[str]
+
+
+def _planes(along: NDArray[np.float64], name: str) -> _Spacing:
+    """The grid's planes for slices at `along` mm: evenly spaced slices are planes themselves."""
+    steps, numbers = np.diff(along), np.arange(len(along), dtype=np.float64)
+    extent, count = float(along[-1] - along[0]), len(along)
+    even, start = extent / (count - 1), 0.0
+    if (off := _largest_deviation(along, even, start)) > _ONE_PLACE_MM:
+        even, fitted = (float(x) for x in np.polyfit(numbers, along, 1))
+        start = fitted - float(along[0])
+        off = _largest_deviation(along, even, start)
+    if off <= max(_ONE_PLACE_MM, _UNEVEN_SHARE * even):
         if not SPACING_RANGE_MM[0] <= even <= SPACING_RANGE_MM[1]:
             raise InputError(f"{name} has slices {even:g} mm apart, which no CT has. Export it again.")
-        return even, np.arange(count, dtype=np.float64), []
+        rounded = f"The slices are up to {off:.2g} mm off even spacing; they were taken as they are."
+        return _Spacing(even, start, numbers, [rounded] if off > 2 * _ONE_PLACE_MM else [])
     usual = float(np.median(steps))
     if steps.max() > max(_LARGEST_GAP_MM, 2.5 * usual):
         raise InputError(
@@ -167,7 +190,7 @@ def _planes(along: NDArray[np.float64], name: str) -> tuple[float, NDArray[np.fl
     number = int(np.clip(round(extent / usual), MIN_SLICES, _MOST_PLANES * count - 1)) + 1
     spacing = extent / (number - 1)
     where = np.interp(spacing * np.arange(number), along - along[0], np.arange(count))
-    near = np.abs(where - np.rint(where)) < _UNEVEN_SHARE
+    near = np.abs(where - np.rint(where)) < _NEAR_SHARE
     where[near] = np.rint(where[near])
     missing = number - count
     if missing > 0 and set(range(count)) <= set(where[near].astype(int)):
@@ -176,7 +199,11 @@ def _planes(along: NDArray[np.float64], name: str) -> tuple[float, NDArray[np.fl
         said = (
             f"The slices are {steps.min():.3g} to {steps.max():.3g} mm apart; the CT was resampled to {spacing:.3g} mm."
         )
-    return spacing, where, [said]
+    return _Spacing(spacing, 0.0, where, [said])
+
+
+def _largest_deviation(along: NDArray[np.float64], step: float, start: float) -> float:
+    return float(np.abs(along - along[0] - start - step * np.arange(len(along))).max())
 
 
 def _corners(

@@ -151,3 +151,14 @@ def test_decoding_can_be_cancelled_while_a_decoder_hangs(tmp_path: Path) -> None
 def test_the_process_ends_with_its_input() -> None:
     command = [sys.executable, "-m", "kidneyseg", "decode-frames"]
     assert subprocess.run(command, input=b"", capture_output=True, timeout=60, check=True).stdout == b""
+
+
+def test_no_code_is_taken_from_the_folder_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    todo, made = jobs(tmp_path, 1)
+    for name in ("kidneyseg", "pydicom", "numpy", "json"):
+        (tmp_path / f"{name}.py").write_text("import os; os.mkdir('ran')")
+    monkeypatch.chdir(tmp_path)
+    with DecoderPool(Progress()) as pool:
+        (numbers,) = pool.decode(todo)
+    np.testing.assert_array_equal(numbers.astype(int) - 1024, made.hu[0])
+    assert not (tmp_path / "ran").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_series import Frames, enhanced, frames_of, put_pixels, save, write_series
+from dicom_series import Frames, enhanced, frames_of, put_pixels, save, slices, write_series
 from kidneyseg import load
 from kidneyseg.errors import Cancelled, InputError
 from kidneyseg.imaging.dicom.dicom_reader import load_dicom
@@ -220,6 +220,7 @@ def test_of_several_series_one_is_chosen(tmp_path: Path) -> None:
     same(read, volume)
     assert read.notes == ("Of 2 CT series, series 7 was taken (12 slices, 2.5 mm apart).",)
     assert read.series == "7"
+    assert read.name == f"{tmp_path.name}_series_7"
     same(load(tmp_path, series="8"), other)
     with pytest.raises(InputError, match=r"no one CT series 9\. Choose one of: 7, 8"):
         load(tmp_path, series="9")
@@ -237,3 +238,16 @@ def test_a_nifti_is_read_without_a_series(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     with pytest.raises(InputError, match="without series"):
         load(path, series="3")
+
+
+def test_a_large_volume_of_small_files_is_refused(tmp_path: Path) -> None:
+    """Else a few kilobytes of JPEG-LS would take any amount of memory."""
+    empty = Frames(np.zeros((1, 4096, 4096), np.int16), np.diag([0.1, 0.1, 2.0, 1.0]))
+    one = slices(empty)[0]
+    save(one, tmp_path / "first", SYNTAXES["JPEG-LS"])
+    for index in range(8):
+        one.SOPInstanceUID, one.ImagePositionPatient = f"1.2.{index}", [0, 0, 2.0 * index]
+        one.save_as(tmp_path / f"{index}")
+    (tmp_path / "first").unlink()
+    with pytest.raises(InputError, match="promises far more voxels"):
+        load(tmp_path)

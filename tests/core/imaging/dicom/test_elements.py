@@ -112,3 +112,11 @@ def test_meta_information_ends_with_its_group() -> None:
     meta, end = read_meta(Window(io.BytesIO(data)), 0)
     assert meta.text(0x00020010) == "1.2.840"
     assert data[end:] == element(MANUFACTURER, b"LO", b"Maker ")
+
+
+def test_long_headers_and_sequences_are_kept_in_part() -> None:
+    """Else thousands of values of moderate length would add up."""
+    found = read(b"".join(element(0x00180000 + 2 * n, b"UN", b"x" * 60_000) for n in range(1, 200)))
+    assert sum(len(value) for _, value in found.values.values()) <= 1 << 22
+    item = element(0xFFFEE000, b"", element(MANUFACTURER, b"LO", b"") * 600_000, IMPLICIT)
+    assert read(element(PER_FRAME_GROUPS, b"SQ", item)).items(PER_FRAME_GROUPS) == []

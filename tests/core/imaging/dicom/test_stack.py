@@ -102,6 +102,21 @@ def test_uneven_spacing_is_resampled_and_said(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.hu[5, 5], 10 * read.spacing_mm[2] * np.arange(read.shape[2]), atol=0.51)
 
 
+def test_positions_that_were_rounded_are_not_resampled(tmp_path: Path) -> None:
+    frames = Frames(ramp().hu, np.diag([0.9, 0.9, 0.625, 1.0]))
+
+    def rounded(index: int, one: Any) -> None:
+        one.ImagePositionPatient = [0, 0, round(0.625 * index, 1)]
+
+    write_series(tmp_path, frames, change=rounded)
+    read = load(tmp_path)
+    assert read.geometry.exact
+    assert (np.diff(read.hu[5, 5].astype(int)) == 20).all()
+    assert read.notes == ("The slices are up to 0.054 mm off even spacing; they were taken as they are.",)
+    frame = read.geometry.frame_affine_lps(1)
+    assert frame[2, 3] == 0.6  # as its header says
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
