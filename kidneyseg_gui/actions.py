@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QSizePolicy, QToolBar, QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.controller import Controller
+from kidneyseg_gui.dicom_files import KINDS, DicomFiles
 from kidneyseg_gui.edit_actions import EditActions
 from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
 from kidneyseg_gui.jobs import JobKind
@@ -37,11 +38,13 @@ class Actions:
         jobs: JobRunner,
         controller: Controller,
         mask_files: MaskFiles,
+        dicom_files: DicomFiles,
         recovering: Recovering,
         options: Options,
         reset_views: Callable[[], object],
     ) -> None:
         self._window, self._case, self._jobs = window, case, jobs
+        self._dicom_files = dicom_files
         self._make_file(controller, options, mask_files, recovering)
         self.edit = EditActions(window.menuBar().addMenu("&Edit"), case, self._action)
         self._make_segment(controller)
@@ -108,6 +111,9 @@ class Actions:
         self.wipe = self._action("&Wipe between the two", lambda: self._case.show_next_compared(wipe=True), "W")
         self.end_compare = self._action("&End the comparison", lambda: self._case.set_compare(None))
         menu.addActions([self.open_mask, self.export])
+        self.export_dicom = menu.addMenu("Export as D&ICOM")
+        for kind in KINDS:
+            self.export_dicom.addAction(self._action(kind.text, partial(self._dicom_files.ask_export, kind)))
         menu.addSeparator()
         menu.addActions([self.compare, self.compare_below, self.next_compared, self.wipe, self.end_compare])
         menu.addSeparator()
@@ -233,6 +239,7 @@ class Actions:
     def _refresh(self) -> None:
         case, busy = self._case, self._jobs.busy
         self.export.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
+        self.export_dicom.setEnabled(self._dicom_files.possible)
         self.open_mask.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
         self.compare.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
         self.compare_below.setEnabled(self.compare.isEnabled() and case.edits.by_hand > 0)

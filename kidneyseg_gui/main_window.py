@@ -15,6 +15,7 @@ from kidneyseg_gui.autosave import Autosave, autosave_folder
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.clicks import ClickSession
 from kidneyseg_gui.controller import Controller
+from kidneyseg_gui.dicom_files import DicomFiles
 from kidneyseg_gui.drop_zone import DropZone
 from kidneyseg_gui.edit_queue import EditQueue
 from kidneyseg_gui.fields import FieldGuard
@@ -70,6 +71,7 @@ class MainWindow(QMainWindow):
         self.edit_queue = EditQueue(self.case, self.jobs, self)
         self.autosave = Autosave(self.case, autosave or autosave_folder(), self)
         self.mask_files = MaskFiles(self.case, self.jobs, self.prompts, self)
+        self.dicom_files = DicomFiles(self.case, self.jobs, self.prompts, self)
         self.studies = Studies(self.jobs, self.prompts, self)
         self.recovering = Recovering(self.jobs, self.autosave, self.controller.leaving, self)
         self.options.restore(self.case)
@@ -80,6 +82,7 @@ class MainWindow(QMainWindow):
             self.jobs,
             self.controller,
             self.mask_files,
+            self.dicom_files,
             self.recovering,
             self.options,
             self.quad.reset_cameras,
@@ -138,7 +141,7 @@ class MainWindow(QMainWindow):
         self.jobs.warmed_up.connect(self.parameters.offer_cuda)
         self.jobs.failed.connect(lambda kind, _text: self.clicks.drop() if kind == JobKind.EDIT else None)
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
-        for source in (self.controller, self.mask_files, self.recovering):
+        for source in (self.controller, self.mask_files, self.dicom_files, self.recovering):
             source.notified.connect(self.notices.show_event)
         for notified, subject in ((self.recovering.offered, "recovery"), (self.edit_queue.notified, "edit")):
             notified.connect(partial(self.notices.show_event, subject=subject))

@@ -49,6 +49,10 @@ class Prompts:
         """Where to write the mask; the name ends in .nii.gz or .nii."""
         return _save(parent, "Export the mask", proposed, "NIfTI (*.nii.gz *.nii)", (".nii.gz", ".nii"))
 
+    def save_dicom(self, parent: QWidget, proposed: Path) -> Path | None:
+        """Where to write a DICOM object; the name ends in .dcm."""
+        return _save(parent, "Export as DICOM", proposed, "DICOM (*.dcm)", (".dcm",))
+
     def save_settings(self, parent: QWidget, proposed: Path) -> Path | None:
         """Where to write the settings; the name ends in .json."""
         return _save(parent, "Save settings", proposed, "Settings (*.json)", (".json",))

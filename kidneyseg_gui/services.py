@@ -102,6 +102,29 @@ def _check_export(path: Path, ct: Path | None, expected: FileStamp | None) -> Pa
     return check_export(path, ct, expected=expected)
 
 
+def _check_objects(kind: str, path: Path, ct: Path | None) -> list[Path]:
+    from kidneyseg.dicom_export.formats import Format, check_formats
+
+    return check_formats({Format(kind): path}, ct)
+
+
+def _export_objects(saving: Saving, volume: Volume, kind: str, path: Path) -> list[Path]:
+    from kidneyseg.dicom_export.formats import Format, export_formats
+
+    mask = saving.mask.snapshot(with_marks=True)
+    marks = saving.mask.marks if mask.marks is None else mask.marks
+    findings = _measure(mask.labels, marks, saving.result, volume)
+    made = export_formats(
+        mask.labels,
+        volume,
+        {Format(kind): path},
+        findings=findings,
+        provenance=saving.provenance,
+        marks=marks,
+    )
+    return [path for paths in made.files.values() for path in paths]
+
+
 def _provenance(result: Result) -> Provenance:
     from kidneyseg.segmentation.provenance import Provenance
 
@@ -143,7 +166,7 @@ def _compare(ours: NDArray[np.uint8], other: NDArray[np.uint8], volume: Volume) 
 
 def _measure(labels: NDArray[np.uint8], marks: NDArray[np.uint8], result: Result | None, volume: Volume) -> Findings:
     from kidneyseg.findings import measure
-    from kidneyseg.findings.measure import ORIENTATION_WRONG
+    from kidneyseg.findings.owners import ORIENTATION_WRONG
 
     if result is None:
         return measure(labels, volume)
@@ -183,6 +206,8 @@ class Services:
     pipeline: Callable[[Volume, str], Pipeline] = _pipeline
     export: Callable[[Saving, Volume, Path], FileStamp] = _export
     check_export: Callable[[Path, Path | None, FileStamp | None], Path] = _check_export
+    check_objects: Callable[[str, Path, Path | None], list[Path]] = _check_objects
+    export_objects: Callable[[Saving, Volume, str, Path], list[Path]] = _export_objects
     provenance: Callable[[Result], Provenance] = _provenance
     recover: Callable[[Path, Load], RecoveredCase] = _recover
     open_mask: Callable[[Path, Volume], OpenedMask] = _open_mask

@@ -38,6 +38,7 @@ class JobRunner(JobQueue):
         opened: the Volume. label_map_found: the path of a label map that was to be opened as a CT, and a sentence.
         study_found: the path of a DICOM study with several CT series, the offset for its values, and a FoundStudy.
         segmented: a Segmented. edited: an Edited. exported: a Saved. recovered: a RecoveredCase.
+        objects_exported: the paths of the DICOM objects that were written.
         mask_opened: a MaskOpened. compared: a Compared.
         measured, scene_ready: the EditedMask, and its Findings or Scene.
         warmed_up: whether there is a CUDA graphics card.
@@ -49,6 +50,7 @@ class JobRunner(JobQueue):
     segmented = Signal(object)
     edited = Signal(object)
     exported = Signal(object)
+    objects_exported = Signal(object)
     warmed_up = Signal(bool)
     recovered = Signal(object)
     mask_opened = Signal(object)
@@ -245,6 +247,21 @@ class JobRunner(JobQueue):
 
         keep_private(path)
         self.submit(Job(JobKind.EXPORT, work, self.exported.emit))
+
+    def check_objects(self, volume: Volume, kind: str, path: Path) -> list[Path]:
+        """The files that a DICOM object of this kind at `path` would replace; at once. Raises OutputError."""
+        keep_private(path)
+        return self._services.check_objects(kind, path, volume.path)
+
+    def export_objects(self, saving: Saving, volume: Volume, kind: str, path: Path) -> None:
+        """Write the mask as DICOM objects of one kind."""
+
+        def work(progress: Progress) -> list[Path]:
+            progress.show(f"Saving {path.name}", 0.0)
+            return self._services.export_objects(saving, volume, kind, path)
+
+        keep_private(path)
+        self.submit(Job(JobKind.EXPORT, work, self.objects_exported.emit))
 
     def warm_up(self) -> None:
         """Import what the first segmentation needs, so that it starts at once."""

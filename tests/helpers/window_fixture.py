@@ -43,6 +43,7 @@ class Answers(Prompts):
         return self.path
 
     open_settings = open_file
+    save_dicom = save_mask
     save_settings = save_mask
 
     def choose(self, parent: QWidget, question: str, about: str, answers: tuple[str, ...]) -> str | None:

@@ -11,6 +11,8 @@ from kidneyseg.cli.settings_arguments import add_settings, auto_or_integer, sett
 from kidneyseg.cli.terminal import lasting_imports
 
 _LARGEST_OFFSET = 65535  # of voxels of 16 bits
+#: the words of `dicom_export.formats.Format`
+FORMATS = ("nifti", "seg", "labelmap", "rtstruct", "sr", "images")
 _STARTED = time.perf_counter()
 
 
@@ -19,8 +21,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "segment",
         help="segment CTs",
-        description="Segment kidneys (1) and kidney tumours (2) on CTs and write them as NIfTI, each with a sidecar"
-        " JSON. A CT that fails is reported and the others go on; the exit code is that of the first failure.",
+        description="Segment kidneys (1) and kidney tumours (2) on CTs and write them as NIfTI or DICOM, each with a"
+        " sidecar JSON. A CT that fails is reported and the others go on; the exit code is that of the first failure.",
     )
     parser.add_argument(
         "cts",
@@ -30,7 +32,25 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="a CT as .nii, .nii.gz or .hdr/.img, or a DICOM study: a folder, a zip or one of its files",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="MASK|DIR", help="mask of one CT, or a folder; beside the CTs if not given"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="MASK|DIR",
+        help="mask of one CT (.nii.gz, or .dcm for DICOM SEG), or a folder; beside the CTs if not given",
+    )
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        action="extend",
+        default=[],
+        metavar="F,F",
+        help=f"what to write: {', '.join(FORMATS)} (by the output's name, else nifti)",
+    )
+    parser.add_argument(
+        "--dicom-reference",
+        type=Path,
+        metavar="STUDY",
+        help="of a CT that was converted from DICOM, the series that DICOM output refers to",
     )
     parser.add_argument(
         "--series",
@@ -72,6 +92,14 @@ def run(arguments: argparse.Namespace) -> int:
             from kidneyseg.cli.segmenting import Segmenting
 
         return Segmenting(arguments, settings, reading, since=_STARTED).run()
+
+
+def _formats(text: str) -> list[str]:
+    words = [word.strip().lower() for word in text.split(",")]
+    unknown = [word for word in words if word not in FORMATS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(FORMATS)}")
+    return words
 
 
 def _hu_offset(text: str) -> str | int:

@@ -8,15 +8,14 @@ from itertools import combinations
 from math import prod
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from kidneyseg.arrays import times
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.affines import MOST_VOXELS_APART, corners_apart_mm, read_placement
 from kidneyseg.imaging.headers import Header, is_pair, voxel_offset
+from kidneyseg.imaging.light_nibabel import HeaderDataError, nib
 from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.plurals import counted

@@ -6,10 +6,8 @@ import logging
 import re
 from pathlib import Path
 
-import nibabel as nib
-from nibabel.spatialimages import HeaderDataError
-
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.light_nibabel import HeaderDataError, nib
 from kidneyseg.imaging.streams import InputStream
 
 Header = nib.Nifti1Header  # Nifti2Header is a subclass of it
