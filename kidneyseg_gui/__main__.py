@@ -18,7 +18,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="Without a CT the window opens a synthetic sample case. The environment variable KIDNEYSEG_3D chooses"
         " how the 3-D view is drawn: pyvistaqt (the default with a graphics card) or offscreen (the default without).",
     )
-    parser.add_argument("ct", nargs="?", type=Path, metavar="CT", help="a CT to open, as .nii or .nii.gz")
+    parser.add_argument("ct", nargs="?", type=Path, metavar="CT", help="a CT to open: .nii, .nii.gz or a DICOM study")
     parser.add_argument("--mask", type=Path, metavar="MASK", help="a mask of this CT, to be shown and corrected")
     parser.add_argument("--version", action="version", version=f"KidneySeg {__version__}")
     return parser

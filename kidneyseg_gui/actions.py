@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QSizePolicy, QToolBar, QWidget
 
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.controller import Controller
+from kidneyseg_gui.dicom_files import KINDS, DicomFiles
 from kidneyseg_gui.edit_actions import EditActions
 from kidneyseg_gui.help import open_log_folder, show_about, show_shortcuts
 from kidneyseg_gui.jobs import JobKind
@@ -38,11 +39,13 @@ class Actions:
         jobs: JobRunner,
         controller: Controller,
         mask_files: MaskFiles,
+        dicom_files: DicomFiles,
         recovering: Recovering,
         options: Options,
         reset_views: Callable[[], object],
     ) -> None:
         self._window, self._case, self._jobs = window, case, jobs
+        self._dicom_files = dicom_files
         self._make_file(controller, options, mask_files, recovering)
         self.edit = EditActions(window.menuBar().addMenu("&Edit"), case, self._action)
         self._make_segment(controller)
@@ -93,6 +96,7 @@ class Actions:
         tip = "Save the mask as NIfTI"
         self.export = self._action("&Export mask…", controller.ask_export, "Ctrl+S", picture="export", tip=tip)
         menu.addAction(self.open)
+        menu.addAction(self._action("Open a &DICOM folder…", controller.ask_open_study, "Ctrl+D"))
         self._recent: QMenu = menu.addMenu("Open &recent")
         self._recent.aboutToShow.connect(lambda: self._fill_recent(controller, options))
         menu.addAction(self._action("Open the &sample case", lambda: controller.open(None)))
@@ -108,6 +112,9 @@ class Actions:
         self.wipe = self._action("&Wipe between the two", lambda: self._case.show_next_compared(wipe=True), "W")
         self.end_compare = self._action("&End the comparison", lambda: self._case.set_compare(None))
         menu.addActions([self.open_mask, self.export])
+        self.export_dicom = menu.addMenu("Export as D&ICOM")
+        for kind in KINDS:
+            self.export_dicom.addAction(self._action(kind.text, partial(self._dicom_files.ask_export, kind)))
         menu.addSeparator()
         menu.addActions([self.compare, self.compare_below, self.next_compared, self.wipe, self.end_compare])
         menu.addSeparator()
@@ -181,6 +188,10 @@ class Actions:
         }
         self._group(menu, self.conventions.values())
         menu.addSeparator()
+        self.patient = self._checkable(
+            "Show the &patient's name in the title", lambda: case.set_display(patient=not case.display.patient)
+        )
+        menu.addAction(self.patient)
         tip = "Fit everything into its view"
         self.reset = self._action("R&eset views", reset_views, "R", picture="reset", short="Reset", tip=tip)
         menu.addAction(self.reset)
@@ -242,6 +253,7 @@ class Actions:
     def _refresh(self) -> None:
         case, busy = self._case, self._jobs.busy
         self.export.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
+        self.export_dicom.setEnabled(self._dicom_files.possible)
         self.open_mask.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
         self.compare.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
         self.compare_below.setEnabled(self.compare.isEnabled() and case.edits.by_hand > 0)
@@ -263,5 +275,6 @@ class Actions:
             action.setChecked(name == case.display.maximised)
         for window, action in self.windows.items():
             action.setChecked(window == case.window)
+        self.patient.setChecked(case.display.patient)
         for radiological, action in self.conventions.items():
             action.setChecked(radiological == case.display.radiological)

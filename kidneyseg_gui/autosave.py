@@ -141,6 +141,7 @@ class Autosave(QObject):
         case = self._case
         return {
             "hu_offset": None if case.volume is None else case.volume.hu_offset,
+            "series": None if case.volume is None else case.volume.series,
             "settings": case.settings.to_dict(),
             "device": case.device,
             "window": list(case.window),

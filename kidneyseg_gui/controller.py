@@ -78,10 +78,18 @@ class Controller(QObject):
         if path is not None:
             self.open(path)
 
-    def open(self, path: Path | None, hu_offset: int | None = None) -> None:
+    def ask_open_study(self) -> None:
+        """Let the user choose a folder with a DICOM study, and open it."""
+        recent = self._options.recent
+        path = self._prompts.open_study(self._window, recent[0].parent if recent else Path.home())
+        if path is not None:
+            self.open(path)
+
+    def open(self, path: Path | None, hu_offset: int | None = None, series: str | None = None) -> None:
         """Open a CT, the sample case for None. The open case stays until the new one is loaded.
 
-        `hu_offset` is added to the file's values; None adds what they need.
+        `hu_offset` is added to the file's values; None adds what they need. `series` is that of a DICOM study; None
+        asks where there are several.
 
         What would be lost is asked about then: a label map does not replace the case.
         """
@@ -92,13 +100,13 @@ class Controller(QObject):
         if not self.leaving.may_stop(f"Open {'the sample case' if path is None else path.name}?", "Open"):
             return
         self._opening = path
-        self._jobs.open(path, hu_offset)
+        self._jobs.open(path, hu_offset, series)
 
     def read_as_stored(self) -> None:
         """Open the CT again, without the offset that was added to its values."""
         volume = self._case.volume
         if volume is not None and volume.path is not None:
-            self.open(volume.path, hu_offset=0)
+            self.open(volume.path, hu_offset=0, series=volume.series)
 
     def _on_opened(self, volume: Volume) -> None:
         if not self.leaving.may_leave("Open another CT?", "Open"):

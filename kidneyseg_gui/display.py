@@ -55,7 +55,8 @@ class Display:
     """How the views are arranged. `maximised` names the pane that fills the window, "" for all four.
 
     `cloud` is what the 3-D pane shows: "deck", "sampled", "detected", "classes", "objects" or "surface". With
-    `uncertainty` the slices show where the networks are unsure, with `points` the points of `cloud_on_slices`.
+    `uncertainty` the slices show where the networks are unsure, with `points` the points of `cloud_on_slices`. With
+    `patient` the title names the patient of a CT from DICOM.
     """
 
     radiological: bool = True
@@ -64,6 +65,7 @@ class Display:
     maximised: str = ""
     uncertainty: bool = False
     points: bool = False
+    patient: bool = False
 
     @property
     def cloud_on_slices(self) -> str:

@@ -15,6 +15,7 @@ from kidneyseg_gui.autosave import Autosave, autosave_folder
 from kidneyseg_gui.case import Case
 from kidneyseg_gui.clicks import ClickSession
 from kidneyseg_gui.controller import Controller
+from kidneyseg_gui.dicom_files import DicomFiles
 from kidneyseg_gui.drop_zone import DropZone
 from kidneyseg_gui.edit_queue import EditQueue
 from kidneyseg_gui.fields import FieldGuard
@@ -34,6 +35,8 @@ from kidneyseg_gui.piece_menu import show_piece_menu
 from kidneyseg_gui.prompts import Prompts
 from kidneyseg_gui.recovering import Recovering
 from kidneyseg_gui.services import Services
+from kidneyseg_gui.studies import Studies
+from kidneyseg_gui.title import title_of
 from kidneyseg_gui.views.quad import Quad
 from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened, single_shot
 from kidneyseg_gui.worker import JobRunner
@@ -57,7 +60,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._garbage = GarbageCollector(self)  # before any other thread begins
         self.setObjectName("KidneySeg")
-        self.setWindowTitle("KidneySeg[*]")
+        self.setWindowTitle(title_of(None, patient=False))
         self.setAcceptDrops(True)
         self.case = Case(self)
         self.options = Options(store if store is not None else QSettings("KidneySeg", "KidneySeg"))
@@ -68,6 +71,8 @@ class MainWindow(QMainWindow):
         self.edit_queue = EditQueue(self.case, self.jobs, self)
         self.autosave = Autosave(self.case, autosave or autosave_folder(), self)
         self.mask_files = MaskFiles(self.case, self.jobs, self.prompts, self)
+        self.dicom_files = DicomFiles(self.case, self.jobs, self.prompts, self)
+        self.studies = Studies(self.jobs, self.prompts, self)
         self.recovering = Recovering(self.jobs, self.autosave, self.controller.leaving, self)
         self.options.restore(self.case)
         self._build()
@@ -77,6 +82,7 @@ class MainWindow(QMainWindow):
             self.jobs,
             self.controller,
             self.mask_files,
+            self.dicom_files,
             self.recovering,
             self.options,
             self.quad.reset_cameras,
@@ -135,13 +141,14 @@ class MainWindow(QMainWindow):
         self.jobs.warmed_up.connect(self.parameters.offer_cuda)
         self.jobs.failed.connect(lambda kind, _text: self.clicks.drop() if kind == JobKind.EDIT else None)
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
-        for source in (self.controller, self.mask_files, self.recovering):
+        for source in (self.controller, self.mask_files, self.dicom_files, self.recovering):
             source.notified.connect(self.notices.show_event)
         for notified, subject in ((self.recovering.offered, "recovery"), (self.edit_queue.notified, "edit")):
             notified.connect(partial(self.notices.show_event, subject=subject))
         self.autosave.trouble.connect(partial(self.notices.show_event, notices.WARNING, subject="autosave"))
         self.controller.mask_wanted.connect(self.mask_files.open)
         self.case.compare_changed.connect(self._show_compare)
+        self.case.display_changed.connect(self._show_title)
         self.case.volume_changed.connect(self._on_volume)
         self.case.volume_changed.connect(self.jobs.forget_pipeline)
         self.case.findings_changed.connect(self._show_flags)
@@ -186,11 +193,14 @@ class MainWindow(QMainWindow):
             return
         self.notices.show_lasting("volume", ())  # those of the CT before
         self._show_warnings("volume")
-        self.setWindowTitle(f"{volume.name}[*] — KidneySeg")
+        self._show_title()
         size = " × ".join(str(n) for n in volume.shape)
         spacing = " × ".join(f"{step:.2f}" for step in volume.spacing_mm)
         where = f"   {volume.path}" if volume.path is not None else ""
         self._file.show_text(f"{size} voxels   {spacing} mm{where}")
+
+    def _show_title(self) -> None:
+        self.setWindowTitle(title_of(self.case.volume, patient=self.case.display.patient))
 
     def save_options(self) -> None:
         """Save what the next run starts with."""

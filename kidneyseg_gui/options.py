@@ -31,7 +31,9 @@ class Options:
         setters: dict[str, Callable[[Any], None]] = {
             "window": lambda v: case.set_window(float(v[0]), float(v[1])),
             "overlay": lambda v: case.set_overlay(_overlay_of(v, case.overlay)),
-            "display": lambda v: case.set_display(radiological=bool(v["radiological"]), crosshair=bool(v["crosshair"])),
+            "display": lambda v: case.set_display(
+                radiological=bool(v["radiological"]), crosshair=bool(v["crosshair"]), patient=bool(v.get("patient"))
+            ),
             "settings": lambda v: case.set_settings(preset(v["preset"]).with_(**v["changes"])),
             "device": lambda v: case.set_device(v if v in ("auto", "cpu", "cuda") else "auto"),
         }

@@ -14,9 +14,23 @@ if TYPE_CHECKING:
     from kidneyseg.editing.compare import Comparison
     from kidneyseg.editing.mask import EditedMask
     from kidneyseg.editing.open_mask import OpenedMask
+    from kidneyseg.imaging.dicom.series import Study
     from kidneyseg.segmentation.export import FileStamp
     from kidneyseg.segmentation.provenance import Provenance
     from kidneyseg_gui.protocols import Result
+
+
+@dataclass(frozen=True, eq=False)
+class FoundStudy:
+    """A DICOM study whose series were found.
+
+    Attributes:
+        study: its CT series, and the proposed one.
+        previews: a picture (rows, columns) of each series, by its id; None where it cannot be read.
+    """
+
+    study: Study
+    previews: dict[str, NDArray[np.uint8] | None]
 
 
 @dataclass(frozen=True, eq=False)

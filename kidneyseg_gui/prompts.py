@@ -6,6 +6,9 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from kidneyseg_gui.files import SUFFIXES
+from kidneyseg_gui.outcomes import FoundStudy
+from kidneyseg_gui.series_picker import SeriesPicker
 from kidneyseg_gui.widgets import shortened
 
 
@@ -18,8 +21,21 @@ class Prompts:
     def open_file(self, parent: QWidget, folder: Path) -> Path | None:
         """Which CT to open."""
         return _open(
-            parent, "Open a CT", folder, "CT volumes (*.nii *.nii.gz *.hdr *.img *.hdr.gz *.img.gz);;All files (*)"
+            parent,
+            "Open a CT",
+            folder,
+            f"CT volumes ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)",
         )
+
+    def open_study(self, parent: QWidget, folder: Path) -> Path | None:
+        """Which folder with a DICOM study to open."""
+        chosen = QFileDialog.getExistingDirectory(parent, "Open a DICOM folder", str(folder))
+        return Path(chosen) if chosen else None
+
+    def choose_series(self, parent: QWidget, found: FoundStudy) -> str | None:
+        """The id of one series of a study."""
+        picker = SeriesPicker(found, parent)
+        return picker.chosen if picker.exec() else None
 
     def open_mask(self, parent: QWidget, title: str, folder: Path) -> Path | None:
         """Which mask of the open CT."""
@@ -32,6 +48,10 @@ class Prompts:
     def save_mask(self, parent: QWidget, proposed: Path) -> Path | None:
         """Where to write the mask; the name ends in .nii.gz or .nii."""
         return _save(parent, "Export the mask", proposed, "NIfTI (*.nii.gz *.nii)", (".nii.gz", ".nii"))
+
+    def save_dicom(self, parent: QWidget, proposed: Path) -> Path | None:
+        """Where to write a DICOM object; the name ends in .dcm."""
+        return _save(parent, "Export as DICOM", proposed, "DICOM (*.dcm)", (".dcm",))
 
     def save_settings(self, parent: QWidget, proposed: Path) -> Path | None:
         """Where to write the settings; the name ends in .json."""

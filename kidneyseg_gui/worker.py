@@ -14,7 +14,7 @@ from kidneyseg.errors import LabelMapError, SidecarError
 from kidneyseg.progress import Progress
 from kidneyseg_gui.jobs import Job, JobKind, JobQueue
 from kidneyseg_gui.logs import keep_private, log_failure, sentence
-from kidneyseg_gui.outcomes import Compared, Edited, MaskOpened, Saved, Saving, Segmented
+from kidneyseg_gui.outcomes import Compared, Edited, FoundStudy, MaskOpened, Saved, Saving, Segmented
 
 if TYPE_CHECKING:
     from kidneyseg.editing.mask import EditedMask
@@ -28,13 +28,17 @@ if TYPE_CHECKING:
     from kidneyseg_gui.scene import Scene
     from kidneyseg_gui.services import Services
 
+_FINDING = 0.3  # share of the time that opening a DICOM study takes to find its series
+
 
 class JobRunner(JobQueue):
     """Starts jobs; their values come as signals, in the window's thread.
 
     Signals:
         opened: the Volume. label_map_found: the path of a label map that was to be opened as a CT, and a sentence.
+        study_found: the path of a DICOM study with several CT series, the offset for its values, and a FoundStudy.
         segmented: a Segmented. edited: an Edited. exported: a Saved. recovered: a RecoveredCase.
+        objects_exported: the paths of the DICOM objects that were written.
         mask_opened: a MaskOpened. compared: a Compared.
         measured, scene_ready: the EditedMask, and its Findings or Scene.
         warmed_up: whether there is a CUDA graphics card.
@@ -42,9 +46,11 @@ class JobRunner(JobQueue):
 
     opened = Signal(object)
     label_map_found = Signal(object, str)
+    study_found = Signal(object, object, object)
     segmented = Signal(object)
     edited = Signal(object)
     exported = Signal(object)
+    objects_exported = Signal(object)
     warmed_up = Signal(bool)
     recovered = Signal(object)
     mask_opened = Signal(object)
@@ -57,24 +63,41 @@ class JobRunner(JobQueue):
         self._services = services
         self._pipeline: tuple[Volume, str, Pipeline] | None = None
 
-    def open(self, path: Path | None, hu_offset: int | None = None) -> None:
-        """Load a CT, with an offset added to its values or the one that they need; None for the sample case."""
+    def open(
+        self,
+        path: Path | None,
+        hu_offset: int | None = None,
+        series: str | None = None,
+        found: FoundStudy | None = None,
+    ) -> None:
+        """Load a CT, with an offset added to its values or the one that they need; None for the sample case.
 
-        def work(progress: Progress) -> Volume | LabelMapError:
+        Of a DICOM study with several series, `series` says which; without it `study_found` asks. `found` is the study
+        where that has been emitted before.
+        """
+
+        def work(progress: Progress) -> Volume | LabelMapError | FoundStudy:
             source = path
             if source is None:
                 progress.show("Making the sample case", 0.0)
                 source = self._services.sample()
             progress.show(f"Opening {source.name}", 0.0)
+            study = found or self._services.find_study(source, progress.part(0, _FINDING))
+            if study is not None:
+                if series is None and len(study.study.series) > 1:
+                    return study
+                return self._services.load_series(study, series, source, hu_offset, progress.part(_FINDING, 1))
             try:
                 volume = self._services.load(source, hu_offset)
             except LabelMapError as error:
                 return error
             return volume
 
-        def announce(loaded: Volume | LabelMapError) -> None:
+        def announce(loaded: Volume | LabelMapError | FoundStudy) -> None:
             if isinstance(loaded, LabelMapError):
                 self.label_map_found.emit(path, sentence(loaded))
+            elif isinstance(loaded, FoundStudy):
+                self.study_found.emit(path, hu_offset, loaded)
             else:
                 self.opened.emit(loaded)
 
@@ -224,6 +247,21 @@ class JobRunner(JobQueue):
 
         keep_private(path)
         self.submit(Job(JobKind.EXPORT, work, self.exported.emit))
+
+    def check_objects(self, volume: Volume, kind: str, path: Path) -> list[Path]:
+        """The files that a DICOM object of this kind at `path` would replace; at once. Raises OutputError."""
+        keep_private(path)
+        return self._services.check_objects(kind, path, volume.path)
+
+    def export_objects(self, saving: Saving, volume: Volume, kind: str, path: Path) -> None:
+        """Write the mask as DICOM objects of one kind."""
+
+        def work(progress: Progress) -> list[Path]:
+            progress.show(f"Saving {path.name}", 0.0)
+            return self._services.export_objects(saving, volume, kind, path)
+
+        keep_private(path)
+        self.submit(Job(JobKind.EXPORT, work, self.objects_exported.emit))
 
     def warm_up(self) -> None:
         """Import what the first segmentation needs, so that it starts at once."""

@@ -44,9 +44,10 @@ def start() -> int:
     if (before := os.environ.pop("LD_LIBRARY_PATH_ORIG", None)) is not None:
         os.environ["LD_LIBRARY_PATH"] = before
     add_gpu_build(Path(sys.executable).resolve().parent)
-    if sys.argv[1:3] == ["-m", "kidneyseg"]:  # how `kidneyseg evaluate` starts `kidneyseg segment`
+    # How `kidneyseg evaluate` starts `kidneyseg segment`, and how both programs start what decodes DICOM.
+    if as_module := sys.argv[1:3] == ["-m", "kidneyseg"]:
         del sys.argv[1:3]
-    if Path(sys.argv[0]).name == "kidneyseg-gui":
+    if Path(sys.argv[0]).name == "kidneyseg-gui" and not as_module:
         from kidneyseg_gui.__main__ import main as window
 
         return window()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSettings
@@ -10,6 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from fakes import FakeCloud, FakeServices
 from kidneyseg_gui.main_window import MainWindow
+from kidneyseg_gui.outcomes import FoundStudy
 from kidneyseg_gui.prompts import Prompts
 
 
@@ -22,9 +24,16 @@ class Answers(Prompts):
         self.choice: str | None = None
         self.path: Path | None = None
         self.proposed: Path | None = None
+        self.series: Callable[[FoundStudy], str | None] = lambda _found: None
 
     def open_file(self, parent: QWidget, folder: Path) -> Path | None:
         return self.path
+
+    def open_study(self, parent: QWidget, folder: Path) -> Path | None:
+        return self.path
+
+    def choose_series(self, parent: QWidget, found: FoundStudy) -> str | None:
+        return self.series(found)
 
     def save_mask(self, parent: QWidget, proposed: Path) -> Path | None:
         self.proposed = proposed
@@ -34,6 +43,7 @@ class Answers(Prompts):
         return self.path
 
     open_settings = open_file
+    save_dicom = save_mask
     save_settings = save_mask
 
     def choose(self, parent: QWidget, question: str, about: str, answers: tuple[str, ...]) -> str | None:

@@ -47,3 +47,12 @@ def test_a_package_of_which_the_program_has_a_part_is_completed(
     assert half.__file__ == str(tmp_path / "_internal/half/__init__.py")
     with pytest.raises(ModuleNotFoundError):
         import half.third  # noqa: PLC0415
+
+
+def test_the_window_can_start_processes_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that decode DICOM: `sys.executable` may bear the window's name."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/kidneyseg-gui", "-m", "kidneyseg", "decode-frames"])
+    monkeypatch.setattr("kidneyseg.cli.main", lambda: started.append(sys.argv[1:]) or 7)
+    assert program.start() == 7
+    assert started == [["decode-frames"]]

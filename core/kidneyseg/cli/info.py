@@ -10,6 +10,7 @@ from typing import Any
 from kidneyseg.cli.terminal import print_json
 from kidneyseg.errors import InputError
 from kidneyseg.libraries import NAMED, installed_version
+from kidneyseg.plurals import counted
 from kidneyseg.version import __version__
 
 
@@ -18,10 +19,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "info",
         help="what is installed, or what a CT or a network holds",
-        description="Without FILE: versions, devices, kernels and networks. Of a CT: its geometry and HU. Of a network "
-        "(.safetensors): how it was trained, e.g. its cases and steps.",
+        description="Without FILE: versions, devices, kernels and networks. Of a CT: its geometry and HU. Of a DICOM "
+        "study: its CT series, and what else it holds. Of a network (.safetensors): how it was trained.",
     )
-    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a CT, or a network")
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a CT, a DICOM study, or a network")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
 
@@ -41,7 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _held_by(path: Path) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         return _network(path)
-    return _image(path)
+    from kidneyseg.imaging.readers import reads_dicom
+
+    return _study(path) if reads_dicom(path) else _image(path)
 
 
 def _program() -> dict[str, Any]:
@@ -75,6 +78,26 @@ def _network(path: Path) -> dict[str, Any]:
     model = load_model(path.stem, path.parent)
     weights = sum(weight.size for name, weight in model.network.weights.items() if "running_" not in name)
     return {"network": model.id, "classes": model.network.config["classes"], "weights": weights, **model.info}
+
+
+def _study(path: Path) -> dict[str, Any]:
+    from kidneyseg.imaging.dicom.series import find_study
+
+    study = find_study(path)
+    facts: dict[str, Any] = {"study": study.name}
+    for series in study.series:
+        spacing = "unknown" if series.spacing_mm is None else " × ".join(f"{size:.3g}" for size in series.spacing_mm)
+        facts[f"series {series.id}"] = [
+            series.description or "no description",
+            counted(len(series.slices), "slice"),
+            f"{series.columns} × {series.rows} pixels",
+            f"{spacing} mm",
+            *([series.phase] if series.phase else []),
+            *(["derived"] if series.derived else []),
+            *([] if series.axial else ["not axial"]),
+            *(["proposed"] if series is study.proposed else []),
+        ]
+    return facts | {"left": list(study.left)}
 
 
 def _image(path: Path) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from kidneyseg.version import __version__
 # --help must not wait for torch.
 _COMMANDS = ("segment", "evaluate", "train", "crossvalidate", "phantom", "bench", "info")
 
+# How `imaging.dicom.decoding` starts a process of this program that decodes compressed frames. Not a user's command.
+_DECODE_FRAMES = "decode-frames"
+
 _EXIT_CODES = """\
 exit codes: 0 done; 1 no kidneys were found (with --strict) or another failure; 2 wrong arguments or settings;
 3 the input cannot be used; 4 the output cannot be written; 130 interrupted
@@ -30,7 +33,14 @@ _NOT_PRINTED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    parsed = make_parser().parse_args(arguments)
+    if (sys.argv[1:] if arguments is None else arguments) == [_DECODE_FRAMES]:
+        from kidneyseg.imaging.dicom.decoder_process import serve
+
+        return serve()
+    return _run_command(make_parser().parse_args(arguments))
+
+
+def _run_command(parsed: argparse.Namespace) -> int:
     captured = _open_closed_streams()
     logging.basicConfig(level=logging.INFO if parsed.verbose else logging.WARNING, format="%(asctime)s %(message)s")
     try:

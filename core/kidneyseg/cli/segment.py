@@ -11,6 +11,8 @@ from kidneyseg.cli.settings_arguments import add_settings, auto_or_integer, sett
 from kidneyseg.cli.terminal import lasting_imports
 
 _LARGEST_OFFSET = 65535  # of voxels of 16 bits
+#: the words of `dicom_export.formats.Format`
+FORMATS = ("nifti", "seg", "labelmap", "rtstruct", "sr", "images")
 _STARTED = time.perf_counter()
 
 
@@ -19,12 +21,41 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "segment",
         help="segment CTs",
-        description="Segment kidneys (1) and kidney tumours (2) on CTs and write them as NIfTI, each with a sidecar"
-        " JSON. A CT that fails is reported and the others go on; the exit code is that of the first failure.",
+        description="Segment kidneys (1) and kidney tumours (2) on CTs and write them as NIfTI or DICOM, each with a"
+        " sidecar JSON. A CT that fails is reported and the others go on; the exit code is that of the first failure.",
     )
-    parser.add_argument("cts", nargs="+", type=Path, metavar="CT", help="a CT as .nii or .nii.gz, or a .hdr/.img pair")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="MASK|DIR", help="mask of one CT, or a folder; beside the CTs if not given"
+        "cts",
+        nargs="+",
+        type=Path,
+        metavar="CT",
+        help="a CT as .nii, .nii.gz or .hdr/.img, or a DICOM study: a folder, a zip or one of its files",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="MASK|DIR",
+        help="mask of one CT (.nii.gz, or .dcm for DICOM SEG), or a folder; beside the CTs if not given",
+    )
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        action="extend",
+        default=[],
+        metavar="F,F",
+        help=f"what to write: {', '.join(FORMATS)} (by the output's name, else nifti)",
+    )
+    parser.add_argument(
+        "--dicom-reference",
+        type=Path,
+        metavar="STUDY",
+        help="of a CT that was converted from DICOM, the series that DICOM output refers to",
+    )
+    parser.add_argument(
+        "--series",
+        metavar="N",
+        help="of a DICOM study, the series to segment: its number in `kidneyseg info STUDY`, or its UID (the proposed)",
     )
     parser.add_argument("--no-overwrite", action="store_true", help="fail if the mask or its sidecar exists already")
     parser.add_argument(
@@ -48,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Segment, export, report."""
     settings = settings_of(arguments)
     options = {} if arguments.hu_offset == "auto" else {"hu_offset": arguments.hu_offset}
+    if arguments.series is not None:
+        options["series"] = arguments.series
 
     with lasting_imports():
         from kidneyseg.imaging.read_ahead import ReadAhead
@@ -59,6 +92,14 @@ def run(arguments: argparse.Namespace) -> int:
             from kidneyseg.cli.segmenting import Segmenting
 
         return Segmenting(arguments, settings, reading, since=_STARTED).run()
+
+
+def _formats(text: str) -> list[str]:
+    words = [word.strip().lower() for word in text.split(",")]
+    unknown = [word for word in words if word not in FORMATS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(FORMATS)}")
+    return words
 
 
 def _hu_offset(text: str) -> str | int:

@@ -6,52 +6,33 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kidneyseg.cli.main import exit_code
+from kidneyseg.cli.outputs import targets_of
 from kidneyseg.cli.terminal import BarProgress, peak_mb, print_json
+from kidneyseg.dicom_export.formats import Format, Targets, check_formats, check_series, export_formats
+from kidneyseg.dicom_export.source import reference_for
 from kidneyseg.errors import KidneySegError, SettingsError
-from kidneyseg.files import make_folder
-from kidneyseg.imaging.headers import header_path
-from kidneyseg.imaging.nifti import case_name
+from kidneyseg.imaging.dicom.frames import DicomGeometry
 from kidneyseg.imaging.read_ahead import ReadAhead
-from kidneyseg.imaging.streams import InputStream
+from kidneyseg.imaging.readers import check_readable, load
 from kidneyseg.imaging.volume import Volume
-from kidneyseg.segmentation.export import check_export, export, sidecar
+from kidneyseg.segmentation.export import sidecar
 from kidneyseg.segmentation.pipeline import Pipeline, Result
 from kidneyseg.segmentation.provenance import Provenance
 from kidneyseg.settings import Settings
 
-
-def masks_of(cts: Sequence[Path], output: Path | None) -> dict[Path, Path]:
-    """The path of each CT's mask; CTs of one name from several folders get their folder's name, too.
-
-    Args:
-        cts: paths.
-        output: the mask of a single CT, or a folder, which is made if it is missing; None: beside the CTs.
-
-    Raises:
-        SettingsError: two CTs would have one mask.
-        OutputError: the folder cannot be made.
-    """
-    if len(cts) == 1 and output is not None and not output.is_dir():
-        return {cts[0]: output}
-    if output is not None:
-        if output.name.lower().endswith((".nii", ".nii.gz")):
-            raise SettingsError(f"of several CTs the output is a folder, and {output} is a mask's name")
-        make_folder(output)
-    names = Counter(case_name(ct) for ct in cts)
-    masks = {}
-    for ct in cts:
-        name, folder = f"{case_name(ct)}_mask.nii.gz", output or ct.parent
-        masks[ct] = folder / (f"{ct.resolve().parent.name}_{name}" if output and names[case_name(ct)] > 1 else name)
-    for mask, times in Counter(masks[ct] for ct in cts).items():
-        if times > 1:
-            raise SettingsError(f"two of the CTs would be written to {mask}; name each CT once, and differently")
-    return masks
+_WORDS = {
+    Format.NIFTI: "mask",
+    Format.SEG: "segmentation",
+    Format.LABELMAP: "label map",
+    Format.RTSTRUCT: "structures",
+    Format.SR: "measurements",
+    Format.IMAGES: "key image",
+}
 
 
 class Segmenting:
@@ -67,8 +48,12 @@ class Segmenting:
 
     def run(self) -> int:
         """Segment all CTs. Returns the exit code of the first failure, else 0."""
-        masks = masks_of(self._arguments.cts, self._arguments.output)
-        cts = [ct for ct, mask in masks.items() if self._can_write(ct, mask)]
+        arguments = self._arguments
+        if arguments.dicom_reference is not None and self._several:
+            raise SettingsError("--dicom-reference is of one CT; name one CT")
+        formats = [Format(word) for word in arguments.format]
+        targets = targets_of(arguments.cts, arguments.output, formats)
+        cts = [ct for ct, files in targets.items() if self._can_write(ct, files)]
         bar = BarProgress()
         try:
             bar.update("reading", 0.0)
@@ -79,8 +64,9 @@ class Segmenting:
                 try:
                     if isinstance(volume, KidneySegError):
                         raise volume
+                    series = self._series_for(volume, targets[ct])
                     result = self._networks(volume).run(self._settings, part)
-                    self._finish(result, volume, ct, masks[ct], bar)
+                    self._finish(result, volume, series, ct, targets[ct], bar)
                 except KidneySegError as error:
                     self._fail(ct, error, bar)
                 started = self._since = time.perf_counter()
@@ -89,14 +75,22 @@ class Segmenting:
             bar.close()
         return self._code
 
-    def _can_write(self, ct: Path, mask: Path) -> bool:
+    def _can_write(self, ct: Path, targets: Targets) -> bool:
         try:
-            with InputStream(header_path(ct)):  # a missing CT is reported first
-                check_export(mask, ct, overwrite=not self._arguments.no_overwrite)
+            check_readable(ct)  # a missing CT is reported first
+            check_formats(targets, ct, overwrite=not self._arguments.no_overwrite)
         except KidneySegError as error:
             self._fail(ct, error)
             return False
         return True
+
+    def _series_for(self, volume: Volume, targets: Targets) -> DicomGeometry | None:
+        """The series that DICOM objects will refer to, None without such; found out before the networks run."""
+        if targets.keys() <= {Format.NIFTI}:
+            return None
+        reference = self._arguments.dicom_reference
+        series = None if reference is None else reference_for(volume, load(reference))
+        return check_series(volume, series)
 
     def _networks(self, volume: Volume) -> Pipeline:
         if self._pipeline is None:
@@ -106,21 +100,40 @@ class Segmenting:
             self._pipeline = self._pipeline.for_volume(volume)
         return self._pipeline
 
-    def _finish(self, result: Result, volume: Volume, ct: Path, mask: Path, bar: BarProgress) -> None:
-        """Write a mask and report it."""
+    def _finish(
+        self,
+        result: Result,
+        volume: Volume,
+        series: DicomGeometry | None,
+        ct: Path,
+        targets: Targets,
+        bar: BarProgress,
+    ) -> None:
+        """Write a mask in its formats and report it."""
         started = time.perf_counter()
-        beside = export(result, volume, mask, overwrite=not self._arguments.no_overwrite)
+        made = Provenance.of(result)
+        written = export_formats(
+            result.mask,
+            volume,
+            targets,
+            findings=result.findings,
+            provenance=made,
+            geometry=series,
+            overwrite=not self._arguments.no_overwrite,
+        )
         ended = time.perf_counter()
         seconds = self._seconds | result.timings | {"write": ended - started, "total": ended - self._since}
         bar.close()
         if self._arguments.json:
-            made = sidecar(volume, result.findings, Provenance.of(result))
-            report = made | {"mask": str(mask), "sidecar": str(beside), "peak_mb": peak_mb()}
+            mask = targets.get(Format.NIFTI)
+            files = {str(kind): [str(path) for path in paths] for kind, paths in written.files.items()}
+            report = sidecar(volume, result.findings, made) | {"mask": None if mask is None else str(mask)}
+            report |= {"files": files, "sidecar": str(written.sidecar), "peak_mb": peak_mb()}
             self._print_json(report | {"seconds": {stage: round(s, 3) for stage, s in seconds.items()}}, ct)
         else:
             if self._several:
                 print(f"{ct}:")
-            _print_report(result, mask, seconds if self._arguments.timings else None)
+            _print_report(result, written.files, seconds if self._arguments.timings else None)
         if self._arguments.strict and not result.mask.any():
             self._code = self._code or 1
 
@@ -139,7 +152,7 @@ class Segmenting:
             print_json(report)
 
 
-def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) -> None:
+def _print_report(result: Result, files: Mapping[Format, Sequence[Path]], seconds: dict[str, float] | None) -> None:
     for note in result.notes:
         print(note)
     for kidney in result.findings.kidneys:
@@ -148,7 +161,9 @@ def _print_report(result: Result, mask: Path, seconds: dict[str, float] | None) 
         sure = "" if tumour.confidence is None else f", {tumour.confidence.probability:.0%} sure"
         where = f"tumour on the {tumour.side or 'kidney'}"
         print(f"{where}: {tumour.ml:.1f} mL, longest diameter {tumour.longest_mm:.0f} mm{sure}")
-    print(f"mask: {mask}", flush=True)
+    for kind, paths in files.items():
+        for path in paths:
+            print(f"{_WORDS[kind]}: {path}", flush=True)
     if seconds is not None:
         for stage, spent in seconds.items():
             print(f"  {stage:<10}{spent:8.2f} s")

@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.geometry import Geometry, require_same_place
 from kidneyseg.imaging.labels import require_known
+from kidneyseg.imaging.light_nibabel import nib
 from kidneyseg.imaging.nifti import load_mask
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.plurals import counted

@@ -5,12 +5,11 @@ from __future__ import annotations
 from itertools import combinations, product
 from math import asin, degrees
 
-import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.light_nibabel import HeaderDataError, nib
 
 MAX_SHEAR_DEGREES = 0.5
 SPACING_RANGE_MM = (0.05, 50.0)

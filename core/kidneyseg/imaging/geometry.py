@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import prod
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from kidneyseg.arrays import times
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.affines import MOST_VOXELS_APART, corners_apart_mm, read_placement
 from kidneyseg.imaging.headers import Header, is_pair, voxel_offset
+from kidneyseg.imaging.light_nibabel import HeaderDataError, nib
 from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.plurals import counted
@@ -83,46 +82,53 @@ def read_geometry(header: Header, stream: InputStream) -> Geometry:
     _check_type(header, name)
     _check_size(header, file_shape, stream)
     affine, oriented, notes = read_placement(header, file_shape, name)
-    spacing = [float(size) for size in np.linalg.norm(affine[:3, :3], axis=0)]
     orientation = nib.orientations.io_orientation(affine)
-    axes = tuple(int(axis) for axis in orientation[:, 0])
-    to_file = [axes.index(axis) for axis in range(3)]
-    shape = tuple(file_shape[axis] for axis in to_file)
-    slice_axis = axes[_slice_axis(header, spacing, axes)]
-    if min(shape) < MIN_SLICES:  # along any axis: an image so thin is no CT, whatever its header calls slices
-        slices = counted(min(shape), "slice")
+    spacing = [float(size) for size in np.linalg.norm(affine[:3, :3], axis=0)]
+    slice_axis = _slice_axis(header, spacing, tuple(int(axis) for axis in orientation[:, 0]))
+    geometry = _oriented_geometry(_mask_header(header), file_shape, affine, orientation, slice_axis)
+    if min(geometry.shape) < MIN_SLICES:  # along any axis: an image so thin is no CT, whatever its header calls slices
+        slices = counted(min(geometry.shape), "slice")
         raise InputError(f"{name} has only {slices}; it takes {MIN_SLICES}. Open the whole series.")
-    return Geometry(
-        shape=(shape[0], shape[1], shape[2]),
-        spacing_mm=(spacing[to_file[0]], spacing[to_file[1]], spacing[to_file[2]]),
-        affine=affine @ nib.orientations.inv_ornt_aff(orientation, file_shape[:3]),
-        slice_axis=slice_axis,
-        file_shape=file_shape,
-        file_axes=(axes[0], axes[1], axes[2]),
-        file_flips=(bool(orientation[0, 1] < 0), bool(orientation[1, 1] < 0), bool(orientation[2, 1] < 0)),
-        header=_mask_header(header),
-        oriented=oriented,
-        notes=notes,
-    )
+    return replace(geometry, oriented=oriented, notes=notes)
 
 
-def plain_geometry(shape: tuple[int, int, int], affine: NDArray[np.float64], slice_axis: int = 2) -> Geometry:
-    """The geometry of a volume created in memory: canonical order, `affine` as both sform and qform."""
+def grid_geometry(shape: tuple[int, int, int], affine: NDArray[np.float64], slice_axis: int = 2) -> Geometry:
+    """The geometry of a grid that came from no NIfTI file, with `affine` as both sform and qform.
+
+    Args:
+        shape: voxels along the grid's own axes.
+        affine: (4, 4), from the grid's index to RAS mm, with right angles.
+        slice_axis: the grid's own axis that the slices were stacked along.
+    """
     header = nib.Nifti1Header()
     header.set_data_shape(shape)
     header.set_sform(affine, code=1)
     header.set_qform(affine, code=1)
     header.set_xyzt_units("mm")
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    orientation = nib.orientations.io_orientation(affine)
+    return _oriented_geometry(_mask_header(header), shape, affine, orientation, slice_axis)
+
+
+def _oriented_geometry(
+    header: Header,
+    file_shape: tuple[int, ...],
+    affine: NDArray[np.float64],
+    orientation: NDArray[np.float64],
+    file_slice_axis: int,
+) -> Geometry:
+    """The geometry of a file's grid; `header` is its mask's, `orientation` nibabel's of `affine`."""
+    spacing = [float(size) for size in np.linalg.norm(affine[:3, :3], axis=0)]
+    axes = tuple(int(axis) for axis in orientation[:, 0])
+    to_file = [axes.index(axis) for axis in range(3)]
     return Geometry(
-        shape=shape,
-        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        affine=affine,
-        slice_axis=slice_axis,
-        file_shape=shape,
-        file_axes=(0, 1, 2),
-        file_flips=(False, False, False),
-        header=_mask_header(header),
+        shape=(file_shape[to_file[0]], file_shape[to_file[1]], file_shape[to_file[2]]),
+        spacing_mm=(spacing[to_file[0]], spacing[to_file[1]], spacing[to_file[2]]),
+        affine=affine @ nib.orientations.inv_ornt_aff(orientation, file_shape[:3]),
+        slice_axis=axes[file_slice_axis],
+        file_shape=file_shape,
+        file_axes=(axes[0], axes[1], axes[2]),
+        file_flips=(bool(orientation[0, 1] < 0), bool(orientation[1, 1] < 0), bool(orientation[2, 1] < 0)),
+        header=header,
     )
 
 
@@ -189,7 +195,12 @@ def _check_size(header: Header, shape: tuple[int, ...], stream: InputStream) -> 
             f"{name} is cut off: its header promises {_size(promised)} of voxels, more than its {_size(stream.size)} "
             "can hold. Copy or download it again."
         )
-    needed, available = prod(shape) * _BYTES_PER_VOXEL, available_memory()
+    require_memory(name, prod(shape), shape)
+
+
+def require_memory(name: str, voxels: int, shape: tuple[int, ...]) -> None:
+    """Raise InputError when an open case of so many voxels does not fit into free memory."""
+    needed, available = voxels * _BYTES_PER_VOXEL, available_memory()
     if available is None:
         available = _MOST_VOXELS_UNKNOWN_MEMORY * _BYTES_PER_VOXEL
     if needed > available:

@@ -6,10 +6,8 @@ import logging
 import re
 from pathlib import Path
 
-import nibabel as nib
-from nibabel.spatialimages import HeaderDataError
-
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.light_nibabel import HeaderDataError, nib
 from kidneyseg.imaging.streams import InputStream
 
 Header = nib.Nifti1Header  # Nifti2Header is a subclass of it
@@ -26,7 +24,7 @@ def read_header(stream: InputStream) -> Header:
     kind: type[Header] = nib.Nifti2Header if len(block) == 540 else Header
     magic = bytes(block[4:6] if kind is nib.Nifti2Header else block[344:346])
     if len(block) < kind.sizeof_hdr or magic not in (b"n+", b"ni"):
-        raise InputError(f"{name} is not a NIfTI file. Choose a .nii or .nii.gz file; convert DICOM to NIfTI first.")
+        raise InputError(f"{name} is not a NIfTI file, nor DICOM. Choose a .nii or .nii.gz file, or a DICOM study.")
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # errors are reported below, once
     try:
         return kind(bytes(block), check=False)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write
-from kidneyseg.imaging.geometry import Geometry, plain_geometry, read_geometry
+from kidneyseg.imaging.geometry import Geometry, grid_geometry, read_geometry
 from kidneyseg.imaging.headers import Header, halves, header_path, image_path, is_pair, read_header, voxel_offset
 from kidneyseg.imaging.intensities import OUT_OF_RANGE, add_offset, find_hu_offset, round_valid
 from kidneyseg.imaging.streams import InputStream
@@ -23,7 +23,7 @@ from kidneyseg.imaging.volume import Volume, offset_note
 _SLAB_VOXELS = 1 << 18  # a float64 slab stays in the cache
 _GZIP_LEVEL = 1  # a mask is mostly zeros: ISA-L's higher levels take longer and gain little or nothing
 # Fat is near -100 HU and air far below: an image without either does not hold HU.
-_UNCALIBRATED_ABOVE_HU = -100
+UNCALIBRATED_ABOVE_HU = -100
 _HALF_RANGE = 1 << 14
 # With more voxels outside int16 an offset may be the reason, not padding alone.
 _MOST_OUT_OF_RANGE = 0.02
@@ -62,7 +62,7 @@ def load_volume(path: str | os.PathLike[str], hu_offset: int | None = None) -> V
         spacing_mm=geometry.spacing_mm,
         affine=geometry.affine,
         slice_axis=geometry.slice_axis,
-        calibrated=darkest <= _UNCALIBRATED_ABOVE_HU,
+        calibrated=darkest <= UNCALIBRATED_ABOVE_HU,
         hu_offset=hu_offset,
         oriented=geometry.oriented,
         notes=notes,
@@ -124,9 +124,11 @@ def checked_target(path: str | os.PathLike[str], ct: Path | None) -> Path:
 
 
 def case_name(path: Path) -> str:
-    """A file's name without folder and without .nii, .nii.gz, .hdr or .img."""
+    """A file's name without folder and without .nii, .nii.gz, .hdr, .img, .dcm or .zip; a folder's name as it is."""
+    if path.is_dir():
+        return path.resolve().name
     name = path.name
-    for suffix in (".gz", ".nii", ".hdr", ".img"):
+    for suffix in (".gz", ".nii", ".hdr", ".img", ".dcm", ".zip"):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             name = name[: -len(suffix)]
     return name
@@ -254,7 +256,7 @@ def _place(raw: NDArray[Any], slope: float, intercept: float, slab: NDArray[Any]
 def _geometry(volume: Volume) -> Geometry:
     if isinstance(volume.geometry, Geometry):
         return volume.geometry
-    return plain_geometry(volume.shape, volume.affine, volume.slice_axis)
+    return grid_geometry(volume.shape, volume.affine, volume.slice_axis)
 
 
 def _save(voxels: NDArray[Any], geometry: Geometry, target: Path, overwrite: bool) -> None:

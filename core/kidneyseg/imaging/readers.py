@@ -1,4 +1,4 @@
-"""Reads a CT with the reader that is registered for its file name, NIfTI by default."""
+"""Reads a CT with the reader that is registered for its file name, else as DICOM or NIfTI."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kidneyseg.errors import InputError
+from kidneyseg.imaging.dicom.discovery import is_dicom
+from kidneyseg.imaging.headers import header_path
 from kidneyseg.imaging.nifti import load_volume
+from kidneyseg.imaging.streams import InputStream
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.progress import Progress
 
 Reader = Callable[..., Volume]
 
@@ -34,27 +38,58 @@ def register_reader(suffixes: Iterable[str], load: Reader) -> None:
         _readers[suffix.lower()] = load
 
 
-def load(path: str | os.PathLike[str], **options: Any) -> Volume:
+def load(path: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any) -> Volume:
     """Read a CT.
 
-    The reader with the longest matching suffix is used. Any other file is read as NIfTI, whose reader checks the
-    content and not the name.
+    The reader with the longest matching suffix is used. A folder, a zip and a file that begins as DICOM does are read
+    as DICOM; any other file as NIfTI, whose reader checks the content and not the name.
 
     Args:
-        path: the file.
-        options: keyword arguments of the reader; for NIfTI, those of `imaging.nifti.load_volume`.
+        path: the file; for DICOM also a folder or a zip.
+        progress: reported to by readers that take it, and can cancel.
+        options: keyword arguments of the reader: those of `imaging.nifti.load_volume`, or of
+            `imaging.dicom.dicom_reader.load_dicom`.
 
     Raises:
         InputError: the file is missing, damaged or no CT (see the reader, e.g. `imaging.nifti.load_volume`), or the
             reader does not know an option.
+        Cancelled: by `progress`.
     """
     source = Path(path)
-    matching = [suffix for suffix in _readers if source.name.lower().endswith(suffix)]
-    reader = _readers[max(matching, key=len)] if matching else load_volume
+    reader = _reader_of(source)
+    known = inspect.signature(reader)
+    if progress is not None and "progress" in known.parameters:
+        options["progress"] = progress
     try:
-        inspect.signature(reader).bind(source, **options)
+        known.bind(source, **options)
     except TypeError as error:
         raise InputError(
             f"{source.name} is of a kind that is read without {', '.join(options)}. Leave it out."
         ) from error
     return reader(source, **options)
+
+
+def check_readable(path: Path) -> None:
+    """Raise InputError where there is no such file, or it may not be read."""
+    if not reads_dicom(path):
+        with InputStream(header_path(path)):
+            pass
+
+
+def reads_dicom(path: Path) -> bool:
+    """Whether a path is read as DICOM: a folder, a zip or a DICOM file that no other reader is registered for."""
+    return not _matching(path) and is_dicom(path)
+
+
+def _reader_of(path: Path) -> Reader:
+    if matching := _matching(path):
+        return _readers[max(matching, key=len)]
+    if is_dicom(path):
+        from kidneyseg.imaging.dicom.dicom_reader import load_dicom  # noqa: PLC0415 - NIfTI does not need it
+
+        return load_dicom
+    return load_volume
+
+
+def _matching(path: Path) -> list[str]:
+    return [suffix for suffix in _readers if path.name.lower().endswith(suffix) and not path.is_dir()]

@@ -84,18 +84,39 @@ def export_mask(
         OutputError: as for `check_export`, before anything is written, and when the disk is full.
         FileChangedError: as for `check_export`, an OutputError, before anything is written.
     """
-    beside = check_export(path, volume.path, overwrite=overwrite, expected=expected)
+    check_export(path, volume.path, overwrite=overwrite, expected=expected)
+    save_mask(mask, volume, path, overwrite=overwrite)
+    beside = sidecar_path(path)
+    write_sidecar(beside, Path(path), mask, volume, findings=findings, provenance=provenance, marks=marks)
+    return beside
+
+
+def write_sidecar(
+    beside: Path,
+    written: Path | None,
+    mask: NDArray[np.uint8],
+    volume: Volume,
+    *,
+    findings: Findings,
+    provenance: Provenance | None,
+    marks: NDArray[np.uint8] | None = None,
+) -> None:
+    """Write the sidecar `beside` of the mask in the file `written`, None if it is in none; see `export_mask`.
+
+    Raises:
+        SidecarError: it cannot be written.
+    """
     values = sidecar(volume, findings, provenance)
     if marks is not None and marks.any():
         values["edits"] = _edits(mask, marks)
-    save_mask(mask, volume, path, overwrite=overwrite)
     try:
-        values["mask"] = {"sha256": stamp(path).sha256}
+        if written is not None:
+            values["mask"] = {"sha256": stamp(written).sha256}
         write_whole(beside, (json.dumps(values, indent=2) + "\n").encode())
     except (OutputError, InputError) as error:
         older = f" The {beside.name} that is there describes an earlier mask." if beside.exists() else ""
-        raise SidecarError(f"The mask {Path(path).name} is saved, but not its sidecar. {error}{older}") from error
-    return beside
+        name = f" {written.name}" if written is not None else ""
+        raise SidecarError(f"The mask{name} is saved, but not its sidecar. {error}{older}") from error
 
 
 def check_export(
@@ -109,17 +130,22 @@ def check_export(
         FileChangedError: `expected` is of this path and the file was changed since.
     """
     mask = Path(path)
-    beside = _beside(mask)
+    beside = sidecar_path(mask)
     check_writable(checked_target(mask, ct), overwrite=overwrite)
-    check_writable(beside, overwrite=overwrite)
-    if beside.exists() and not _is_sidecar(_json(beside)):
-        raise OutputError(f"{beside.name} is another program's file and is not replaced. Choose another name.")
+    check_sidecar(beside, overwrite=overwrite)
     if expected is not None and expected.path == _resolved(mask) and changed_since(expected):
         raise FileChangedError(
             f"{mask.name} was changed by another program since it was opened or saved here. "
             "Choose another name, or confirm that it may be replaced."
         )
     return beside
+
+
+def check_sidecar(beside: Path, *, overwrite: bool = True) -> None:
+    """Raise OutputError where a sidecar cannot be written, or would replace another program's JSON."""
+    check_writable(beside, overwrite=overwrite)
+    if beside.exists() and not _is_sidecar(_json(beside)):
+        raise OutputError(f"{beside.name} is another program's file and is not replaced. Choose another name.")
 
 
 def sidecar(volume: Volume, findings: Findings, provenance: Provenance | None) -> dict[str, Any]:
@@ -158,7 +184,7 @@ def read_sidecar(mask: str | os.PathLike[str]) -> Sidecar | None:
     Raises:
         InputError: it is damaged.
     """
-    beside = _beside(Path(mask))
+    beside = sidecar_path(mask)
     if not beside.exists():
         return None
     content = _json(beside)
@@ -207,8 +233,10 @@ def _resolved(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _beside(mask: Path) -> Path:
-    return mask.with_name(case_name(mask) + ".json")
+def sidecar_path(mask: str | os.PathLike[str]) -> Path:
+    """Where the sidecar of a mask lies: its name without .nii, .nii.gz or .dcm, and .json."""
+    path = Path(mask)
+    return path.with_name(case_name(path) + ".json")
 
 
 def _json(path: Path) -> object:

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from kidneyseg.cli import main
-from kidneyseg.cli.segmenting import masks_of
-from kidneyseg.errors import SettingsError
 from kidneyseg.imaging.nifti import load_mask, save_volume
 from kidneyseg.segmentation import pipeline
 from tiny_networks import tiny_models
@@ -82,26 +80,3 @@ def test_masks_that_exist_are_left_and_the_others_made(
     assert "exists already" in capsys.readouterr().err
     assert (tmp_path / "first_mask.nii.gz").read_text() == "kept"
     assert (tmp_path / "second_mask.nii.gz").is_file()
-
-
-def test_where_masks_go(tmp_path: Path) -> None:
-    a, b = Path("kits/case_1/imaging.nii.gz"), Path("kits/case_2/imaging.nii.gz")
-    assert list(masks_of([a, b], None).values()) == [ct.with_name("imaging_mask.nii.gz") for ct in (a, b)]
-    names = [mask.name for mask in masks_of([a, b], tmp_path).values()]
-    assert names == ["case_1_imaging_mask.nii.gz", "case_2_imaging_mask.nii.gz"]
-    assert masks_of([a], tmp_path) == {a: tmp_path / "imaging_mask.nii.gz"}
-    assert masks_of([a], tmp_path / "m.nii") == {a: tmp_path / "m.nii"}
-
-
-@pytest.mark.parametrize(
-    ("cts", "output"),
-    [
-        (["a.nii", "a.nii"], None),
-        (["a.nii", "a.nii.gz"], None),
-        (["x/c/a.nii", "y/c/a.nii"], "masks"),
-        (["a.nii", "b.nii"], "mask.nii.gz"),
-    ],
-)
-def test_two_cts_never_share_a_mask(cts: list[str], output: str | None, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError):
-        masks_of([tmp_path / ct for ct in cts], None if output is None else tmp_path / output)

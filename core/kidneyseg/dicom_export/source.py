@@ -1,0 +1,123 @@
+"""The series that DICOM objects refer to: its headers, complete, and pixels of a volume on its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidneyseg.errors import InputError
+from kidneyseg.imaging.dicom.frames import DicomGeometry
+from kidneyseg.imaging.geometry import require_same_place
+from kidneyseg.imaging.volume import HU_WINDOW, Volume
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+#: of the patient and the study, which every object of the study repeats; empty where the series does not say
+OF_STUDY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate"),
+    *("StudyTime", "ReferringPhysicianName"),
+)
+_SEXES = ("M", "F", "O")
+# Of a CT from another file and its reference: HU compared along each axis, their largest difference, the share alike.
+_COMPARED, _MOST_HU_APART, _LEAST_ALIKE = 64, 2, 0.9
+
+
+def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
+    """Copies of a series' headers with what an object of the same study takes from them, valid.
+
+    Where a header does not state the thickness of its slice, it is the distance of two.
+
+    Raises:
+        InputError: the series lacks an identifier, without which nothing can refer to it.
+    """
+    distance, _ = slice_spacing_mm([frame.position_mm for frame in geometry.frames], geometry.normal)
+    complete = []
+    for header in geometry.headers:
+        for name in _NEEDED:
+            if not header.get(name):
+                raise InputError(
+                    f"The DICOM series has no {name}, so no DICOM object can refer to it. Write NIfTI instead."
+                )
+        own = _copied(header)
+        for name in OF_STUDY:
+            if own.get(name) is None:
+                setattr(own, name, "")
+        if own.PatientSex not in _SEXES:
+            own.PatientSex = ""
+        for name, valid in (("PatientBirthDate", _is_date), ("StudyDate", _is_date), ("StudyTime", _is_time)):
+            if not valid(str(own.get(name))):
+                setattr(own, name, "")
+        own.Modality = own.get("Modality") or "CT"
+        if not own.get("SliceThickness"):
+            own.SliceThickness = f"{distance or 1.0:.6g}"
+        complete.append(own)
+    return tuple(complete)
+
+
+def _copied(header: Dataset) -> Dataset:
+    """A copy whose elements may be set; texts in a character set that highdicom does not take are then UTF-8."""
+    from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
+    from pydicom.charset import convert_encodings, python_encoding  # noqa: PLC0415
+
+    own = Dataset()
+    own.update(header)
+    stated = header.get("SpecificCharacterSet")
+    implicit, little = header.original_encoding
+    own.set_original_encoding(bool(implicit), little is not False, convert_encodings(stated or "ISO_IR 6"))
+    if stated and not (isinstance(stated, str) and stated in python_encoding):
+        for _ in own:  # decodes each element by the set that is stated
+            pass
+        own.SpecificCharacterSet = "ISO_IR 192"
+    return own
+
+
+def _is_date(text: str) -> bool:
+    return text == "" or (len(text) == 8 and text.isdigit() and "01" <= text[4:6] <= "12" and "01" <= text[6:] <= "31")
+
+
+def _is_time(text: str) -> bool:
+    whole, _, fraction = text.partition(".")
+    return text == "" or (len(whole) in (2, 4, 6) and whole.isdigit() and (not fraction or fraction.isdigit()))
+
+
+def on_frame(geometry: DicomGeometry, voxels: NDArray[Any], index: int) -> NDArray[Any]:
+    """One frame (rows, columns) of canonical voxels (X, Y, Z), as `DicomGeometry.to_frames` gives all."""
+    row, column = geometry.corners[index]
+    grid = geometry.in_file_order(voxels)
+    return grid[column : column + geometry.columns, row : row + geometry.rows, geometry.planes[index]].T
+
+
+def reference_for(volume: Volume, reference: Volume) -> DicomGeometry:
+    """The frames of a DICOM series that a CT from another file shows, such as its conversion to NIfTI.
+
+    Args:
+        volume: the CT.
+        reference: the series, as it was read.
+
+    Raises:
+        InputError: the reference is no DICOM series, or another grid or another image than the CT.
+    """
+    geometry = reference.geometry
+    if not isinstance(geometry, DicomGeometry):
+        raise InputError(f"{reference.name} is no DICOM series. Name the series that the CT was made of.")
+    require_same_place(volume.name, volume, reference)
+    step = tuple(slice(None, None, max(1, n // _COMPARED)) for n in volume.shape)
+    ours, theirs = (np.clip(one.hu[step], *HU_WINDOW).astype(np.int32) for one in (volume, reference))
+    shown = np.maximum(ours, theirs) > HU_WINDOW[0]  # not air in both
+    if shown.any() and np.mean(np.abs(ours - theirs)[shown] <= _MOST_HU_APART) < _LEAST_ALIKE:
+        raise InputError(f"{volume.name} shows something else than the DICOM series. Name the series it was made of.")
+    return geometry
+
+
+def slice_spacing_mm(positions: Sequence[Sequence[float]], normal: NDArray[np.float64]) -> tuple[float, bool]:
+    """The distance between neighbouring frames along the normal in mm, their median, and whether all have it."""
+    steps = np.diff(np.asarray(positions, np.float64) @ normal)
+    if len(steps) == 0:
+        return 0.0, False
+    middle = float(np.median(steps))
+    return middle, bool(np.abs(steps - middle).max() <= 1e-3 * abs(middle))

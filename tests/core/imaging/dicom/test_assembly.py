@@ -1,0 +1,75 @@
+"""Damaged series become a volume or a sentence: see tests/helpers/dicom_fuzz.py, which can read thousands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pydicom.data
+import pytest
+
+from dicom_fuzz import NATIVE, PACKED, read_damaged
+from dicom_series import Frames, write_series
+from kidneyseg import load
+from kidneyseg.errors import InputError
+from kidneyseg.imaging.dicom.assembly import read_frames
+from kidneyseg.imaging.dicom.discovery import is_dicom
+from kidneyseg.imaging.dicom.instances import FileSource, read_instance
+from kidneyseg.imaging.dicom.slices import slices_of
+from kidneyseg.progress import Progress
+
+# KIDNEYSEG_FUZZ=5000 reads as many damaged files.
+FILES = int(os.environ.get("KIDNEYSEG_FUZZ", "300"))
+PYDICOMS = sorted(
+    path
+    for path in (Path(pydicom.data.__file__).parent / "test_files").rglob("*")
+    if path.is_file() and path.suffix not in {".py", ".pyc", ".json", ".txt", ".icc"}
+)
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_damaged_files_are_read_or_refused(seed: int) -> None:
+    outcomes = read_damaged(FILES, seed, NATIVE)
+    assert outcomes["refused"] > 0
+    assert outcomes["a volume"] + outcomes["a volume with notes"] > 0
+
+
+def test_damaged_compressed_files_are_read_or_refused() -> None:
+    assert read_damaged(max(20, FILES // 20), 13, PACKED).total() > 0
+
+
+def test_pydicoms_own_files_open_or_say_why(tmp_path: Path) -> None:
+    """All are single images, so the reader says what it lacks; their pixels are read where they are grey."""
+    assert len(PYDICOMS) > 100
+    read = 0
+    for number, path in enumerate(PYDICOMS):
+        alone = tmp_path / f"{number}" / path.name
+        alone.parent.mkdir()
+        shutil.copy(path, alone)
+        with pytest.raises(InputError, match=r"^[^\n]{10,300}\.$"):
+            load(alone)
+        instance = read_instance(FileSource(path, path.stat().st_size)) if is_dicom(path) else None
+        if instance is not None and instance.pixels is not None and instance.syntax in NATIVE:
+            try:
+                read += sum(frame.numbers.size > 0 for frame in read_frames(slices_of(instance), Progress()))
+            except InputError as error:
+                assert str(error).endswith((".", "it."))  # noqa: PT017 - other files go on to be read
+    assert read > 60
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_planes_between_slices_are_blended_by_their_distance(tmp_path: Path, share: float) -> None:
+    hu = np.zeros((12, 16, 16), np.int16) + (100 * np.arange(12)).astype(np.int16)[:, None, None]
+    frames = Frames(hu, np.diag([0.8, 0.8, 1.0, 1.0]))
+    at = np.arange(12) * 1.0
+    at[6:] += share
+
+    def move(index: int, one: object) -> None:
+        one.ImagePositionPatient = [0, 0, float(at[index])]
+
+    write_series(tmp_path, frames, change=move)
+    read = load(tmp_path)
+    positions = read.spacing_mm[2] * np.arange(read.shape[2])
+    np.testing.assert_allclose(read.hu[8, 8], np.interp(positions, at, 100 * np.arange(12)), atol=1.5)
