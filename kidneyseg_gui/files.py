@@ -14,7 +14,9 @@ from kidneyseg.settings import Settings
 from kidneyseg_gui.case import Case
 
 _LOOKED_AT = 8  # of dropped files, while the mouse holds them
-SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
+BY_NAME = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
+# DICOM is known by its content; these are its common names.
+SUFFIXES = (*BY_NAME, ".dcm", ".zip", "DICOMDIR")
 
 
 def judge_drop(mime: QMimeData) -> tuple[Path | None, str]:
@@ -31,7 +33,7 @@ def judge_drop(mime: QMimeData) -> tuple[Path | None, str]:
     if path.is_dir():
         fits = holds_dicom(path)
         return (path, "") if fits else (None, f"{path.name} is a folder without DICOM; drop one CT.")
-    if not path.name.lower().endswith(SUFFIXES) and not is_dicom(path):
+    if not path.name.lower().endswith(BY_NAME) and not is_dicom(path):
         return None, f"{path.name} is not a NIfTI file, nor DICOM; drop a CT as .nii, .nii.gz or a DICOM study."
     return path, ""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from kidneyseg_gui.files import SUFFIXES
 from kidneyseg_gui.outcomes import FoundStudy
 from kidneyseg_gui.series_picker import SeriesPicker
 from kidneyseg_gui.widgets import shortened
@@ -23,7 +24,7 @@ class Prompts:
             parent,
             "Open a CT",
             folder,
-            "CT volumes (*.nii *.nii.gz *.hdr *.img *.hdr.gz *.img.gz *.dcm *.zip DICOMDIR);;All files (*)",
+            f"CT volumes ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)",
         )
 
     def open_study(self, parent: QWidget, folder: Path) -> Path | None:

@@ -167,3 +167,15 @@ def test_the_patients_name_is_in_the_title_only_where_it_is_switched_on(window: 
     assert window.main.windowTitle() == "first[*] — KidneySeg"
     action.trigger()
     assert not window.case.display.patient
+
+
+def test_reading_a_study_can_be_cancelled(window: WindowFixture) -> None:
+    volume, _ = abdomen((300, 300, 60))
+    write_series(window.folder / "study", frames_of(volume))
+    window.jobs.progressed.connect(
+        lambda _kind, stage, *_: window.main.controller.cancel() if "slices" in stage else None
+    )
+    with window.qtbot.waitSignal(window.jobs.cancelled, timeout=20000):
+        window.main.controller.open(window.folder / "study")
+    window.idle()
+    assert window.case.volume is None

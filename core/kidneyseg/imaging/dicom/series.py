@@ -30,7 +30,7 @@ _ELSEWHERE = re.compile(
 _SHARP = re.compile(r"\blung|\bbone|knochen|lunge|\bb[rl]?[67]\d|sharp|\bedge", re.IGNORECASE)
 _NO_SLICES = re.compile(r"\bmip|\bvrt?\b|\b3d\b|\bmpr|\bcor(onal)?\b|\bsag(ittal)?\b|screen|\bdose", re.IGNORECASE)
 _PHASES: tuple[tuple[ContrastPhase, re.Pattern[str]], ...] = (
-    ("noncontrast", re.compile(r"non.?con|nativ|plain|without|unenhanced|\bw/?o\b|\bncct\b|\bpre\b", re.IGNORECASE)),
+    ("noncontrast", re.compile(r"non.?con|\bnativ|\bplain|without|unenhanced|\bw/?o\b|\bncct\b|\bpre\b", re.IGNORECASE)),
     ("excretory", re.compile(r"excret|delay|urogra|\blate\b|\d+ ?min\b", re.IGNORECASE)),
     ("nephrographic", re.compile(r"nephro", re.IGNORECASE)),
     ("arterial", re.compile(r"arter|\bart\b|cortico", re.IGNORECASE)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from itertools import permutations, product
 from pathlib import Path
@@ -80,6 +82,42 @@ def test_every_transfer_syntax_gives_the_same_volume(tmp_path: Path, syntax: str
     same(read, volume)
     assert len(read.geometry.headers) == (1 if multi else 12)
     assert [frame.number for frame in read.geometry.frames[:2]] == ([1, 2] if multi else [1, 1])
+
+
+@pytest.mark.parametrize("order", ["LPS", "RAS", "PIR", "ILA"])
+@pytest.mark.parametrize("degrees", [(20, 10), (-35, 5), (44, -44)])
+def test_an_oblique_series_lies_where_its_headers_say(tmp_path: Path, order: str, degrees: tuple[float, float]) -> None:
+    about_x, about_z = np.deg2rad(degrees)
+    turn = np.array([[1, 0, 0], [0, np.cos(about_x), -np.sin(about_x)], [0, np.sin(about_x), np.cos(about_x)]])
+    turn = turn @ [[np.cos(about_z), -np.sin(about_z), 0], [np.sin(about_z), np.cos(about_z), 0], [0, 0, 1]]
+    frames = frames_of(made(), order)
+    frames.affine[:3] = turn @ frames.affine[:3]
+    write_series(tmp_path, frames)
+    read = load(tmp_path)
+    geometry = read.geometry
+    assert geometry.exact
+    for voxel in ((0, 0, 0), (3, 4, 5), tuple(n - 1 for n in read.shape)):
+        one = np.zeros(read.shape, np.uint8)
+        one[voxel] = 1
+        frame, row, column = (int(index) for index in np.argwhere(geometry.to_frames(one))[0])
+        place = geometry.frame_affine_lps(frame) @ (column, row, 0, 1)
+        np.testing.assert_allclose(geometry.affine_lps @ (*voxel, 1), place, atol=1e-3)
+        nearest = np.rint(np.linalg.inv(frames.affine) @ place)[:3].astype(int)  # of the original (column, row, frame)
+        assert read.hu[voxel] == frames.hu[nearest[2], nearest[1], nearest[0]]
+
+
+def test_a_volume_is_in_memory_once(tmp_path: Path) -> None:
+    """Headers and one slice come on top, and no copy of the volume."""
+    hu = np.zeros((100, 512, 512), np.int16)
+    hu[:, ::2] = 40
+    write_series(tmp_path, Frames(hu, np.diag([0.8, 0.8, 2.0, 1.0])))
+    code = (
+        "import resource, sys; from kidneyseg.imaging.dicom.dicom_reader import load_dicom\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = peak(); volume = load_dicom(sys.argv[1]); print(peak() - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < hu.nbytes / 2**20 + 20
 
 
 def test_a_file_a_zip_and_a_folder_give_the_same_volume(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_the_thin_abdominal_series_is_proposed(tmp_path: Path, better: dict[str,
         ("delayed 10 min", "excretory"),
         ("Abdomen 1.0", None),
         ("start", None),
+        ("alternative", None),
     ],
 )
 def test_the_phase_is_read_from_the_description(tmp_path: Path, description: str, phase: str | None) -> None:
