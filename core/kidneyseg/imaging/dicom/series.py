@@ -30,7 +30,10 @@ _ELSEWHERE = re.compile(
 _SHARP = re.compile(r"\blung|\bbone|knochen|lunge|\bb[rl]?[67]\d|sharp|\bedge", re.IGNORECASE)
 _NO_SLICES = re.compile(r"\bmip|\bvrt?\b|\b3d\b|\bmpr|\bcor(onal)?\b|\bsag(ittal)?\b|screen|\bdose", re.IGNORECASE)
 _PHASES: tuple[tuple[ContrastPhase, re.Pattern[str]], ...] = (
-    ("noncontrast", re.compile(r"non.?con|\bnativ|\bplain|without|unenhanced|\bw/?o\b|\bncct\b|\bpre\b", re.IGNORECASE)),
+    (
+        "noncontrast",
+        re.compile(r"non.?con|\bnativ|\bplain|without|unenhanced|\bw/?o\b|\bncct\b|\bpre\b", re.IGNORECASE),
+    ),
     ("excretory", re.compile(r"excret|delay|urogra|\blate\b|\d+ ?min\b", re.IGNORECASE)),
     ("nephrographic", re.compile(r"nephro", re.IGNORECASE)),
     ("arterial", re.compile(r"arter|\bart\b|cortico", re.IGNORECASE)),
@@ -44,6 +47,7 @@ _THIN_MM = 3.05
 _LEAST_EXTENT_MM = 120.0
 _AXIAL = 0.7  # of the normal's length along z
 _SAME = 1e-3  # of two orientations
+_IN_WHOLE_PARTS = 0.9  # of the slices of a series that is taken apart
 # What tells apart slices of one series that lie in one place, the most telling first.
 _DISTINCTIONS = (
     *(tags.ACQUISITION_NUMBER, tags.IMAGE_TYPE, tags.KVP, tags.CONVOLUTION_KERNEL, tags.ACQUISITION_DATE_TIME),
@@ -184,7 +188,9 @@ def _parts(slices: list[Slice]) -> list[list[Slice]]:
         parts: dict[str, list[Slice]] = defaultdict(list)
         for one in slices:
             parts[one.instance.elements.text(tag)].append(one)
-        if len(parts) > 1 and not any(_overlap(part) for part in parts.values()):
+        whole = sum(len(part) for part in parts.values() if len(part) >= MIN_SLICES)
+        # Times may differ from slice to slice, and tell nothing then.
+        if whole >= _IN_WHOLE_PARTS * len(slices) and not any(_overlap(part) for part in parts.values()):
             return list(parts.values())
     return [slices]
 

@@ -130,3 +130,26 @@ def test_a_study_without_ct_says_what_it_holds(tmp_path: Path) -> None:
     write(tmp_path, 1, count=4)
     with pytest.raises(InputError, match="It takes 8 slices: open all of it"):
         find_study(tmp_path)
+
+
+def test_slices_in_one_place_are_not_told_apart_one_by_one(tmp_path: Path) -> None:
+    """Each has a time of its own; the voltage is what differs between the two energies."""
+    for kind in ("A", "B"):
+        frames = Frames(np.zeros((20, 16, 16), np.int16), np.diag([0.8, 0.8, 3.0, 1.0]))
+
+        def timed(index: int, one: Any, kind: str = kind) -> None:
+            one.AcquisitionTime = f"1200{index:02}.{ord(kind)}"
+            one.KVP = {"A": "80", "B": "140"}[kind]
+
+        write_series(tmp_path / kind, frames, series="1.2.3", change=timed)
+    assert [len(one.slices) for one in find_study(tmp_path).series] == [20, 20]
+    for path in (tmp_path / "B").iterdir():
+        path.unlink()
+    write_series(
+        tmp_path / "B",
+        frames,
+        series="1.2.3",
+        KVP="80",
+        change=lambda k, one: setattr(one, "AcquisitionTime", f"1300{k:02}"),
+    )
+    assert [len(one.slices) for one in find_study(tmp_path).series] == [40]
