@@ -39,6 +39,7 @@ _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
     {
         "Everywhere": {
             "Ctrl + O": "Open a CT (or drop one on the window)",
+            "Ctrl + D": "Open a folder with a DICOM study",
             "Ctrl + Return, F5": "Segment",
             "Esc": "Cancel",
             "Ctrl + S": "Export the mask",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kidneyseg.arrays import bounding_box
 from kidneyseg.dicom_export.codes import PROPERTIES, Property
 from kidneyseg.dicom_export.identity import digest, uid
+from kidneyseg.dicom_export.quiet import quietly
 from kidneyseg.dicom_export.source import OF_STUDY, source_headers
 from kidneyseg.findings.numbering import Instance, Instances, find_instances, voxel_counts
 from kidneyseg.findings.records import CystFinding, Findings, KidneyFinding, Side, TumourFinding
@@ -104,7 +105,8 @@ def gather(
     Raises:
         InputError: the series lacks an identifier, without which nothing can refer to it.
     """
-    headers = source_headers(geometry)
+    with quietly():
+        headers = source_headers(geometry)
     found = find_instances(mask, volume, findings)
     algorithm = _algorithm(provenance)
     numbers = geometry.to_frames(found.numbers)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.dicom_export.identity import MANUFACTURER
+from kidneyseg.dicom_export.quiet import quietly
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write, check_writable
 from kidneyseg.findings import Findings
@@ -23,6 +24,8 @@ from kidneyseg.segmentation.provenance import Provenance
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+    from kidneyseg.dicom_export.contents import Contents
 
 
 class Format(StrEnum):
@@ -124,7 +127,11 @@ def export_formats(
     objects: dict[Format, list[Dataset]] = {}
     if complete.keys() - {Format.NIFTI}:
         series = require_series(volume, geometry)
-        objects = _objects(complete, mask, volume, series, findings, provenance, marks, made_at)
+        from kidneyseg.dicom_export.contents import gather  # noqa: PLC0415 - imports what only DICOM output needs
+
+        contents = gather(mask, volume, series, findings=findings, provenance=provenance, marks=marks, made_at=made_at)
+        with quietly():
+            objects = _objects(complete, contents, volume)
     files = {kind: _paths(complete[kind], kind, len(made)) for kind, made in objects.items()}
     for path in (path for paths in files.values() for path in paths):
         _check_object(path, overwrite=overwrite)
@@ -137,7 +144,7 @@ def export_formats(
         files = {Format.NIFTI: (target,), **files}
     for kind, made in objects.items():
         for path, one in zip(files[kind], made, strict=True):
-            with atomic_write(path, overwrite=overwrite) as file:
+            with quietly(), atomic_write(path, overwrite=overwrite) as file:
                 one.save_as(file, enforce_file_format=True)
     if beside is None:
         beside = sidecar_path(next(iter(complete.values())))
@@ -151,7 +158,8 @@ def check_series(volume: Volume, geometry: DicomGeometry | None = None) -> Dicom
     from kidneyseg.dicom_export.source import source_headers  # noqa: PLC0415 - imports what only DICOM output needs
 
     series = require_series(volume, geometry)
-    source_headers(series)
+    with quietly():
+        source_headers(series)
     return series
 
 
@@ -166,23 +174,12 @@ def require_series(volume: Volume, geometry: DicomGeometry | None = None) -> Dic
     return series
 
 
-def _objects(
-    targets: Targets,
-    mask: NDArray[np.uint8],
-    volume: Volume,
-    series: DicomGeometry,
-    findings: Findings,
-    provenance: Provenance | None,
-    marks: NDArray[np.uint8] | None,
-    made_at: datetime | None,
-) -> dict[Format, list[Dataset]]:
-    from kidneyseg.dicom_export.contents import gather  # noqa: PLC0415 - imports what only DICOM output needs
-    from kidneyseg.dicom_export.key_images import key_images  # noqa: PLC0415
+def _objects(targets: Targets, contents: Contents, volume: Volume) -> dict[Format, list[Dataset]]:
+    from kidneyseg.dicom_export.key_images import key_images  # noqa: PLC0415 - import what only DICOM output needs
     from kidneyseg.dicom_export.rtstruct import structure_set  # noqa: PLC0415
     from kidneyseg.dicom_export.seg import segmentation  # noqa: PLC0415
     from kidneyseg.dicom_export.structured_report import measurement_report  # noqa: PLC0415
 
-    contents = gather(mask, volume, series, findings=findings, provenance=provenance, marks=marks, made_at=made_at)
     made: dict[Format, list[Dataset]] = {}
     if Format.SEG in targets:
         made[Format.SEG] = [segmentation(contents)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ OF_STUDY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate"),
     *("StudyTime", "ReferringPhysicianName"),
 )
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _SEXES = ("M", "F", "O")
 # Of a CT from another file and its reference: HU compared along each axis, their largest difference, the share alike.
 _COMPARED, _MOST_HU_APART, _LEAST_ALIKE = 64, 2, 0.9
@@ -35,27 +37,35 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
     Raises:
         InputError: the series lacks an identifier, without which nothing can refer to it.
     """
+    from pydicom.multival import MultiValue  # noqa: PLC0415 - few masks are written as DICOM
+
     distance, _ = slice_spacing_mm([frame.position_mm for frame in geometry.frames], geometry.normal)
     complete = []
     for header in geometry.headers:
         for name in _NEEDED:
-            if not header.get(name):
+            if not _is_uid(header.get(name)):
                 raise InputError(
                     f"The DICOM series has no {name}, so no DICOM object can refer to it. Write NIfTI instead."
                 )
         own = _copied(header)
         for name in OF_STUDY:
-            if own.get(name) is None:
-                setattr(own, name, "")
+            value = own.get(name)
+            if value is None or isinstance(value, MultiValue):  # each has one value
+                setattr(own, name, value[0] if value else "")
         if own.PatientSex not in _SEXES:
             own.PatientSex = ""
         for name, valid in (("PatientBirthDate", _is_date), ("StudyDate", _is_date), ("StudyTime", _is_time)):
             if not valid(str(own.get(name))):
                 setattr(own, name, "")
         own.Modality = own.get("Modality") or "CT"
-        if not own.get("SliceThickness"):
+        if not _is_length(own.get("SliceThickness")):
             own.SliceThickness = f"{distance or 1.0:.6g}"
         complete.append(own)
+    if len({header.SOPInstanceUID for header in complete}) < len(complete):
+        raise InputError(
+            "Several images of the DICOM series have one SOPInstanceUID, so nothing can refer to one of them. "
+            "Write NIfTI instead."
+        )
     return tuple(complete)
 
 
@@ -74,6 +84,17 @@ def _copied(header: Dataset) -> Dataset:
             pass
         own.SpecificCharacterSet = "ISO_IR 192"
     return own
+
+
+def _is_uid(value: object) -> bool:
+    return isinstance(value, str) and bool(_UID.fullmatch(value)) and len(value) <= 64
+
+
+def _is_length(value: object) -> bool:
+    try:
+        return 0 < float(str(value)) < float("inf")
+    except ValueError:
+        return False
 
 
 def _is_date(text: str) -> bool:
