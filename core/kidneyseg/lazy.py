@@ -13,8 +13,6 @@ _importing = threading.Lock()
 # How long a thread that imports keeps the interpreter from one that reads a CT meanwhile; 5 ms by default.
 _SWITCH_S = 1e-4
 _UNUSED_BY_SCIPY = {"f2py", "testing"}  # of numpy's modules that are imported when they are named
-# nibabel imports it for header extensions that nothing here reads, which takes .4 s.
-_UNUSED_BY_NIBABEL = "pydicom"
 
 
 def names_of(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -40,7 +38,6 @@ def quick_imports() -> Iterator[None]:
     """Import in the body, one thread at a time, without what nothing here uses, while other threads go on.
 
     scipy copies all that numpy lists as public, which would import numpy's Fortran wrapper and its testing tools.
-    nibabel would import pydicom; what needs pydicom is imported in `full_imports`.
     """
     with _importing:
         switch = sys.getswitchinterval()
@@ -50,22 +47,9 @@ def quick_imports() -> Iterator[None]:
         listed = {name: getattr(np, name) for name in ("__all__", "__numpy_submodules__") if hasattr(np, name)}
         for name, public in listed.items():
             setattr(np, name, type(public)(one for one in public if one not in _UNUSED_BY_SCIPY))
-        hidden = _UNUSED_BY_NIBABEL not in sys.modules
-        if hidden:
-            # None is how Python marks what is not to be found.
-            sys.modules[_UNUSED_BY_NIBABEL] = None  # type: ignore[assignment]
         try:
             yield
         finally:
-            if hidden:
-                del sys.modules[_UNUSED_BY_NIBABEL]
             for name, public in listed.items():
                 setattr(np, name, public)
             sys.setswitchinterval(switch)
-
-
-@contextmanager
-def full_imports() -> Iterator[None]:
-    """Import in the body what `quick_imports` hides, while no other thread is in it."""
-    with _importing:
-        yield
