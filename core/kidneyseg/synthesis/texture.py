@@ -89,7 +89,9 @@ def _with_necrosis(
     return np.asarray(hu + share * (rng.uniform(*necrosis_hu) - hu), dtype=np.float32)
 
 
-def matching_noise(grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: Rng, *, lags: int = 6) -> Floats:
+def matching_noise(
+    grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: Rng, *, lags: int = 6, even_share: float = 0.5
+) -> Floats:
     """New noise with the SD and the autocovariance of a CT patch's noise.
 
     The patch's own residual would carry its edges into the lesion. Instead its autocovariance is measured in
@@ -100,11 +102,12 @@ def matching_noise(grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: 
         spacing: voxel edge lengths in mm.
         shape: of the noise to make.
         lags: voxels over which noise is taken to be correlated.
+        even_share: the share of the soft tissue, the most homogeneous, in which it is measured.
 
     Returns:
         float32 of `shape`, mean about 0.
     """
-    rest, even = _residual(grey, spacing)
+    rest, even = _residual(grey, spacing, even_share)
     count = int(even.sum())
     if count < 50:
         return rng.normal(0.0, 12.0, shape).astype(np.float32)
@@ -125,7 +128,9 @@ def matching_noise(grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: 
     return np.asarray(noise * (sd / max(float(noise.std()), 1e-6)), dtype=np.float32)
 
 
-def _residual(grey: Floats, spacing: Doubles, *, tissue_hu: Range = (-25.0, 240.0)) -> tuple[Floats, Mask]:
+def _residual(
+    grey: Floats, spacing: Doubles, even_share: float, *, tissue_hu: Range = (-25.0, 240.0)
+) -> tuple[Floats, Mask]:
     """A patch less its smooth part, and where that is noise: in homogeneous soft tissue.
 
     Above `tissue_hu` some CTs are saturated and have lost their noise; below it lies fat.
@@ -133,7 +138,7 @@ def _residual(grey: Floats, spacing: Doubles, *, tissue_hu: Range = (-25.0, 240.
     smooth = ndimage.gaussian_filter(grey, 2.0 / spacing)
     tissue = (smooth > tissue_hu[0]) & (smooth < tissue_hu[1]) & (grey > grey.min()) & (grey < grey.max())
     slope = sum(np.square(slant) for slant in np.gradient(smooth, *spacing))
-    even = tissue & (slope <= np.quantile(slope[tissue], 0.5)) if tissue.sum() > 100 else tissue
+    even = tissue & (slope <= np.quantile(slope[tissue], even_share)) if tissue.sum() > 100 else tissue
     sigma = 2.5 / spacing
     weight = ndimage.gaussian_filter(even.astype(np.float32), sigma)
     mean = ndimage.gaussian_filter(np.where(even, grey, 0.0), sigma) / np.maximum(weight, 1e-3)
