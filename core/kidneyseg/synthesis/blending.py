@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from kidneyseg.synthesis.texture import TumourHU, matching_noise, tumour_texture
 # A growing lesion displaces its host outward, at its rim by at most this share of its radius and so many mm. The
 # displacement fades out over so many times its size at the rim, so that nothing folds.
 _DISPLACED_SHARE, _DISPLACED_MM, _DISPLACED_REACH = 0.2, 5.0, 3.0
+
+# What makes a tumour's HU: of its share of each voxel, the HU to aim at, the noise's SD, the spacing, a generator.
+Texture = Callable[[Floats, TumourHU, float, Doubles, Rng], Floats]
 
 
 def to_int16_hu(hu: NDArray[np.floating]) -> HU:
@@ -115,19 +119,29 @@ def _barrier_on(host: Host, box: Box, spacing: Doubles) -> Floats:
     return np.asarray(np.clip(2.0 * soft - 0.5, 0.0, 1.0), dtype=np.float32)
 
 
-def blend(hu: HU, labels: Labels, patch: Patch, label: int, aim: TumourHU, rng: Rng) -> None:
+def blend(
+    hu: HU,
+    labels: Labels,
+    patch: Patch,
+    label: int,
+    aim: TumourHU,
+    rng: Rng,
+    *,
+    texture: Texture = tumour_texture,
+) -> None:
     """Write a lesion into `hu` (int16) and `labels` (uint8), in place.
 
     Args:
         patch: the lesion's voxels.
         label: TUMOUR, which gets a tumour's texture, or KIDNEY (cysts, pseudotumours): homogeneous at `aim.median`.
         aim: the HU to give it.
+        texture: what a tumour looks like inside.
     """
     grey, part, share = hu[patch.box].astype(np.float32), labels[patch.box], patch.share
     around = at_least(patch.box, 50.0 / patch.spacing, hu.shape)  # mm, enough to measure the CT's noise
     noise = matching_noise(hu[around].astype(np.float32), patch.spacing, share.shape, rng)
     if label == TUMOUR:
-        body = tumour_texture(share, aim, float(noise.std()), patch.spacing, rng)
+        body = texture(share, aim, float(noise.std()), patch.spacing, rng)
     else:
         body = np.full(share.shape, aim.median, dtype=np.float32)
     displaced, kidney_share, moved = _displace(grey, part == KIDNEY, patch, rng)

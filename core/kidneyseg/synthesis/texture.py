@@ -77,13 +77,45 @@ def tumour_texture(
     return np.asarray(hu, dtype=np.float32)
 
 
+def necrotic_texture(share: Floats, aim: TumourHU, noise_sd: float, spacing: Doubles, rng: Rng) -> Floats:
+    """As `tumour_texture`, most of whose inside is necrotic: its median lies far below `aim`."""
+    hu = tumour_texture(share, aim, noise_sd, spacing, rng, necrosis_probability=0.0, rim_probability=0.0)
+    depth, radius = _depth_and_radius(share, spacing)
+    return _with_necrosis(hu, depth, radius, spacing, rng, part=(0.5, 0.85))
+
+
+def cystic_texture(share: Floats, aim: TumourHU, noise_sd: float, spacing: Doubles, rng: Rng) -> Floats:
+    """A cystic tumour: fluid within a wall, with septa and nodules that have the HU of `aim`; float32."""
+    solid = tumour_texture(share, aim, noise_sd, spacing, rng, necrosis_probability=0.0, rim_probability=0.0)
+    depth, radius = _depth_and_radius(share, spacing)
+    septum = np.abs(gaussian_random_field(share.shape, 0.4 * radius, spacing, rng)) * 0.4 * radius
+    nodule = gaussian_random_field(share.shape, 0.25 * radius, spacing, rng) > rng.uniform(1.2, 1.8)
+    wall = (depth < rng.uniform(1.5, 3.5)) | (septum < rng.uniform(0.6, 1.5)) | nodule
+    part = ndimage.gaussian_filter(wall.astype(np.float32), 0.6 / spacing)
+    return np.asarray(rng.uniform(3.0, 25.0) * (1.0 - part) + part * solid, dtype=np.float32)
+
+
+def _depth_and_radius(share: Floats, spacing: Doubles) -> tuple[Floats, float]:
+    """mm below a lesion's surface, and the radius of the ball of its volume."""
+    solid = share >= 0.5
+    depth = ndimage.distance_transform_edt(solid, sampling=spacing).astype(np.float32)
+    return depth, float((0.75 / np.pi * solid.sum() * spacing.prod()) ** (1 / 3))
+
+
 def _with_necrosis(
-    hu: Floats, depth: Floats, radius: float, spacing: Doubles, rng: Rng, *, necrosis_hu: Range = (8.0, 35.0)
+    hu: Floats,
+    depth: Floats,
+    radius: float,
+    spacing: Doubles,
+    rng: Rng,
+    *,
+    part: Range = (0.05, 0.4),
+    necrosis_hu: Range = (8.0, 35.0),
 ) -> Floats:
     """Unenhanced, soft-edged patches, deep inside rather than at the rim."""
     patches = gaussian_random_field(hu.shape, float(rng.uniform(0.2, 0.4)) * radius, spacing, rng)
     tendency = depth / radius + 0.35 * patches
-    threshold = float(np.quantile(tendency[depth > 0], 1.0 - rng.uniform(0.05, 0.4)))
+    threshold = float(np.quantile(tendency[depth > 0], 1.0 - rng.uniform(*part)))
     share = 1.0 / (1.0 + np.exp(-np.clip((tendency - threshold) / 0.06, -30, 30)))
     share *= np.clip(depth / 4.0, 0.0, 1.0)
     return np.asarray(hu + share * (rng.uniform(*necrosis_hu) - hu), dtype=np.float32)
