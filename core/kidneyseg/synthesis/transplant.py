@@ -55,6 +55,7 @@ def transplant(
     rng: Rng,
     *,
     displaced_mm: Range = (6.0, 16.0),
+    closer_mm: Range = (0.0, 5.0),
 ) -> Transplanted | None:
     """Replace one kidney of a CT by a donor's.
 
@@ -68,6 +69,7 @@ def transplant(
         library: whose measured contrasts the HU follow.
         displaced_mm: range of the largest displacement of what surrounds the kidney; what would have to move further
             is covered, and what is left open is filled with fat.
+        closer_mm: range of how much nearer the surroundings come to lie to the donor than they were to the kidney.
 
     Returns:
         Changed copies; None where the donor has no room.
@@ -78,7 +80,8 @@ def transplant(
     if placement is None:
         return None
     coarse = _coarse(donor.filled, placement, site)
-    field = displacement(site, coarse, float(rng.uniform(*displaced_mm)))
+    # The kidney's blurred rim was replaced by fat: drawn nearer, neighbours can touch the donor as they touched it.
+    field = displacement(site, coarse, float(rng.uniform(*displaced_mm)), float(rng.uniform(*closer_mm)))
     inner = _donor_box(donor, placement, spacing, hu.shape)
     box = box_around(_changed_box(field, site, hu.shape), inner)
     own = (labels[box] > 0) & ~_other_kidneys(labels[box], box, site)

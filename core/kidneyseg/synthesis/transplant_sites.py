@@ -170,7 +170,7 @@ def place_donor(
     return best if best is not None and best_fixed <= max_fixed else None
 
 
-def displacement(site: TransplantSite, donor: Mask, largest_mm: float) -> Floats:
+def displacement(site: TransplantSite, donor: Mask, largest_mm: float, closer_mm: float = 0.0) -> Floats:
     """How the surroundings move when a donor takes the kidney's place.
 
     What lay at a distance from the kidney's surface comes to lie at about that distance from the donor's: it is pushed
@@ -180,6 +180,7 @@ def displacement(site: TransplantSite, donor: Mask, largest_mm: float) -> Floats
     Args:
         donor: bool (A, B, C), the site's coarse cells in the donor with its sinus.
         largest_mm: largest displacement.
+        closer_mm: everything comes to lie nearer to the donor than it was to the kidney by so much.
 
     Returns:
         float32 (3, A, B, C), mm from each coarse cell to the place that its content comes from.
@@ -187,7 +188,7 @@ def displacement(site: TransplantSite, donor: Mask, largest_mm: float) -> Floats
     step = site.step_mm
     outside = ndimage.distance_transform_edt(~donor, sampling=step)
     signed = np.where(donor, 0.5 * step.mean() - ndimage.distance_transform_edt(donor, sampling=step), outside)
-    shift = np.clip(signed - site.distance, -largest_mm, largest_mm)
+    shift = np.clip(signed + closer_mm - site.distance, -largest_mm, largest_mm)
     reach = np.maximum(3.0 * np.abs(shift), 12.0)
     shift *= np.clip(1.0 - np.maximum(signed, 0.0) / reach, 0.0, 1.0) ** 2
     smooth = ndimage.gaussian_filter(site.distance, 5.0 / step)

@@ -253,7 +253,6 @@ def _identity(
     recipe = asdict(spec.loaded_recipe.stage(stage))
     steps, batch = recipe.pop("steps"), recipe.pop("batch")
     unused = {"clusters", "fill"} | ({"stage2"} if stage == Stage.STAGE1 else set())
-    kidneys = session.lesions and session.lesions.kidneys
     unlabelled = sorted(spec.lesions_unlabelled & {case.name for case in training})
     return {
         "stage": stage,
@@ -264,9 +263,7 @@ def _identity(
         "phantoms": spec.phantoms,
         "kept network": keep,
         "settings": {name: value for name, value in preset(spec.method).to_dict().items() if name not in unused},
-        "lesions": session.lesions and session.lesions.key[:16],
-        **({"kidneys": kidneys.key[:16]} if kidneys is not None else {}),
-        "held-out lesions": session.held_out_lesions and session.held_out_lesions.key[:16],
+        **session.library_keys,
         **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
         "training cases": {case.name: _content(case) for case in training},
         # The last network does not depend on what it is scored on meanwhile.

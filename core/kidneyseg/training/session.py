@@ -110,6 +110,15 @@ class Session:
         workers = _default_workers(self.device.type) if spec.workers is None else spec.workers
         return RunOptions(self.device, spec.precision, workers, spec.checkpoint_every, keep, self.ranks)
 
+    @property
+    def library_keys(self) -> dict[str, str | None]:
+        """What tells the shapes that are inserted, and the kidneys if any are transplanted, from others."""
+        libraries = {"lesions": self.lesions, "held-out lesions": self.held_out_lesions}
+        keys = {name: None if library is None else library.key[:16] for name, library in libraries.items()}
+        if self.lesions is not None and self.lesions.kidneys is not None:
+            keys["kidneys"] = self.lesions.kidneys.key[:16]
+        return keys
+
     def data(self, training: Sequence[CaseFiles], validation: Sequence[CaseFiles]) -> Data:
         """What each stage is trained on."""
         spec = self.spec

@@ -61,9 +61,9 @@ def test_nothing_of_the_old_kidney_stays_and_bone_and_liver_do():
 
 def test_noise_in_the_donor_is_the_hosts():
     done = replaced()
-    inside = ndimage.binary_erosion(done.labels == 3, iterations=2)
-    rest = done.hu[inside] - ndimage.gaussian_filter(done.hu.astype(float), 2.0)[inside]
-    assert rest.std() == pytest.approx(12, abs=5)
+    inside = ndimage.binary_erosion(done.labels == 3, iterations=2)  # homogeneous but for noise
+    assert inside.sum() > 50
+    assert done.hu[inside].std() == pytest.approx(12, abs=4)
 
 
 def test_the_same_seed_gives_the_same_ct_and_the_input_stays():

@@ -78,3 +78,14 @@ def test_surroundings_are_pushed_out_drawn_in_and_left_alone_far_away_and_at_bon
         assert length.max() <= 16.5
         assert length[site.distance > 45].max(initial=0) < 0.5
         assert length[site.fixed].max() < 1.0
+
+
+def test_surroundings_can_be_drawn_nearer(site):
+    """Of a donor as large as the kidney, nothing moves unless it is to lie nearer."""
+    same = displacement(site, site.distance < 0, 16.0)
+    nearer = displacement(site, site.distance < 0, 16.0, 4.0)
+    points = centres_mm(site) - site.pose.centre
+    near = (site.distance > 2) & (site.distance < 8) & (points[..., 0] > 0) & (abs(points[..., 2]) < 15)
+    assert np.median(np.linalg.norm(same, axis=0)[near]) < 1.0
+    outward = (np.moveaxis(nearer, 0, -1) * points).sum(-1) / np.linalg.norm(points, axis=-1)
+    assert np.median(outward[near]) > 1.5
