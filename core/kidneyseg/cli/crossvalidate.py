@@ -36,6 +36,10 @@ networks of OUTPUT on their unseen cases, those of method paper on the brightest
 each case how much of the kidney these points hold, and the Dice of a perfect labelling of them. It measures the
 networks of --beside in the same way, for example OUTPUT of the method default.
 
+--yardstick scores in 5 folds, on 8 versions of each case with tumours of one growth type each (endophytic, mesophytic,
+exophytic, multiple, hilar, necrotic, isodense, cystic) and 2 with a mass that is not of a kidney. The report then also
+divides the lesions by growth type, size and contrast to the kidney, and says how much of the tumours stage 2 was shown.
+
 --start-from continues the training of an earlier OUTPUT with the same folds: stage 1 is copied, stage 2 is trained for
 --steps more; another --seed draws other augmentations. The scored cases and insertions stay the same.
 
@@ -51,7 +55,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_training(parser)
-    parser.add_argument("--folds", type=int, default=3, metavar="N", help="number of folds (%(default)s)")
+    parser.add_argument("--folds", type=int, metavar="N", help="number of folds (3; 5 with --yardstick)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--fold", type=int, metavar="K", help="only this fold, counted from 1")
     which.add_argument("--final", action="store_true", help="train on all cases instead, into OUTPUT/final")
@@ -62,7 +66,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--beside", type=Path, metavar="DIR", help="with --paper-table: OUTPUT of another method with the same folds"
     )
     parser.add_argument(
-        "--insertions", type=int, default=1, metavar="N", help="versions of each case with tumours (%(default)s)"
+        "--insertions", type=int, metavar="N", help="versions of each case with tumours (1; 8 with --yardstick)"
+    )
+    parser.add_argument(
+        "--yardstick", action="store_true", help="tumours of each growth type, and masses that are not of a kidney"
     )
     parser.add_argument(
         "--start-from", type=Path, metavar="DIR", help="earlier OUTPUT whose stage 2 is trained further"
@@ -75,15 +82,21 @@ def run(arguments: argparse.Namespace) -> int:
     require_torch("Training", "train")
 
     from kidneyseg.evaluation.cross_validation import cross_validate
+    from kidneyseg.evaluation.variants import YARDSTICK, YARDSTICK_FOLDS, Variants
     from kidneyseg.training.runs import train_final
 
     spec = spec_of(arguments)
     if arguments.beside and not arguments.paper_table:
         raise SettingsError("--beside is a folder to measure with --paper-table; add that, or leave it out")
     if arguments.paper_table:
+        if arguments.yardstick:
+            raise SettingsError("--yardstick scores masks, not points; leave out --paper-table")
         if arguments.final:
             raise SettingsError("--paper-table measures folds, not the final networks; leave out --final")
         return _paper_table(arguments, spec)
+    if arguments.yardstick and not spec.insert_lesions:
+        raise SettingsError("--yardstick scores inserted tumours; leave out --no-insertion")
+    base = YARDSTICK if arguments.yardstick else Variants()
     with BarProgress(line_every_s=60) as console:
         if arguments.final:
             for path in train_final(spec, progress=console, say=console.say):
@@ -91,9 +104,11 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         result = cross_validate(
             spec,
-            folds=arguments.folds,
+            folds=arguments.folds or (YARDSTICK_FOLDS if arguments.yardstick else 3),
             fold=arguments.fold,
-            insertions=arguments.insertions,
+            insertions=base.insertions if arguments.insertions is None else arguments.insertions,
+            growth_types=base.growth_types,
+            extrarenal=base.extrarenal,
             progress=console,
             say=console.say,
         )
@@ -106,9 +121,9 @@ def _paper_table(arguments: argparse.Namespace, spec: TrainingSpec) -> int:
     def measure(console: BarProgress) -> list[Measured]:
         return measure_paper_table(
             spec,
-            folds=arguments.folds,
+            folds=arguments.folds or 3,
             fold=arguments.fold,
-            insertions=arguments.insertions,
+            insertions=1 if arguments.insertions is None else arguments.insertions,
             beside=arguments.beside,
             progress=console,
             say=console.say,

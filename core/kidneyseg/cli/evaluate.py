@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     group.add_argument("--lesions", metavar="DIR", help="insert tumours: a folder of KiTS label maps, or `procedural`")
     group.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of the KiTS cases")
     group.add_argument("--insertions", type=int, metavar="N", help="number of versions with tumours of each CT (1)")
+    group.add_argument("--yardstick", action="store_true", help="tumours of each growth type; masses not of a kidney")
     group.add_argument("--originals", action="store_true", help="also score the CTs without insertion")
     group.add_argument("--seed", type=int, default=0, help="random seed of the insertions (%(default)s)")
     add_settings(parser)
@@ -247,17 +249,19 @@ def _wanted(arguments: argparse.Namespace, names: set[str]) -> set[str]:
 
 
 def _variants(arguments: argparse.Namespace) -> Variants:
-    from kidneyseg.evaluation.variants import Variants
+    from kidneyseg.evaluation.variants import YARDSTICK, Variants
 
-    if arguments.lesions is None and (arguments.insertions or arguments.originals):
+    if arguments.lesions is None and (arguments.insertions or arguments.originals or arguments.yardstick):
         raise SettingsError(
-            "--insertions and --originals go with --lesions: name a folder of label maps, or procedural"
+            "--insertions, --originals and --yardstick go with --lesions: name a folder of label maps, or procedural"
         )
     if arguments.insertions is not None and arguments.insertions < 1:
         raise SettingsError(f"--insertions must be at least 1, not {arguments.insertions}")
-    return Variants(
+    base = YARDSTICK if arguments.yardstick else Variants()
+    return replace(
+        base,
         shapes=_shapes(arguments),
-        insertions=arguments.insertions or 1,
+        insertions=arguments.insertions or base.insertions,
         as_is=arguments.originals,
         seed=arguments.seed,
         lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kidneyseg.datasets.cases import CaseFiles
@@ -49,6 +49,8 @@ def cross_validate(
     folds: int = 3,
     fold: int | None = None,
     insertions: int = 1,
+    growth_types: bool = False,
+    extrarenal: int = 0,
     progress: Progress | None = None,
     say: Callable[[str], None] = log.info,
 ) -> CrossValidation | None:
@@ -62,6 +64,8 @@ def cross_validate(
         folds: number of folds; cases go to them in the order of their names.
         fold: only this one, counted from 1.
         insertions: versions of each case with inserted tumours, besides the case as it is.
+        growth_types: whether these versions have tumours of one growth type each, in turn.
+        extrarenal: versions of each case with a mass that is not of a kidney.
         progress: receives reports and may cancel.
         say: receives lines for the user.
 
@@ -74,6 +78,14 @@ def cross_validate(
     """
     if spec.validate:
         raise SettingsError("cross-validation holds out its folds; leave out the validation cases")
+    variants = Variants(
+        insertions=insertions,
+        growth_types=growth_types,
+        extrarenal=extrarenal,
+        as_is=True,
+        seed=SCORING_SEED,
+        lesions_unlabelled=spec.lesions_unlabelled,
+    )
     parts = split_into_folds(find_labelled(spec), folds)
     if fold is not None and not 1 <= fold <= folds:
         raise SettingsError(f"fold must be 1 to {folds}, not {fold}")
@@ -84,7 +96,7 @@ def cross_validate(
                 with lock(fold_folder(spec.output, number), session.ranks):
                     train_fold(number, parts, session)
                     if session.ranks.first:
-                        score_fold(number, parts[number - 1], insertions, session)
+                        score_fold(number, parts[number - 1], variants, session)
             except BusyError as error:
                 if fold:
                     raise
@@ -92,17 +104,15 @@ def cross_validate(
         return _collected(parts, spec) if session.ranks.first else None
 
 
-def score_fold(number: int, held_out: Sequence[CaseFiles], insertions: int, session: Session) -> None:
-    """Segment and score the cases of a fold, and keep the outcomes by case; only failures are tried again."""
+def score_fold(number: int, held_out: Sequence[CaseFiles], variants: Variants, session: Session) -> None:
+    """Segment and score the cases of a fold, and keep the outcomes by case; only failures are tried again.
+
+    Args:
+        variants: the versions of each case, with the session's shapes.
+    """
     folder = fold_folder(session.spec.output, number)
     scores = folder / "scores"
-    variants = Variants(
-        shapes=session.held_out_lesions,
-        insertions=insertions,
-        as_is=True,
-        seed=SCORING_SEED,
-        lesions_unlabelled=session.spec.lesions_unlabelled,
-    )
+    variants = replace(variants, shapes=session.held_out_lesions)
     require_same_run(scores, _identity(variants, session.spec), remedy=f"remove {scores} to score again")
     how = SegmentationSpec(preset(session.spec.method), folder, session.spec.device)
     for case in held_out:
@@ -126,6 +136,8 @@ def _identity(variants: Variants, spec: TrainingSpec) -> dict[str, object]:
         "settings": preset(spec.method).to_dict(),
         "shapes": variants.shapes.key[:16] if variants.shapes is not None else None,
         "insertions": variants.insertions,
+        **({"growth types": True} if variants.growth_types else {}),
+        **({"extrarenal": variants.extrarenal} if variants.extrarenal else {}),
         "seed": variants.seed,
         "lesions unlabelled": sorted(variants.lesions_unlabelled),
     }

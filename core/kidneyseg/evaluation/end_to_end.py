@@ -15,11 +15,13 @@ from pathlib import Path
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError, ResourceError
 from kidneyseg.evaluation.masks import read_labels
-from kidneyseg.evaluation.scores import INSERTED, UNUSABLE, Outcome, failed, score_case
+from kidneyseg.evaluation.reach import reach_of
+from kidneyseg.evaluation.scores import EXTRARENAL, INSERTED, UNUSABLE, Outcome, failed, score_case
 from kidneyseg.evaluation.variants import CaseVariant, Variants, case_variants
 from kidneyseg.files import make_folder
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.segmentation.networks import load_networks
+from kidneyseg.segmentation.pipeline import Pipeline
 from kidneyseg.settings import Settings
 
 _RETRY = "close other programs, then run the command again"
@@ -46,17 +48,19 @@ def segment_and_score(
         keep: folder in which masks (NAME_mask.nii.gz), CTs with insertions and their labels are left; None keeps none.
 
     Yields:
-        A score or a Failure of each, as soon as it is known.
+        A score or a Failure of each, as soon as it is known. Where tumours are of a growth type, stage 1's reach is
+        measured besides, by segmenting the version once more in this process.
     """
     with tempfile.TemporaryDirectory(prefix="kidneyseg-") as temporary:
         settings = Path(temporary) / "settings.json"
         settings.write_text(spec.settings.to_json(), encoding="utf-8")
         folder = keep or Path(temporary)
         make_folder(folder)
+        reach = _Reach(spec)
         for case in cases:
             try:
                 for variant in case_variants(case, variants or Variants()):
-                    yield _scored(case, variant, spec, settings, folder)
+                    yield _scored(case, variant, spec, settings, folder, reach)
             except UNUSABLE as error:
                 yield failed(error, case.name, case.name)
 
@@ -72,11 +76,29 @@ def seen_in_training(cases: Sequence[CaseFiles], spec: SegmentationSpec) -> list
     return [case.name for case in cases if case.name in known]
 
 
-def _scored(case: CaseFiles, variant: CaseVariant, spec: SegmentationSpec, settings: Path, folder: Path) -> Outcome:
+class _Reach:
+    """Stage 1's reach for tumours of a growth type, with networks that are loaded once."""
+
+    def __init__(self, spec: SegmentationSpec) -> None:
+        self._spec = spec
+        self._pipeline: Pipeline | None = None
+
+    def of(self, variant: CaseVariant) -> float | None:
+        """None where the version has no tumours of a growth type."""
+        if not variant.growth:
+            return None
+        spec = self._spec
+        self._pipeline = self._pipeline or Pipeline(variant.volume, device=spec.device, models_dir=spec.models)
+        return reach_of(self._pipeline, variant, spec.settings)
+
+
+def _scored(
+    case: CaseFiles, variant: CaseVariant, spec: SegmentationSpec, settings: Path, folder: Path, reach: _Reach
+) -> Outcome:
     mask = folder / f"{variant.name}_mask.nii.gz"
     try:
         image = case.image
-        if variant.group == INSERTED:
+        if variant.group in (INSERTED, EXTRARENAL):
             image = folder / f"{variant.name}.nii.gz"
             save_volume(variant.volume, image)
             save_mask(variant.truth, variant.volume, folder / f"{variant.name}_labels.nii.gz")
@@ -89,7 +111,10 @@ def _scored(case: CaseFiles, variant: CaseVariant, spec: SegmentationSpec, setti
             hu=variant.volume.hu,
             case=case.name,
             group=variant.group,
+            growth=variant.growth,
+            extrarenal=variant.extrarenal,
         )
+        score = replace(score, reach=reach.of(variant))
     except UNUSABLE as error:
         return failed(error, variant.name, case.name, variant.group)
     return replace(score, seconds=seconds, peak_mb=peak_mb)

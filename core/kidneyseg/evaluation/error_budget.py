@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kidneyseg.arrays import Labels, Mask, bounding_box
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.end_to_end import SegmentationSpec
+from kidneyseg.evaluation.reach import coverage, is_in
 from kidneyseg.evaluation.scores import AS_IS, UNUSABLE, Failure, failed
 from kidneyseg.evaluation.variants import CaseVariant, Variants, case_variants
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
@@ -112,7 +112,7 @@ def error_budget_of(result: Result, variant: CaseVariant) -> CaseBudget:
         _with_truth(_cells_around(labelled, volume, result.stage2.lattice), truth, volume),
         ideal,
         true2,
-        result.stage2.select(_is_in(ideal, result.stage2.index)),
+        result.stage2.select(is_in(ideal, result.stage2.index)),
         result.stage2,
     )
     scores = [kits19_dice(_filled(cloud, volume, settings), truth) for cloud in clouds]
@@ -144,17 +144,17 @@ def _class_budget(
 ) -> ClassBudget:
     """The budget of a class; `true` holds the points of stage 1 and stage 2 with their true labels."""
     is_class = CLASSES[name]
-    clustered = np.where(_is_in(result.objects, result.stage2.index), _labels(result.stage2), TISSUE)
+    clustered = np.where(is_in(result.objects, result.stage2.index), _labels(result.stage2), TISSUE)
     true1, true2 = (is_class(_labels(cloud)) for cloud in true)
     pred1, pred2 = (is_class(_labels(cloud)) for cloud in (result.sampled, result.stage2))
     voxels = np.argwhere(is_class(truth))
     in_stage1 = name == "kidney"
     return ClassBudget(
-        stage1_coverage=_coverage(result.sampled, voxels, volume),
+        stage1_coverage=coverage(result.sampled, voxels, volume),
         stage1_dice=_dice(pred1, true1) if in_stage1 else None,
         stage1_recall=_share(true1, pred1) if in_stage1 else None,
         stage1_precision=_share(pred1, true1) if in_stage1 else None,
-        stage2_coverage=_coverage(result.stage2, voxels, volume),
+        stage2_coverage=coverage(result.stage2, voxels, volume),
         stage2_dice=_dice(pred2, true2),
         clustered_dice=_dice(is_class(clustered), true2),
         remaining_dice=remaining_dice,
@@ -189,21 +189,6 @@ def _cells_around(labelled: tuple[slice, ...], volume: Volume, lattice: Lattice)
     high = np.ceil([side.stop for side in labelled] * scale).astype(int) + _MARGIN_CELLS
     crop = lattice_for(volume, lattice.step_mm, (low, high))
     return PointCloud.of_cells(lattice, np.indices(crop.shape, np.int32).reshape(3, -1).T + crop.first_cell)
-
-
-def _coverage(cloud: PointCloud, voxels: NDArray[np.integer], volume: Volume) -> float:
-    """The share of the voxels (N, 3) whose centre lies in a cell of the cloud."""
-    cells = np.empty_like(voxels)
-    for axis in range(3):
-        centre = (voxels[:, axis] + 0.5) * volume.spacing_mm[axis]
-        cells[:, axis] = np.clip(cloud.lattice.cells_of(centre, axis), 0, cloud.lattice.shape[axis] - 1)
-    return float(_is_in(cloud, cells).mean())
-
-
-def _is_in(cloud: PointCloud, cells: NDArray[np.integer]) -> Mask:
-    """Which of the cells (N, 3) are in the cloud."""
-    wanted, there = (np.ravel_multi_index(tuple(index.T), cloud.lattice.shape) for index in (cells, cloud.index))
-    return np.isin(wanted, there)
 
 
 def _labels(cloud: PointCloud) -> Labels:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from kidneyseg.arrays import Labels, Mask
+from kidneyseg.arrays import HU, Labels, Mask
 from kidneyseg.findings import LEAST_TUMOUR_ML
-from kidneyseg.imaging.labels import TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 
 # A true lesion is detected when at least this share of its voxels was labelled tumour.
 DETECTION_SHARE = 0.1
@@ -27,10 +27,11 @@ _CONNECTIVITY = np.ones((3, 3, 3), bool)
 
 @dataclass(frozen=True)
 class LesionScore:
-    """A connected true tumour: its volume in mL, and the share (0 ... 1) of its voxels that was labelled tumour."""
+    """A connected true tumour."""
 
-    ml: float
-    overlap: float
+    ml: float  #: its volume
+    overlap: float  #: the share (0 ... 1) of its voxels that was labelled tumour
+    contrast_hu: float | None = None  #: its median HU less that of the true kidneys; None without a CT
 
     @property
     def detected(self) -> bool:
@@ -38,7 +39,9 @@ class LesionScore:
         return self.overlap >= DETECTION_SHARE
 
 
-def score_lesions(pred: Labels, truth: Labels, voxel_ml: float) -> tuple[tuple[LesionScore, ...], tuple[float, ...]]:
+def score_lesions(
+    pred: Labels, truth: Labels, voxel_ml: float, hu: HU | None = None
+) -> tuple[tuple[LesionScore, ...], tuple[float, ...]]:
     """Score every lesion of a case; only label 2, tumour, counts.
 
     Voxels that share a corner are connected. Components under LEAST_LESION_ML count neither as lesions nor as false
@@ -49,26 +52,39 @@ def score_lesions(pred: Labels, truth: Labels, voxel_ml: float) -> tuple[tuple[L
         pred: uint8 (X, Y, Z).
         truth: uint8 (X, Y, Z).
         voxel_ml: volume of a voxel.
+        hu: int16 (X, Y, Z), the CT, for the contrast of the lesions.
 
     Returns:
         The true lesions, and the mL of each connected predicted tumour that overlaps no true tumour; largest first.
     """
+    kidney = np.zeros(0, np.int16) if hu is None else hu[truth == KIDNEY]
+    level = float(np.median(kidney)) if len(kidney) else None
     lesions = [
-        LesionScore(float(size * voxel_ml), float(overlap / size))
-        for size, overlap in _components(truth == TUMOUR, pred == TUMOUR)
+        LesionScore(
+            float(size * voxel_ml),
+            float(overlap / size),
+            None if hu is None or level is None else float(np.median(hu[box][where])) - level,
+        )
+        for size, overlap, box, where in _components(truth == TUMOUR, pred == TUMOUR)
         if size * voxel_ml >= LEAST_LESION_ML
     ]
     false_positives = [
         float(size * voxel_ml)
-        for size, overlap in _components(pred == TUMOUR, truth == TUMOUR)
+        for size, overlap, _, _ in _components(pred == TUMOUR, truth == TUMOUR)
         if overlap == 0 and size * voxel_ml >= LEAST_LESION_ML
     ]
     return tuple(sorted(lesions, key=lambda one: -one.ml)), tuple(sorted(false_positives, reverse=True))
 
 
-def _components(mask: Mask, other: Mask) -> list[tuple[int, int]]:
-    """For each connected component of `mask`, its voxels and how many of them lie in `other`."""
+def _components(mask: Mask, other: Mask) -> list[tuple[int, int, tuple[slice, ...], Mask]]:
+    """For each connected component of `mask`: its voxels, how many lie in `other`, its box and its mask in that."""
     labels, count = ndimage.label(mask, _CONNECTIVITY)
+    if not count:
+        return []
     sizes = np.bincount(labels[mask], minlength=count + 1)[1:]
     overlaps = np.bincount(labels[mask & other], minlength=count + 1)[1:]
-    return list(zip(sizes.tolist(), overlaps.tolist(), strict=True))
+    boxes = ndimage.find_objects(labels)
+    return [
+        (int(size), int(overlap), box, labels[box] == number)
+        for number, (size, overlap, box) in enumerate(zip(sizes, overlaps, boxes, strict=True), start=1)
+    ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kidneyseg.evaluation.lesions import DETECTION_SHARE, LEAST_LESION_ML
 from kidneyseg.evaluation.scores import CaseScore, Failure, Outcome
+from kidneyseg.evaluation.strata import LEAST_ML, Strata, stratify
 from kidneyseg.evaluation.summary import Summary, summarise
 from kidneyseg.files import make_folder, write_whole
 from kidneyseg.version import __version__
@@ -109,12 +110,38 @@ def as_dict(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Summaries, scores and failures as plain values, ready for JSON."""
     summary = {group: asdict(summarise(scores)) for group, scores in grouped(outcomes).items()}
     cases = [one.to_dict() | {"figures": one.figures()} for one in outcomes if isinstance(one, CaseScore)]
-    return as_data(outcomes, RULES, {"summary": summary, "cases": cases})
+    strata = stratify([one for one in outcomes if isinstance(one, CaseScore)])
+    more = {} if strata is None else {"strata": asdict(strata)}
+    return as_data(outcomes, RULES, {"summary": summary, **more, "cases": cases})
 
 
 def as_markdown(outcomes: Sequence[Outcome]) -> str:
     """A table of masks and a summary for each group; then the failures and the definitions."""
-    return page(outcomes, RULES, lambda scores: [table(_mask_rows(scores)), *_summary_blocks(summarise(scores))])
+    strata = stratify([one for one in outcomes if isinstance(one, CaseScore)])
+    divided = "" if strata is None else strata_as_markdown(strata) + "\n"
+    body = page(outcomes, RULES, lambda scores: [table(_mask_rows(scores)), *_summary_blocks(summarise(scores))])
+    return divided + body
+
+
+def strata_as_markdown(strata: Strata) -> str:
+    """Tables by growth type, size and contrast, of masses that are not of a kidney, and stage 1's reach."""
+    rows = [["lesions by", "class", "lesions", "detected", "sensitivity", "mean overlap", "tumour Dice"]]
+    for one in strata.strata:
+        key = one.name if one.by == "growth type" else one.by
+        dice = _with_interval(strata.tumour_dice[key]) if key in strata.tumour_dice else "-"
+        counts = [one.by, one.name, str(one.lesions), str(one.detected)]
+        rows.append([*counts, _with_interval(one.sensitivity), _with_interval(one.overlap), dice])
+    blocks = ["## Inserted tumours by growth type, size and contrast"]
+    blocks += (
+        [table(rows), f"Lesions of at least {LEAST_ML:g} mL, but for the smallest size class."] if rows[1:] else []
+    )
+    rows = [["figure", "versions", "mean", "least"]]
+    if strata.reach is not None and strata.reach_least is not None:
+        rows.append(["tumour shown to stage 2", "", _with_interval(strata.reach), f"{strata.reach_least:.2f}"])
+    if strata.masses_called is not None and strata.masses_kidney_dice is not None:
+        rows.append(["extrarenal masses called tumour", str(strata.masses), _with_interval(strata.masses_called), "-"])
+        rows.append(["kidney Dice beside them", str(strata.masses), _with_interval(strata.masses_kidney_dice), "-"])
+    return "\n\n".join([*blocks, *([table(rows)] if rows[1:] else [])]) + "\n"
 
 
 def table(rows: Rows) -> str:
@@ -196,12 +223,17 @@ def _case_rows(outcomes: Sequence[Outcome]) -> list[list[object]]:
 
 
 def _lesion_rows(outcomes: Sequence[Outcome]) -> list[list[object]]:
-    rows: list[list[object]] = [["name", "group", "kind", "mL", "overlap", "detected"]]
+    rows: list[list[object]] = [["name", "group", "kind", "mL", "overlap", "detected", "growth", "contrast HU"]]
     for one in outcomes:
         if isinstance(one, CaseScore):
             rows += [
-                [one.name, one.group, "lesion", round(lesion.ml, 4), round(lesion.overlap, 4), lesion.detected]
+                [
+                    *(one.name, one.group, "lesion", round(lesion.ml, 4), round(lesion.overlap, 4), lesion.detected),
+                    *(one.growth, "" if lesion.contrast_hu is None else round(lesion.contrast_hu, 1)),
+                ]
                 for lesion in one.lesions
             ]
-            rows += [[one.name, one.group, "false positive", round(ml, 4), "", ""] for ml in one.false_positives_ml]
+            rows += [
+                [one.name, one.group, "false positive", round(ml, 4), "", "", "", ""] for ml in one.false_positives_ml
+            ]
     return rows

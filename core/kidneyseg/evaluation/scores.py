@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Labels, Mask
+from kidneyseg.arrays import HU, Labels, Mask, bounding_box
 from kidneyseg.errors import KidneySegError
 from kidneyseg.evaluation.lesions import LesionScore, score_lesions
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
@@ -21,6 +21,7 @@ from kidneyseg.settings import BandSettings
 AS_IS = "Original CTs"
 LESIONS_UNLABELLED = "Original CTs, real lesions labelled kidney"
 INSERTED = "CTs with inserted tumours"
+EXTRARENAL = "CTs with inserted masses that are not of a kidney"
 
 # Errors that end a case while the others continue.
 UNUSABLE = (KidneySegError, MemoryError)
@@ -49,6 +50,9 @@ class CaseScore:
     points: tuple[tuple[int, ...], ...] | None = None
     case: str = ""  #: name of the CT; the bootstrap draws masks of the same CT together
     group: str = AS_IS  #: masks of different groups are summarised apart
+    growth: str = ""  #: growth type of its tumours, "" where it has none of a certain type
+    extrarenal: float | None = None  #: the share of a mass that is not of a kidney that was labelled tumour
+    reach: float | None = None  #: the share of the true tumours that stage 2 was shown; None where it is not measured
     seconds: float | None = None  #: wall-clock time of the segmentation, None for an existing mask
     peak_mb: float | None = None  #: the segmentation's peak memory, None for an existing mask
 
@@ -85,7 +89,9 @@ class CaseScore:
         points = values["points"]
         tuples: dict[str, Any] = {
             **{name: tuple(values[name]) for name in ("kidney_ml", "tumour_ml", "false_positives_ml")},
-            "lesions": tuple(LesionScore(one["ml"], one["overlap"]) for one in values["lesions"]),
+            "lesions": tuple(
+                LesionScore(one["ml"], one["overlap"], one.get("contrast_hu")) for one in values["lesions"]
+            ),
             "points": None if points is None else tuple(tuple(row) for row in points),
         }
         return CaseScore(**{**values, **tuples})
@@ -122,6 +128,8 @@ def score_case(
     hu: HU | None = None,
     case: str = "",
     group: str = AS_IS,
+    growth: str = "",
+    extrarenal: Mask | None = None,
 ) -> CaseScore:
     """Score a mask.
 
@@ -130,21 +138,26 @@ def score_case(
         truth: uint8 (X, Y, Z), the same labels.
         spacing_mm: voxel edge lengths.
         name: of the mask.
-        hu: int16 (X, Y, Z), the CT, for the point IoU.
+        hu: int16 (X, Y, Z), the CT, for the point IoU and the lesions' contrast.
         case: the CT's name, where it differs from the mask's.
         group: the masks that it is summarised with.
+        growth: the growth type of its tumours.
+        extrarenal: bool (X, Y, Z), a mass that is not of a kidney.
 
     Raises:
         ValueError: the shapes differ.
     """
-    cropped = crop_to_labels(pred, truth)
+    cropped = crop_to_labels(pred, truth)  # raises ValueError for other shapes
     points = None if hu is None else _sampled_confusion(pred, truth, hu)
+    called = None if extrarenal is None else float((pred[extrarenal] == TUMOUR).mean())
+    box = bounding_box((pred != 0) | (truth != 0))
+    shown = hu[box] if hu is not None and box is not None else None
     pred, truth = cropped
     voxel_ml = float(np.prod(spacing_mm)) / 1000.0
     known = {kind: bool(np.isin(truth, labels).any()) for kind, labels in KITS23_CLASSES.items()}
     known["kidney_and_masses"] = True  # every case has a kidney: a Dice of 0 shows a wrong label map
     dice, surface = kits23_dice(pred, truth), kits23_surface_dice(pred, truth, spacing_mm)
-    lesions, false_positives = score_lesions(pred, truth, voxel_ml)
+    lesions, false_positives = score_lesions(pred, truth, voxel_ml, shown)
     return CaseScore(
         name=name,
         dice={kind: value if known[kind] else None for kind, value in dice.items()},
@@ -157,6 +170,8 @@ def score_case(
         points=points,
         case=case or name,
         group=group,
+        growth=growth,
+        extrarenal=called,
     )
 
 

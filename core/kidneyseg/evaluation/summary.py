@@ -71,13 +71,12 @@ def summarise(scores: Sequence[CaseScore]) -> Summary:
     """
     if not scores:
         raise ValueError("there are no scores to summarise")
-    names = list(dict.fromkeys(score.case for score in scores))
-    bootstrap = _Bootstrap(np.array([names.index(score.case) for score in scores]))
+    bootstrap = bootstrap_over_cts(scores)
     rows = [score.figures() for score in scores]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return Summary(
         masks=len(scores),
-        cases=len(names),
+        cases=len({score.case for score in scores}),
         figures={
             name: _statistic(values, bootstrap)
             for name, values in columns.items()
@@ -88,8 +87,12 @@ def summarise(scores: Sequence[CaseScore]) -> Summary:
     )
 
 
-class _Bootstrap:
-    """Resamples of the CTs, the same for every figure."""
+class Bootstrap:
+    """Resamples of the CTs, the same for every figure.
+
+    Args:
+        unit: (N,) number of each mask's CT, from 0 on.
+    """
 
     def __init__(self, unit: NDArray[np.intp]) -> None:
         self._unit, self._units = unit, int(unit.max()) + 1
@@ -106,7 +109,13 @@ class _Bootstrap:
         return float(low), float(high)
 
 
-def _statistic(values: list[float | None], bootstrap: _Bootstrap) -> Statistic:
+def bootstrap_over_cts(scores: Sequence[CaseScore]) -> Bootstrap:
+    """Resamples of the CTs of these masks."""
+    names = list(dict.fromkeys(score.case for score in scores))
+    return Bootstrap(np.array([names.index(score.case) for score in scores]))
+
+
+def _statistic(values: list[float | None], bootstrap: Bootstrap) -> Statistic:
     there = np.array([value is not None for value in values])
     numbers = np.array([0.0 if value is None else value for value in values])
     own = numbers[there]
@@ -114,17 +123,17 @@ def _statistic(values: list[float | None], bootstrap: _Bootstrap) -> Statistic:
     return Statistic(len(own), float(own.mean()), float(np.median(own)), float(np.percentile(own, 5)), low, high)
 
 
-def _detection(scores: Sequence[CaseScore], bootstrap: _Bootstrap) -> tuple[SizeClassDetection, ...]:
+def _detection(scores: Sequence[CaseScore], bootstrap: Bootstrap) -> tuple[SizeClassDetection, ...]:
     if not any(score.lesions or score.false_positives_ml for score in scores):
         return ()
     bounds = (0.0, *SIZE_BOUNDS_ML, np.inf)
-    classes = [(_size_text(low, high), low, high) for low, high in pairwise(bounds)]
-    classes += [(_size_text(_AT_LEAST_ML, np.inf), _AT_LEAST_ML, np.inf), ("all", 0.0, np.inf)]
+    classes = [(size_text(low, high), low, high) for low, high in pairwise(bounds)]
+    classes += [(size_text(_AT_LEAST_ML, np.inf), _AT_LEAST_ML, np.inf), ("all", 0.0, np.inf)]
     return tuple(_detection_of(size, low, high, scores, bootstrap) for size, low, high in classes)
 
 
 def _detection_of(
-    size: str, low: float, high: float, scores: Sequence[CaseScore], bootstrap: _Bootstrap
+    size: str, low: float, high: float, scores: Sequence[CaseScore], bootstrap: Bootstrap
 ) -> SizeClassDetection:
     lesions, detected, false = np.zeros((3, len(scores)))
     for i, score in enumerate(scores):
@@ -142,7 +151,8 @@ def _detection_of(
     )
 
 
-def _size_text(low: float, high: float) -> str:
+def size_text(low: float, high: float) -> str:
+    """What a size class of lesions is called."""
     if low == 0:
         return f"< {high:g} mL"
     return f">= {low:g} mL" if high == np.inf else f"{low:g}-{high:g} mL"

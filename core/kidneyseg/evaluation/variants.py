@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Labels, Rng
+from kidneyseg.arrays import HU, Labels, Mask, Rng, Spacing
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.masks import read_labels
-from kidneyseg.evaluation.scores import AS_IS, INSERTED, LESIONS_UNLABELLED
+from kidneyseg.evaluation.scores import AS_IS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
+from kidneyseg.synthesis.extrarenal import insert_extrarenal_mass
+from kidneyseg.synthesis.growth_types import GROWTH_TYPES, GrowthType, insert_growth
 from kidneyseg.synthesis.insertion import insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 
@@ -26,6 +28,10 @@ class Variants:
 
     shapes: LesionLibrary | None = None  #: lesions to insert; None inserts none
     insertions: int = 1  #: number of versions with lesions of each CT; each draws 1-3 tumours, mostly one
+    growth_types: bool = (
+        False  #: version i has tumours of growth type i (`synthesis.growth_types`), after the last the first
+    )
+    extrarenal: int = 0  #: number of further versions of each CT with a mass that is not of a kidney
     as_is: bool = False  #: also the original CT. Without `shapes` it is always taken.
     seed: int = 0  #: insertion i of a CT is drawn from seed + i and the CT's name, independently of the other CTs
     #: names of CTs with real lesions that are labelled kidney. The originals are summarised apart, since a tumour
@@ -33,14 +39,21 @@ class Variants:
     lesions_unlabelled: frozenset[str] = frozenset()
 
 
+# The yardstick: a version with each growth type and two with masses that are not of a kidney, in so many folds.
+YARDSTICK = Variants(insertions=len(GROWTH_TYPES), growth_types=True, extrarenal=2, as_is=True)
+YARDSTICK_FOLDS = 5
+
+
 @dataclass(frozen=True, eq=False)
 class CaseVariant:
-    """A version of a CT: its unique name, its group, the volume, and its labels 0 ... 3 as uint8 (X, Y, Z)."""
+    """A version of a CT."""
 
-    name: str
+    name: str  #: unique
     group: str
     volume: Volume
-    truth: Labels
+    truth: Labels  #: uint8 (X, Y, Z) of 0 ... 3
+    growth: str = ""  #: growth type of its tumours, "" where it has none of a certain type
+    extrarenal: Mask | None = None  #: bool (X, Y, Z), an inserted mass that is not of a kidney
 
 
 def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
@@ -53,19 +66,59 @@ def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
     if variants.shapes is None:
         return
     organs = None if case.organs is None else load_mask(case.organs)[0]
+    insert = _Inserter(case.name, volume, truth, organs, variants.shapes)
     for i in range(variants.insertions):
         rng = np.random.default_rng([variants.seed + i, *case.name.encode()])
-        hu, labels = _with_lesions(case.name, volume, truth, organs, variants.shapes, rng)
-        name = f"{case.name}_inserted{i if variants.insertions > 1 else ''}"
-        yield CaseVariant(name, INSERTED, replace(volume, hu=np.asfortranarray(hu)), labels)
+        if variants.growth_types:
+            yield insert.growth(GROWTH_TYPES[i % len(GROWTH_TYPES)], i // len(GROWTH_TYPES), rng)
+        else:
+            yield insert.lesions(f"{i if variants.insertions > 1 else ''}", rng)
+    for i in range(variants.extrarenal):
+        yield insert.mass(i, np.random.default_rng([variants.seed + i, 1, *case.name.encode()]))
 
 
-def _with_lesions(
-    name: str, volume: Volume, truth: Labels, organs: Labels | None, shapes: LesionLibrary, rng: Rng
-) -> tuple[HU, Labels]:
-    """HU and labels with at least one inserted tumour; a draw without room for one is repeated."""
-    for _ in range(_DRAWS):
-        hu, labels, done = insert_random_lesions(volume.hu, truth, volume.spacing_mm, shapes, rng, organs=organs)
-        if any(insertion.kind == "tumour" for insertion in done):
-            return hu, labels
-    raise InputError(f"there is no room for a tumour in {name}; use smaller shapes, or leave this case out of DATA")
+@dataclass(frozen=True, eq=False)
+class _Inserter:
+    """Inserts into one CT; a draw without room is repeated."""
+
+    name: str
+    volume: Volume
+    truth: Labels
+    organs: Labels | None
+    shapes: LesionLibrary
+
+    def lesions(self, number: str, rng: Rng) -> CaseVariant:
+        """A version with one to three tumours, and cysts."""
+        for _ in range(_DRAWS):
+            hu, labels, done = insert_random_lesions(*self._ct, self.shapes, rng, organs=self.organs)
+            if any(insertion.kind == "tumour" for insertion in done):
+                return self._variant(f"inserted{number}", INSERTED, hu, labels)
+        raise self._no_room("tumour")
+
+    def growth(self, growth: GrowthType, number: int, rng: Rng) -> CaseVariant:
+        """A version with tumours of a growth type, as many as it has at least."""
+        for _ in range(_DRAWS):
+            hu, labels, done = insert_growth(*self._ct, self.shapes, growth, rng, organs=self.organs)
+            if len(done) >= growth.count[0]:
+                made = self._variant(f"{growth.name}{number or ''}", INSERTED, hu, labels)
+                return replace(made, growth=growth.name)
+        raise self._no_room(f"{growth.name} tumour")
+
+    def mass(self, number: int, rng: Rng) -> CaseVariant:
+        """A version with a mass that is not of a kidney."""
+        done = insert_extrarenal_mass(*self._ct, self.shapes, rng, organs=self.organs, tries=4 * _DRAWS)
+        if done is None:
+            raise self._no_room("extrarenal mass")
+        return replace(self._variant(f"extrarenal{number}", EXTRARENAL, *done[:2]), extrarenal=done[2])
+
+    @property
+    def _ct(self) -> tuple[HU, Labels, Spacing]:
+        return self.volume.hu, self.truth, self.volume.spacing_mm
+
+    def _variant(self, suffix: str, group: str, hu: HU, labels: Labels) -> CaseVariant:
+        return CaseVariant(f"{self.name}_{suffix}", group, replace(self.volume, hu=np.asfortranarray(hu)), labels)
+
+    def _no_room(self, what: str) -> InputError:
+        return InputError(
+            f"there is no room for a {what} in {self.name}; use smaller shapes, or leave this case out of DATA"
+        )

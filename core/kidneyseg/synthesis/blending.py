@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from kidneyseg.synthesis.texture import TumourHU, matching_noise, tumour_texture
 # A growing lesion displaces its host outward, at its rim by at most this share of its radius and so many mm. The
 # displacement fades out over so many times its size at the rim, so that nothing folds.
 _DISPLACED_SHARE, _DISPLACED_MM, _DISPLACED_REACH = 0.2, 5.0, 3.0
+
+# What makes a tumour's HU: of its share of each voxel, the HU to aim at, the noise's SD, the spacing, a generator.
+Texture = Callable[[Floats, TumourHU, float, Doubles, Rng], Floats]
 
 
 def to_int16_hu(hu: NDArray[np.floating]) -> HU:
@@ -59,30 +63,41 @@ def _occupancy(lesion: LesionShape, placement: Placement, box: Box, barrier: Flo
     """Share of each voxel of `box` that the lesion fills, float32 0...1."""
     solid = ndimage.gaussian_filter(lesion.mask.astype(np.float32), 0.7)
     centre = np.argwhere(lesion.mask).mean(axis=0)
-    # Thick voxels are the mean of thin ones: what a 5 mm slice does to a small lesion.
-    fine = np.maximum(1, np.ceil(spacing / 2.0)).astype(int)
-    axes = [
-        (np.arange(side.start * by, side.stop * by) + 0.5) / by * edge - 0.5 * edge
-        for side, by, edge in zip(box, fine, spacing, strict=True)
-    ]
     to_lesion = placement.rotation.T / (placement.scale * lesion.voxel_mm)
-    steps = [float(edge / by) for edge, by in zip(spacing, fine, strict=True)]
-    first = np.array([axis[0] for axis in axes])
-    filled = ndimage.affine_transform(
-        solid,
-        to_lesion * steps,
-        offset=centre + to_lesion @ (first - placement.centre_mm),
-        output_shape=tuple(len(axis) for axis in axes),
-        order=1,
-        mode="constant",
-    )
-    shape = tuple(side.stop - side.start for side in box)
-    filled = filled.reshape(shape[0], fine[0], shape[1], fine[1], shape[2], fine[2]).mean(axis=(1, 3, 5))
+    filled = sampled(solid, box, spacing, to_lesion, centre - to_lesion @ placement.centre_mm)
     cut = bool((filled * barrier > 0.3).any())
     filled = ndimage.gaussian_filter(filled * (1.0 - barrier), 0.6 / spacing)  # the scanner's point spread
     if cut:
         _remove_fragments(filled, min(2.5, 0.3 * placement.radius_mm), spacing)
     return np.asarray(np.minimum(filled, 1.0), dtype=np.float32)
+
+
+def sampled(field: Floats, box: Box, spacing: Doubles, matrix: Doubles, offset: Doubles) -> Floats:
+    """The mean of a field over each voxel of `box`, float32; 0 beyond the field.
+
+    Thick voxels are the mean of thin ones: what a 5 mm slice does to a small lesion.
+
+    Args:
+        field: float32 (A, B, C).
+        box: voxels of a CT.
+        spacing: (3,) the CT's voxel edge lengths in mm.
+        matrix: (3, 3), with `offset` (3,): mm in the CT (index times spacing) to the field's voxels.
+    """
+    fine = np.maximum(1, np.ceil(spacing / 2.0)).astype(int)
+    shape = tuple(side.stop - side.start for side in box)
+    first = [
+        side.start * edge + 0.5 * edge / by - 0.5 * edge for side, edge, by in zip(box, spacing, fine, strict=True)
+    ]
+    filled = ndimage.affine_transform(
+        field,
+        matrix * (spacing / fine),
+        offset=offset + matrix @ np.array(first),
+        output_shape=tuple(n * int(by) for n, by in zip(shape, fine, strict=True)),
+        order=1,
+        mode="constant",
+    )
+    thin = filled.reshape(shape[0], fine[0], shape[1], fine[1], shape[2], fine[2])
+    return np.asarray(thin.mean(axis=(1, 3, 5)), np.float32)
 
 
 def _remove_fragments(filled: Floats, half_width_mm: float, spacing: Doubles) -> None:
@@ -104,19 +119,29 @@ def _barrier_on(host: Host, box: Box, spacing: Doubles) -> Floats:
     return np.asarray(np.clip(2.0 * soft - 0.5, 0.0, 1.0), dtype=np.float32)
 
 
-def blend(hu: HU, labels: Labels, patch: Patch, label: int, aim: TumourHU, rng: Rng) -> None:
+def blend(
+    hu: HU,
+    labels: Labels,
+    patch: Patch,
+    label: int,
+    aim: TumourHU,
+    rng: Rng,
+    *,
+    texture: Texture = tumour_texture,
+) -> None:
     """Write a lesion into `hu` (int16) and `labels` (uint8), in place.
 
     Args:
         patch: the lesion's voxels.
         label: TUMOUR, which gets a tumour's texture, or KIDNEY (cysts, pseudotumours): homogeneous at `aim.median`.
         aim: the HU to give it.
+        texture: what a tumour looks like inside.
     """
     grey, part, share = hu[patch.box].astype(np.float32), labels[patch.box], patch.share
-    around = _at_least(patch.box, 50.0 / patch.spacing, hu.shape)  # mm, enough to measure the CT's noise
+    around = at_least(patch.box, 50.0 / patch.spacing, hu.shape)  # mm, enough to measure the CT's noise
     noise = matching_noise(hu[around].astype(np.float32), patch.spacing, share.shape, rng)
     if label == TUMOUR:
-        body = tumour_texture(share, aim, float(noise.std()), patch.spacing, rng)
+        body = texture(share, aim, float(noise.std()), patch.spacing, rng)
     else:
         body = np.full(share.shape, aim.median, dtype=np.float32)
     displaced, kidney_share, moved = _displace(grey, part == KIDNEY, patch, rng)
@@ -129,7 +154,7 @@ def blend(hu: HU, labels: Labels, patch: Patch, label: int, aim: TumourHU, rng: 
     part[share >= 0.5] = label
 
 
-def _at_least(box: Box, size: Doubles, shape: tuple[int, ...]) -> tuple[slice, ...]:
+def at_least(box: Box, size: Doubles, shape: tuple[int, ...]) -> tuple[slice, ...]:
     """A box of about `size` voxels with the same centre, clipped to the array."""
     sides = []
     for side, wanted, limit in zip(box, np.ceil(size).astype(int), shape, strict=True):

@@ -12,11 +12,11 @@ import numpy as np
 
 from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
-from kidneyseg.synthesis.blending import blend, make_patch
+from kidneyseg.synthesis.blending import Texture, blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
 from kidneyseg.synthesis.placement import MAX_BLOCKED, Host, Neighbours, find_hosts, place
-from kidneyseg.synthesis.texture import TumourHU
+from kidneyseg.synthesis.texture import TumourHU, tumour_texture
 
 # A lesion that comes out smaller is not inserted.
 _MIN_LESION_ML = 0.1
@@ -44,6 +44,9 @@ def insert_lesion(
     *,
     ml: float | None = None,
     avoid: Neighbours = (),
+    aim: TumourHU | None = None,
+    texture: Texture = tumour_texture,
+    at_hilum: bool = False,
 ) -> tuple[HU, Labels, Insertion | None]:
     """Put one lesion on a kidney.
 
@@ -55,6 +58,9 @@ def insert_lesion(
         hosts: the kidneys, from `find_hosts`.
         ml: volume to give it; None keeps the shape's own. It may get smaller to fit.
         avoid: lesions to keep clear of.
+        aim: the HU to give it; None draws them.
+        texture: what a tumour looks like inside.
+        at_hilum: whether it sits in the hilum.
 
     Returns:
         New hu (int16) and labels (2 where a tumour is, 1 where a cyst is), and what was inserted; the same arrays
@@ -67,7 +73,7 @@ def insert_lesion(
     host = hosts[int(rng.choice(len(hosts), p=volumes / volumes.sum()))]
     aim_ml = lesion.ml if ml is None else ml
     for _ in range(4):
-        placement = place(lesion, aim_ml, host, rng, avoid=avoid)
+        placement = place(lesion, aim_ml, host, rng, avoid=avoid, at_hilum=at_hilum)
         if placement.blocked <= MAX_BLOCKED:
             break
         aim_ml *= 0.6
@@ -77,11 +83,11 @@ def insert_lesion(
     solid = patch.share >= 0.5
     if solid.sum() * spacing.prod() < 1000.0 * _MIN_LESION_ML:
         return hu, labels, None
-    aim = TumourHU(float(rng.uniform(-5.0, 30.0)), 0.0)  # of a cyst
-    if lesion.kind == "tumour":
-        aim = library.draw_hu(rng, host.median_hu)
+    if aim is None:
+        cyst = TumourHU(float(rng.uniform(-5.0, 30.0)), 0.0)
+        aim = library.draw_hu(rng, host.median_hu) if lesion.kind == "tumour" else cyst
     new_hu, new_labels = hu.copy(order="K"), labels.copy(order="K")
-    blend(new_hu, new_labels, patch, TUMOUR if lesion.kind == "tumour" else KIDNEY, aim, rng)
+    blend(new_hu, new_labels, patch, TUMOUR if lesion.kind == "tumour" else KIDNEY, aim, rng, texture=texture)
     where = np.argwhere(solid)
     centre = where.mean(axis=0) + [side.start for side in patch.box]
     volume = len(where) * float(spacing.prod()) / 1000.0

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from kidneyseg.imaging.labels import require_known
 from kidneyseg.imaging.nifti import load_mask
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, cut_lesions, procedural_lesion
 from kidneyseg.synthesis.texture import TumourHU
+
+if TYPE_CHECKING:
+    from kidneyseg.synthesis.kidney_library import KidneyLibrary
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ class LesionLibrary:
     #: float32 (cases, 4): case number, median HU of its kidney and of its tumour, SD of the tumour's HU. Without rows a
     #: formula replaces measured contrasts.
     contrast: Floats = field(default_factory=lambda: _EMPTY, repr=False)
+    kidneys: KidneyLibrary | None = None  #: whole kidneys of these cases to transplant; None where none are
     resized: bool = True  #: whether some lesions are drawn at other sizes than they had, for training; see `draw`
 
     def __len__(self) -> int:
@@ -74,7 +79,7 @@ class LesionLibrary:
                 f"No label map in {masks_dir}: expected case_XXXXX.nii.gz or case_XXXXX/segmentation.nii.gz."
             )
         for path in paths:
-            case = _case_number(path)
+            case = case_number(path)
             if cases is not None and case not in cases:
                 continue
             try:
@@ -185,11 +190,22 @@ class LesionLibrary:
             ratio = float(np.clip(rng.normal(0.55, 0.22), 0, 1.3))
             source, sd = kidney_hu, 36.0
             tumour = _UNENHANCED_TUMOUR_HU + max(kidney_hu - _UNENHANCED_KIDNEY_HU, 0.0) * ratio
-        # Near the unenhanced kidney's HU the ratio is meaningless: hardly any agent has arrived.
-        ratio = (tumour - _UNENHANCED_TUMOUR_HU) / max(source - _UNENHANCED_KIDNEY_HU, 25.0)
-        median = _UNENHANCED_TUMOUR_HU + ratio * (kidney_hu - _UNENHANCED_KIDNEY_HU) + float(rng.normal(0.0, 5.0))
-        spread = float(np.clip((20.0 + max(kidney_hu, 0.0)) / (20.0 + max(source, 0.0)), 0.6, 1.3))
-        return TumourHU(float(np.clip(median, 5.0, 260.0)), sd * spread)
+        return carried_over(kidney_hu, source, tumour, sd, rng)
+
+
+def carried_over(kidney_hu: float, source: float, tumour: float, sd: float, rng: Rng) -> TumourHU:
+    """HU for a tumour in a kidney of median `kidney_hu`, from those of a real case.
+
+    Args:
+        source: median HU of the case's kidney.
+        tumour: median HU of its tumour.
+        sd: SD of its tumour's HU.
+    """
+    # Near the unenhanced kidney's HU the ratio is meaningless: hardly any agent has arrived.
+    ratio = (tumour - _UNENHANCED_TUMOUR_HU) / max(source - _UNENHANCED_KIDNEY_HU, 25.0)
+    median = _UNENHANCED_TUMOUR_HU + ratio * (kidney_hu - _UNENHANCED_KIDNEY_HU) + float(rng.normal(0.0, 5.0))
+    spread = float(np.clip((20.0 + max(kidney_hu, 0.0)) / (20.0 + max(source, 0.0)), 0.6, 1.3))
+    return TumourHU(float(np.clip(median, 5.0, 260.0)), sd * spread)
 
 
 def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary:
@@ -218,7 +234,8 @@ def label_files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("case_*.nii.gz"), *folder.glob("case_*/segmentation.nii.gz")])
 
 
-def _case_number(path: Path) -> int:
+def case_number(path: Path) -> int:
+    """The number of a KiTS case; InputError where the path has none."""
     match = re.search(r"case_(\d+)", str(path))
     if match is None:
         raise InputError(f"{path} has no case number in its name: expected case_XXXXX.")

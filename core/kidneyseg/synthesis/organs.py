@@ -57,7 +57,7 @@ class OrganWeights:
         for number in ORGANS:
             if (mask := organ_mask(label13, number)).any():
                 organs[number] = _soft_organ(mask, label13, hu, spacing)
-        soft = np.flatnonzero((label13 == 0) & (hu > 0) & ~_bone_mask(hu, label13, spacing))
+        soft = np.flatnonzero((label13 == 0) & (hu > 0) & ~bone_mask(hu, label13, spacing))
         depth, pelvis = np.zeros(0, np.float32), (np.zeros(0, np.int64), np.zeros(0, np.float32))
         if KIDNEYS in organs:
             depth, pelvis = _kidney_inside(organ_mask(label13, KIDNEYS), hu, organs[KIDNEYS], spacing)
@@ -113,7 +113,7 @@ def _soft_organ(mask: Mask, label13: Labels, hu: HU, spacing: Doubles) -> Organ:
     )
 
 
-def _bone_mask(hu: HU, label13: Labels, spacing: Doubles) -> Mask:
+def bone_mask(hu: HU, label13: Labels, spacing: Doubles) -> Mask:
     """Bones with their marrow, found on a grid of 4 mm; bright bowel and calcified vessels may be among them.
 
     A bone is a bright body of more than 8 mL, or one with compact bone in it.

@@ -135,12 +135,15 @@ def _barrier(host: Host, grey: Floats, organs: Labels | None) -> Mask:
     return np.asarray(barrier & ~ndimage.binary_dilation(host.kidney))
 
 
-def place(lesion: LesionShape, ml: float, host: Host, rng: Rng, *, avoid: Neighbours = ()) -> Placement:
+def place(
+    lesion: LesionShape, ml: float, host: Host, rng: Rng, *, avoid: Neighbours = (), at_hilum: bool = False
+) -> Placement:
     """The best of several random places: near the model's height on its kidney, and as deep as the model sat.
 
     Args:
         ml: volume to give it.
         avoid: lesions already there.
+        at_hilum: start where the surface lies deepest below the kidney's hull, rather than near the model's height.
     """
     where = np.argwhere(lesion.mask)
     centre = where.mean(axis=0)
@@ -150,7 +153,7 @@ def place(lesion: LesionShape, ml: float, host: Host, rng: Rng, *, avoid: Neighb
     # A tumour that takes more than about half of a kidney leaves none to sit on.
     inside = min(lesion.inside * rng.uniform(0.85, 1.0), 0.5 * host.volume_ml / ml)
     candidates = []
-    for site in _sites(lesion, host, rng):
+    for site in _sites(lesion, host, rng, at_hilum=at_hilum):
         normal = host.hull.outward(site)
         rotation = _rotation_between(lesion.outward, normal, rng)
         placed = sample @ rotation.T + site
@@ -162,7 +165,7 @@ def place(lesion: LesionShape, ml: float, host: Host, rng: Rng, *, avoid: Neighb
     return min(candidates, key=lambda one: one.blocked)
 
 
-def _sites(lesion: LesionShape, host: Host, rng: Rng) -> Doubles:
+def _sites(lesion: LesionShape, host: Host, rng: Rng, *, at_hilum: bool) -> Doubles:
     """16 random points (16, 3) in mm of the kidney's surface, most of them at the model's height on the long axis."""
     rim = np.argwhere(host.kidney & ~ndimage.binary_erosion(host.kidney))
     points = host.points_mm(rim)
@@ -171,6 +174,8 @@ def _sites(lesion: LesionShape, host: Host, rng: Rng) -> Doubles:
     # The hilum lies below the hull: fewer lesions start there.
     sunk = np.clip(-host.hull.distance(points), 0.0, None)
     weight = np.exp(-0.5 * ((height - source) / 0.2) ** 2 - sunk / 3.0) + 1e-6
+    if at_hilum:
+        weight = np.exp(np.minimum(sunk, 12.0) / 1.5)
     return np.asarray(points[rng.choice(len(points), 16, p=weight / weight.sum())], dtype=np.float64)
 
 

@@ -13,6 +13,7 @@ from kidneyseg.synthesis.fat import FatRegions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.organs import KIDNEYS, OrganWeights, organ_mask
 from kidneyseg.synthesis.placement import Host, find_hosts
+from kidneyseg.synthesis.transplant_sites import TransplantSite, find_sites
 
 
 class GridAnatomy:
@@ -38,6 +39,12 @@ class GridAnatomy:
         grid = self.grid
         return find_hosts(grid.hu, grid.labels, np.array(grid.spacing_mm), grid.organs)
 
+    @cached_property
+    def sites(self) -> list[TransplantSite]:
+        """The kidneys that others can take the place of."""
+        grid = self.grid
+        return find_sites(grid.hu, grid.labels, grid.organs, np.array(grid.spacing_mm))
+
     def fat_regions(self, reach_mm: float, depth_mm: float) -> FatRegions | None:
         """Where the kidneys could have more fat, as `FatRegions.build` takes it; None where the organ map has none."""
         if not organ_mask(self.grid.organs, KIDNEYS).any():
@@ -56,8 +63,9 @@ class Subject:
 
     hu: HU  #: int16 (X, Y, Z)
     labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
-    anatomy: GridAnatomy  #: of the unchanged CT
-    weights: OrganWeights | None  #: soft masks of the organs as `hu` shows them; None without an organ map
+    anatomy: GridAnatomy  #: of the unchanged CT, or of the CT whose kidney was replaced
+    #: soft masks of the organs as `hu` shows them; None without an organ map, and once a kidney was replaced
+    weights: OrganWeights | None
     lesions: LesionLibrary | None  #: shapes that may be inserted; None where none may
 
     @classmethod

@@ -77,19 +77,53 @@ def tumour_texture(
     return np.asarray(hu, dtype=np.float32)
 
 
+def necrotic_texture(share: Floats, aim: TumourHU, noise_sd: float, spacing: Doubles, rng: Rng) -> Floats:
+    """As `tumour_texture`, most of whose inside is necrotic: its median lies far below `aim`."""
+    hu = tumour_texture(share, aim, noise_sd, spacing, rng, necrosis_probability=0.0, rim_probability=0.0)
+    depth, radius = _depth_and_radius(share, spacing)
+    return _with_necrosis(hu, depth, radius, spacing, rng, part=(0.5, 0.85))
+
+
+def cystic_texture(share: Floats, aim: TumourHU, noise_sd: float, spacing: Doubles, rng: Rng) -> Floats:
+    """A cystic tumour: fluid within a wall, with septa and nodules that have the HU of `aim`; float32."""
+    solid = tumour_texture(share, aim, noise_sd, spacing, rng, necrosis_probability=0.0, rim_probability=0.0)
+    depth, radius = _depth_and_radius(share, spacing)
+    septum = np.abs(gaussian_random_field(share.shape, 0.4 * radius, spacing, rng)) * 0.4 * radius
+    nodule = gaussian_random_field(share.shape, 0.25 * radius, spacing, rng) > rng.uniform(1.2, 1.8)
+    wall = (depth < rng.uniform(1.5, 3.5)) | (septum < rng.uniform(0.6, 1.5)) | nodule
+    part = ndimage.gaussian_filter(wall.astype(np.float32), 0.6 / spacing)
+    return np.asarray(rng.uniform(3.0, 25.0) * (1.0 - part) + part * solid, dtype=np.float32)
+
+
+def _depth_and_radius(share: Floats, spacing: Doubles) -> tuple[Floats, float]:
+    """mm below a lesion's surface, and the radius of the ball of its volume."""
+    solid = share >= 0.5
+    depth = ndimage.distance_transform_edt(solid, sampling=spacing).astype(np.float32)
+    return depth, float((0.75 / np.pi * solid.sum() * spacing.prod()) ** (1 / 3))
+
+
 def _with_necrosis(
-    hu: Floats, depth: Floats, radius: float, spacing: Doubles, rng: Rng, *, necrosis_hu: Range = (8.0, 35.0)
+    hu: Floats,
+    depth: Floats,
+    radius: float,
+    spacing: Doubles,
+    rng: Rng,
+    *,
+    part: Range = (0.05, 0.4),
+    necrosis_hu: Range = (8.0, 35.0),
 ) -> Floats:
     """Unenhanced, soft-edged patches, deep inside rather than at the rim."""
     patches = gaussian_random_field(hu.shape, float(rng.uniform(0.2, 0.4)) * radius, spacing, rng)
     tendency = depth / radius + 0.35 * patches
-    threshold = float(np.quantile(tendency[depth > 0], 1.0 - rng.uniform(0.05, 0.4)))
+    threshold = float(np.quantile(tendency[depth > 0], 1.0 - rng.uniform(*part)))
     share = 1.0 / (1.0 + np.exp(-np.clip((tendency - threshold) / 0.06, -30, 30)))
     share *= np.clip(depth / 4.0, 0.0, 1.0)
     return np.asarray(hu + share * (rng.uniform(*necrosis_hu) - hu), dtype=np.float32)
 
 
-def matching_noise(grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: Rng, *, lags: int = 6) -> Floats:
+def matching_noise(
+    grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: Rng, *, lags: int = 6, even_share: float = 0.5
+) -> Floats:
     """New noise with the SD and the autocovariance of a CT patch's noise.
 
     The patch's own residual would carry its edges into the lesion. Instead its autocovariance is measured in
@@ -100,11 +134,12 @@ def matching_noise(grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: 
         spacing: voxel edge lengths in mm.
         shape: of the noise to make.
         lags: voxels over which noise is taken to be correlated.
+        even_share: the share of the soft tissue, the most homogeneous, in which it is measured.
 
     Returns:
         float32 of `shape`, mean about 0.
     """
-    rest, even = _residual(grey, spacing)
+    rest, even = _residual(grey, spacing, even_share)
     count = int(even.sum())
     if count < 50:
         return rng.normal(0.0, 12.0, shape).astype(np.float32)
@@ -125,7 +160,9 @@ def matching_noise(grey: Floats, spacing: Doubles, shape: tuple[int, ...], rng: 
     return np.asarray(noise * (sd / max(float(noise.std()), 1e-6)), dtype=np.float32)
 
 
-def _residual(grey: Floats, spacing: Doubles, *, tissue_hu: Range = (-25.0, 240.0)) -> tuple[Floats, Mask]:
+def _residual(
+    grey: Floats, spacing: Doubles, even_share: float, *, tissue_hu: Range = (-25.0, 240.0)
+) -> tuple[Floats, Mask]:
     """A patch less its smooth part, and where that is noise: in homogeneous soft tissue.
 
     Above `tissue_hu` some CTs are saturated and have lost their noise; below it lies fat.
@@ -133,7 +170,7 @@ def _residual(grey: Floats, spacing: Doubles, *, tissue_hu: Range = (-25.0, 240.
     smooth = ndimage.gaussian_filter(grey, 2.0 / spacing)
     tissue = (smooth > tissue_hu[0]) & (smooth < tissue_hu[1]) & (grey > grey.min()) & (grey < grey.max())
     slope = sum(np.square(slant) for slant in np.gradient(smooth, *spacing))
-    even = tissue & (slope <= np.quantile(slope[tissue], 0.5)) if tissue.sum() > 100 else tissue
+    even = tissue & (slope <= np.quantile(slope[tissue], even_share)) if tissue.sum() > 100 else tissue
     sigma = 2.5 / spacing
     weight = ndimage.gaussian_filter(even.astype(np.float32), sigma)
     mean = ndimage.gaussian_filter(np.where(even, grey, 0.0), sigma) / np.maximum(weight, 1e-3)

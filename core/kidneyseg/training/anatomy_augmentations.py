@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from kidneyseg.arrays import Range, Rng
+from kidneyseg.imaging.labels import CYST, KIDNEY
 from kidneyseg.synthesis.contrast_phases import scale_corticomedullary_contrast, simulate_contrast_phase
 from kidneyseg.synthesis.fat import add_fat
 from kidneyseg.synthesis.insertion import insert_lesions, insert_pseudotumour
 from kidneyseg.synthesis.organs import KIDNEYS
-from kidneyseg.synthesis.subject import Subject
+from kidneyseg.synthesis.subject import GridAnatomy, Subject
+from kidneyseg.synthesis.transplant import transplant
 from kidneyseg.training.augmentation import augmentation
+
+# Donors that are tried where one has no room.
+_DONORS = 4
 
 
 def _has_organs(subject: Subject) -> bool:
@@ -20,6 +27,10 @@ def _has_organs(subject: Subject) -> bool:
 
 def _may_have_lesions(subject: Subject) -> bool:
     return subject.lesions is not None
+
+
+def _may_have_kidneys(subject: Subject) -> bool:
+    return subject.lesions is not None and subject.lesions.kidneys is not None
 
 
 @augmentation("anatomy", "corticomedullary_contrast", applies=_has_organs)
@@ -62,6 +73,48 @@ def increase_fat(
         return subject
     hu, labels = add_fat(subject.hu, subject.labels, regions, rng, around_mm=around_mm, depth_mm=depth_mm, **parameters)
     return replace(subject, hu=hu, labels=labels)
+
+
+@augmentation("anatomy", "transplant", parameters_of=transplant, applies=_may_have_kidneys)
+def transplant_kidneys(
+    subject: Subject,
+    rng: Rng,
+    *,
+    lesion_probability: float = 0.8,
+    max_tumour_ml: float = 400.0,
+    both_probability: float = 0.5,
+    **parameters: Any,
+) -> Subject:
+    """Whole kidneys of other patients in place of the CT's own; see `transplant`. Cysts are labelled kidney.
+
+    A recipe names it after the augmentations that need organ weights (contrast phases), which no longer fit, and before
+    those that put something on the kidneys.
+
+    Args:
+        lesion_probability: of a kidney with tumour or cyst.
+        max_tumour_ml: kidneys with more tumour are not used.
+        both_probability: that both kidneys are replaced, where there are two; else it is one of them.
+    """
+    assert subject.lesions is not None
+    assert subject.lesions.kidneys is not None
+    library, sites = subject.lesions.kidneys, list(subject.anatomy.sites)
+    if len(sites) > 1 and rng.random() >= both_probability:
+        sites = [sites[int(rng.integers(len(sites)))]]
+    spacing = np.array(subject.spacing_mm)
+    hu, labels, organs = subject.hu, subject.labels, subject.anatomy.grid.organs
+    for site in sites:
+        for _ in range(_DONORS):
+            donor = library.draw(rng, lesion_probability=lesion_probability, largest_ml=max_tumour_ml)
+            done = transplant(hu, labels, organs, spacing, site, donor, library, rng, **parameters)
+            if done is not None:
+                # The networks have no class for cysts.
+                hu, organs = done.hu, done.organs
+                labels = np.where(done.labels == CYST, np.uint8(KIDNEY), done.labels)
+                break
+    if hu is subject.hu:
+        return subject
+    anatomy = GridAnatomy(replace(subject.anatomy.grid, hu=hu, labels=labels, organs=organs))
+    return replace(subject, hu=hu, labels=labels, anatomy=anatomy, weights=None)
 
 
 @augmentation("anatomy", "pseudotumours", parameters_of=insert_pseudotumour, applies=_may_have_lesions)

@@ -14,7 +14,7 @@ from kidneyseg.errors import SettingsError
 # Imported because importing a module of augmentations registers them.
 from kidneyseg.training import anatomy_augmentations, intensity  # noqa: F401
 from kidneyseg.training.augmentation import REGISTRY, Augmentation, Kind
-from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, StageRecipe, WholeCTRecipe
+from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, GridRecipe, StageRecipe, WholeCTRecipe
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,6 +45,11 @@ class Recipe:
         if name not in self.stages:
             raise SettingsError(f"the recipe {self.name} has no stage {name}; it has {', '.join(self.stages)}")
         return self.stages[name]
+
+    def uses(self, augmentation: str) -> bool:
+        """Whether any stage names this augmentation of anatomy and does not switch it off."""
+        stages = (one for one in self.stages.values() if isinstance(one, GridRecipe | BandRecipe))
+        return any(one.name == augmentation for stage in stages for one in stage.anatomy)
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
@@ -206,5 +211,6 @@ def _augmentations(tables: Table, where: str) -> tuple[Augmentation, ...]:
             raise SettingsError(f"{path} lacks probability; set it to 0 to switch the augmentation off")
         probability = _number(table.pop("probability"), f"{path}.probability")
         parameters = {key: _value(types[key], value, f"{path}.{key}") for key, value in table.items()}
-        result.append(Augmentation(kind, name, probability, parameters))
+        if probability > 0:  # one that is switched off draws no random numbers, and changes no run
+            result.append(Augmentation(kind, name, probability, parameters))
     return tuple(result)

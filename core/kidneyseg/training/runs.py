@@ -253,8 +253,7 @@ def _identity(
         "phantoms": spec.phantoms,
         "kept network": keep,
         "settings": {name: value for name, value in preset(spec.method).to_dict().items() if name not in unused},
-        "lesions": session.lesions and session.lesions.key[:16],
-        "held-out lesions": session.held_out_lesions and session.held_out_lesions.key[:16],
+        **session.library_keys,
         **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
         "training cases": {case.name: content_or_unreadable(*case.files) for case in training},
         # The last network does not depend on what it is scored on meanwhile.

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from kidneyseg.models import Stage
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation.devices import pick_device
 from kidneyseg.settings import preset
+from kidneyseg.synthesis.kidney_library import kits_kidneys
 from kidneyseg.synthesis.lesion_library import LesionLibrary, kits_library
 from kidneyseg.training.build import Data
 from kidneyseg.training.distributed import Ranks, joined
@@ -109,6 +110,15 @@ class Session:
         workers = _default_workers(self.device.type) if spec.workers is None else spec.workers
         return RunOptions(self.device, spec.precision, workers, spec.checkpoint_every, keep, self.ranks)
 
+    @property
+    def library_keys(self) -> dict[str, str | None]:
+        """What tells the shapes that are inserted, and the kidneys if any are transplanted, from others."""
+        libraries = {"lesions": self.lesions, "held-out lesions": self.held_out_lesions}
+        keys = {name: None if library is None else library.key[:16] for name, library in libraries.items()}
+        if self.lesions is not None and self.lesions.kidneys is not None:
+            keys["kidneys"] = self.lesions.kidneys.key[:16]
+        return keys
+
     def data(self, training: Sequence[CaseFiles], validation: Sequence[CaseFiles]) -> Data:
         """What each stage is trained on."""
         spec = self.spec
@@ -152,14 +162,24 @@ def _lesion_shapes(spec: TrainingSpec, *, scored: bool) -> tuple[LesionLibrary |
     """Shapes to train with and shapes to score with.
 
     Raises:
+        SettingsError: when the recipe transplants kidneys and there are no label maps to take them from.
         InputError: when there is no tumour among those to train with or, if cases are `scored`, among the others.
     """
+    transplants = spec.loaded_recipe.uses("transplant")
+    if transplants and spec.lesions is None:
+        raise SettingsError(
+            f"the recipe {spec.loaded_recipe.name} transplants whole kidneys; name a folder of KiTS label maps "
+            "(--lesions), or take another recipe"
+        )
     if not spec.insert_lesions:
         return None, None
     if spec.lesions is None:
         # Those to score with are the same for every seed, so that runs compare; an odd seed is never trained with.
         return LesionLibrary.procedural(seed=2 * spec.seed), LesionLibrary.procedural(seed=1)
     halves = kits_library(spec.lesions, spec.lesion_hu, spec.cache_folder).split()
+    if transplants:
+        kidneys = kits_kidneys(spec.lesions, spec.lesion_hu, spec.cache_folder).split()
+        halves = (replace(halves[0], kidneys=kidneys[0]), replace(halves[1], kidneys=kidneys[1]))
     for half, which, use, needed in zip(halves, ("is not", "is"), ("train", "score"), (True, scored), strict=True):
         if needed and not any(lesion.kind == "tumour" for lesion in half.lesions):
             raise InputError(

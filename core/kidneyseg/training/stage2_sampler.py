@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng, slices
+from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng
 from kidneyseg.datasets.cases import error_context
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import HU_WINDOW
@@ -27,7 +28,13 @@ from kidneyseg.training.intensity import Scan, simulate_scanner
 from kidneyseg.training.spatial import sample_linear, sampling_grid, warp_into
 from kidneyseg.training.stage_recipes import DetectionErrors, DetectionRecipe
 
-_Variant = tuple[HU, Labels]
+
+class _Variant(NamedTuple):
+    """A crop with an augmented anatomy."""
+
+    hu: HU
+    labels: Labels
+    replaced: bool  #: whether its kidneys are others than those that stage 1 was run on
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +72,22 @@ class Stage2Sampler:
 
         def variant(crop: Crop, lesions: LesionLibrary | None, number: int) -> _Variant:
             rng = np.random.default_rng([6, seed, number, *crop.corner, *crop.grid.case.encode()])
-            subject = augmented(Subject.of(anatomy_of(crop.grid), lesions), anatomy, rng)
-            return subject.hu, subject.labels
+            original = anatomy_of(crop.grid)
+            subject = augmented(Subject.of(original, lesions), anatomy, rng)
+            return _Variant(subject.hu, subject.labels, subject.anatomy is not original)
 
         return lru_cache(self.recipe.max_variants)(variant)
 
     def variant(self, crop: Crop, number: int) -> _Variant:
-        """HU and labels of a crop with an augmented anatomy, always the same for a number."""
+        """A crop with an augmented anatomy, always the same for a number."""
         lesions = self.lesions if crop.shows_kidney and crop.grid.case not in self._with_tumours else None
         return self._variants(crop, lesions, number)
 
     def _augmented(self, crop: Crop, number: int, rng: Rng) -> Sample | None:
         recipe, cell_mm = self.recipe, crop.grid.cell_mm
-        hu, labels = self.variant(crop, number)
-        detection, low = self._detection(crop, labels, rng)
-        region = self._region(crop, detection, low, rng) if detection.any() else None
+        hu, labels, replaced = self.variant(crop, number)
+        detection, kidney, low = self._detection(crop, labels, replaced, rng)
+        region = self._region(crop, detection, kidney, rng) if detection.any() else None
         if region is None:
             return None
         usable = hu >= LOWEST_HU
@@ -104,13 +112,18 @@ class Stage2Sampler:
             return None
         return as_sample(kept, grey, labels, scan.kidney_hu)
 
-    def _detection(self, crop: Crop, labels: Labels, rng: Rng) -> tuple[Mask, Indices]:
-        """A detection near the crop on stage 1's grid, with errors added, and the first of these cells."""
+    def _detection(self, crop: Crop, labels: Labels, replaced: bool, rng: Rng) -> tuple[Mask, Mask, Indices]:
+        """A detection near the crop on stage 1's grid, with errors added, the kidney there, and the first of the cells.
+
+        Of kidneys that replace others there are no detections of stage 1: the labels with errors stand for them.
+        """
         errors = self.recipe.detection_errors
         low, window = coarse_box(crop, self.margin_mm)
         kidney = crop.kidney[window]
+        if replaced:
+            kidney = coarse_cells(labels == KIDNEY, crop, low, kidney.shape)
         detection = kidney.copy()
-        if crop.detections and rng.random() < errors.detection_probability:
+        if crop.detections and not replaced and rng.random() < errors.detection_probability:
             detection = crop.detections[int(rng.integers(len(crop.detections)))][window].copy()
         if crop.shows_kidney and not (detection & kidney).any():
             detection = kidney.copy()
@@ -118,9 +131,9 @@ class Stage2Sampler:
         _add_errors(detection, kidney, crop.detection_mm, rng, errors, spills)
         if rng.random() < errors.tumour_probability:
             detection |= coarse_cells(labels == TUMOUR, crop, low, detection.shape)
-        return detection, low
+        return detection, kidney, low
 
-    def _region(self, crop: Crop, detection: Mask, low: Indices, rng: Rng) -> Floats | None:
+    def _region(self, crop: Crop, detection: Mask, kidney: Mask, rng: Rng) -> Floats | None:
         """How many mm each of stage 1's cells lies within the margin around a detection.
 
         Only one of the separate parts is positive: inference runs each by itself.
@@ -131,7 +144,6 @@ class Stage2Sampler:
         wave = rng.standard_normal(region.shape, dtype=np.float32)
         wave = ndimage.gaussian_filter(wave, errors.margin_wave_length_mm / cell_mm)
         region += wave_mm * np.asarray(wave / max(float(wave.std()), 1e-6), np.float32)
-        kidney = crop.kidney[slices(low, low + detection.shape)]
         return _one_part(region, kidney, rng, errors.kidney_part_probability)
 
     def _view(

@@ -50,6 +50,26 @@ def test_the_report_is_printed_once_all_is_scored(
     assert ("| a " in printed.out) == (result is not None and not result.missing)
 
 
+def test_the_yardstick_has_its_folds_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def cross_validate(spec: Any, **how: Any) -> None:
+        asked.append({name: how[name] for name in ("folds", "insertions", "growth_types", "extrarenal")})
+
+    monkeypatch.setattr(cross_validation, "cross_validate", cross_validate)
+    for more in (["--yardstick"], [], ["--yardstick", "--folds", "2", "--insertions", "0"]):
+        assert main(["crossvalidate", "DATA", "-o", "OUT", *more]) == 0
+    names = ("folds", "insertions", "growth_types", "extrarenal")
+    wanted = [(5, 8, True, 2), (3, 1, False, 0), (2, 0, True, 2)]
+    assert asked == [dict(zip(names, values, strict=True)) for values in wanted]
+
+
+@pytest.mark.parametrize("more", ["--no-insertion", "--paper-table"])
+def test_the_yardstick_needs_inserted_tumours_and_masks(more: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crossvalidate", "DATA", "-o", "OUT", "--yardstick", more]) == 2
+    assert "--yardstick scores" in capsys.readouterr().err
+
+
 def test_final_trains_on_all_cases(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(runs, "train_final", lambda spec, **_: [spec.output / "final" / "x.safetensors"])
     assert main(["crossvalidate", "DATA", "-o", "OUT", "--final"]) == 0

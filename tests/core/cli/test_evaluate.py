@@ -152,6 +152,7 @@ def test_cases_seen_in_training_are_named(
         (2, "different measurements; choose one", ["kits", "--error-budget", "--confidence"]),
         (2, "--cts goes with MASKS LABELS", ["kits", "--cts", "kits"]),
         (2, "go with --lesions", ["kits", "--insertions", "3"]),
+        (2, "go with --lesions", ["kits", "--yardstick"]),
         (2, "at least 1", ["kits", "--lesions", "procedural", "--insertions", "0"]),
         (3, "no case case_9", ["masks", "kits", "--cases", "case_9"]),
         (3, "no folder", ["masks", "nowhere"]),

@@ -123,3 +123,12 @@ def test_wrong_folds_are_refused(spec: TrainingSpec) -> None:
         cross_validate(spec, folds=2, fold=3)
     with pytest.raises(SettingsError, match="leave out the validation cases"):
         cross_validate(replace(spec, validate=("a",)))
+
+
+def test_the_yardsticks_versions_are_scored_and_kept_apart(spec: TrainingSpec, scoring: Scoring) -> None:
+    cross_validate(spec, folds=2, insertions=8, growth_types=True, extrarenal=2)
+    chosen = scoring.variants
+    assert (chosen.insertions, chosen.growth_types, chosen.extrarenal, chosen.as_is) == (8, True, 2, True)
+    assert chosen.shapes is not None
+    with pytest.raises(SettingsError, match=r"remove .*scores"):
+        cross_validate(spec, folds=2, insertions=8)

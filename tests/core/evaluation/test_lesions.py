@@ -56,3 +56,14 @@ def test_small_components_count_neither_way_but_are_true_tumour():
     pred[10, 10, 10] = 2
     assert score_lesions(pred, truth, 0.02) == ((), ())
     assert score_lesions(pred, truth, 0.03)[1] == (0.03,)
+
+
+def test_contrast_is_the_lesions_median_less_the_kidneys():
+    truth, hu = empty(), np.zeros((20, 20, 20), np.int16)
+    truth[0:10] = 1
+    hu[0:10] = 120
+    truth[2:4, 2:4, 2:4] = truth[7:9, 7:9, 7] = 2
+    hu[2:4, 2:4, 2:4], hu[7:9, 7:9, 7] = 70, 160
+    lesions, _ = score_lesions(empty(), truth, 1.0, hu)
+    assert [lesion.contrast_hu for lesion in lesions] == [-50.0, 40.0]
+    assert score_lesions(empty(), truth, 1.0)[0][0].contrast_hu is None

@@ -66,3 +66,21 @@ def test_a_folder_that_cannot_be_written(outcomes, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file"):
         write_report(tmp_path / "file" / "deeper", outcomes)
+
+
+def test_growth_types_are_reported_first(tmp_path):
+    hilar = replace(score("a", tumour=0.5, lesions=[LesionScore(2.0, 0.5, -40.0)]), growth="hilar", reach=0.97)
+    beside = replace(score("b", 0.95), extrarenal=0.5)
+    write_report(tmp_path, [hilar, beside])
+    page = (tmp_path / "evaluation.md").read_text()
+    assert "by growth type, size and contrast" in page
+    assert any(line.startswith("| growth type ") and " hilar |" in line for line in page.splitlines())
+    assert "0.97 [0.97, 0.97]" in page
+    assert "extrarenal masses called tumour" in page
+    told = json.loads((tmp_path / "evaluation.json").read_text())
+    assert told["strata"]["masses"] == 1
+    rows = (tmp_path / "lesions.csv").read_text().splitlines()
+    assert rows[0].endswith("growth,contrast HU")
+    assert rows[1].endswith("True,hilar,-40.0")
+    write_report(tmp_path, [score("c")])
+    assert "growth type" not in (tmp_path / "evaluation.md").read_text()

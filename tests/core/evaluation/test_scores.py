@@ -103,3 +103,27 @@ def test_a_score_survives_json():
     assert again == score
     assert again.lesions
     assert again.false_positives_ml
+
+
+def test_how_much_of_a_mass_beside_the_kidney_was_called_tumour():
+    truth, pred = (np.zeros((12, 12, 12), np.uint8) for _ in range(2))
+    truth[:4] = pred[:4] = 1
+    mass = np.zeros(truth.shape, bool)
+    mass[8:] = True
+    pred[8] = 2
+    pred[9] = 1
+    score = score_case(pred, truth, (1, 1, 1), name="a", extrarenal=mass, growth="")
+    assert score.extrarenal == pytest.approx(0.25)
+    assert score_case(pred, truth, (1, 1, 1), name="a").extrarenal is None
+
+
+def test_scores_kept_before_there_were_growth_types_are_still_read():
+    truth = np.zeros((12, 12, 12), np.uint8)
+    truth[:4], truth[4] = 1, 2
+    kept = json.loads(json.dumps(score_case(truth, truth, (1, 1, 1), name="a").to_dict()))
+    for key in ("growth", "extrarenal", "reach"):
+        del kept[key]
+    for lesion in kept["lesions"]:
+        del lesion["contrast_hu"]
+    again = CaseScore.from_dict(kept)
+    assert (again.growth, again.reach, again.lesions[0].contrast_hu) == ("", None, None)

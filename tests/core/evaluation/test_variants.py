@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import InputError
-from kidneyseg.evaluation.scores import AS_IS, INSERTED, LESIONS_UNLABELLED
-from kidneyseg.evaluation.variants import Variants, case_variants
+from kidneyseg.evaluation import variants
+from kidneyseg.evaluation.scores import AS_IS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED
+from kidneyseg.evaluation.variants import YARDSTICK, YARDSTICK_FOLDS, Variants, case_variants
 from kidneyseg.imaging.nifti import load_mask, save_mask
+from kidneyseg.synthesis.growth_types import GROWTH_TYPES
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from labelled_cases import labelled_cases
 from volumes import abdomen
@@ -26,8 +28,8 @@ def test_without_shapes_there_is_the_original_only(cases):
 
 def test_insertions_differ_and_are_repeatable(cases):
     def versions(*chosen, **more):
-        variants = Variants(SHAPES, **more, lesions_unlabelled=frozenset({"b"}))
-        return [variant for case in chosen for variant in case_variants(case, variants)]
+        wanted = Variants(SHAPES, **more, lesions_unlabelled=frozenset({"b"}))
+        return [variant for case in chosen for variant in case_variants(case, wanted)]
 
     first = versions(*cases, insertions=2, as_is=True)
     assert [one.name for one in first] == ["a", "a_inserted0", "a_inserted1", "b", "b_inserted0", "b_inserted1"]
@@ -49,3 +51,26 @@ def test_a_ct_without_room_for_a_tumour_is_refused(cases):
     save_mask(np.zeros_like(load_mask(cases[0].labels)[0]), abdomen()[0], cases[0].labels)
     with pytest.raises(InputError, match="no room for a tumour in a;"):
         list(case_variants(cases[0], Variants(SHAPES)))
+
+
+def test_versions_of_each_growth_type_and_with_masses_beside_the_kidneys(cases, monkeypatch):
+    monkeypatch.setattr(variants, "GROWTH_TYPES", [GROWTH_TYPES[0], GROWTH_TYPES[3]])
+    chosen = Variants(SHAPES, insertions=3, growth_types=True, extrarenal=1)
+    made = list(case_variants(cases[0], chosen))
+    assert [one.name for one in made] == ["a_endophytic", "a_multiple", "a_endophytic1", "a_extrarenal0"]
+    assert [one.growth for one in made] == ["endophytic", "multiple", "endophytic", ""]
+    assert [one.group for one in made] == [INSERTED] * 3 + [EXTRARENAL]
+    assert all((one.truth == 2).any() for one in made[:3])
+    assert not np.array_equal(made[0].truth, made[2].truth)
+    mass = made[3].extrarenal
+    assert mass.any()
+    assert not made[3].truth[mass].any()
+    assert (made[3].volume.hu != abdomen()[0].hu)[mass].mean() > 0.8
+    assert not (made[3].truth == 2).any()
+    again = list(case_variants(cases[0], chosen))
+    assert all(np.array_equal(a.volume.hu, b.volume.hu) for a, b in zip(made, again, strict=True))
+
+
+def test_the_yardstick_has_a_version_of_each_type():
+    assert (YARDSTICK.insertions, YARDSTICK.growth_types, YARDSTICK.extrarenal) == (8, True, 2)
+    assert YARDSTICK_FOLDS == 5

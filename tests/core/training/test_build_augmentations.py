@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from donors import kidney_library
 from kidneyseg.imaging.labels import TUMOUR
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import detections, stage2_sampler
@@ -21,7 +22,7 @@ from kidneyseg.training.stage2_sampler import Stage2Sampler
 from training_cases import DETECTOR, only, stage1_recipe, stage2_recipe, whole_ct, with_false_detection
 
 SAMPLES = 200
-LIBRARY = LesionLibrary.procedural(12)
+LIBRARY = replace(LesionLibrary.procedural(12), kidneys=kidney_library())
 STAGE2 = stage2_recipe(grid_mm=4.0, samples_per_variant=1, batch=1)
 
 
@@ -143,7 +144,7 @@ def test_stage_2_trains_on_imperfect_detections(made: list[Crop], monkeypatch: p
     labels = np.where(alone.grid.labels > 0, np.uint8(1), np.uint8(0))
     corner = tuple(slice(0, 4) for _ in range(3))
     labels[corner] = TUMOUR  # away from the kidney
-    monkeypatch.setattr(Stage2Sampler, "variant", lambda *_: (alone.grid.hu, labels))
+    monkeypatch.setattr(Stage2Sampler, "variant", lambda *_: (alone.grid.hu, labels, False))
     found: list[np.ndarray] = []
     field = stage2_sampler.margin_field
 
@@ -185,6 +186,8 @@ def test_detections_are_collected_in_augmented_versions(monkeypatch: pytest.Monk
 def test_what_an_augmentation_changes_reaches_the_sample(name: str, made: list[Crop]) -> None:
     """Mutants that call an augmentation and drop its result die here."""
     recipe, bare = STAGE2, replace(STAGE2, anatomy=(), intensity=())
+    if name == "transplant":  # which the recipe switches off
+        recipe = replace(recipe, anatomy=(Augmentation("anatomy", name, 1.0),))
     with_it = replace(recipe, anatomy=only(recipe.anatomy, name), intensity=only(recipe.intensity, name))
     stage1 = stage1_recipe(anatomy=only(recipe.anatomy, name), intensity=only(recipe.intensity, name))
     plain1, grid = replace(stage1, anatomy=(), intensity=()), whole_ct()

@@ -228,3 +228,15 @@ def test_tables_are_merged_and_other_values_replaced() -> None:
         "g": 4,
     }
     assert base["b"] == {"c": [1, 2], "d": {"e": 1}}
+
+
+def test_an_augmentation_that_is_switched_off_is_not_part_of_a_recipe(tmp_path: Path) -> None:
+    """It draws no random numbers and changes no run's identity, but another recipe may switch it on in its place."""
+    names = [one.name for one in load_recipe("default").stage("stage1").anatomy]  # type: ignore[attr-defined]
+    assert names == ["contrast_phase", "fat", "lesions"]
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "default"\n[stage1.anatomy.transplant]\nprobability = 0.25\n')
+    anatomy = load_recipe(path).stage("stage1").anatomy  # type: ignore[attr-defined]
+    assert [one.name for one in anatomy] == ["contrast_phase", "fat", "transplant", "lesions"]
+    assert anatomy[2].probability == 0.25
+    assert anatomy[2].parameters["displaced_mm"] == (6.0, 16.0)

@@ -13,11 +13,14 @@ import pytest
 import torch
 
 from bright_ball import PLAN, BrightBall, state
+from donors import donors
 from kidneyseg.errors import Cancelled, InputError, SettingsError
 from kidneyseg.models import Stage, load_model, model_name, save_model
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
+from kidneyseg.synthesis.kidney_library import KidneyLibrary
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import runs, session
 from kidneyseg.training.build import Data
 from kidneyseg.training.distributed import Ranks
@@ -228,3 +231,16 @@ def test_a_recipe_of_one_s_own_is_followed(spec: TrainingSpec, toy: Toy) -> None
         train(replace(mine), Stage.STAGE1)
     with pytest.raises(SettingsError, match=r"trained on cells of 6\.0 mm, but the recipe has 5\.0 mm"):
         train(spec, Stage.STAGE2)
+
+
+def test_a_run_depends_on_the_kidneys_that_it_transplants(
+    spec: TrainingSpec, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kidneys = [KidneyLibrary(donors())]
+    monkeypatch.setattr(session, "kits_library", lambda *_: LesionLibrary.procedural(3))
+    monkeypatch.setattr(session, "kits_kidneys", lambda *_: kidneys[0])
+    mine = replace(spec, recipe="whole_kidneys", lesions=spec.data, insert_lesions=True)
+    train(mine, Stage.STAGE1)
+    kidneys[0] = KidneyLibrary(donors()[:1])
+    with pytest.raises(SettingsError, match="begun with another kidneys"):
+        train(mine, Stage.STAGE1)

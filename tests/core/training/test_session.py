@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from donors import donors
 from kidneyseg.errors import InputError, SettingsError
 from kidneyseg.models import Stage
 from kidneyseg.progress import CallbackProgress
+from kidneyseg.synthesis.kidney_library import KidneyLibrary
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training import session as module
 from kidneyseg.training.session import TrainingSpec, open_session
@@ -94,3 +97,26 @@ def test_stage_2_of_default_starts_from_coarse_cells_or_from_a_given_network() -
 def test_prepared_cases_are_kept_in_the_output_unless_told_otherwise() -> None:
     assert TrainingSpec(**PATHS).cache_folder == Path("out/cache")
     assert TrainingSpec(**PATHS, cache=Path("shared")).cache_folder == Path("shared")
+
+
+def test_a_recipe_that_transplants_gets_whole_kidneys_of_the_same_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = LesionLibrary.procedural(seed=0)
+    kidneys = KidneyLibrary((donors()[0], replace(donors()[1], case=5)))
+    monkeypatch.setattr(module, "kits_library", lambda *_: shapes)
+    monkeypatch.setattr(module, "kits_kidneys", lambda *_: kidneys)
+    with open_session(spec(tmp_path, lesions=tmp_path, recipe="whole_kidneys"), scored=False) as session:
+        for half, case in ((session.lesions, 3), (session.held_out_lesions, 5)):
+            assert half is not None
+            assert half.kidneys is not None
+            assert [one.case for one in half.kidneys.kidneys] == [case]
+    with open_session(spec(tmp_path, lesions=tmp_path), scored=False) as session:
+        assert session.lesions is not None
+        assert session.lesions.kidneys is None
+    for without in ({}, {"insert_lesions": False}):
+        with (
+            pytest.raises(SettingsError, match="--lesions"),
+            open_session(spec(tmp_path, recipe="whole_kidneys", **without), scored=False),
+        ):
+            pass

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from donors import kidney_library
 from kidneyseg.datasets.cases import LabelledGrid, whole_grid
 from kidneyseg.errors import CaseError
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
@@ -20,14 +21,15 @@ from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import Subject
+from kidneyseg.training.augmentation import Augmentation
 from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, Sample
-from kidneyseg.training.detections import Crop, crops, crops_of
+from kidneyseg.training.detections import Crop, coarse_cells, crops, crops_of
 from kidneyseg.training.stage2_sampler import Stage2Sampler, plain_stage2, with_lesions
 from training_cases import DETECTOR, NO_DETECTOR, save_case, stage2_recipe, with_false_detection
 from volumes import abdomen
 
 COARSE = stage2_recipe(grid_mm=4.0)
-LIBRARY = LesionLibrary.procedural(12)
+LIBRARY = replace(LesionLibrary.procedural(12), kidneys=kidney_library())
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +158,22 @@ def test_lesions_are_inserted_once_for_validation(tmp_path: Path) -> None:
     changed = with_lesions(crop, LesionLibrary.procedural(count=5), np.random.default_rng(1))
     assert (changed.grid.labels == TUMOUR).sum() > (crop.grid.labels == TUMOUR).sum()
     assert plain_stage2(changed, 10.0) is not None
+
+
+def test_regions_lie_around_a_transplanted_kidney_not_around_the_one_it_replaces(made: list[Crop]) -> None:
+    """Stage 1's detections are of the CT as it was."""
+    transplant = Augmentation("anatomy", "transplant", 1.0, {"lesion_probability": 1.0})
+    recipe = replace(COARSE, anatomy=(transplant,), intensity=(), kidney_probability=1.0)
+    recipe = replace(recipe, detection_errors=replace(recipe.detection_errors, max_spills=1, missing_probability=0.0))
+    crop = next(crop for crop in made if crop.shows_kidney)
+    shifted = replace(crop, detections=[np.roll(crop.kidney, 6, axis=2)])  # a detection that would miss it
+    sampler = Stage2Sampler([shifted], recipe, 10.0, LIBRARY)
+    hu, labels, replaced = sampler.variant(shifted, 0)
+    assert replaced
+    assert (labels == TUMOUR).any()
+    assert not np.array_equal(hu, crop.grid.hu)
+    for seed in range(4):
+        detection, kidney, low = sampler._detection(shifted, labels, replaced, np.random.default_rng(seed))
+        expected = coarse_cells(labels == KIDNEY, shifted, low, kidney.shape)
+        np.testing.assert_array_equal(kidney, expected)
+        assert detection[expected].all()
