@@ -48,7 +48,7 @@ _FORBIDDEN = 1e3
 _BEYOND_MM = 14.0
 
 # Depth inside a surface that speaks for a cell as much as log odds of 1; it counts 3 at most.
-_DEPTH_MM, _MOST_DEPTH = 1.7, 3.0
+_DEPTH_MM, _MOST_DEPTH = 2.0, 3.0
 
 # Long enough for two clicks as far apart as they may be linked, and for what is beyond the reach.
 _RAYS = Rays(36)

@@ -14,10 +14,10 @@ from kidneyseg.imaging.volume import HU_WINDOW, Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, nearest_values, resample_hu, voxel_lattice
 
-CELL_MM = 1.0
+CELL_MM = 1.5
 
 # SD of the smoothing for growth and for the random walk, which keeps sharper edges.
-_SMOOTH_MM, _SHARP_MM = 0.6, 0.5
+_SMOOTH_MM, _SHARP_MM = 1.0, 0.7
 # Cells around the clicks' reach, so that neither smoothing feels the border of the crop.
 _MARGIN_CELLS = 5
 
