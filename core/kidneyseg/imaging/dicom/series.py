@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ _THIN_MM = 3.05
 _LEAST_EXTENT_MM = 120.0
 _AXIAL = 0.7  # of the normal's length along z
 _SAME = 1e-3  # of two orientations
+_MOST_COMPARED = 64  # orientations of a series
 _IN_WHOLE_PARTS = 0.9  # of the slices of a series that is taken apart
 # What tells apart slices of one series that lie in one place, the most telling first.
 _DISTINCTIONS = (
@@ -130,7 +132,7 @@ def choose(study: Study, wanted: str | None) -> Series:
 def _series_of(found: Found) -> tuple[list[Series], list[str]]:
     """The series with enough slices, by number, and what was left."""
     groups: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
-    orientations: dict[tuple[object, ...], list[Orientation]] = defaultdict(list)
+    orientations: dict[tuple[object, ...], dict[Orientation, int]] = defaultdict(dict)
     seen: set[tuple[str, int]] = set()
     left: Counter[str] = Counter()
     for instance in found.instances:
@@ -169,15 +171,16 @@ def _key(one: Slice) -> tuple[object, ...]:
     return uid, elements.integer(tags.ROWS), elements.integer(tags.COLUMNS), one.stack
 
 
-def _orientation_number(one: Slice, known: list[Orientation]) -> int:
-    """Which of the orientations of a series a slice has; a new one is added. Headers round them."""
-    for number, other in enumerate(known):
-        if one.orientation == other or (
-            one.orientation is not None and other is not None and np.allclose(one.orientation, other, atol=_SAME)
-        ):
-            return number
-    known.append(one.orientation)
-    return len(known) - 1
+def _orientation_number(one: Slice, known: dict[Orientation, int]) -> int:
+    """Which of the orientations of a series a slice has; a new one is added. Headers round them.
+
+    Only the first ones are compared by their numbers: of a rotating view, each of thousands of frames has its own.
+    """
+    if one.orientation is not None and one.orientation not in known:
+        for other, number in islice(known.items(), _MOST_COMPARED):
+            if other is not None and all(abs(a - b) <= _SAME for a, b in zip(one.orientation, other, strict=True)):
+                return number
+    return known.setdefault(one.orientation, len(known))
 
 
 def _parts(slices: list[Slice]) -> list[list[Slice]]:
