@@ -14,6 +14,7 @@ from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom import tags
 from kidneyseg.imaging.dicom.discovery import Found, find_instances
 from kidneyseg.imaging.dicom.instances import Instance
+from kidneyseg.imaging.dicom.kept_headers import text_of
 from kidneyseg.imaging.dicom.slices import Slice, slices_of
 from kidneyseg.imaging.geometry import MIN_SLICES
 from kidneyseg.imaging.volume import ContrastPhase
@@ -206,7 +207,7 @@ def _overlap(slices: list[Slice]) -> bool:
 def _describe(slices: list[Slice]) -> Series:
     first = slices[0]
     elements = first.instance.elements
-    description = elements.text(tags.SERIES_DESCRIPTION)
+    description = text_of(elements, tags.SERIES_DESCRIPTION)
     types = [part.upper() for part in elements.texts(tags.IMAGE_TYPE)]
     normal = np.cross(first.orientation[:3], first.orientation[3:]) if first.orientation else np.zeros(3)
     length = float(np.linalg.norm(normal))
@@ -223,7 +224,7 @@ def _describe(slices: list[Slice]) -> Series:
         spacing_mm=None if first.spacing is None or not step else (first.spacing[1], first.spacing[0], step),
         extent_mm=along[-1] - along[0] if along else 0.0,
         axial=bool(length and abs(normal[2]) / length > _AXIAL),
-        phase=_phase(f"{description} {elements.text(tags.PROTOCOL_NAME)}"),
+        phase=_phase(f"{description} {text_of(elements, tags.PROTOCOL_NAME)}"),
         scout=any("LOCALIZER" in part or "TOPO" in part or "SCOUT" in part for part in types),
         derived=types[:1] == ["DERIVED"] or bool(_NO_SLICES.search(description)),
     )

@@ -97,6 +97,22 @@ def test_the_phase_is_read_from_the_description(tmp_path: Path, description: str
     assert find_study(tmp_path).series[0].phase == phase
 
 
+@pytest.mark.parametrize("charset", ["ISO_IR 100", "ISO_IR 192", "GB18030"])
+def test_descriptions_keep_their_letters(tmp_path: Path, charset: str) -> None:
+    write(tmp_path, 1, SpecificCharacterSet=charset, SeriesDescription="Nieren venös")
+    (series,) = find_study(tmp_path).series
+    assert (series.description, series.phase) == ("Nieren venös", "portal")
+
+
+def test_descriptions_hold_nothing_that_steers_a_terminal(tmp_path: Path) -> None:
+    write(tmp_path, 1, SpecificCharacterSet=["", "ISO 2022 IR 87"], SeriesDescription="腎臓 portal")
+    write(tmp_path, 2, SeriesDescription=b"\x1b]0;title\x07 ab\rdomen")
+    japanese, steering = find_study(tmp_path).series
+    assert japanese.description == "腎臓 portal"
+    assert steering.description.isprintable()
+    assert steering.description.endswith("ab domen")
+
+
 def test_a_series_is_chosen_by_number_or_uid(tmp_path: Path) -> None:
     write(tmp_path, 1, series="1.2.3")
     write(tmp_path, 2, series="1.2.4")
