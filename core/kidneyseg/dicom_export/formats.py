@@ -17,7 +17,10 @@ from kidneyseg.dicom_export.quiet import quietly
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write, check_writable
 from kidneyseg.findings import Findings
+from kidneyseg.imaging.dicom import tags
+from kidneyseg.imaging.dicom.elements import DamagedError
 from kidneyseg.imaging.dicom.frames import DicomGeometry
+from kidneyseg.imaging.dicom.instances import FileSource, read_instance
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.export import check_export, check_sidecar, export_mask, sidecar_path, write_sidecar
 from kidneyseg.segmentation.provenance import Provenance
@@ -213,10 +216,8 @@ def _check_object(path: Path, *, overwrite: bool) -> None:
 
 
 def _is_own(path: Path) -> bool:
-    from pydicom import dcmread  # noqa: PLC0415 - few masks are written as DICOM
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
-
     try:
-        return bool(dcmread(path, specific_tags=["Manufacturer"]).get("Manufacturer") == MANUFACTURER)
-    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError):
+        found = read_instance(FileSource(path, path.stat().st_size))
+    except (OSError, DamagedError):
         return False
+    return found is not None and found.elements.text(tags.MANUFACTURER) == MANUFACTURER

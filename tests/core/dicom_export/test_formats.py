@@ -82,7 +82,8 @@ def test_own_files_are_replaced_and_no_others(volume: Volume, tmp_path: Path) ->
         export(volume, targets, overwrite=False)
     assert volume.path is not None
     source = next(iter(sorted(volume.path.iterdir())))
-    for content in (source.read_bytes(), b"no DICOM at all", b""):
+    damaged = source.read_bytes()[:138] + b"\x03\0abc" + source.read_bytes()[144:]  # the length of group 2
+    for content in (source.read_bytes(), damaged, b"no DICOM at all", b""):
         (tmp_path / "b.dcm").write_bytes(content)
         with pytest.raises(OutputError, match="another program's file"):
             check_formats({Format.SEG: tmp_path / "b.dcm"}, volume.path)
