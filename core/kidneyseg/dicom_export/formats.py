@@ -156,13 +156,18 @@ def export_formats(
     return Written(files, beside)
 
 
-def check_series(volume: Volume, geometry: DicomGeometry | None = None) -> DicomGeometry:
-    """As `require_series`, after a check that the series has the identifiers that objects need. Raises InputError."""
-    from kidneyseg.dicom_export.source import source_headers  # noqa: PLC0415 - imports what only DICOM output needs
+def check_series(volume: Volume, targets: Targets, geometry: DicomGeometry | None = None) -> DicomGeometry:
+    """As `require_series`, after a check that the objects of these formats can refer to it. Raises InputError."""
+    from kidneyseg.dicom_export.source import (  # noqa: PLC0415 - imports what only DICOM output needs
+        require_one_object,
+        source_headers,
+    )
 
     series = require_series(volume, geometry)
     with quietly():
-        source_headers(series)
+        headers = source_headers(series)
+    if {Format.SEG, Format.LABELMAP} & with_segmentation(targets).keys():
+        require_one_object(headers)
     return series
 
 
