@@ -146,7 +146,7 @@ def _inflated(file: BinaryIO) -> BinaryIO:
         content = unpacker.decompress(packed, largest_unpacked(len(packed)))
     except zlib.error as error:
         raise DamagedError from error
-    if unpacker.unconsumed_tail:
+    if unpacker.unconsumed_tail or not unpacker.eof:  # too much, or cut off
         raise DamagedError
     return io.BytesIO(content)
 
