@@ -102,3 +102,10 @@ def test_a_file_that_grows_after_it_was_found_is_not_misread(tmp_path: Path, syn
     paths[4].write_bytes(content[:132] + content[132:164] + content[132:])  # its pixels lie further back
     with pytest.raises(InputError, match="Image 5 of the series"):
         load_chosen(study, None, tmp_path / "ct")
+
+
+def test_a_rescale_slope_of_zero_is_refused(tmp_path: Path) -> None:
+    frames = Frames(np.zeros((10, 16, 16), np.int16), np.diag([0.8, 0.8, 2.0, 1.0]))
+    write_series(tmp_path, frames, change=lambda k, one: setattr(one, "RescaleSlope", "0" if k == 3 else "1"))
+    with pytest.raises(InputError, match="rescale slope of 0"):
+        load(tmp_path)
