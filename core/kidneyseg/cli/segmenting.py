@@ -90,7 +90,7 @@ class Segmenting:
             return None
         reference = self._arguments.dicom_reference
         series = None if reference is None else reference_for(volume, load(reference))
-        return check_series(volume, series)
+        return check_series(volume, targets, series)
 
     def _networks(self, volume: Volume) -> Pipeline:
         if self._pipeline is None:

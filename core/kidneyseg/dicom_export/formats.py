@@ -17,7 +17,10 @@ from kidneyseg.dicom_export.quiet import quietly
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.files import atomic_write, check_writable
 from kidneyseg.findings import Findings
+from kidneyseg.imaging.dicom import tags
+from kidneyseg.imaging.dicom.elements import DamagedError
 from kidneyseg.imaging.dicom.frames import DicomGeometry
+from kidneyseg.imaging.dicom.instances import FileSource, read_instance
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.segmentation.export import check_export, check_sidecar, export_mask, sidecar_path, write_sidecar
 from kidneyseg.segmentation.provenance import Provenance
@@ -153,13 +156,18 @@ def export_formats(
     return Written(files, beside)
 
 
-def check_series(volume: Volume, geometry: DicomGeometry | None = None) -> DicomGeometry:
-    """As `require_series`, after a check that the series has the identifiers that objects need. Raises InputError."""
-    from kidneyseg.dicom_export.source import source_headers  # noqa: PLC0415 - imports what only DICOM output needs
+def check_series(volume: Volume, targets: Targets, geometry: DicomGeometry | None = None) -> DicomGeometry:
+    """As `require_series`, after a check that the objects of these formats can refer to it. Raises InputError."""
+    from kidneyseg.dicom_export.source import (  # noqa: PLC0415 - imports what only DICOM output needs
+        require_one_object,
+        source_headers,
+    )
 
     series = require_series(volume, geometry)
     with quietly():
-        source_headers(series)
+        headers = source_headers(series)
+    if {Format.SEG, Format.LABELMAP} & with_segmentation(targets).keys():
+        require_one_object(headers)
     return series
 
 
@@ -213,10 +221,8 @@ def _check_object(path: Path, *, overwrite: bool) -> None:
 
 
 def _is_own(path: Path) -> bool:
-    from pydicom import dcmread  # noqa: PLC0415 - few masks are written as DICOM
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
-
     try:
-        return bool(dcmread(path, specific_tags=["Manufacturer"]).get("Manufacturer") == MANUFACTURER)
-    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError):
+        found = read_instance(FileSource(path, path.stat().st_size))
+    except (OSError, DamagedError):
         return False
+    return found is not None and found.elements.text(tags.MANUFACTURER) == MANUFACTURER

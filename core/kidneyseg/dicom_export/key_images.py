@@ -75,7 +75,8 @@ def _key_image(segment: Segment, index: int, contents: Contents, volume: Volume,
     made.ImageComments = description(segment)
     made.DerivationDescription = f"Window 350/40, outlines of a segmentation by {contents.algorithm.name}"
     made.BurnedInAnnotation = "NO"
-    made.SourceImageSequence = [_reference(source, frame.number if len(contents.headers) == 1 else None)]
+    multi_frame = len(contents.headers) < len(contents.geometry.frames)
+    made.SourceImageSequence = [_reference(source, frame.number if multi_frame else None)]
     set_written(made, contents)
     return made
 

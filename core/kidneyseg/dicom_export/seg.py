@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kidneyseg.dicom_export.codes import code, code_item, side_code
 from kidneyseg.dicom_export.contents import RESEARCH_ONLY, Contents, Segment
 from kidneyseg.dicom_export.identity import MANUFACTURER
-from kidneyseg.dicom_export.source import slice_spacing_mm
+from kidneyseg.dicom_export.source import require_one_object, slice_spacing_mm
 from kidneyseg.version import __version__
 
 if TYPE_CHECKING:
@@ -31,10 +31,14 @@ def segmentation(contents: Contents, *, labelmap: bool = False) -> Dataset:
 
     Returns:
         The object. Frames without voxels are left out, except for one of a mask that is empty.
+
+    Raises:
+        InputError: the series consists of several multi-frame objects.
     """
     from highdicom import PixelMeasuresSequence  # noqa: PLC0415 - highdicom takes a second
     from highdicom.seg import Segmentation  # noqa: PLC0415
 
+    require_one_object(contents.headers)
     kind = "labelmap" if labelmap else "seg"
     sources, pixels, positions = _used_frames(contents)
     made = Segmentation(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom.frames import DicomGeometry
+from kidneyseg.imaging.dicom.tags import ENHANCED_CT, LEGACY_ENHANCED_CT
 from kidneyseg.imaging.geometry import require_same_place
 from kidneyseg.imaging.volume import HU_WINDOW, Volume
 
@@ -24,6 +25,7 @@ OF_STUDY = (
     *("StudyTime", "ReferringPhysicianName"),
 )
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_MULTI_FRAME = (ENHANCED_CT, LEGACY_ENHANCED_CT)
 _SEXES = ("M", "F", "O")
 # Of a CT from another file and its reference: HU compared along each axis, their largest difference, the share alike.
 _COMPARED, _MOST_HU_APART, _LEAST_ALIKE = 64, 2, 0.9
@@ -67,6 +69,15 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
             "Write NIfTI instead."
         )
     return tuple(complete)
+
+
+def require_one_object(headers: Sequence[Dataset]) -> None:
+    """Raise InputError for several multi-frame objects: a SEG refers to one, or to images of one frame (highdicom)."""
+    if len(headers) > 1 and any(header.SOPClassUID in _MULTI_FRAME for header in headers):
+        raise InputError(
+            "The DICOM series consists of several multi-frame objects, to which a segmentation cannot refer. "
+            "Write RTSTRUCT, key images or NIfTI instead."
+        )
 
 
 def _copied(header: Dataset) -> Dataset:

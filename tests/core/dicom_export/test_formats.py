@@ -13,8 +13,8 @@ import pytest
 
 from dicom_phantom import MADE_AT, MADE_BY, frame_order, in_frames, opened, pixel_mm, scanned
 from dicom_readers import assert_same_points, by_hand, by_highdicom, labelmap_by_hand, of_structures
-from dicom_series import enhanced, save
-from kidneyseg.dicom_export.formats import Format, check_formats, export_formats, with_segmentation
+from dicom_series import Frames, enhanced, save
+from kidneyseg.dicom_export.formats import Format, check_formats, check_series, export_formats, with_segmentation
 from kidneyseg.errors import InputError, OutputError
 from kidneyseg.findings import measure
 from kidneyseg.imaging.dicom.dicom_reader import load_dicom
@@ -82,7 +82,8 @@ def test_own_files_are_replaced_and_no_others(volume: Volume, tmp_path: Path) ->
         export(volume, targets, overwrite=False)
     assert volume.path is not None
     source = next(iter(sorted(volume.path.iterdir())))
-    for content in (source.read_bytes(), b"no DICOM at all", b""):
+    damaged = source.read_bytes()[:138] + b"\x03\0abc" + source.read_bytes()[144:]  # the length of group 2
+    for content in (source.read_bytes(), damaged, b"no DICOM at all", b""):
         (tmp_path / "b.dcm").write_bytes(content)
         with pytest.raises(OutputError, match="another program's file"):
             check_formats({Format.SEG: tmp_path / "b.dcm"}, volume.path)
@@ -152,3 +153,31 @@ def test_an_enhanced_ct_is_referred_to_by_its_frames(reverse: bool, tmp_path: Pa
             assert z == pytest.approx(SERIES.positions[count - 1 - frame if reverse else frame][2], abs=1e-3)
     picture = pydicom.dcmread(made.files[Format.IMAGES][0])
     assert picture.SourceImageSequence[0].ReferencedFrameNumber in range(1, count + 1)
+
+
+def test_several_multi_frame_objects_are_refused_before_the_networks_run(tmp_path: Path) -> None:
+    whole = in_frames(SERIES, False)
+    half = len(whole.hu) // 2
+    first = enhanced(Frames(whole.hu[:half], whole.affine), "1.2.3")
+    further = whole.affine.copy()
+    further[:3, 3] = whole.position(half)
+    second = enhanced(Frames(whole.hu[half:], further), "1.2.3")
+    second.StudyInstanceUID, second.FrameOfReferenceUID = first.StudyInstanceUID, first.FrameOfReferenceUID
+    for number, one in enumerate((first, second)):
+        save(one, tmp_path / "ct" / f"{number}")
+    volume = load_dicom(tmp_path / "ct")
+    for kind in (Format.SEG, Format.LABELMAP, Format.SR):
+        targets = {kind: tmp_path / f"{kind}.dcm"}
+        with pytest.raises(InputError, match="several multi-frame objects"):
+            check_series(volume, targets)
+        with pytest.raises(InputError, match="several multi-frame objects"):
+            export(volume, targets)
+    targets = {kind: tmp_path / f"{kind}.dcm" for kind in (Format.RTSTRUCT, Format.IMAGES)}
+    assert check_series(volume, targets) is volume.geometry
+    made = export(volume, targets)
+    count = 0
+    for path in made.files[Format.IMAGES]:
+        refers = pydicom.dcmread(path).SourceImageSequence[0]
+        assert 1 <= refers.ReferencedFrameNumber <= len(whole.hu) - half
+        count += refers.ReferencedSOPInstanceUID in {first.SOPInstanceUID, second.SOPInstanceUID}
+    assert count == len(made.files[Format.IMAGES]) > 0

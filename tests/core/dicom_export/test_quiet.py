@@ -83,7 +83,7 @@ def test_unusual_names_are_kept_and_not_printed(
 def test_images_that_share_an_identifier_are_refused(volume: Volume) -> None:
     shared = changed(volume, "SOPInstanceUID", "1.2.3")
     with pytest.raises(InputError, match="have one SOPInstanceUID"):
-        check_series(shared)
+        check_series(shared, {})
 
 
 def test_arguments_that_do_not_fit_are_not_taken_for_damaged_headers(volume: Volume, tmp_path: Path) -> None:

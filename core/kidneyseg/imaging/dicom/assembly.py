@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import groupby
-from typing import NamedTuple
+from itertools import groupby, pairwise
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,12 +165,21 @@ def _native(slices: list[Slice], formats: dict[int, PixelFormat]) -> Iterator[ND
                 raise cut_off(instance)
             buffer = bytearray(how.frame_bytes)
         try:
-            with instance.open() as file:
+            with _ready(instance.open(), of_instance) as file:
                 for one in of_instance:
                     frame_at(file, one, how, buffer)
                     yield stored_numbers(buffer, how)
         except _FAILURES as error:
             raise cut_off(instance) from error
+
+
+def _ready(file: BinaryIO, frames: list[Slice]) -> BinaryIO:
+    """An instance's file to read these frames from. A member of a zip unpacks from its start for each step back."""
+    backwards = any(later.number < one.number for one, later in pairwise(frames))
+    if not (backwards and isinstance(file, zipfile.ZipExtFile)):
+        return file
+    with file:
+        return io.BytesIO(file.read())
 
 
 def _compressed(slices: list[Slice], formats: dict[int, PixelFormat]) -> Iterator[Job]:

@@ -64,6 +64,7 @@ def load_chosen(
     series = choose(study, wanted)
     notes = () if wanted is not None else _what_was_left(study, series)
     stack = stack_slices(series, study.name)
+    _require_rescaling(study.name, stack)
     _require_data(study.name, stack)
     require_memory(study.name, prod(stack.shape), stack.shape)
     try:
@@ -93,6 +94,12 @@ def load_chosen(
         series=series.id,
         geometry=geometry,
     )
+
+
+def _require_rescaling(name: str, stack: Stack) -> None:
+    """Raise InputError where a slope of 0 would make all HU of a slice one."""
+    if any(one.rescale is not None and one.rescale[0] == 0 for one in stack.slices):
+        raise InputError(f"{name} has slices with a rescale slope of 0, which leaves nothing of them. Export it again.")
 
 
 def _require_data(name: str, stack: Stack) -> None:

@@ -59,11 +59,12 @@ class FileSource(NamedTuple):
         return str(self.path.parent)
 
     def open(self) -> BinaryIO:
-        """The file, unless it is no regular one: a pipe would never end."""
+        """The file, unless it is no regular one (a pipe would never end), or has grown since it was found."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > self.size:
             os.close(descriptor)
-            raise OSError("no regular file")
+            raise OSError("no regular file, or another one than was found")
         return os.fdopen(descriptor, "rb", buffering=0)
 
 
@@ -145,7 +146,7 @@ def _inflated(file: BinaryIO) -> BinaryIO:
         content = unpacker.decompress(packed, largest_unpacked(len(packed)))
     except zlib.error as error:
         raise DamagedError from error
-    if unpacker.unconsumed_tail:
+    if unpacker.unconsumed_tail or not unpacker.eof:  # too much, or cut off
         raise DamagedError
     return io.BytesIO(content)
 

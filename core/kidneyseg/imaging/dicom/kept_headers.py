@@ -1,4 +1,4 @@
-"""The headers of a series, kept to write objects that refer to it."""
+"""The headers of a series, kept to write objects that refer to it, and its texts in their character sets."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
+_ESCAPE = b"\x1b"  # begins letters of another set
 
 
 class Headers(Sequence["Dataset"]):
@@ -38,6 +39,20 @@ class Headers(Sequence["Dataset"]):
     @cached_property
     def _made(self) -> tuple[Dataset, ...]:
         return tuple(_dataset(one) for one in self._elements)
+
+
+def text_of(elements: Elements, tag: int) -> str:
+    """A text in the character set that its header states, on one line, "" where it is missing."""
+    value = elements.values.get(tag, (None, b""))[1]
+    text = elements.text(tag)
+    if not value.isascii() or _ESCAPE in value:
+        from pydicom.charset import convert_encodings, decode_bytes  # noqa: PLC0415 - takes half a second
+        from pydicom.valuerep import TEXT_VR_DELIMS  # noqa: PLC0415 - as above
+
+        with suppress(Exception), warnings.catch_warnings():  # of a damaged value the letters stay as they are
+            warnings.simplefilter("ignore")
+            text = decode_bytes(value, convert_encodings(elements.texts(_SPECIFIC_CHARACTER_SET)), TEXT_VR_DELIMS)
+    return "".join(letter if letter.isprintable() else " " for letter in text.strip(" \0")).strip()
 
 
 def _dataset(elements: Elements) -> Dataset:

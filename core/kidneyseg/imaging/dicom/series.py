@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom import tags
 from kidneyseg.imaging.dicom.discovery import Found, find_instances
 from kidneyseg.imaging.dicom.instances import Instance
+from kidneyseg.imaging.dicom.kept_headers import text_of
 from kidneyseg.imaging.dicom.slices import Slice, slices_of
 from kidneyseg.imaging.geometry import MIN_SLICES
 from kidneyseg.imaging.volume import ContrastPhase
@@ -47,6 +49,7 @@ _THIN_MM = 3.05
 _LEAST_EXTENT_MM = 120.0
 _AXIAL = 0.7  # of the normal's length along z
 _SAME = 1e-3  # of two orientations
+_MOST_COMPARED = 64  # orientations of a series
 _IN_WHOLE_PARTS = 0.9  # of the slices of a series that is taken apart
 # What tells apart slices of one series that lie in one place, the most telling first.
 _DISTINCTIONS = (
@@ -130,7 +133,7 @@ def choose(study: Study, wanted: str | None) -> Series:
 def _series_of(found: Found) -> tuple[list[Series], list[str]]:
     """The series with enough slices, by number, and what was left."""
     groups: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
-    orientations: dict[tuple[object, ...], list[Orientation]] = defaultdict(list)
+    orientations: dict[tuple[object, ...], dict[Orientation, int]] = defaultdict(dict)
     seen: set[tuple[str, int]] = set()
     left: Counter[str] = Counter()
     for instance in found.instances:
@@ -169,15 +172,16 @@ def _key(one: Slice) -> tuple[object, ...]:
     return uid, elements.integer(tags.ROWS), elements.integer(tags.COLUMNS), one.stack
 
 
-def _orientation_number(one: Slice, known: list[Orientation]) -> int:
-    """Which of the orientations of a series a slice has; a new one is added. Headers round them."""
-    for number, other in enumerate(known):
-        if one.orientation == other or (
-            one.orientation is not None and other is not None and np.allclose(one.orientation, other, atol=_SAME)
-        ):
-            return number
-    known.append(one.orientation)
-    return len(known) - 1
+def _orientation_number(one: Slice, known: dict[Orientation, int]) -> int:
+    """Which of the orientations of a series a slice has; a new one is added. Headers round them.
+
+    Only the first ones are compared by their numbers: of a rotating view, each of thousands of frames has its own.
+    """
+    if one.orientation is not None and one.orientation not in known:
+        for other, number in islice(known.items(), _MOST_COMPARED):
+            if other is not None and all(abs(a - b) <= _SAME for a, b in zip(one.orientation, other, strict=True)):
+                return number
+    return known.setdefault(one.orientation, len(known))
 
 
 def _parts(slices: list[Slice]) -> list[list[Slice]]:
@@ -203,7 +207,7 @@ def _overlap(slices: list[Slice]) -> bool:
 def _describe(slices: list[Slice]) -> Series:
     first = slices[0]
     elements = first.instance.elements
-    description = elements.text(tags.SERIES_DESCRIPTION)
+    description = text_of(elements, tags.SERIES_DESCRIPTION)
     types = [part.upper() for part in elements.texts(tags.IMAGE_TYPE)]
     normal = np.cross(first.orientation[:3], first.orientation[3:]) if first.orientation else np.zeros(3)
     length = float(np.linalg.norm(normal))
@@ -220,7 +224,7 @@ def _describe(slices: list[Slice]) -> Series:
         spacing_mm=None if first.spacing is None or not step else (first.spacing[1], first.spacing[0], step),
         extent_mm=along[-1] - along[0] if along else 0.0,
         axial=bool(length and abs(normal[2]) / length > _AXIAL),
-        phase=_phase(f"{description} {elements.text(tags.PROTOCOL_NAME)}"),
+        phase=_phase(f"{description} {text_of(elements, tags.PROTOCOL_NAME)}"),
         scout=any("LOCALIZER" in part or "TOPO" in part or "SCOUT" in part for part in types),
         derived=types[:1] == ["DERIVED"] or bool(_NO_SLICES.search(description)),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ import pydicom.data
 import pytest
 
 from dicom_fuzz import NATIVE, PACKED, read_damaged
-from dicom_series import Frames, write_series
+from dicom_series import Frames, enhanced, save, write_series
 from kidneyseg import load
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom.assembly import read_frames
+from kidneyseg.imaging.dicom.dicom_reader import load_chosen
 from kidneyseg.imaging.dicom.discovery import is_dicom
 from kidneyseg.imaging.dicom.instances import FileSource, read_instance
+from kidneyseg.imaging.dicom.series import find_study
 from kidneyseg.imaging.dicom.slices import slices_of
 from kidneyseg.progress import Progress
 
@@ -73,3 +77,35 @@ def test_planes_between_slices_are_blended_by_their_distance(tmp_path: Path, sha
     read = load(tmp_path)
     positions = read.spacing_mm[2] * np.arange(read.shape[2])
     np.testing.assert_allclose(read.hu[8, 8], np.interp(positions, at, 100 * np.arange(12)), atol=1.5)
+
+
+def test_frames_of_a_zip_are_unpacked_once_whatever_their_order(tmp_path: Path) -> None:
+    hu = np.random.default_rng(4).integers(-100, 100, (80, 256, 256), np.int16)
+    seconds = []
+    for step in (1.0, -1.0):
+        scan = save(enhanced(Frames(hu, np.diag([0.8, 0.8, step, 1.0]))), tmp_path / f"{step}")
+        with zipfile.ZipFile(tmp_path / f"{step}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(scan, "IM1")
+        began = time.process_time()
+        read = load(tmp_path / f"{step}.zip")
+        seconds.append(time.process_time() - began)
+        np.testing.assert_array_equal(read.geometry.in_file_order(read.hu).T, hu[:: int(step)])
+    assert seconds[1] < 4 * seconds[0] + 0.2
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"])
+def test_a_file_that_grows_after_it_was_found_is_not_misread(tmp_path: Path, syntax: str) -> None:
+    hu = np.random.default_rng(4).integers(-100, 100, (10, 16, 16), np.int16)
+    paths = write_series(tmp_path / "ct", Frames(hu, np.diag([0.8, 0.8, 2.0, 1.0])), syntax=syntax)
+    study = find_study(tmp_path / "ct")
+    content = paths[4].read_bytes()
+    paths[4].write_bytes(content[:132] + content[132:164] + content[132:])  # its pixels lie further back
+    with pytest.raises(InputError, match="Image 5 of the series"):
+        load_chosen(study, None, tmp_path / "ct")
+
+
+def test_a_rescale_slope_of_zero_is_refused(tmp_path: Path) -> None:
+    frames = Frames(np.zeros((10, 16, 16), np.int16), np.diag([0.8, 0.8, 2.0, 1.0]))
+    write_series(tmp_path, frames, change=lambda k, one: setattr(one, "RescaleSlope", "0" if k == 3 else "1"))
+    with pytest.raises(InputError, match="rescale slope of 0"):
+        load(tmp_path)

@@ -55,6 +55,13 @@ def test_deflated_data_that_do_not_inflate_are_damaged(tmp_path: Path) -> None:
         read(path)
 
 
+def test_deflated_data_that_are_cut_off_are_damaged(tmp_path: Path) -> None:
+    path = save(slices(Frames(np.zeros((1, 8, 8), np.int16), np.eye(4)))[0], tmp_path / "one", "1.2.840.10008.1.2.1.99")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DamagedError):
+        read(path)
+
+
 def test_small_packed_objects_may_hold_little() -> None:
     assert largest_unpacked(100) == 1 << 24
     assert largest_unpacked(1 << 20) == 250 << 20

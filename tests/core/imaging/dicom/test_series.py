@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import Dataset
 
-from dicom_series import Frames, header, save, slices, write_series
+from dicom_series import Frames, enhanced, header, numbers, save, slices, write_series
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.dicom.series import Study, choose, find_study
 
@@ -95,6 +97,22 @@ def test_the_phase_is_read_from_the_description(tmp_path: Path, description: str
     assert find_study(tmp_path).series[0].phase == phase
 
 
+@pytest.mark.parametrize("charset", ["ISO_IR 100", "ISO_IR 192", "GB18030"])
+def test_descriptions_keep_their_letters(tmp_path: Path, charset: str) -> None:
+    write(tmp_path, 1, SpecificCharacterSet=charset, SeriesDescription="Nieren venös")
+    (series,) = find_study(tmp_path).series
+    assert (series.description, series.phase) == ("Nieren venös", "portal")
+
+
+def test_descriptions_hold_nothing_that_steers_a_terminal(tmp_path: Path) -> None:
+    write(tmp_path, 1, SpecificCharacterSet=["", "ISO 2022 IR 87"], SeriesDescription="腎臓 portal")
+    write(tmp_path, 2, SeriesDescription=b"\x1b]0;title\x07 ab\rdomen")
+    japanese, steering = find_study(tmp_path).series
+    assert japanese.description == "腎臓 portal"
+    assert steering.description.isprintable()
+    assert steering.description.endswith("ab domen")
+
+
 def test_a_series_is_chosen_by_number_or_uid(tmp_path: Path) -> None:
     write(tmp_path, 1, series="1.2.3")
     write(tmp_path, 2, series="1.2.4")
@@ -153,3 +171,29 @@ def test_slices_in_one_place_are_not_told_apart_one_by_one(tmp_path: Path) -> No
         change=lambda k, one: setattr(one, "AcquisitionTime", f"1300{k:02}"),
     )
     assert [len(one.slices) for one in find_study(tmp_path).series] == [40]
+
+
+def test_a_rotating_view_of_thousands_of_frames_is_left_at_once(tmp_path: Path) -> None:
+    view = enhanced(Frames(np.zeros((1000, 8, 8), np.int16), np.eye(4)))
+    del view.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+    for angle, frame in zip(
+        np.linspace(0, 2 * np.pi, 1000, endpoint=False), view.PerFrameFunctionalGroupsSequence, strict=True
+    ):
+        own = Dataset()
+        own.ImageOrientationPatient = numbers([np.cos(angle), np.sin(angle), 0, -np.sin(angle), np.cos(angle), 0])
+        frame.PlaneOrientationSequence = [own]
+    save(view, tmp_path / "view")
+    began = time.process_time()
+    with pytest.raises(InputError, match="1,000 CT images of series of fewer than 8"):
+        find_study(tmp_path)
+    assert time.process_time() - began < 5
+
+
+def test_rounded_orientations_are_one(tmp_path: Path) -> None:
+    frames = Frames(np.zeros((100, 16, 16), np.int16), np.diag([0.8, 0.8, 3.0, 1.0]))
+
+    def turned(index: int, one: Any) -> None:
+        one.ImageOrientationPatient = numbers([1, 1e-6 * index, 0, 0, 1, 1e-6 * index])
+
+    write_series(tmp_path, frames, change=turned)
+    assert [len(one.slices) for one in find_study(tmp_path).series] == [100]
