@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+# The same in all images that one object refers to: it belongs to one patient and study, and lies in one frame.
+_COMMON = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID")
 #: of the patient and the study, which every object of the study repeats; empty where the series does not say
 OF_STUDY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate"),
@@ -37,18 +39,15 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
     Where a header does not state the thickness of its slice, it is the distance of two.
 
     Raises:
-        InputError: the series lacks an identifier, without which nothing can refer to it.
+        InputError: the series lacks an identifier, without which nothing can refer to it, or its images are of several
+            patients, studies or frames of reference.
     """
     from pydicom.multival import MultiValue  # noqa: PLC0415 - few masks are written as DICOM
 
     distance, _ = slice_spacing_mm([frame.position_mm for frame in geometry.frames], geometry.normal)
+    _require_identifiers(geometry.headers)
     complete = []
     for header in geometry.headers:
-        for name in _NEEDED:
-            if not _is_uid(header.get(name)):
-                raise InputError(
-                    f"The DICOM series has no {name}, so no DICOM object can refer to it. Write NIfTI instead."
-                )
         own = _copied(header)
         for name in OF_STUDY:
             value = own.get(name)
@@ -69,6 +68,21 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
             "Write NIfTI instead."
         )
     return tuple(complete)
+
+
+def _require_identifiers(headers: Sequence[Dataset]) -> None:
+    """Raise InputError where an object could not refer to all images of a series."""
+    for name in _NEEDED:
+        if not all(_is_uid(header.get(name)) for header in headers):
+            raise InputError(
+                f"The DICOM series has no {name}, so no DICOM object can refer to it. Write NIfTI instead."
+            )
+    for name in _COMMON:
+        if len({str(header.get(name)) for header in headers}) > 1:
+            raise InputError(
+                f"The images of the DICOM series differ in their {name}, so no DICOM object can refer to all of them. "
+                "Export the series again from the PACS, or write NIfTI."
+            )
 
 
 def require_one_object(headers: Sequence[Dataset]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_a_series_without_an_identifier_is_refused(name: str, tmp_path: Path) ->
     volume = opened(SERIES, tmp_path / "ct", **{name: None})
     with pytest.raises(InputError, match=f"has no {name}.*Write NIfTI"):
         source_headers(volume.geometry)
+
+
+@pytest.mark.parametrize("name", ["PatientID", "StudyInstanceUID", "FrameOfReferenceUID"])
+def test_images_of_several_patients_studies_or_frames_of_reference_are_refused(name: str, study: Volume) -> None:
+    headers = [copy.deepcopy(header) for header in study.geometry.headers]
+    setattr(headers[-1], name, "1.2.3")
+    with pytest.raises(InputError, match=f"differ in their {name}"):
+        source_headers(replace(study.geometry, headers=tuple(headers)))
 
 
 def test_headers_are_completed_and_invalid_values_left_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

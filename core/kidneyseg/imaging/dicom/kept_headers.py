@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _ESCAPE = b"\x1b"  # begins letters of another set
+# Of the usual character sets, so that pydicom need not be imported for them.
+_CODECS = {(): "latin-1", ("ISO_IR 100",): "latin-1", ("ISO_IR 192",): "utf-8"}
 
 
 class Headers(Sequence["Dataset"]):
@@ -44,15 +46,21 @@ class Headers(Sequence["Dataset"]):
 def text_of(elements: Elements, tag: int) -> str:
     """A text in the character set that its header states, on one line, "" where it is missing."""
     value = elements.values.get(tag, (None, b""))[1]
+    stated = elements.texts(_SPECIFIC_CHARACTER_SET)
     text = elements.text(tag)
     if not value.isascii() or _ESCAPE in value:
-        from pydicom.charset import convert_encodings, decode_bytes  # noqa: PLC0415 - takes half a second
-        from pydicom.valuerep import TEXT_VR_DELIMS  # noqa: PLC0415 - as above
-
         with suppress(Exception), warnings.catch_warnings():  # of a damaged value the letters stay as they are
             warnings.simplefilter("ignore")
-            text = decode_bytes(value, convert_encodings(elements.texts(_SPECIFIC_CHARACTER_SET)), TEXT_VR_DELIMS)
+            codec = _CODECS.get(tuple(stated))
+            text = _decoded(value, stated) if codec is None else value.decode(codec)
     return "".join(letter if letter.isprintable() else " " for letter in text.strip(" \0")).strip()
+
+
+def _decoded(value: bytes, stated: list[str]) -> str:
+    from pydicom.charset import convert_encodings, decode_bytes  # noqa: PLC0415 - takes half a second
+    from pydicom.valuerep import TEXT_VR_DELIMS  # noqa: PLC0415 - as above
+
+    return decode_bytes(value, convert_encodings(stated), TEXT_VR_DELIMS)
 
 
 def _dataset(elements: Elements) -> Dataset:

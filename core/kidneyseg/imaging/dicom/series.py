@@ -169,7 +169,8 @@ def _counted(reason: str, count: int) -> str:
 def _key(one: Slice) -> tuple[object, ...]:
     elements = one.instance.elements
     uid = elements.text(tags.SERIES_INSTANCE_UID) or one.instance.source.folder
-    return uid, elements.integer(tags.ROWS), elements.integer(tags.COLUMNS), one.stack
+    whose = elements.text(tags.STUDY_INSTANCE_UID), elements.text(tags.PATIENT_ID)  # anonymisers reuse series' UIDs
+    return uid, whose, elements.integer(tags.ROWS), elements.integer(tags.COLUMNS), one.stack
 
 
 def _orientation_number(one: Slice, known: dict[Orientation, int]) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -47,3 +49,14 @@ def test_damaged_values_are_neither_kept_nor_printed(caplog: pytest.LogCaptureFi
         assert header.Modality == "CT"
         assert "Rows" not in header
     assert caplog.text == ""
+
+
+def test_usual_descriptions_are_read_without_pydicom(tmp_path: Path) -> None:
+    write_series(tmp_path, FRAMES, SpecificCharacterSet="ISO_IR 192", SeriesDescription="venös")
+    script = (
+        "import pathlib, sys; from kidneyseg.imaging.dicom.series import find_study;"
+        "print(find_study(pathlib.Path(sys.argv[1])).series[0].description, 'pydicom' in sys.modules)"
+    )
+    command = [sys.executable, "-X", "utf8", "-c", script, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout
+    assert said.split() == ["venös", "False"]

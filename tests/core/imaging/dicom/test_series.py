@@ -130,6 +130,13 @@ def test_series_of_one_number_get_letters(tmp_path: Path) -> None:
     assert ids(find_study(tmp_path)) == ["3a", "3b"]
 
 
+@pytest.mark.parametrize("name", ["PatientID", "StudyInstanceUID"])
+def test_two_patients_are_never_one_series(tmp_path: Path, name: str) -> None:
+    frames = Frames(np.zeros((40, 16, 16), np.int16), np.diag([0.8, 0.8, 3.0, 1.0]))
+    write_series(tmp_path, frames, change=lambda k, one: setattr(one, name, f"1.2.{k // 20}"))
+    assert [len(one.slices) for one in find_study(tmp_path).series] == [20, 20]
+
+
 def test_a_named_file_proposes_its_own_series(tmp_path: Path) -> None:
     for number, uid in ((1, "1.2.3"), (2, "1.2.4")):
         frames = Frames(np.zeros((9, 16, 16), np.int16), np.diag([0.8, 0.8, 2.0, 1.0]))
