@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -16,10 +18,13 @@ BY_NAME = {growth.name: growth for growth in GROWTH_TYPES}
 SPACING = (1.5, 1.5, 1.5)
 
 
+@cache
 def inserted(name: str, seed: int):
     hu, labels, organs, _ = host()
     rng = np.random.default_rng(seed)
     new_hu, new_labels, done = insert_growth(hu, labels, SPACING, LIBRARY, BY_NAME[name], rng, organs=organs)
+    for array in (new_hu, new_labels):
+        array.setflags(write=False)  # tests share them
     return new_hu, new_labels == 2, done
 
 
