@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,14 +12,10 @@ import numpy as np
 from kidneyseg.arrays import Floats, Rng
 from kidneyseg.datasets.cache import Arrays, array_key, cached
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.labels import require_known
-from kidneyseg.imaging.nifti import load_mask
 from kidneyseg.synthesis.donor_kidneys import DonorKidney, cut_kidneys
 from kidneyseg.synthesis.kidney_texture import KidneyHU
-from kidneyseg.synthesis.lesion_library import carried_over, case_number, is_held_out, label_files
+from kidneyseg.synthesis.lesion_library import carried_over, case_number, is_held_out, label_files, read_hu, read_labels
 from kidneyseg.synthesis.texture import TumourHU
-
-log = logging.getLogger(__name__)
 
 # HU columns of KiTS23's table of statistics that are read, besides the case.
 _CSV_COLUMNS = ("kidney_median", "kidney_percentile_90_0", "tumor_median", "tumor_stdev", "cyst_median")
@@ -67,18 +61,14 @@ class KidneyLibrary:
         """
         found: list[DonorKidney] = []
         for path in label_files(Path(masks_dir)):
-            try:
-                labels, geometry = load_mask(path)
-                require_known(labels, path.name)
-            except InputError as error:
-                log.warning("%s; the label map is left out", error)
-                continue
-            found += cut_kidneys(labels, geometry.spacing_mm, case_number(path))
+            if (read := read_labels(path)) is not None:
+                found += cut_kidneys(*read, case_number(path))
         if not found:
             raise InputError(
                 f"No kidneys in {masks_dir}: expected case_XXXXX.nii.gz or case_XXXXX/segmentation.nii.gz."
             )
-        return cls(tuple(found), _read_hu(Path(hu_csv)) if hu_csv is not None else _EMPTY)
+        hu = _EMPTY if hu_csv is None else read_hu(Path(hu_csv), _CSV_COLUMNS, ("kidney_median",))
+        return cls(tuple(found), hu)
 
     def subset(self, wanted: Callable[[int], bool]) -> KidneyLibrary:
         """The kidneys and HU rows only of the cases whose number is `wanted`."""
@@ -160,17 +150,3 @@ def kits_kidneys(masks: Path, hu_csv: Path | None, cache: Path) -> KidneyLibrary
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
     return KidneyLibrary._from_arrays(arrays)
-
-
-def _read_hu(path: Path) -> Floats:
-    with path.open(newline="") as table:
-        reader = csv.DictReader(table)
-        missing = {"case", *_CSV_COLUMNS} - set(reader.fieldnames or ())
-        if missing:
-            raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}: expected KiTS23's HU statistics.")
-        rows = [
-            [float(row["case"].split("_")[-1]), *(float(row[name] or "nan") for name in _CSV_COLUMNS)]
-            for row in reader
-            if row["kidney_median"]
-        ]
-    return np.array(rows, dtype=np.float32).reshape(-1, 6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kidneyseg.arrays import Floats, Rng
+from kidneyseg.arrays import Floats, Labels, Rng, Spacing
 from kidneyseg.datasets.cache import Arrays, array_key, cached
 from kidneyseg.errors import InputError
 from kidneyseg.imaging.labels import require_known
@@ -82,16 +82,11 @@ class LesionLibrary:
             case = case_number(path)
             if cases is not None and case not in cases:
                 continue
-            try:
-                labels, geometry = load_mask(path)
-                require_known(labels, path.name)
-            except InputError as error:
-                log.warning("%s; the label map is left out", error)
-                continue
-            found += cut_lesions(labels, geometry.spacing_mm, case)
+            if (read := read_labels(path)) is not None:
+                found += cut_lesions(*read, case)
         if not found:
             raise InputError(f"No lesions in the label maps under {masks_dir}: expected labels 2 (tumour) or 3 (cyst).")
-        contrast = _read_contrast(Path(hu_csv)) if hu_csv is not None else _EMPTY
+        contrast = read_hu(Path(hu_csv), _CSV_COLUMNS, _CSV_COLUMNS) if hu_csv is not None else _EMPTY
         return cls(tuple(found), contrast).subset(lambda case: cases is None or case in cases)
 
     @classmethod
@@ -234,6 +229,17 @@ def label_files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("case_*.nii.gz"), *folder.glob("case_*/segmentation.nii.gz")])
 
 
+def read_labels(path: Path) -> tuple[Labels, Spacing] | None:
+    """A label map and its spacing in mm; None, with a warning, where it cannot be used."""
+    try:
+        labels, geometry = load_mask(path)
+        require_known(labels, path.name)
+    except InputError as error:
+        log.warning("%s; the label map is left out", error)
+        return None
+    return labels, geometry.spacing_mm
+
+
 def case_number(path: Path) -> int:
     """The number of a KiTS case; InputError where the path has none."""
     match = re.search(r"case_(\d+)", str(path))
@@ -242,15 +248,19 @@ def case_number(path: Path) -> int:
     return int(match.group(1))
 
 
-def _read_contrast(path: Path) -> Floats:
+def read_hu(path: Path, columns: Sequence[str], needed: Collection[str]) -> Floats:
+    """KiTS23's HU statistics: float32 (cases, 1 + columns), the case's number first; nan where a case has no value.
+
+    Cases without one of the `needed` columns are left out. Raises InputError where the table lacks a column.
+    """
     with path.open(newline="") as table:
         reader = csv.DictReader(table)
-        missing = {"case", *_CSV_COLUMNS} - set(reader.fieldnames or ())
+        missing = {"case", *columns} - set(reader.fieldnames or ())
         if missing:
             raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}: expected KiTS23's HU statistics.")
         rows = [
-            [float(row["case"].split("_")[-1]), *(float(row[column]) for column in _CSV_COLUMNS)]
+            [float(row["case"].split("_")[-1]), *(float(row[column] or "nan") for column in columns)]
             for row in reader
-            if all(row[column] for column in _CSV_COLUMNS)
+            if all(row[column] for column in needed)
         ]
-    return np.array(rows, dtype=np.float32).reshape(-1, 4)
+    return np.array(rows, dtype=np.float32).reshape(-1, 1 + len(columns))
