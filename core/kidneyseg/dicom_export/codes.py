@@ -34,7 +34,7 @@ _SIDES = {"left": ("7771000", "Left"), "right": ("24028007", "Right")}
 
 def code(value: tuple[str, str]) -> Code:
     """A SNOMED CT code of its value and meaning."""
-    from pydicom.sr.coding import Code  # noqa: PLC0415 - few masks are written as DICOM
+    from pydicom.sr.coding import Code
 
     return Code(value[0], "SCT", value[1])
 
@@ -46,7 +46,7 @@ def side_code(side: Side | None) -> Code | None:
 
 def code_item(value: Code) -> Dataset:
     """A code as an item of a code sequence."""
-    from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
+    from pydicom import Dataset
 
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value.value, value.scheme_designator, value.meaning

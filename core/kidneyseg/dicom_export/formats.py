@@ -130,7 +130,7 @@ def export_formats(
     objects: dict[Format, list[Dataset]] = {}
     if complete.keys() - {Format.NIFTI}:
         series = require_series(volume, geometry)
-        from kidneyseg.dicom_export.contents import gather  # noqa: PLC0415 - imports what only DICOM output needs
+        from kidneyseg.dicom_export.contents import gather
 
         contents = gather(mask, volume, series, findings=findings, provenance=provenance, marks=marks, made_at=made_at)
         with quietly():
@@ -158,7 +158,7 @@ def export_formats(
 
 def check_series(volume: Volume, targets: Targets, geometry: DicomGeometry | None = None) -> DicomGeometry:
     """As `require_series`, after a check that the objects of these formats can refer to it. Raises InputError."""
-    from kidneyseg.dicom_export.source import (  # noqa: PLC0415 - imports what only DICOM output needs
+    from kidneyseg.dicom_export.source import (
         require_one_object,
         source_headers,
     )
@@ -183,10 +183,10 @@ def require_series(volume: Volume, geometry: DicomGeometry | None = None) -> Dic
 
 
 def _objects(targets: Targets, contents: Contents, volume: Volume) -> dict[Format, list[Dataset]]:
-    from kidneyseg.dicom_export.key_images import key_images  # noqa: PLC0415 - import what only DICOM output needs
-    from kidneyseg.dicom_export.rtstruct import structure_set  # noqa: PLC0415
-    from kidneyseg.dicom_export.seg import segmentation  # noqa: PLC0415
-    from kidneyseg.dicom_export.structured_report import measurement_report  # noqa: PLC0415
+    from kidneyseg.dicom_export.key_images import key_images
+    from kidneyseg.dicom_export.rtstruct import structure_set
+    from kidneyseg.dicom_export.seg import segmentation
+    from kidneyseg.dicom_export.structured_report import measurement_report
 
     made: dict[Format, list[Dataset]] = {}
     if Format.SEG in targets:

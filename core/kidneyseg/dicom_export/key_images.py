@@ -40,7 +40,7 @@ def key_images(contents: Contents, volume: Volume) -> list[Dataset]:
 
 
 def _key_image(segment: Segment, index: int, contents: Contents, volume: Volume, number: int) -> Dataset:
-    from highdicom.sc import SCImage  # noqa: PLC0415 - highdicom takes a second
+    from highdicom.sc import SCImage
 
     frame = contents.geometry.frames[index]
     source = contents.headers[frame.header]
@@ -122,10 +122,10 @@ def orientation(directions: NDArray[np.float64]) -> tuple[str, str]:
 
 
 def _reference(source: Dataset, frame: int | None) -> Dataset:
-    from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
-    from pydicom.sr.codedict import codes  # noqa: PLC0415
+    from pydicom import Dataset
+    from pydicom.sr.codedict import codes
 
-    from kidneyseg.dicom_export.codes import code_item  # noqa: PLC0415
+    from kidneyseg.dicom_export.codes import code_item
 
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID

@@ -28,8 +28,8 @@ def structure_set(contents: Contents) -> Dataset:
 
     Coordinates are rounded to .0001 mm. An object without pixels has no outlines.
     """
-    from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: PLC0415 - few masks are written as DICOM
-    from pydicom.uid import UID, ImplicitVRLittleEndian  # noqa: PLC0415
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import UID, ImplicitVRLittleEndian
 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
@@ -65,7 +65,7 @@ def structure_set(contents: Contents) -> Dataset:
 
 
 def _item(**values: object) -> Dataset:
-    from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
+    from pydicom import Dataset
 
     item = Dataset()
     for name, value in values.items():

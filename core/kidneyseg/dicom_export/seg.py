@@ -35,8 +35,8 @@ def segmentation(contents: Contents, *, labelmap: bool = False) -> Dataset:
     Raises:
         InputError: the series consists of several multi-frame objects.
     """
-    from highdicom import PixelMeasuresSequence  # noqa: PLC0415 - highdicom takes a second
-    from highdicom.seg import Segmentation  # noqa: PLC0415
+    from highdicom import PixelMeasuresSequence
+    from highdicom.seg import Segmentation
 
     require_one_object(contents.headers)
     kind = "labelmap" if labelmap else "seg"
@@ -87,8 +87,8 @@ def set_written(made: Dataset, contents: Contents) -> None:
 
 def algorithm_sequence(contents: Contents) -> AlgorithmIdentificationSequence:
     """The algorithm that made the mask, as SEG, RTSTRUCT and SR name it."""
-    from highdicom import AlgorithmIdentificationSequence  # noqa: PLC0415 - highdicom takes a second
-    from pydicom.sr.codedict import codes  # noqa: PLC0415
+    from highdicom import AlgorithmIdentificationSequence
+    from pydicom.sr.codedict import codes
 
     made_by = contents.algorithm
     return AlgorithmIdentificationSequence(
@@ -105,7 +105,7 @@ def _used_frames(contents: Contents) -> tuple[list[Dataset], NDArray[Any], list[
 
     Of a classic series only the run of slices with a segment is given, which saves highdicom time and memory.
     """
-    from highdicom import PlanePositionSequence  # noqa: PLC0415 - highdicom takes a second
+    from highdicom import PlanePositionSequence
 
     numbers, frames = contents.numbers, contents.geometry.frames
     used = np.flatnonzero(numbers.reshape(len(numbers), -1).any(axis=1))
@@ -130,8 +130,8 @@ def _measures(contents: Contents) -> dict[str, Any]:
 
 
 def _described(segment: Segment, contents: Contents) -> SegmentDescription:
-    from highdicom.color import CIELabColor  # noqa: PLC0415 - highdicom takes a second
-    from highdicom.seg import SegmentDescription  # noqa: PLC0415
+    from highdicom.color import CIELabColor
+    from highdicom.seg import SegmentDescription
 
     what, side = segment.property, side_code(segment.side)
     kidney = [code(("64033007", "Kidney"))] if what.in_kidney else None

@@ -42,7 +42,7 @@ def source_headers(geometry: DicomGeometry) -> tuple[Dataset, ...]:
         InputError: the series lacks an identifier, without which nothing can refer to it, or its images are of several
             patients, studies or frames of reference.
     """
-    from pydicom.multival import MultiValue  # noqa: PLC0415 - few masks are written as DICOM
+    from pydicom.multival import MultiValue
 
     distance, _ = slice_spacing_mm([frame.position_mm for frame in geometry.frames], geometry.normal)
     _require_identifiers(geometry.headers)
@@ -96,8 +96,8 @@ def require_one_object(headers: Sequence[Dataset]) -> None:
 
 def _copied(header: Dataset) -> Dataset:
     """A copy whose elements may be set; texts in a character set that highdicom does not take are then UTF-8."""
-    from pydicom import Dataset  # noqa: PLC0415 - few masks are written as DICOM
-    from pydicom.charset import convert_encodings, python_encoding  # noqa: PLC0415
+    from pydicom import Dataset
+    from pydicom.charset import convert_encodings, python_encoding
 
     own = Dataset()
     own.update(header)

@@ -25,7 +25,7 @@ def measurement_report(contents: Contents, segmentation: Dataset) -> Dataset:
         contents: of the mask.
         segmentation: made of it by `seg.segmentation`.
     """
-    from highdicom.sr import Comprehensive3DSR  # noqa: PLC0415 - highdicom takes a second
+    from highdicom.sr import Comprehensive3DSR
 
     made = Comprehensive3DSR(
         evidence=[segmentation, *contents.headers],
@@ -44,13 +44,13 @@ def measurement_report(contents: Contents, segmentation: Dataset) -> Dataset:
 
 
 def _report(contents: Contents, segmentation: Dataset) -> MeasurementReport:
-    from highdicom.sr import (  # noqa: PLC0415 - highdicom takes a second
+    from highdicom.sr import (
         DeviceObserverIdentifyingAttributes,
         MeasurementReport,
         ObservationContext,
         ObserverContext,
     )
-    from pydicom.sr.codedict import codes  # noqa: PLC0415
+    from pydicom.sr.codedict import codes
 
     observer = ObserverContext(
         observer_type=codes.DCM.Device,
@@ -73,7 +73,7 @@ def _report(contents: Contents, segmentation: Dataset) -> MeasurementReport:
 def _measured(
     segment: Segment, contents: Contents, segmentation: Dataset
 ) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
-    from highdicom.sr import (  # noqa: PLC0415 - highdicom takes a second
+    from highdicom.sr import (
         AlgorithmIdentification,
         FindingSite,
         ReferencedSegment,
@@ -105,9 +105,9 @@ def _measured(
 
 
 def _measurements(segment: Segment) -> list[Measurement]:
-    from highdicom.sr import CodedConcept, Measurement  # noqa: PLC0415 - highdicom takes a second
-    from pydicom.sr.codedict import codes  # noqa: PLC0415
-    from pydicom.sr.coding import Code  # noqa: PLC0415
+    from highdicom.sr import CodedConcept, Measurement
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
 
     ml = Code("mL", "UCUM", "milliliter")
     found = segment.finding
