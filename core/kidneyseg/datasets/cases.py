@@ -107,7 +107,7 @@ class LabelledGrid:
     """A labelled CT, or a part of it, on cubic cells."""
 
     hu: HU  #: int16 (X, Y, Z), clipped to HU_WINDOW
-    labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
+    labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR, CYST
     organs: Labels  #: uint8 (X, Y, Z) of the 13 organs, all 0 where the case has no such map
     cell_mm: float  #: edge of a cell
     body: Mask | None = None  #: bool (X, Y, Z), the patient without air and table; None where it was not computed
@@ -170,7 +170,9 @@ def whole_grid_of(volume: Volume, labels: Labels, organs: Labels | None, cell_mm
 
 
 def read_case(case: CaseFiles) -> tuple[Volume, Labels, Labels | None]:
-    """The CT, its labels (TISSUE, KIDNEY, TUMOUR) and, where there is one, its organ map, all (X, Y, Z) on its voxels.
+    """The CT, its labels (TISSUE, KIDNEY, TUMOUR, CYST), and its organ map where there is one.
+
+    All are (X, Y, Z) on the CT's voxels.
 
     Raises:
         InputError: when a map does not lie on the CT, or the labels hold an unknown one.
@@ -179,7 +181,7 @@ def read_case(case: CaseFiles) -> tuple[Volume, Labels, Labels | None]:
     organs = None if case.organs is None else _load_on(volume, case.organs)
     labels = _load_on(volume, case.labels)
     require_known(labels, case.labels.name)
-    return volume, np.where(labels == 3, np.uint8(1), labels), organs
+    return volume, labels, organs
 
 
 def _load_on(volume: Volume, path: Path) -> Labels:

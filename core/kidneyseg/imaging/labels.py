@@ -17,6 +17,12 @@ _FEW_VALUES, _EQUAL_NEIGHBOURS = 16, 0.85
 _LARGEST_LABEL = 255
 
 
+def without_cysts(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels for what has no class for cysts: they are kidney. The same array where there are none."""
+    cyst = labels == CYST
+    return np.where(cyst, np.uint8(KIDNEY), labels) if cyst.any() else labels
+
+
 def looks_like_labels(values: NDArray[np.int16]) -> bool:
     """Whether the voxels (X, Y, Z) of a file are labels and not HU: small whole numbers in areas of one value.
 

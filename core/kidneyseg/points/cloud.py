@@ -69,7 +69,9 @@ class PointCloud:
     lattice: Lattice  #: the lattice; that of the voxels when points are voxels
     index: NDArray[np.int32]  #: int32 (N, 3), cell index along x, y, z
     hu: NDArray[np.int16]  #: int16 (N,), mean HU of the cell
-    labels: NDArray[np.uint8] | None = None  #: uint8 (N,) of TISSUE, KIDNEY, TUMOUR, or None where there are none yet
+    labels: NDArray[np.uint8] | None = (
+        None  #: uint8 (N,) of TISSUE, KIDNEY, TUMOUR, CYST, or None where there are none yet
+    )
     probability: NDArray[np.float16] | None = None  #: float16 (N, classes), the network's softmax output, or None
     #: in which the networks process the cells; AS_STORED unless the file's orientation seems wrong
     orientation: Orientation = AS_STORED

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
 from kidneyseg.arrays import separate_boxes
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
 from kidneyseg.progress import Progress
 
@@ -42,14 +42,14 @@ def cluster_cloud(
     per_class: bool = False,
     progress: Progress | None = None,
 ) -> tuple[PointCloud, NDArray[np.int32]]:
-    """The kidney and tumour points of `cloud` without outliers, and which object each belongs to.
+    """The points of kidneys and their lesions in `cloud` without outliers, and which object each belongs to.
 
     Args:
         cloud: with labels.
         eps_mm: neighbourhood radius.
         min_samples: points within eps, itself included, that make a core point; None is auto: a twentieth of all
             points, but at most half of what the median point has within eps.
-        per_class: cluster kidney and tumour points separately, as published; otherwise they form objects together, so
+        per_class: cluster the points of each class separately, as published; otherwise they form objects together, so
             that a tumour on a kidney is not an outlier.
         progress: checked along the way.
 
@@ -61,10 +61,10 @@ def cluster_cloud(
     Raises:
         ValueError: for a cloud without labels.
     """
-    kidney, tumour = cloud.labelled(KIDNEY), cloud.labelled(TUMOUR)
+    kidney, tumour, cyst = (cloud.labelled(label) for label in (KIDNEY, TUMOUR, CYST))
     ids = np.full(len(cloud), -1, np.int32)
     step = np.asarray(cloud.lattice.step_mm)
-    for members in (kidney, tumour) if per_class else (kidney | tumour,):
+    for members in (kidney, tumour, cyst) if per_class else (kidney | tumour | cyst,):
         rows = np.flatnonzero(members)
         index = cloud.index[rows].astype(np.int64)
         labels = _cluster_cells(index, step, eps_mm, min_samples, progress or Progress())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidneyseg.arrays import bounding_box, dense_mask, separate_boxes
-from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.hull import paint_hull
@@ -21,6 +21,9 @@ from kidneyseg.settings import FillSettings
 
 # A smaller hole in a slice is a gap between points; a larger one may be the fat of the renal sinus.
 HOLE_MM2 = 20.0
+
+# Painted in this order: later ones over earlier ones.
+_PAINTED = (KIDNEY, CYST, TUMOUR)
 
 # A cell without a kept point may shift the border of its neighbours, but never becomes foreground by itself.
 _MOST_IN_CONTEXT = 0.49
@@ -34,15 +37,15 @@ def fill_closing(
     context: PointCloud | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.uint8]:
-    """Paint the cells of kidney and tumour points, then close gaps and small holes.
+    """Paint the cells of kidneys and their lesions, then close gaps and small holes.
 
     With `cloud.probability`, class probabilities are interpolated from cell centres to voxel centres, which gives
-    smooth borders: a voxel is foreground where kidney and tumour together reach one half, and tumour where that is the
-    likelier of the two. A cell that is not in the cloud counts as tissue. Without probabilities a voxel takes the label
+    smooth borders: a voxel is foreground where kidney, tumour and cyst together reach one half, and then the likeliest
+    of them. A cell that is not in the cloud counts as tissue. Without probabilities a voxel takes the label
     of the cell that its centre lies in.
 
     Args:
-        cloud: kidney and tumour points with labels; tissue points are ignored.
+        cloud: points of kidneys and lesions with labels; tissue points are ignored.
         volume: the CT that the cloud was sampled from.
         settings: `closing_mm` is the radius of the ball that gaps are closed with; 0 closes none.
         context: the cloud, with probabilities and on the same lattice, that `cloud` was selected from. Its tissue
@@ -50,7 +53,7 @@ def fill_closing(
         progress: checked between steps.
 
     Returns:
-        uint8 (X, Y, Z), Fortran-ordered: 0, KIDNEY, TUMOUR. Tumour is painted over kidney.
+        uint8 (X, Y, Z), Fortran-ordered: 0, KIDNEY, TUMOUR, CYST. Tumour is painted over cyst, and that over kidney.
     """
     progress = progress or Progress()
     mask = np.zeros(volume.shape, np.uint8, order="F")
@@ -77,13 +80,13 @@ def fill_hull(
     closed hull: one point gives one voxel, points on a line give the voxels whose centres lie on that line.
 
     Args:
-        cloud: kidney and tumour points with labels; tissue points are ignored.
+        cloud: points of kidneys and lesions with labels; tissue points are ignored.
         object_ids: int32 (N,), the cluster of each point; no hull spans two of them.
         volume: the CT that the cloud was sampled from.
         progress: checked between slices.
 
     Returns:
-        uint8 (X, Y, Z), Fortran-ordered: 0, KIDNEY, TUMOUR. Tumour is painted over kidney.
+        uint8 (X, Y, Z), Fortran-ordered: 0, KIDNEY, TUMOUR, CYST. Tumour is painted over cyst, and that over kidney.
     """
     progress = progress or Progress()
     mask = np.zeros(volume.shape, np.uint8, order="F")
@@ -92,7 +95,7 @@ def fill_hull(
     slices = np.moveaxis(mask, through, 2)  # a view: (a, b, slice)
     lattice = cloud.lattice
     layers = lattice.cells_around(voxel_lattice(volume.shape, volume.spacing_mm), through)
-    for label in (KIDNEY, TUMOUR):
+    for label in _PAINTED:
         rows = np.flatnonzero(cloud.labelled(label))
         # In order of layer, then object, each hull's points are one run of rows.
         rows = rows[np.lexsort((object_ids[rows], cloud.index[rows, through]))]
@@ -150,17 +153,19 @@ def _fill_part(
     mask: NDArray[np.uint8],
     progress: Progress,
 ) -> None:
-    """Paint kidney and tumour points, which lie in the cells `crop`, into `mask`."""
+    """Paint points of kidneys and lesions, which lie in the cells `crop`, into `mask`."""
     target = _voxels_around(crop, volume)
-    kidney = np.zeros(target.shape, np.bool_, order="F")
-    tumour = np.zeros(target.shape, np.bool_, order="F")
-    for k, either, inner in _painted(cloud, context, crop, target):
-        kidney[:, :, k], tumour[:, :, k] = either, inner
+    classes = CYST + 1 if cloud.probability is None else cloud.probability.shape[1]
+    wanted = [label for label in _PAINTED if label < classes]
+    parts = {label: np.zeros(target.shape, np.bool_, order="F") for label in wanted}
+    for k, labels in _painted(cloud, context, crop, target):
+        for label, part in parts.items():
+            # "kidney" holds its lesions too, so that no gap opens between them.
+            part[:, :, k] = labels != TISSUE if label == KIDNEY else labels == label
         progress.check()
     first = target.first_cell.tolist()
     where = tuple(slice(start, start + n) for start, n in zip(first, target.shape, strict=True))
-    # "kidney" holds the tumour too, so that no gap opens between the two.
-    for label, part in ((KIDNEY, kidney), (TUMOUR, tumour)):
+    for label, part in parts.items():
         box = bounding_box(part)
         if box is not None:
             closed = close_gaps(part[box], settings.closing_mm, volume.spacing_mm, progress=progress)
@@ -177,41 +182,40 @@ def _voxels_around(crop: Lattice, volume: Volume) -> Lattice:
 
 def _painted(
     cloud: PointCloud, context: PointCloud | None, crop: Lattice, target: Lattice
-) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """(k, kidney or tumour, tumour) for each slice of voxels, two bool (X, Y) each."""
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(k, labels) for each slice of voxels, uint8 (X, Y)."""
     if cloud.probability is None:
         cells = np.zeros(crop.shape, np.uint8)
         _scatter(cloud, crop, np.asarray(cloud.labels), cells)
         labels = nearest_values(cells, crop, target)
-        for k in range(target.shape[2]):
-            yield k, labels[:, :, k] != TISSUE, labels[:, :, k] == TUMOUR
+        yield from ((k, labels[:, :, k]) for k in range(target.shape[2]))
         return
     fields = _probability_fields(cloud, context, crop)
     for k, values in upsampled_slices(fields, crop, target):
-        either = values[0] >= 0.5
-        yield k, either, either & (values[1] > values[0] / 2)
+        values[0], foreground = values[0] - values[1:].sum(axis=0), values[0] >= 0.5
+        yield k, np.where(foreground, values.argmax(axis=0) + KIDNEY, TISSUE).astype(np.uint8)
 
 
 def _probability_fields(cloud: PointCloud, context: PointCloud | None, crop: Lattice) -> NDArray[np.float16]:
-    """Probability of kidney or tumour, and of tumour, on the crop: float16 (2, *crop.shape), 0 where no point is."""
-    fields = np.zeros((2, *crop.shape), np.float16)
+    """Probability of anything but tissue, and of each lesion: float16 (classes - 1, *crop.shape), 0 without a point."""
+    classes = 0 if cloud.probability is None else cloud.probability.shape[1]
+    fields = np.zeros((max(classes - 1, 1), *crop.shape), np.float16)
     if context is not None and context.labels is not None:
-        # Only tissue of the context: kidney and tumour points that the cloud no longer has stay 0.
+        # Only tissue of the context: other points that the cloud no longer has stay 0.
         _scatter_probability(context.select(context.labelled(TISSUE)), crop, _MOST_IN_CONTEXT, fields)
     _scatter_probability(cloud, crop, 1.0, fields)
     return fields
 
 
 def _scatter_probability(points: PointCloud, crop: Lattice, highest: float, fields: NDArray[np.float16]) -> None:
-    """Write the points' two probabilities into their cells, scaled so that kidney or tumour is at most `highest`."""
+    """Write the points' probabilities into their cells, scaled so that of anything but tissue is at most `highest`."""
     if points.probability is None:
         return
     classes = points.probability.astype(np.float32)
     either = 1 - classes[:, TISSUE]
-    tumour = classes[:, TUMOUR] if classes.shape[1] > TUMOUR else np.zeros_like(either)
     scale = highest / np.maximum(either, highest)
-    _scatter(points, crop, either * scale, fields[0])
-    _scatter(points, crop, tumour * scale, fields[1])
+    for values, field in zip((either, *classes.T[TUMOUR:]), fields, strict=True):
+        _scatter(points, crop, values * scale, field)
 
 
 def _scatter(cloud: PointCloud, crop: Lattice, values: NDArray[Any], out: NDArray[Any]) -> None:

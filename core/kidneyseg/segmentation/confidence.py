@@ -55,7 +55,7 @@ def tumour_confidence(
     Args:
         tumours: as `measure` lists them for these labels.
         labels: uint8 (X, Y, Z), on the volume's voxels; see `measure`.
-        cloud: stage 2's points with probabilities (N, 3).
+        cloud: stage 2's points with probabilities (N, classes).
         volume: the CT.
         marks: uint8 (X, Y, Z), not 0 where a label was made by hand; see `EditedMask.marks`.
     """

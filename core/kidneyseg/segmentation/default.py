@@ -7,7 +7,7 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
-from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_tumours
+from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_lesions
 from kidneyseg.points.resample import lattice_for
 from kidneyseg.points.sampling import sample_body
 from kidneyseg.segmentation.method import Context, Method, Objects, check_network, register, unite
@@ -24,8 +24,8 @@ class Default(Method):
 
     def check(self, loaded: Networks) -> None:
         """Raise ModelError unless stage 1 takes HU on cells of 1-10 mm, stage 2 HU and kidney level on finer ones."""
-        check_network(loaded.stage1, self.name, 1, 2, (1.0, 10.0))
-        check_network(loaded.stage2, self.name, 2, 3, (0.5, 5.0))
+        check_network(loaded.stage1, self.name, 1, (2,), (1.0, 10.0))
+        check_network(loaded.stage2, self.name, 2, (3, 4), (0.5, 5.0))
         one, two = loaded.all
         if _grid_mm(two) >= _grid_mm(one):
             raise ModelError(
@@ -43,7 +43,7 @@ class Default(Method):
         return [detect_kidneys(unite(samples), context)]
 
     def stage2(self, context: Context, detections: list[PointCloud]) -> PointCloud:
-        """Tissue, kidney or tumour on fine cells near the detections; see `separate_tumour`."""
+        """Tissue, kidney, tumour or cyst on fine cells near the detections; see `separate_tumour`."""
         return separate_tumour(unite(detections), _margin_mm(context.settings), context)
 
     def stage2_points(self, detections: PointCloud, volume: Volume, settings: Settings, lattice: Lattice) -> PointCloud:
@@ -51,12 +51,12 @@ class Default(Method):
         return region_points(detections, volume, lattice, _margin_mm(settings))
 
     def cluster(self, context: Context, cloud: PointCloud) -> Objects:
-        """Kidney and tumour together: keeps the kidneys with their tumours, and removes small tumours."""
+        """Kidneys and lesions together: keeps the kidneys with their lesions, and removes small lesions."""
         clusters = context.settings.clusters
         needed = min_samples_of(clusters, cloud.lattice.step_mm[0])
         objects = cluster_cloud(cloud, clusters.eps_mm, needed, progress=context.progress)
         kept, ids = cut_thin_bridges(*keep_kidneys(*objects))
-        return remove_small_tumours(kept), ids
+        return remove_small_lesions(kept), ids
 
 
 def _grid_mm(model: Model) -> float:

@@ -20,7 +20,7 @@ from kidneyseg.segmentation.networks import Networks, Note
 from kidneyseg.settings import PRESETS, Group, Settings
 
 Objects = tuple[PointCloud, NDArray[np.int32]]
-"""Kidney and tumour points, and the int32 id (N,) of the object that each belongs to, 0 upward."""
+"""Points of kidneys and lesions, and the int32 id (N,) of the object that each belongs to, 0 upward."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Method(ABC):
 
     @abstractmethod
     def stage2(self, context: Context, detections: list[PointCloud]) -> PointCloud:
-        """A cloud with labels TISSUE, KIDNEY or TUMOUR and probabilities (N, 3)."""
+        """A cloud with labels TISSUE, KIDNEY, TUMOUR or CYST and probabilities (N, classes)."""
 
     @abstractmethod
     def stage2_points(self, detections: PointCloud, volume: Volume, settings: Settings, lattice: Lattice) -> PointCloud:
@@ -71,7 +71,7 @@ class Method(ABC):
 
     @abstractmethod
     def cluster(self, context: Context, cloud: PointCloud) -> Objects:
-        """The kidney and tumour points of stage 2's cloud without outliers, and the objects they form."""
+        """The points of kidneys and lesions of stage 2's cloud without outliers, and the objects they form."""
 
     def fill(self, context: Context, objects: Objects, cloud: PointCloud) -> NDArray[np.uint8]:
         """The mask (X, Y, Z) of the objects on the volume's voxels; `cloud` is stage 2's."""
@@ -102,22 +102,24 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
-def check_network(model: Model, method_name: str, in_channels: int, classes: int, grid_mm: tuple[float, float]) -> None:
+def check_network(
+    model: Model, method_name: str, in_channels: int, classes: tuple[int, ...], grid_mm: tuple[float, float]
+) -> None:
     """Raise ModelError where a network has other channels, classes or cells than a method's stage needs.
 
     Args:
         model: the network.
         method_name: the method, for the message.
         in_channels: features per point.
-        classes: number of output classes.
+        classes: numbers of output classes that fit.
         grid_mm: smallest and largest edge of its cells; (0, 0) for a network that has none.
     """
     config, (low, high), grid = model.network.config, grid_mm, model.grid_mm
     wrong = ""
     if config["in_channels"] != in_channels:
         wrong = f"it takes {config['in_channels']} input channels, not {in_channels}"
-    elif config["classes"] != classes:
-        wrong = f"it tells {config['classes']} classes apart, not {classes}"
+    elif config["classes"] not in classes:
+        wrong = f"it tells {config['classes']} classes apart, not {' or '.join(map(str, classes))}"
     elif grid is None and high:
         wrong = "its file does not say on what grid it was trained (grid_mm)"
     elif grid is not None and not low <= grid <= high:

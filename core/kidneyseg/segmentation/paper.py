@@ -36,8 +36,8 @@ class Paper(Method):
 
     def check(self, loaded: Networks) -> None:
         """Raise ModelError unless both networks take HU three times and have no grid of their own."""
-        check_network(loaded.stage1, self.name, 3, 2, (0.0, 0.0))
-        check_network(loaded.stage2, self.name, 3, 3, (0.0, 0.0))
+        check_network(loaded.stage1, self.name, 3, (2,), (0.0, 0.0))
+        check_network(loaded.stage2, self.name, 3, (3,), (0.0, 0.0))
 
     def sample(self, context: Context) -> list[PointCloud]:
         """The brightest share of all voxels, one cloud per intensity band."""

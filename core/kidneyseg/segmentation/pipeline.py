@@ -39,7 +39,7 @@ class Result:
 
     mask: NDArray[np.uint8]  #: uint8 (X, Y, Z): 0, 1 kidney, 2 tumour, on the volume's voxels
     sampled: PointCloud  #: stage 1's points with its labels, TISSUE and KIDNEY
-    stage2: PointCloud  #: stage 2's points with its labels, TISSUE, KIDNEY and TUMOUR
+    stage2: PointCloud  #: stage 2's points with its labels, TISSUE, KIDNEY, TUMOUR and CYST
     objects: PointCloud  #: the kidney and tumour points that were kept after DBSCAN
     findings: Findings  #: measurements on the mask
     #: seconds that each stage of `STAGES` took when it was computed, in this run or in an earlier one

@@ -1,4 +1,4 @@
-"""Stage 2 of the method `default`: separates tissue, kidney and tumour on fine cells around stage 1's detections."""
+"""Stage 2 of the method `default`: separates tissue, kidney and lesions on fine cells around stage 1's detections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from kidneyseg.arrays import Mask
-from kidneyseg.imaging.labels import TUMOUR
+from kidneyseg.imaging.labels import CYST, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
@@ -20,7 +20,7 @@ from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.method import Context, unite
 from kidneyseg.segmentation.orientation import turned
 
-# How many times the regions may grow to follow a tumour.
+# How many times the regions may grow to follow a lesion.
 _MOST_GROWTH = 5
 
 # Stage 2's points may be this much darker than the darkest of stage 1's, as smaller cells have more noise.
@@ -28,9 +28,11 @@ _BELOW_STAGE1_HU = 100
 
 
 def separate_tumour(detections: PointCloud, margin_mm: float, context: Context) -> PointCloud:
-    """Label the cells within a margin of the detections: TISSUE, KIDNEY or TUMOUR, with probabilities (N, 3).
+    """Label the cells within a margin of the detections: TISSUE, KIDNEY, TUMOUR or CYST, with probabilities.
 
-    Probabilities are the mean over the points and their left-right mirror image. Where a tumour reaches the border of
+    Networks of three classes know no cysts.
+
+    Probabilities are the mean over the points and their left-right mirror image. Where a lesion reaches the border of
     its region, as a large one does of which stage 1 detects only a part, it is added to the detections and the region
     that has grown is labelled again.
 
@@ -63,8 +65,8 @@ def separate_tumour(detections: PointCloud, margin_mm: float, context: Context) 
         for i, region in enumerate(changed):
             part = context.progress.part(*_share_of(growth, i, len(changed)))
             labelled[region.key] = cloud = label(*_points(region, volume, whole, lowest_hu, part), part)
-            tumour_mm = cloud.select(cloud.labelled(TUMOUR)).centres_mm
-            added.append(cells_beyond_margin(grown_detections, tumour_mm, whole.cell_ml, margin_mm))
+            lesion_mm = cloud.select(cloud.labelled(TUMOUR) | cloud.labelled(CYST)).centres_mm
+            added.append(cells_beyond_margin(grown_detections, lesion_mm, whole.cell_ml, margin_mm))
         if not sum(map(len, added)):
             break
         grown_detections = grown(grown_detections, np.concatenate(added))

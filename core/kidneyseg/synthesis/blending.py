@@ -133,7 +133,7 @@ def blend(
 
     Args:
         patch: the lesion's voxels.
-        label: TUMOUR, which gets a tumour's texture, or KIDNEY (cysts, pseudotumours): homogeneous at `aim.median`.
+        label: TUMOUR, which gets a tumour's texture, or CYST or KIDNEY (pseudotumours): homogeneous at `aim.median`.
         aim: the HU to give it.
         texture: what a tumour looks like inside.
     """
@@ -149,7 +149,7 @@ def blend(
     mixed = share * body + (1.0 - share) * displaced + np.sqrt(1.0 - (1.0 - share) ** 2) * noise
     changed = (share > 0.01) | moved
     hu[patch.box][changed] = to_int16_hu(mixed[changed])
-    # Only kidney and tissue are displaced; a tumour already there stays.
+    # Only kidney and tissue are displaced; a lesion already there stays.
     part[moved & (part < TUMOUR)] = kidney_share[moved & (part < TUMOUR)] >= 0.5
     part[share >= 0.5] = label
 

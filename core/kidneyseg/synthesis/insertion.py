@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import Texture, blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
@@ -52,7 +52,7 @@ def insert_lesion(
 
     Args:
         hu: int16 (X, Y, Z) of any spacing, whole CT or a crop around a kidney.
-        labels: uint8 (X, Y, Z): 1 kidney, 2 tumours already there.
+        labels: uint8 (X, Y, Z): 1 kidney, 2 tumours and 3 cysts already there.
         lesion: shape and pose.
         library: whose measured contrasts a tumour's HU follow.
         hosts: the kidneys, from `find_hosts`.
@@ -63,7 +63,7 @@ def insert_lesion(
         at_hilum: whether it sits in the hilum.
 
     Returns:
-        New hu (int16) and labels (2 where a tumour is, 1 where a cyst is), and what was inserted; the same arrays
+        New hu (int16) and labels (2 where a tumour is, 3 where a cyst is), and what was inserted; the same arrays
         and None when there is no kidney or no room for it.
     """
     if not hosts:
@@ -87,7 +87,7 @@ def insert_lesion(
         cyst = TumourHU(float(rng.uniform(-5.0, 30.0)), 0.0)
         aim = library.draw_hu(rng, host.median_hu) if lesion.kind == "tumour" else cyst
     new_hu, new_labels = hu.copy(order="K"), labels.copy(order="K")
-    blend(new_hu, new_labels, patch, TUMOUR if lesion.kind == "tumour" else KIDNEY, aim, rng, texture=texture)
+    blend(new_hu, new_labels, patch, TUMOUR if lesion.kind == "tumour" else CYST, aim, rng, texture=texture)
     where = np.argwhere(solid)
     centre = where.mean(axis=0) + [side.start for side in patch.box]
     volume = len(where) * float(spacing.prod()) / 1000.0

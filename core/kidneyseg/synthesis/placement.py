@@ -93,7 +93,7 @@ def find_hosts(hu: HU, labels: Labels, spacing: Doubles, organs: Labels | None =
     sizes = np.bincount(bodies.ravel(), minlength=count + 1)[1:] * cell_ml
     grey = block_mean(hu[box], step)
     other = _strided(organs[box], step, grey.shape) if organs is not None and organs.any() else None
-    occupied = block_mean(labels[box] == TUMOUR, step) > 0.25
+    occupied = block_mean(labels[box] >= TUMOUR, step) > 0.25
     hosts = []
     for body in np.argsort(-sizes)[:2]:
         if sizes[body] < _MIN_KIDNEY_ML:

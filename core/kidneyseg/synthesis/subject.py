@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kidneyseg.arrays import HU, Labels, Range, Spacing
+from kidneyseg.arrays import HU, Labels, Mask, Range, Spacing
 from kidneyseg.datasets.cases import LabelledGrid, LabelledVoxels
 from kidneyseg.synthesis.fat import FatRegions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -62,11 +62,12 @@ class Subject:
     """A labelled CT while augmentations change it: each makes a changed copy."""
 
     hu: HU  #: int16 (X, Y, Z)
-    labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR
+    labels: Labels  #: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR, CYST
     anatomy: GridAnatomy  #: of the unchanged CT, or of the CT whose kidney was replaced
     #: soft masks of the organs as `hu` shows them; None without an organ map, and once a kidney was replaced
     weights: OrganWeights | None
     lesions: LesionLibrary | None  #: shapes that may be inserted; None where none may
+    extrarenal: Mask | None = None  #: bool (X, Y, Z), a mass beside a kidney that was inserted; its labels are TISSUE
 
     @classmethod
     def of(cls, anatomy: GridAnatomy, lesions: LesionLibrary | None = None) -> Subject:

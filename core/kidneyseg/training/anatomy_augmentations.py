@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kidneyseg.arrays import Range, Rng
-from kidneyseg.imaging.labels import CYST, KIDNEY
 from kidneyseg.synthesis.contrast_phases import scale_corticomedullary_contrast, simulate_contrast_phase
+from kidneyseg.synthesis.extrarenal import insert_extrarenal_mass
 from kidneyseg.synthesis.fat import add_fat
 from kidneyseg.synthesis.insertion import insert_lesions, insert_pseudotumour
 from kidneyseg.synthesis.organs import KIDNEYS
@@ -85,7 +85,7 @@ def transplant_kidneys(
     both_probability: float = 0.5,
     **parameters: Any,
 ) -> Subject:
-    """Whole kidneys of other patients in place of the CT's own; see `transplant`. Cysts are labelled kidney.
+    """Whole kidneys of other patients in place of the CT's own; see `transplant`.
 
     A recipe names it after the augmentations that need organ weights (contrast phases), which no longer fit, and before
     those that put something on the kidneys.
@@ -107,9 +107,7 @@ def transplant_kidneys(
             donor = library.draw(rng, lesion_probability=lesion_probability, largest_ml=max_tumour_ml)
             done = transplant(hu, labels, organs, spacing, site, donor, library, rng, **parameters)
             if done is not None:
-                # The networks have no class for cysts.
-                hu, organs = done.hu, done.organs
-                labels = np.where(done.labels == CYST, np.uint8(KIDNEY), done.labels)
+                hu, labels, organs = done.hu, done.labels, done.organs
                 break
     if hu is subject.hu:
         return subject
@@ -136,3 +134,22 @@ def add_lesions(subject: Subject, rng: Rng, **parameters: Any) -> Subject:
         subject.hu, subject.labels, subject.spacing_mm, subject.lesions, hosts, rng, **parameters
     )
     return replace(subject, hu=hu, labels=labels)
+
+
+@augmentation("anatomy", "extrarenal_mass", parameters_of=insert_extrarenal_mass, applies=_may_have_lesions)
+def add_extrarenal_mass(subject: Subject, rng: Rng, **parameters: Any) -> Subject:
+    """A mass beside a kidney that is not of it, after the kidney's own lesions; see `insert_extrarenal_mass`."""
+    assert subject.lesions is not None
+    done = insert_extrarenal_mass(
+        subject.hu,
+        subject.labels,
+        subject.spacing_mm,
+        subject.lesions,
+        rng,
+        organs=subject.anatomy.grid.organs,
+        **parameters,
+    )
+    if done is None:
+        return subject
+    hu, labels, mass = done
+    return replace(subject, hu=hu, labels=labels, extrarenal=mass)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kidneyseg.arrays import HU, Indices, Labels, Rng
 from kidneyseg.datasets.cache import Arrays, cached
 from kidneyseg.datasets.cases import CaseFiles, LabelledVoxels, read_case
-from kidneyseg.imaging.labels import TUMOUR
+from kidneyseg.imaging.labels import TUMOUR, without_cysts
 from kidneyseg.imaging.volume import HU_WINDOW, Volume
 from kidneyseg.points.grid import paper_cells
 from kidneyseg.points.sampling import band_bounds_of, hu_histogram, sample_bands
@@ -56,12 +56,15 @@ class BandCloud:
 
 
 def cloud_arrays(volume: Volume, labels: Labels, kept_percent: float) -> Arrays:
-    """The brightest share of a labelled CT (X, Y, Z) as arrays for the cache, in lexicographic order of the voxels."""
+    """The brightest share of a labelled CT (X, Y, Z) as arrays for the cache, in lexicographic order of the voxels.
+
+    Cysts are kidney: the method has no class for them.
+    """
     [cloud] = sample_bands(volume, BandSettings(kept_percent=kept_percent, bands=1))
     return {
         "cells": paper_cells(cloud, volume).astype(np.int16),
         "hu": cloud.hu,
-        "labels": labels[tuple(cloud.index.T)],
+        "labels": without_cysts(labels[tuple(cloud.index.T)]),
         "counts": hu_histogram(volume.hu),
     }
 

@@ -25,7 +25,7 @@ from kidneyseg.points.features import hu_features
 from kidneyseg.settings import BandSettings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.band_clouds import BandCloud
-from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, MIN_POINTS, Sample, first_usable
+from kidneyseg.training.batches import ANY_FOREGROUND, MIN_POINTS, Sample, first_usable
 from kidneyseg.training.stage_recipes import BandRecipe
 
 Cells = NDArray[np.int16]
@@ -69,7 +69,7 @@ class BandSampler:
     settings: BandSettings  #: of inference
     #: stage 1's network in eval mode, whose detections stage 2 is shown; without it, what lies near the labels
     detector: SparseUNet | None = None
-    lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases whose kidneys become KIDNEY_OR_TUMOUR
+    lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases whose kidneys become ANY_FOREGROUND
 
     def draw(self, rng: Rng, step: int = 0) -> Sample:
         """One augmented box of points. Raises CaseError when the case cannot be made into one."""
@@ -108,7 +108,7 @@ class BandSampler:
                 return case.name, None
             labels = box.labels
             if self._is_stage2 and case.name in self.lesions_unlabelled:
-                labels = np.where(labels == KIDNEY, KIDNEY_OR_TUMOUR, labels)
+                labels = np.where(labels == KIDNEY, ANY_FOREGROUND, labels)
             moved, hu = _augmented(box.cells, box.hu.astype(np.float32), recipe, rng)
             return case.name, _as_sample(moved, hu_features(hu, recipe.channels), labels, len(recipe.class_weights))
 

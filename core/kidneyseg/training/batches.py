@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 # A sample that cannot be made is drawn again with other random numbers; so many failures in a row are no accident.
 _ATTEMPTS = 8
 MIN_POINTS = 100
-# A label that the loss takes for either: kidney in cases whose real lesions are labelled kidney.
-KIDNEY_OR_TUMOUR = np.uint8(3)
+# A label that the loss takes for any class above 0: kidney in cases whose real lesions are labelled kidney.
+ANY_FOREGROUND = np.uint8(255)
 # CTs or crops whose anatomy a sampler keeps in memory.
 MAX_ANATOMIES = 128
 

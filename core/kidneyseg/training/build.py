@@ -13,7 +13,7 @@ import torch
 from kidneyseg.arrays import Labels
 from kidneyseg.datasets.cases import CaseFiles, prepare, whole_grid, whole_grid_of
 from kidneyseg.errors import SettingsError
-from kidneyseg.imaging.labels import KIDNEY, LABEL_NAMES, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, LABEL_NAMES
 from kidneyseg.imaging.volume import ContrastPhase, Volume
 from kidneyseg.models import Stage
 from kidneyseg.phantom.abdomen import make_phantom
@@ -34,7 +34,7 @@ from kidneyseg.training.stage_recipes import BandRecipe, DetectionRecipe, WholeC
 from kidneyseg.training.trainer import Trainer
 from kidneyseg.training.validation import iou_validator, unless_out_of_memory, validator
 
-_CLASSES = ("tissue", *LABEL_NAMES[KIDNEY : TUMOUR + 1])
+_CLASSES = ("tissue", *LABEL_NAMES[KIDNEY:])
 # Most points of a band on which stage 1 of method `paper` is validated.
 _VALIDATED_POINTS = 150_000
 
@@ -80,7 +80,8 @@ def trainer(
         recipe: from `load_recipe`.
         steps: optimiser steps; the recipe's if None.
         batch: samples per step; the recipe's if None.
-        start: training starts from the weights of this network, which must have the same layout, not from random ones.
+        start: training starts from the weights of this network, not from random ones. It must have the same layout, but
+            may lack classes; see `with_classes`.
         detector: stage 1's network in eval mode, on whose detections stage 2 trains. Without it, stage 2 trains on
             labels with simulated errors.
 
@@ -95,9 +96,10 @@ def trainer(
     torch.manual_seed(seed)
     network = SparseUNet(how.channels, len(how.class_weights), list(how.planes))
     if start is not None:
-        if start.config != network.config:
+        weights = with_classes(start, len(how.class_weights))
+        if weights is None or start.config | {"classes": 0} != network.config | {"classes": 0}:
             raise SettingsError(f"the network to start from has the layout {start.config}, not {network.config}")
-        network.load_state_dict(start.state_dict())
+        network.load_state_dict(weights)
     if detector is not None:
         detector = detector.to(options.device)
     classes = _CLASSES[: len(how.class_weights)]
@@ -115,6 +117,19 @@ def trainer(
             sampler, held_out, cases = _whole_cts(how, settings, data)
         score = validator(held_out, classes[1:])
     return Trainer(network, sampler, how, folder, score, seed=seed, options=options, cases=cases)
+
+
+def with_classes(start: SparseUNet, classes: int) -> dict[str, torch.Tensor] | None:
+    """The weights of a network, for one like it that tells `classes` apart; None where it tells more apart.
+
+    A class that it lacks begins with the classifier's weights of class 1, out of which it is learnt: cysts were kidney.
+    """
+    weights, missing = start.state_dict(), classes - start.config["classes"]
+    if missing < 0:
+        return None
+    for name in ("linear.weight", "linear.bias") if missing else ():
+        weights[name] = torch.cat([weights[name], *[weights[name][KIDNEY : KIDNEY + 1]] * missing])
+    return weights
 
 
 def _whole_cts(how: WholeCTRecipe, settings: Settings, data: Data) -> _Drawn:
@@ -141,19 +156,21 @@ def _detections(how: DetectionRecipe, detector: Detector, settings: Settings, da
         drawn += crops_of(volume, labels, None, how, detector, count=how.detection_cts.count)
     return (
         Stage2Sampler(drawn, how, margin_mm, data.lesions, data.lesions_unlabelled, seed),
-        _plain_samples(partial(make, count=0), margin_mm, data, seed),
+        _plain_samples(partial(make, count=0), margin_mm, data, seed, len(how.class_weights)),
         tuple(prepared),
     )
 
 
-def _plain_samples(make: Callable[[CaseFiles], list[Crop]], margin_mm: float, data: Data, seed: int) -> list[Sample]:
+def _plain_samples(
+    make: Callable[[CaseFiles], list[Crop]], margin_mm: float, data: Data, seed: int, classes: int
+) -> list[Sample]:
     """The validation CTs' kidneys as inference shows them, and those without tumour labels once more with lesions."""
     held_out = prepare(data.validation, make, data.progress).values()
     shown = [crop for several in held_out for crop in several if crop.shows_kidney]
     if data.held_out_lesions is not None:
         rng, own = np.random.default_rng([seed, 2]), cases_with_tumours(shown)
         shown += [with_lesions(crop, data.held_out_lesions, rng) for crop in shown if crop.grid.case not in own]
-    samples = [plain_stage2(crop, margin_mm) for crop in shown]
+    samples = [plain_stage2(crop, margin_mm, classes) for crop in shown]
     return [sample for sample in samples if sample is not None]
 
 

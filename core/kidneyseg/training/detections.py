@@ -83,7 +83,7 @@ def crops(
         return _to_arrays(crops_of(*read_case(case), recipe, detector, whole=whole, count=count))
 
     augmentation = f"{recipe.detection_cts} {recipe.intensity}"
-    kind = f"crops-{recipe.grid_mm:g} {detector.key} {augmentation} {count} 0"
+    kind = f"crops-{recipe.grid_mm:g} {detector.key} {augmentation} {count} 1"
     arrays = cached(cache, case.name, kind, case.files, make)
     return list(_from_arrays(arrays, recipe.grid_mm, detector.grid_mm, case.name))
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
+from kidneyseg.training.batches import ANY_FOREGROUND
+
 
 def segmentation_loss(
     logits: Tensor,
@@ -25,7 +27,7 @@ def segmentation_loss(
 
     Args:
         logits: float (N, classes).
-        labels: int64 (N,). The label `classes` means "any class above 0": the cross-entropy then takes the sum of
+        labels: int64 (N,). The label ANY_FOREGROUND means just that: the cross-entropy then takes the sum of
             their probabilities, with the weight of class 1, and Dice ignores the point.
         samples: int64 (N,), the index of each point's sample, from 0.
         class_weights: one per class.
@@ -36,7 +38,7 @@ def segmentation_loss(
             structures.
     """
     weights = torch.tensor(class_weights, dtype=logits.dtype, device=logits.device)
-    ambiguous = labels == logits.shape[1]
+    ambiguous = labels == int(ANY_FOREGROUND)
     entropy = logits.new_zeros(())
     if ambiguous.any():
         any_foreground = logits[ambiguous].log_softmax(1)[:, 1:].logsumexp(1)

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from kidneyseg.arrays import HU, Floats, Indices, Labels, Mask, Rng
 from kidneyseg.datasets.cases import error_context
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR, without_cysts
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.points.features import kidney_level
 from kidneyseg.points.sampling import LOWEST_HU
@@ -22,7 +22,7 @@ from kidneyseg.synthesis.insertion import insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
 from kidneyseg.training.augmentation import augmented
-from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, MAX_ANATOMIES, Sample, as_sample, first_usable
+from kidneyseg.training.batches import ANY_FOREGROUND, MAX_ANATOMIES, Sample, as_sample, first_usable
 from kidneyseg.training.detections import FAR_MM, Crop, coarse_box, coarse_cells, margin_field, on_cells, within
 from kidneyseg.training.intensity import Scan, simulate_scanner
 from kidneyseg.training.spatial import sample_linear, sampling_grid, warp_into
@@ -35,17 +35,18 @@ class _Variant(NamedTuple):
     hu: HU
     labels: Labels
     replaced: bool  #: whether its kidneys are others than those that stage 1 was run on
+    mass: Mask | None  #: bool, stage 1's cells within the margin of the crop in a mass beside the kidney
 
 
 @dataclass(frozen=True, eq=False)
 class Stage2Sampler:
-    """The cells around one detection on the crops' lattice: tissue, kidney or tumour."""
+    """The cells around one detection on the crops' lattice: tissue, kidney, tumour, and with four classes cyst."""
 
     crops: Sequence[Crop]  #: from `detections.crops`
     recipe: DetectionRecipe  #: of the stage
     margin_mm: float  #: of inference around stage 1's detections
     lesions: LesionLibrary | None = None  #: shapes to insert into cases without tumour labels; None inserts none
-    lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases whose kidneys become KIDNEY_OR_TUMOUR
+    lesions_unlabelled: frozenset[str] = frozenset()  #: names of cases whose kidneys become ANY_FOREGROUND
     seed: int = 0  #: of the augmented anatomies
 
     def draw(self, rng: Rng, step: int = 0) -> Sample:
@@ -68,13 +69,19 @@ class Stage2Sampler:
     @cached_property
     def _variants(self) -> Callable[[Crop, LesionLibrary | None, int], _Variant]:
         # The function must not refer to the sampler: its cache is to be freed with the sampler.
-        seed, anatomy, anatomy_of = self.seed, self.recipe.anatomy, lru_cache(MAX_ANATOMIES)(GridAnatomy)
+        seed, anatomy, margin_mm = self.seed, self.recipe.anatomy, self.margin_mm
+        anatomy_of, knows_cysts = lru_cache(MAX_ANATOMIES)(GridAnatomy), len(self.recipe.class_weights) > CYST
 
         def variant(crop: Crop, lesions: LesionLibrary | None, number: int) -> _Variant:
             rng = np.random.default_rng([6, seed, number, *crop.corner, *crop.grid.case.encode()])
             original = anatomy_of(crop.grid)
             subject = augmented(Subject.of(original, lesions), anatomy, rng)
-            return _Variant(subject.hu, subject.labels, subject.anatomy is not original)
+            mass = subject.extrarenal
+            if mass is not None:
+                low, window = coarse_box(crop, margin_mm)
+                mass = coarse_cells(mass, crop, low, crop.kidney[window].shape)
+            labels = subject.labels if knows_cysts else without_cysts(subject.labels)
+            return _Variant(subject.hu, labels, subject.anatomy is not original, mass)
 
         return lru_cache(self.recipe.max_variants)(variant)
 
@@ -85,8 +92,9 @@ class Stage2Sampler:
 
     def _augmented(self, crop: Crop, number: int, rng: Rng) -> Sample | None:
         recipe, cell_mm = self.recipe, crop.grid.cell_mm
-        hu, labels, replaced = self.variant(crop, number)
-        detection, kidney, low = self._detection(crop, labels, replaced, rng)
+        variant = self.variant(crop, number)
+        hu, labels = variant.hu, variant.labels
+        detection, kidney, low = self._detection(crop, variant, rng)
         region = self._region(crop, detection, kidney, rng) if detection.any() else None
         if region is None:
             return None
@@ -100,7 +108,7 @@ class Stage2Sampler:
         shape = np.minimum(shape, np.ceil(1.1 * size).astype(int) + 8)
         box = tuple(slice(0, int(n)) for n in shape)
         if crop.grid.case in self.lesions_unlabelled:
-            labels = np.where(labels == KIDNEY, KIDNEY_OR_TUMOUR, labels)
+            labels = np.where(labels == KIDNEY, ANY_FOREGROUND, labels)
         fine = sampling_grid(box, shape / 2, matrix, middle, hu.shape)
         moved, labels = warp_into(hu, labels, fine, outside_hu=HU_WINDOW[0])
         coarse = sampling_grid(box, shape / 2, matrix / to_fine, (middle + crop.corner) / to_fine - low, region.shape)
@@ -112,16 +120,16 @@ class Stage2Sampler:
             return None
         return as_sample(kept, grey, labels, scan.kidney_hu)
 
-    def _detection(self, crop: Crop, labels: Labels, replaced: bool, rng: Rng) -> tuple[Mask, Mask, Indices]:
+    def _detection(self, crop: Crop, variant: _Variant, rng: Rng) -> tuple[Mask, Mask, Indices]:
         """A detection near the crop on stage 1's grid, with errors added, the kidney there, and the first of the cells.
 
         Of kidneys that replace others there are no detections of stage 1: the labels with errors stand for them.
         """
-        errors = self.recipe.detection_errors
+        errors, labels, replaced = self.recipe.detection_errors, variant.labels, variant.replaced
         low, window = coarse_box(crop, self.margin_mm)
         kidney = crop.kidney[window]
         if replaced:
-            kidney = coarse_cells(labels == KIDNEY, crop, low, kidney.shape)
+            kidney = coarse_cells((labels == KIDNEY) | (labels == CYST), crop, low, kidney.shape)
         detection = kidney.copy()
         if crop.detections and not replaced and rng.random() < errors.detection_probability:
             detection = crop.detections[int(rng.integers(len(crop.detections)))][window].copy()
@@ -129,8 +137,10 @@ class Stage2Sampler:
             detection = kidney.copy()
         spills = int(rng.integers(0 if crop.shows_kidney else 1, errors.max_spills + 1))
         _add_errors(detection, kidney, crop.detection_mm, rng, errors, spills)
-        if rng.random() < errors.tumour_probability:
-            detection |= coarse_cells(labels == TUMOUR, crop, low, detection.shape)
+        if rng.random() < errors.lesion_probability:
+            detection |= coarse_cells((labels == TUMOUR) | (labels == CYST), crop, low, detection.shape)
+        if variant.mass is not None and rng.random() < errors.mass_probability:
+            detection |= variant.mass
         return detection, kidney, low
 
     def _region(self, crop: Crop, detection: Mask, kidney: Mask, rng: Rng) -> Floats | None:
@@ -159,7 +169,9 @@ class Stage2Sampler:
             return centre, size
         size = np.minimum(size, view.edge_mm / cell_mm)
         jitter = view.jitter_mm / cell_mm
-        for label in (TUMOUR, KIDNEY) if rng.random() < view.tumour_probability else (KIDNEY,):
+        on_lesion = rng.random() < view.lesion_probability
+        lesions = [label for label in (TUMOUR, CYST) if (labels == label).any()] if on_lesion else []
+        for label in (*rng.permutation(lesions)[:1], KIDNEY):
             rows = np.flatnonzero(labels == label)
             if len(rows):
                 voxel = np.array(np.unravel_index(rows[int(rng.integers(len(rows)))], labels.shape))
@@ -201,7 +213,7 @@ def _one_part(region: Floats, kidney: Mask, rng: Rng, kidney_probability: float)
     return np.where(near, region, np.float32(-FAR_MM))
 
 
-def plain_stage2(crop: Crop, margin_mm: float) -> Sample | None:
+def plain_stage2(crop: Crop, margin_mm: float, classes: int) -> Sample | None:
     """What inference shows of a crop's first detection (of the labels, without one); None when that is nothing."""
     low, window = coarse_box(crop, margin_mm)
     detection = (crop.detections[0] if crop.detections else crop.kidney)[window].copy()
@@ -213,7 +225,8 @@ def plain_stage2(crop: Crop, margin_mm: float) -> Sample | None:
     if not kept.any():
         return None
     level = kidney_level(crop.grid.hu[kept], on_cells(detection, crop, low)[kept])
-    return as_sample(kept, crop.grid.hu, crop.grid.labels, level)
+    labels = crop.grid.labels if classes > CYST else without_cysts(crop.grid.labels)
+    return as_sample(kept, crop.grid.hu, labels, level)
 
 
 def cases_with_tumours(crops: Iterable[Crop]) -> frozenset[str]:

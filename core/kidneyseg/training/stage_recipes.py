@@ -42,7 +42,7 @@ class View:
 
     probability: float  #: of a part rather than the whole region
     edge_mm: float  #: edge of the part
-    tumour_probability: float  #: that it lies on a tumour, where there is one, rather than anywhere on the kidney
+    lesion_probability: float  #: that it lies on a tumour or cyst, where there is one, rather than on the kidney
     jitter_mm: float  #: how far its centre may lie from that voxel along each axis
     away_jitter_mm: float  #: how far it may lie from the region's centre where there is no kidney
 
@@ -66,7 +66,8 @@ class DetectionErrors:
     missing_radius_mm: Range  #: range of its radius
     max_spills: int  #: most balls that are detected falsely
     spill_radius_mm: Range  #: range of their radius
-    tumour_probability: float  #: that the whole tumour is added, as inference does by growing its regions
+    lesion_probability: float  #: that tumours and cysts are added whole, as inference does by growing its regions
+    mass_probability: float  #: that a mass beside the kidney is detected with it
     kidney_part_probability: float  #: of the part with most kidney, where a region has several parts
     margin_jitter_mm: Range  #: range of what is added to the margin
     margin_wave_mm: Range  #: range of the SD of a smooth random field that is added to it

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from kidneyseg.arrays import Indices
+from kidneyseg.arrays import Indices, Mask
+from kidneyseg.imaging.labels import KIDNEY
 from kidneyseg.metrics import confusion, point_iou
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.memory import out_of_memory
@@ -24,8 +26,7 @@ def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[Spar
     """A function that scores a network by its mean and lowest Dice over cells; None without samples.
 
     Args:
-        samples: to score on. Dice of class k counts every label >= k, as KiTS does: the first class is kidney with
-            tumour.
+        samples: to score on. Dice of the first class counts every label above 0, as KiTS does: kidney with its lesions.
         names: of the classes from 1 on.
     """
     if not samples:
@@ -38,7 +39,7 @@ def validator(samples: Sequence[Sample], names: Sequence[str]) -> Callable[[Spar
             if predicted is None:
                 continue
             for label, name in enumerate(names, start=1):
-                truth, guess = sample.labels >= label, predicted >= label
+                truth, guess = (_in_class(found, label) for found in (sample.labels, predicted))
                 if truth.any():
                     dice[name].append(2 * float((truth & guess).sum()) / float(truth.sum() + guess.sum()))
         scores = {f"{name} mean": float(np.mean(values)) for name, values in dice.items() if values}
@@ -80,6 +81,10 @@ def unless_out_of_memory(compute: Callable[[], T], sample: Sample) -> T | None:
         torch.cuda.empty_cache()
     log.warning("%s: out of memory with %d points; it is not scored", sample.case or "a case", len(sample.cells))
     return None
+
+
+def _in_class(labels: NDArray[np.integer], label: int) -> Mask:
+    return np.asarray(labels >= KIDNEY if label == KIDNEY else labels == label)
 
 
 def _predict(network: SparseUNet, sample: Sample) -> Indices | None:

@@ -4,7 +4,7 @@ from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
 from kidneyseg.errors import Cancelled
-from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.progress import CallbackProgress
@@ -90,9 +90,9 @@ def test_auto_is_a_twentieth_of_the_points():
     assert set(ids) == {0}
 
 
-def test_tumour_and_kidney_are_one_object_unless_per_class():
-    index = np.argwhere(np.ones((6, 3, 3), bool))
-    labels = np.where(index[:, 0] < 3, KIDNEY, TUMOUR)
+def test_lesions_and_kidney_are_one_object_unless_per_class():
+    index = np.argwhere(np.ones((9, 3, 3), bool))
+    labels = np.array([KIDNEY, TUMOUR, CYST])[index[:, 0] // 3]
     cloud = cloud_of(index, (1.0,) * 3, labels)
     _, together = cluster_cloud(cloud, 2.0, 3)
     kept, apart = cluster_cloud(cloud, 2.0, 3, per_class=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.errors import Cancelled
-from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.metrics import dice
 from kidneyseg.points.cloud import Lattice, PointCloud
@@ -33,7 +33,8 @@ def cloud_of(labels, lattice, shift=(0, 0, 0)):
 
 
 def with_certainty(cloud, certainty=1.0):
-    probability = np.full((len(cloud), 3), (1 - certainty) / 2, np.float16)
+    classes = max(TUMOUR, *cloud.labels) + 1
+    probability = np.full((len(cloud), classes), (1 - certainty) / (classes - 1), np.float16)
     probability[np.arange(len(cloud)), cloud.labels] = certainty
     return replace(cloud, probability=probability)
 
@@ -42,6 +43,7 @@ def drawing():
     labels = np.zeros((9, 7, 4), np.uint8)
     labels[2:7, 1:4, 1:3] = KIDNEY
     labels[5:8, 2:4, 2] = TUMOUR
+    labels[1:3, 1:3, 1] = CYST
     return labels
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg.points.cloud import Lattice, PointCloud
-from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_tumours
+from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_lesions
 
 CELL = Lattice((10.0, 10.0, 10.0), (100, 1, 1))  # 1 mL each
 
@@ -53,7 +53,7 @@ def test_small_tumours_become_kidney() -> None:
     labels = np.array([TUMOUR, TUMOUR, TUMOUR, TUMOUR, TUMOUR, TISSUE], np.uint8)
     probability = np.array([[0.1, 0.3, 0.6]] * 4 + [[0.1, 0.05, 0.85], [0.8, 0.1, 0.1]], np.float16)
     points = PointCloud(fine, index, np.zeros(6, np.int16), labels, probability)
-    kept = remove_small_tumours(points)
+    kept = remove_small_lesions(points)
     assert kept.labels.tolist() == [KIDNEY, KIDNEY, TUMOUR, TUMOUR, TUMOUR, TISSUE], (
         "two cells are too small, three are not"
     )
@@ -62,11 +62,21 @@ def test_small_tumours_become_kidney() -> None:
     assert (points.labels == labels).all(), "the input stays as it was"
 
 
+def test_small_cysts_become_kidney_and_large_ones_stay() -> None:
+    points, _ = solid((CYST, (0, 20), (0, 20)), (CYST, (40, 42), (0, 2)))
+    probability = np.tile(np.array([0.05, 0.05, 0.05, 0.85], np.float16), (len(points), 1))
+    kept = remove_small_lesions(replace(points, probability=probability))
+    small = points.index[:, 0] >= 10
+    assert small.any()
+    assert kept.labels.tolist() == np.where(small, KIDNEY, CYST).tolist()
+    np.testing.assert_allclose(kept.probability[small], [[0.05, 0.9, 0.05, 0.0]] * small.sum(), atol=1e-3)
+
+
 def test_tumour_that_is_nowhere_sure_becomes_kidney() -> None:
     points, _ = solid((TUMOUR, (0, 20), (0, 20)), (TUMOUR, (40, 60), (0, 20)))
     probability = np.tile(np.array([0.1, 0.2, 0.7], np.float16), (len(points), 1))
     probability[-1] = 0.1, 0.05, 0.85
-    kept = remove_small_tumours(replace(points, probability=probability))
+    kept = remove_small_lesions(replace(points, probability=probability))
     assert kept.labels.tolist() == np.where(points.index[:, 0] < 10, KIDNEY, TUMOUR).tolist()
     assert kept.probability is not None
     assert (kept.probability.sum(1) > 0.99).all()
@@ -74,7 +84,7 @@ def test_tumour_that_is_nowhere_sure_becomes_kidney() -> None:
 
 def test_without_tumour_nothing_changes() -> None:
     points, _ = cloud([(5, 0)])
-    assert remove_small_tumours(points) is points
+    assert remove_small_lesions(points) is points
 
 
 def solid(*boxes: tuple[int, tuple[int, int], tuple[int, int]]) -> tuple[PointCloud, np.ndarray]:

@@ -17,7 +17,7 @@ from training_cases import whole_ct
 LIBRARY = replace(LesionLibrary.procedural(6), kidneys=kidney_library())
 NEEDS_ORGANS, NEEDS_LESIONS = (
     {"corticomedullary_contrast", "contrast_phase"},
-    {"pseudotumours", "lesions", "transplant"},
+    {"pseudotumours", "lesions", "transplant", "extrarenal_mass"},
 )
 
 
@@ -38,7 +38,8 @@ def test_each_changes_hu_and_leaves_the_ct_as_it_was(name: str, subject: Subject
     np.testing.assert_array_equal(subject.hu, hu)
     np.testing.assert_array_equal(subject.labels, labels)
     moved = any((one.labels != labels).any() for one in changed)
-    assert moved == (name not in NEEDS_ORGANS)
+    assert moved == (name not in NEEDS_ORGANS | {"extrarenal_mass"})
+    assert any(one.extrarenal is not None for one in changed) == (name == "extrarenal_mass")
     tumour = any((one.labels == 2).any() for one in changed)
     assert tumour == (name in {"lesions", "transplant"})
 
@@ -71,7 +72,7 @@ def test_the_recipe_inserts_pseudotumours_before_the_lesions_that_they_might_cov
 def test_a_transplant_brings_its_own_anatomy_for_what_follows(subject: Subject) -> None:
     transplant = Augmentation("anatomy", "transplant", 1.0, {"lesion_probability": 1.0, "both_probability": 1.0})
     changed = transplant(subject, np.random.default_rng(0))
-    assert set(np.unique(changed.labels)) == {0, 1, 2}  # a cyst is labelled kidney
+    assert set(np.unique(changed.labels)) == {0, 1, 2, 3}
     assert (changed.labels == 2).sum() > 20
     assert changed.weights is None
     assert changed.anatomy is not subject.anatomy

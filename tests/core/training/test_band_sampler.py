@@ -15,7 +15,7 @@ from kidneyseg.settings import BandSettings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.band_clouds import BandCloud
 from kidneyseg.training.band_sampler import BandSampler, around_kidneys, plain_bands, shown_to_stage2
-from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, Sample
+from kidneyseg.training.batches import ANY_FOREGROUND, Sample
 from kidneyseg.training.stage_recipes import OtherBands
 from training_cases import band_recipe
 
@@ -171,7 +171,7 @@ def test_where_lesions_are_unlabelled_stage_2_may_predict_either() -> None:
     case = line(1000, slice(452, 602))
     case.labels[500:520] = 2
     made = dataclasses.replace(sampler(case, 2), lesions_unlabelled=frozenset({"line"}))
-    assert set(made.draw(np.random.default_rng(0)).labels) == {0, 2, KIDNEY_OR_TUMOUR}
+    assert set(made.draw(np.random.default_rng(0)).labels) == {0, 2, ANY_FOREGROUND}
     assert set(sampler(case, 2).draw(np.random.default_rng(0)).labels) == {0, 1, 2}
     assert set(sampler(case, 1).draw(np.random.default_rng(0)).labels) == {0, 1}, "in stage 1 a tumour is kidney"
 

@@ -12,6 +12,7 @@ import torch
 
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import SettingsError
+from kidneyseg.imaging.labels import CYST, KIDNEY
 from kidneyseg.models import Stage
 from kidneyseg.settings import preset
 from kidneyseg.sparse import SparseUNet
@@ -34,12 +35,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
     return [save_case(folder, name, tumour=False) for name in "ab"]
 
 
-def built(stage: Stage, cases: list[CaseFiles], folder: Path, method: str = "default", **more: Any) -> Trainer:
+def built(stage: Stage, cases: list[CaseFiles], folder: Path, recipe: str = "default", **more: Any) -> Trainer:
     """A trainer on case "a" that validates on "b"."""
+    how = load_recipe(recipe)
     data = Data(
         cases[:1], cases[1:], LesionLibrary.procedural(6), LesionLibrary.procedural(6, seed=1), folder / "cache"
     )
-    return trainer(stage, preset(method), load_recipe(method), data, folder / stage, **more)
+    return trainer(stage, preset(how.method), how, data, folder / stage, **more)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +125,21 @@ def test_a_network_starts_from_another_of_its_layout(cases: list[CaseFiles], tmp
         assert np.array_equal(one, other)
     with pytest.raises(SettingsError, match="the network to start from has the layout"):
         built(Stage.STAGE1, cases, tmp_path, start=first)
+
+
+def test_a_network_that_lacks_cysts_starts_with_calling_them_as_likely_as_kidney(
+    cases: list[CaseFiles], tmp_path: Path
+) -> None:
+    three = built(Stage.STAGE2, cases, tmp_path, seed=1).network.eval()
+    four = built(Stage.STAGE2, cases, tmp_path, "whole_kidneys", seed=2, start=three).network.eval()
+    cells, features = torch.tensor([[0, 0, 0], [0, 0, 1], [3, 4, 5]]), torch.rand(3, 2)
+    with torch.no_grad():
+        before, after = three(cells, features), four(cells, features)
+    assert after.shape == (3, 4)
+    torch.testing.assert_close(after[:, :3], before)
+    torch.testing.assert_close(after[:, CYST], before[:, KIDNEY])
+    with pytest.raises(SettingsError, match="the network to start from has the layout"):
+        built(Stage.STAGE2, cases, tmp_path, start=four)
 
 
 def test_a_recipe_of_another_method_or_without_the_stage_is_refused(cases: list[CaseFiles], tmp_path: Path) -> None:

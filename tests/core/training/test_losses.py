@@ -37,7 +37,7 @@ def test_a_small_tumour_counts_as_much_as_one_in_another_sample() -> None:
 
 
 def test_a_kidney_that_may_be_tumour_is_right_as_either():
-    labels, one = torch.tensor([0, 3, 3, 1]), torch.zeros(4, dtype=torch.int64)
+    labels, one = torch.tensor([0, 255, 255, 1]), torch.zeros(4, dtype=torch.int64)
     tissue, kidney, tumour = (20.0 * torch.eye(3)[k] for k in range(3))
     right = torch.stack([tissue, kidney, tumour, kidney])
     halves = torch.stack([tissue, kidney + tumour, kidney + tumour, kidney])

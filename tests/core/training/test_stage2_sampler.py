@@ -13,7 +13,7 @@ import pytest
 from donors import kidney_library
 from kidneyseg.datasets.cases import LabelledGrid, whole_grid
 from kidneyseg.errors import CaseError
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
 from kidneyseg.points.region import regions_around
@@ -22,7 +22,7 @@ from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.subject import Subject
 from kidneyseg.training.augmentation import Augmentation
-from kidneyseg.training.batches import KIDNEY_OR_TUMOUR, Sample
+from kidneyseg.training.batches import ANY_FOREGROUND, Sample
 from kidneyseg.training.detections import Crop, coarse_cells, crops, crops_of
 from kidneyseg.training.stage2_sampler import Stage2Sampler, plain_stage2, with_lesions
 from training_cases import DETECTOR, NO_DETECTOR, save_case, stage2_recipe, with_false_detection
@@ -54,7 +54,7 @@ def test_a_plain_sample_is_what_inference_cuts(tmp_path: Path) -> None:
         expected |= dict(zip(map(tuple, np.argwhere(kept) + origin), features, strict=True))
     for crop in kidneys:
         # The tumour is added to the detection, which holds it here anyway.
-        sample = plain_stage2(crop, 10.0)
+        sample = plain_stage2(crop, 10.0, 3)
         assert sample is not None
         shown |= dict(zip(map(tuple, sample.cells + crop.corner), sample.features, strict=True))
     assert len(shown.keys() ^ expected.keys()) < 0.02 * len(expected)
@@ -76,7 +76,7 @@ def test_every_sample_is_one_detection_with_its_labels(made: list[Crop]) -> None
 def test_kidneys_with_unlabelled_lesions_may_be_tumour(made: list[Crop]) -> None:
     sampler = Stage2Sampler(made, COARSE, 10.0, LIBRARY, frozenset({made[0].grid.case}))
     seen = np.unique(np.concatenate([sampler.draw(np.random.default_rng(seed)).labels for seed in range(24)]))
-    assert seen.tolist() == [0, TUMOUR, KIDNEY_OR_TUMOUR], "what was inserted is a tumour for certain"
+    assert seen.tolist() == [0, TUMOUR, ANY_FOREGROUND], "what was inserted is a tumour for certain"
 
 
 def test_only_kidneys_without_tumour_labels_get_lesions(made: list[Crop], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_lesions_are_inserted_once_for_validation(tmp_path: Path) -> None:
     crop = next(crop for crop in made if (crop.grid.labels == KIDNEY).any())
     changed = with_lesions(crop, LesionLibrary.procedural(count=5), np.random.default_rng(1))
     assert (changed.grid.labels == TUMOUR).sum() > (crop.grid.labels == TUMOUR).sum()
-    assert plain_stage2(changed, 10.0) is not None
+    assert plain_stage2(changed, 10.0, 3) is not None
 
 
 def test_regions_lie_around_a_transplanted_kidney_not_around_the_one_it_replaces(made: list[Crop]) -> None:
@@ -168,12 +168,46 @@ def test_regions_lie_around_a_transplanted_kidney_not_around_the_one_it_replaces
     crop = next(crop for crop in made if crop.shows_kidney)
     shifted = replace(crop, detections=[np.roll(crop.kidney, 6, axis=2)])  # a detection that would miss it
     sampler = Stage2Sampler([shifted], recipe, 10.0, LIBRARY)
-    hu, labels, replaced = sampler.variant(shifted, 0)
-    assert replaced
+    variant = sampler.variant(shifted, 0)
+    hu, labels = variant.hu, variant.labels
+    assert variant.replaced
     assert (labels == TUMOUR).any()
     assert not np.array_equal(hu, crop.grid.hu)
     for seed in range(4):
-        detection, kidney, low = sampler._detection(shifted, labels, replaced, np.random.default_rng(seed))
+        detection, kidney, low = sampler._detection(shifted, variant, np.random.default_rng(seed))
         expected = coarse_cells(labels == KIDNEY, shifted, low, kidney.shape)
         np.testing.assert_array_equal(kidney, expected)
         assert detection[expected].all()
+
+
+def test_only_a_recipe_of_four_classes_tells_cysts_from_kidney(made: list[Crop]) -> None:
+    cysts = Augmentation("anatomy", "lesions", 1.0, {"tumour_odds": (1.0,), "cyst_odds": (0.0, 1.0)})
+    crop = next(crop for crop in made if crop.shows_kidney)
+    seen = []
+    for weights in ((1.0,) * 3, (1.0,) * 4):
+        sampler = Stage2Sampler([crop], replace(COARSE, anatomy=(cysts,), class_weights=weights), 10.0, LIBRARY)
+        seen.append(sampler.variant(crop, 0).labels)
+        inserted = replace(crop, grid=replace(crop.grid, labels=seen[-1]))
+        plain = plain_stage2(inserted, 10.0, len(weights))
+        assert plain is not None
+        assert (CYST in plain.labels) == (len(weights) == 4)
+    assert (seen[1] == CYST).any()
+    np.testing.assert_array_equal(seen[0], np.where(seen[1] == CYST, KIDNEY, seen[1]))
+
+
+def test_a_mass_beside_the_kidney_is_tissue_and_may_be_detected_with_it(made: list[Crop]) -> None:
+    beside = Augmentation("anatomy", "extrarenal_mass", 1.0, {"volume_ml": (20.0, 40.0)})
+    recipe = replace(COARSE, anatomy=(beside,), intensity=())
+    errors = replace(recipe.detection_errors, max_spills=0, missing_probability=0.0, detection_probability=0.0)
+    crop = next(crop for crop in made if crop.shows_kidney)
+    found = {}
+    for probability in (0.0, 1.0):
+        how = replace(recipe, detection_errors=replace(errors, mass_probability=probability))
+        sampler = Stage2Sampler([crop], how, 10.0, LIBRARY)
+        variant = next(one for one in (sampler.variant(crop, i) for i in range(8)) if one.mass is not None)
+        found[probability] = sampler._detection(crop, variant, np.random.default_rng(0))[0]
+    assert variant.mass is not None
+    assert variant.mass.sum() > 20
+    assert set(np.unique(variant.labels)) <= {0, KIDNEY}
+    np.testing.assert_array_equal(found[1.0], found[0.0] | variant.mass)
+    assert found[1.0].sum() > found[0.0].sum() + 10
