@@ -37,8 +37,9 @@ each case how much of the kidney these points hold, and the Dice of a perfect la
 networks of --beside in the same way, for example OUTPUT of the method default.
 
 --yardstick scores in 5 folds, on 8 versions of each case with tumours of one growth type each (endophytic, mesophytic,
-exophytic, multiple, hilar, necrotic, isodense, cystic) and 2 with a mass that is not of a kidney. The report then also
-divides the lesions by growth type, size and contrast to the kidney, and says how much of the tumours stage 2 was shown.
+exophytic, multiple, hilar, necrotic, isodense, cystic), 2 with a mass that is not of a kidney and 2 with cysts. The
+report then also divides the lesions by growth type, size and contrast to the kidney, and says how much of the tumours
+stage 2 was shown, and how many of the masses and cysts were called tumour.
 
 --start-from continues the training of an earlier OUTPUT with the same folds: stage 1 is copied, stage 2 is trained for
 --steps more; another --seed draws other augmentations. The scored cases and insertions stay the same.
@@ -69,7 +70,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--insertions", type=int, metavar="N", help="versions of each case with tumours (1; 8 with --yardstick)"
     )
     parser.add_argument(
-        "--yardstick", action="store_true", help="tumours of each growth type, and masses that are not of a kidney"
+        "--yardstick",
+        action="store_true",
+        help="tumours of each growth type, masses that are not of a kidney, and cysts",
     )
     parser.add_argument(
         "--start-from", type=Path, metavar="DIR", help="earlier OUTPUT whose stage 2 is trained further"
@@ -109,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             insertions=base.insertions if arguments.insertions is None else arguments.insertions,
             growth_types=base.growth_types,
             extrarenal=base.extrarenal,
+            cysts=base.cysts,
             progress=console,
             say=console.say,
         )

@@ -51,6 +51,7 @@ def cross_validate(
     insertions: int = 1,
     growth_types: bool = False,
     extrarenal: int = 0,
+    cysts: int = 0,
     progress: Progress | None = None,
     say: Callable[[str], None] = log.info,
 ) -> CrossValidation | None:
@@ -66,6 +67,7 @@ def cross_validate(
         insertions: versions of each case with inserted tumours, besides the case as it is.
         growth_types: whether these versions have tumours of one growth type each, in turn.
         extrarenal: versions of each case with a mass that is not of a kidney.
+        cysts: versions of each case with cysts and no tumour.
         progress: receives reports and may cancel.
         say: receives lines for the user.
 
@@ -82,6 +84,7 @@ def cross_validate(
         insertions=insertions,
         growth_types=growth_types,
         extrarenal=extrarenal,
+        cysts=cysts,
         as_is=True,
         seed=SCORING_SEED,
         lesions_unlabelled=spec.lesions_unlabelled,
@@ -138,6 +141,7 @@ def _identity(variants: Variants, spec: TrainingSpec) -> dict[str, object]:
         "insertions": variants.insertions,
         **({"growth types": True} if variants.growth_types else {}),
         **({"extrarenal": variants.extrarenal} if variants.extrarenal else {}),
+        **({"cysts": variants.cysts} if variants.cysts else {}),
         "seed": variants.seed,
         "lesions unlabelled": sorted(variants.lesions_unlabelled),
     }

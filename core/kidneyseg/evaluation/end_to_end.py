@@ -16,7 +16,7 @@ from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError, ResourceError
 from kidneyseg.evaluation.masks import read_labels
 from kidneyseg.evaluation.reach import reach_of
-from kidneyseg.evaluation.scores import EXTRARENAL, INSERTED, UNUSABLE, Outcome, failed, score_case
+from kidneyseg.evaluation.scores import CHANGED, UNUSABLE, Outcome, failed, score_case
 from kidneyseg.evaluation.variants import CaseVariant, Variants, case_variants
 from kidneyseg.files import make_folder
 from kidneyseg.imaging.nifti import save_mask, save_volume
@@ -98,7 +98,7 @@ def _scored(
     mask = folder / f"{variant.name}_mask.nii.gz"
     try:
         image = case.image
-        if variant.group in (INSERTED, EXTRARENAL):
+        if variant.group in CHANGED:
             image = folder / f"{variant.name}.nii.gz"
             save_volume(variant.volume, image)
             save_mask(variant.truth, variant.volume, folder / f"{variant.name}_labels.nii.gz")

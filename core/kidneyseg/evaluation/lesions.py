@@ -1,4 +1,4 @@
-"""Lesion detection: which true tumours were detected, and which predicted tumours are false positives."""
+"""Lesions: which true tumours were detected, which predicted ones are false, and what true cysts were called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from kidneyseg.arrays import HU, Labels, Mask
 from kidneyseg.findings import LEAST_TUMOUR_ML
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 
 # A true lesion is detected when at least this share of its voxels was labelled tumour.
 DETECTION_SHARE = 0.1
@@ -37,6 +37,40 @@ class LesionScore:
     def detected(self) -> bool:
         """Whether the overlap reaches DETECTION_SHARE."""
         return self.overlap >= DETECTION_SHARE
+
+
+@dataclass(frozen=True)
+class CystScore:
+    """A connected true cyst."""
+
+    ml: float  #: its volume
+    tumour_share: float  #: the share (0 ... 1) of its voxels that was labelled tumour
+    cyst_share: float  #: the share that was labelled cyst
+
+    @property
+    def called_tumour(self) -> bool:
+        """Whether it counts as a tumour for whoever reads the mask: as much of it as of a detected lesion."""
+        return self.tumour_share >= DETECTION_SHARE
+
+    @property
+    def found(self) -> bool:
+        """Whether it was labelled cyst as a detected lesion is labelled tumour."""
+        return self.cyst_share >= DETECTION_SHARE
+
+
+def score_cysts(pred: Labels, truth: Labels, voxel_ml: float) -> tuple[CystScore, ...]:
+    """The true cysts of a case, largest first, connected and from LEAST_LESION_ML on as lesions are.
+
+    Args:
+        pred: uint8 (X, Y, Z).
+        truth: uint8 (X, Y, Z).
+        voxel_ml: volume of a voxel.
+    """
+    both = zip(*(_components(truth == CYST, pred == label) for label in (TUMOUR, CYST)), strict=True)
+    cysts = [
+        CystScore(float(size * voxel_ml), tumour / size, cyst / size) for (size, tumour, _, _), (_, cyst, _, _) in both
+    ]
+    return tuple(sorted((one for one in cysts if one.ml >= LEAST_LESION_ML), key=lambda one: -one.ml))
 
 
 def score_lesions(

@@ -131,16 +131,18 @@ def strata_as_markdown(strata: Strata) -> str:
         dice = _with_interval(strata.tumour_dice[key]) if key in strata.tumour_dice else "-"
         counts = [one.by, one.name, str(one.lesions), str(one.detected)]
         rows.append([*counts, _with_interval(one.sensitivity), _with_interval(one.overlap), dice])
-    blocks = ["## Inserted tumours by growth type, size and contrast"]
-    blocks += (
-        [table(rows), f"Lesions of at least {LEAST_ML:g} mL, but for the smallest size class."] if rows[1:] else []
-    )
-    rows = [["figure", "versions", "mean", "least"]]
+    note = f"Lesions of at least {LEAST_ML:g} mL, but for the smallest size class."
+    blocks = ["## Tumours by growth type, size and contrast; extrarenal masses; cysts"]
+    blocks += [table(rows), note] if rows[1:] else []
+    rows = [["figure", "of", "mean", "least"]]
     if strata.reach is not None and strata.reach_least is not None:
         rows.append(["tumour shown to stage 2", "", _with_interval(strata.reach), f"{strata.reach_least:.2f}"])
     if strata.masses_called is not None and strata.masses_kidney_dice is not None:
         rows.append(["extrarenal masses called tumour", str(strata.masses), _with_interval(strata.masses_called), "-"])
         rows.append(["kidney Dice beside them", str(strata.masses), _with_interval(strata.masses_kidney_dice), "-"])
+    if strata.cysts_called is not None and strata.cysts_found is not None:
+        rows.append(["cysts called tumour", str(strata.cysts), _with_interval(strata.cysts_called), "-"])
+        rows.append(["cysts called cyst", str(strata.cysts), _with_interval(strata.cysts_found), "-"])
     return "\n\n".join([*blocks, *([table(rows)] if rows[1:] else [])]) + "\n"
 
 
@@ -232,6 +234,10 @@ def _lesion_rows(outcomes: Sequence[Outcome]) -> list[list[object]]:
                     *(one.growth, "" if lesion.contrast_hu is None else round(lesion.contrast_hu, 1)),
                 ]
                 for lesion in one.lesions
+            ]
+            rows += [
+                [one.name, one.group, "cyst", round(cyst.ml, 4), round(cyst.cyst_share, 4), cyst.found, "", ""]
+                for cyst in one.cysts
             ]
             rows += [
                 [one.name, one.group, "false positive", round(ml, 4), "", "", "", ""] for ml in one.false_positives_ml

@@ -10,7 +10,7 @@ import numpy as np
 
 from kidneyseg.arrays import HU, Labels, Mask, bounding_box
 from kidneyseg.errors import KidneySegError
-from kidneyseg.evaluation.lesions import LesionScore, score_lesions
+from kidneyseg.evaluation.lesions import CystScore, LesionScore, score_cysts, score_lesions
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.metrics import KITS23_CLASSES, confusion, crop_to_labels, kits23_dice, kits23_surface_dice
@@ -22,6 +22,9 @@ AS_IS = "Original CTs"
 LESIONS_UNLABELLED = "Original CTs, real lesions labelled kidney"
 INSERTED = "CTs with inserted tumours"
 EXTRARENAL = "CTs with inserted masses that are not of a kidney"
+CYSTS = "CTs with inserted cysts"
+# Groups of changed CTs.
+CHANGED = (INSERTED, EXTRARENAL, CYSTS)
 
 # Errors that end a case while the others continue.
 UNUSABLE = (KidneySegError, MemoryError)
@@ -46,6 +49,7 @@ class CaseScore:
     false_tumour_ml: float  #: labelled tumour and not tumour in the truth, whether it touches a true tumour or not
     lesions: tuple[LesionScore, ...] = ()  #: the true tumours, largest first
     false_positives_ml: tuple[float, ...] = ()  #: each predicted tumour that overlaps no true one, largest first
+    cysts: tuple[CystScore, ...] = ()  #: the true cysts, largest first
     #: 3 x 3 confusion (rows true) of tissue, kidney, tumour over the points that the paper samples, None without a CT
     points: tuple[tuple[int, ...], ...] | None = None
     case: str = ""  #: name of the CT; the bootstrap draws masks of the same CT together
@@ -92,6 +96,7 @@ class CaseScore:
             "lesions": tuple(
                 LesionScore(one["ml"], one["overlap"], one.get("contrast_hu")) for one in values["lesions"]
             ),
+            "cysts": tuple(CystScore(**one) for one in values.get("cysts", ())),
             "points": None if points is None else tuple(tuple(row) for row in points),
         }
         return CaseScore(**{**values, **tuples})
@@ -167,6 +172,7 @@ def score_case(
         false_tumour_ml=_ml((pred == TUMOUR) & (truth != TUMOUR), voxel_ml),
         lesions=lesions,
         false_positives_ml=false_positives,
+        cysts=score_cysts(pred, truth, voxel_ml),
         points=points,
         case=case or name,
         group=group,

@@ -1,4 +1,4 @@
-"""Scores by growth type, size and contrast of the tumours, of masses that are not of a kidney, and stage 1's reach."""
+"""Scores by growth type, size and contrast of the tumours, of extrarenal masses, of cysts, and stage 1's reach."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kidneyseg.evaluation.lesions import DETECTION_SHARE, SIZE_BOUNDS_ML, LesionScore
+from kidneyseg.evaluation.lesions import DETECTION_SHARE, SIZE_BOUNDS_ML, CystScore, LesionScore
 from kidneyseg.evaluation.scores import CaseScore
 from kidneyseg.evaluation.summary import Bootstrap, bootstrap_over_cts, size_text
 
@@ -44,13 +44,17 @@ class Strata:
     masses: int  #: number of inserted masses that are not of a kidney
     masses_called: Interval | None  #: share of those of which at least DETECTION_SHARE was labelled tumour
     masses_kidney_dice: Interval | None  #: mean kidney Dice beside them
+    cysts: int  #: number of true cysts of at least LEAST_ML
+    cysts_called: Interval | None  #: share of those of which at least DETECTION_SHARE was labelled tumour
+    cysts_found: Interval | None  #: share of those of which at least DETECTION_SHARE was labelled cyst
 
 
 def stratify(scores: Sequence[CaseScore]) -> Strata | None:
-    """Divide scores; None where no tumour has a growth type and there are no masses that are not of a kidney."""
+    """Divide scores; None where no tumour has a growth type, and there are no extrarenal masses and no cysts."""
     typed = [score for score in scores if score.growth]
     beside = [score for score in scores if score.extrarenal is not None]
-    if not typed and not beside:
+    with_cysts = [score for score in scores if any(cyst.ml >= LEAST_ML for cyst in score.cysts)]
+    if not typed and not beside and not with_cysts:
         return None
     reached = [score.reach for score in typed if score.reach is not None]
     called = [float(score.extrarenal >= DETECTION_SHARE) for score in beside if score.extrarenal is not None]
@@ -62,6 +66,9 @@ def stratify(scores: Sequence[CaseScore]) -> Strata | None:
         masses=len(beside),
         masses_called=_mean(beside, called),
         masses_kidney_dice=_mean(beside, [score.dice["kidney_and_masses"] or 0.0 for score in beside]),
+        cysts=sum(cyst.ml >= LEAST_ML for score in with_cysts for cyst in score.cysts),
+        cysts_called=_share_of_cysts(with_cysts, lambda cyst: cyst.called_tumour),
+        cysts_found=_share_of_cysts(with_cysts, lambda cyst: cyst.found),
     )
 
 
@@ -71,6 +78,16 @@ def _mean(scores: Sequence[CaseScore], values: Sequence[float]) -> Interval | No
         return None
     numbers = np.array(values, dtype=np.float64)
     return (float(numbers.mean()), *bootstrap_over_cts(scores).interval(numbers, np.ones(len(scores))))
+
+
+def _share_of_cysts(scores: Sequence[CaseScore], wanted: Callable[[CystScore], bool]) -> Interval | None:
+    """The share of the cysts of at least LEAST_ML that are `wanted`; None without cysts."""
+    if not scores:
+        return None
+    large = [[cyst for cyst in score.cysts if cyst.ml >= LEAST_ML] for score in scores]
+    counts = np.array([len(own) for own in large], np.float64)
+    hits = np.array([sum(map(wanted, own)) for own in large], np.float64)
+    return (float(hits.sum() / counts.sum()), *bootstrap_over_cts(scores).interval(hits, counts))
 
 
 def _tumour_dice(typed: Sequence[CaseScore]) -> dict[str, Interval]:

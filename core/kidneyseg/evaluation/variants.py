@@ -11,15 +11,17 @@ from kidneyseg.arrays import HU, Labels, Mask, Rng, Spacing
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.masks import read_labels
-from kidneyseg.evaluation.scores import AS_IS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED
+from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.synthesis.extrarenal import insert_extrarenal_mass
 from kidneyseg.synthesis.growth_types import GROWTH_TYPES, GrowthType, insert_growth
-from kidneyseg.synthesis.insertion import insert_random_lesions
+from kidneyseg.synthesis.insertion import insert_lesions, insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
+from kidneyseg.synthesis.placement import find_hosts
 
 _DRAWS = 20
+_CYST_ODDS = (0.0, 0.6, 0.4)  # of none, one, two
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Variants:
         False  #: version i has tumours of growth type i (`synthesis.growth_types`), after the last the first
     )
     extrarenal: int = 0  #: number of further versions of each CT with a mass that is not of a kidney
+    cysts: int = 0  #: number of further versions of each CT with one or two cysts and no tumour
     as_is: bool = False  #: also the original CT. Without `shapes` it is always taken.
     seed: int = 0  #: insertion i of a CT is drawn from seed + i and the CT's name, independently of the other CTs
     #: names of CTs with real lesions that are labelled kidney. The originals are summarised apart, since a tumour
@@ -39,8 +42,8 @@ class Variants:
     lesions_unlabelled: frozenset[str] = frozenset()
 
 
-# The yardstick: a version with each growth type and two with masses that are not of a kidney, in so many folds.
-YARDSTICK = Variants(insertions=len(GROWTH_TYPES), growth_types=True, extrarenal=2, as_is=True)
+# The yardstick, in so many folds: a version with each growth type, two with extrarenal masses, and two with cysts.
+YARDSTICK = Variants(insertions=len(GROWTH_TYPES), growth_types=True, extrarenal=2, cysts=2, as_is=True)
 YARDSTICK_FOLDS = 5
 
 
@@ -75,6 +78,8 @@ def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
             yield insert.lesions(f"{i if variants.insertions > 1 else ''}", rng)
     for i in range(variants.extrarenal):
         yield insert.mass(i, np.random.default_rng([variants.seed + i, 1, *case.name.encode()]))
+    for i in range(variants.cysts):
+        yield insert.cysts(i, np.random.default_rng([variants.seed + i, 2, *case.name.encode()]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +115,17 @@ class _Inserter:
         if done is None:
             raise self._no_room("extrarenal mass")
         return replace(self._variant(f"extrarenal{number}", EXTRARENAL, *done[:2]), extrarenal=done[2])
+
+    def cysts(self, number: int, rng: Rng) -> CaseVariant:
+        """A version with one or two cysts."""
+        hosts = find_hosts(self.volume.hu, self.truth, np.array(self.volume.spacing_mm), self.organs)
+        for _ in range(_DRAWS):
+            hu, labels, done = insert_lesions(
+                *self._ct, self.shapes, hosts, rng, tumour_odds=(1.0,), cyst_odds=_CYST_ODDS
+            )
+            if done:
+                return self._variant(f"cysts{number}", CYSTS, hu, labels)
+        raise self._no_room("cyst")
 
     @property
     def _ct(self) -> tuple[HU, Labels, Spacing]:

@@ -54,13 +54,13 @@ def test_the_yardstick_has_its_folds_and_versions(monkeypatch: pytest.MonkeyPatc
     asked: list[dict[str, Any]] = []
 
     def cross_validate(spec: Any, **how: Any) -> None:
-        asked.append({name: how[name] for name in ("folds", "insertions", "growth_types", "extrarenal")})
+        asked.append({name: how[name] for name in ("folds", "insertions", "growth_types", "extrarenal", "cysts")})
 
     monkeypatch.setattr(cross_validation, "cross_validate", cross_validate)
     for more in (["--yardstick"], [], ["--yardstick", "--folds", "2", "--insertions", "0"]):
         assert main(["crossvalidate", "DATA", "-o", "OUT", *more]) == 0
-    names = ("folds", "insertions", "growth_types", "extrarenal")
-    wanted = [(5, 8, True, 2), (3, 1, False, 0), (2, 0, True, 2)]
+    names = ("folds", "insertions", "growth_types", "extrarenal", "cysts")
+    wanted = [(5, 8, True, 2, 2), (3, 1, False, 0, 0), (2, 0, True, 2, 2)]
     assert asked == [dict(zip(names, values, strict=True)) for values in wanted]
 
 

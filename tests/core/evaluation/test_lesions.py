@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kidneyseg.evaluation.lesions import score_lesions
+from kidneyseg.evaluation.lesions import score_cysts, score_lesions
 
 
 def empty():
@@ -67,3 +67,14 @@ def test_contrast_is_the_lesions_median_less_the_kidneys():
     lesions, _ = score_lesions(empty(), truth, 1.0, hu)
     assert [lesion.contrast_hu for lesion in lesions] == [-50.0, 40.0]
     assert score_lesions(empty(), truth, 1.0)[0][0].contrast_hu is None
+
+
+def test_a_cyst_is_scored_by_what_it_was_called():
+    truth, pred = np.zeros((2, 30, 10, 10), np.uint8)
+    truth[:10, 0, :5], truth[20:, 0, 0] = 3, 3  # 50 and 10 voxels of 1 mL
+    pred[:2, 0, :5], pred[2:8, 0, :5], pred[20:21, 0, 0] = 2, 3, 2
+    large, small = score_cysts(pred, truth, 1.0)
+    assert (large.ml, large.tumour_share, large.cyst_share) == (50.0, 0.2, 0.6)
+    assert (small.ml, small.tumour_share, small.cyst_share) == (10.0, 0.1, 0.0)
+    assert (large.called_tumour, large.found, small.called_tumour, small.found) == (True, True, True, False)
+    assert score_cysts(pred, np.where(truth == 3, 2, truth), 1.0) == ()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from case_scores import score
-from kidneyseg.evaluation.lesions import LesionScore
+from kidneyseg.evaluation.lesions import CystScore, LesionScore
 from kidneyseg.evaluation.strata import stratify
 
 
@@ -74,6 +74,16 @@ def test_masses_that_are_not_of_a_kidney():
     assert strata.masses_kidney_dice is not None
     assert strata.masses_kidney_dice[0] == pytest.approx(0.85)
     assert strata.reach is None
+
+
+def test_cysts_count_from_1_ml_and_may_be_called_both():
+    cysts = {"a": [CystScore(5.0, 0.2, 0.6), CystScore(0.5, 1.0, 0.0)], "b": [CystScore(2.0, 0.05, 0.0)], "c": []}
+    strata = stratify([replace(score(name), cysts=tuple(own)) for name, own in cysts.items()])
+    assert strata is not None
+    assert strata.cysts == 2
+    assert strata.cysts_called == (0.5, 0.0, 1.0)
+    assert strata.cysts_found == (0.5, 0.0, 1.0)
+    assert strata.masses_called is None
 
 
 def test_without_growth_types_there_is_nothing_to_divide():

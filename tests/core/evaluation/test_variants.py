@@ -3,7 +3,7 @@ import pytest
 
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation import variants
-from kidneyseg.evaluation.scores import AS_IS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED
+from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED
 from kidneyseg.evaluation.variants import YARDSTICK, YARDSTICK_FOLDS, Variants, case_variants
 from kidneyseg.imaging.nifti import load_mask, save_mask
 from kidneyseg.synthesis.growth_types import GROWTH_TYPES
@@ -71,6 +71,15 @@ def test_versions_of_each_growth_type_and_with_masses_beside_the_kidneys(cases, 
     assert all(np.array_equal(a.volume.hu, b.volume.hu) for a, b in zip(made, again, strict=True))
 
 
+def test_versions_with_cysts_have_no_tumours_and_differ(cases):
+    one, other = case_variants(cases[0], Variants(LesionLibrary.procedural(8, seed=3), insertions=0, cysts=2))
+    assert [one.name, other.name, one.group] == ["a_cysts0", "a_cysts1", CYSTS]
+    for made in (one, other):
+        assert (made.truth == 3).sum() > 20
+        assert not (made.truth == 2).any()
+    assert not np.array_equal(one.truth, other.truth)
+
+
 def test_the_yardstick_has_a_version_of_each_type():
-    assert (YARDSTICK.insertions, YARDSTICK.growth_types, YARDSTICK.extrarenal) == (8, True, 2)
+    assert (YARDSTICK.insertions, YARDSTICK.growth_types, YARDSTICK.extrarenal, YARDSTICK.cysts) == (8, True, 2, 2)
     assert YARDSTICK_FOLDS == 5
