@@ -21,14 +21,14 @@ from kidneyseg_gui.views.canvases import Canvas
 # The most points per frame: llvmpipe draws 100,000 in 90 ms, and the window stalls while a frame is drawn.
 _MOVING, _AT_REST = 300_000, 1_000_000
 _MOVING_SOFTWARE, _AT_REST_SOFTWARE = 50_000, 100_000
-_POINT_SIZE = {TISSUE: 2.0, KIDNEY: 4.0, TUMOUR: 5.0}
+_POINT_SIZE = {TISSUE: 2.0, KIDNEY: 4.0, TUMOUR: 5.0, CYST: 5.0}
 _WHOLE = ("deck", "sampled")  # what fills the box; the rest is of the kidneys
 _FRONT, _SLANTED = (
     (0.0, 1.0, 0.0),
     (0.3, 1.0, 0.62),
 )  # where the camera is; the slices would be seen edge-on from the front
-_OPACITY = {TISSUE: 0.16, KIDNEY: 1.0, TUMOUR: 1.0}
-_VEIL = 0.2  # opacity of kidney points where there is a tumour
+_OPACITY = {TISSUE: 0.16, KIDNEY: 1.0, TUMOUR: 1.0, CYST: 1.0}
+_VEIL = 0.2  # opacity of kidney points where there is a lesion
 _DARKEST = 0.45  # share of the colour that points of the lowest HU get
 _SURFACE_OPACITY = {KIDNEY: 0.5, TUMOUR: 1.0, CYST: 0.9}
 _NEARER = (-1.0, -60.0)  # of a surface's depth: its slope, and steps of the depth buffer
@@ -180,10 +180,10 @@ class PyVistaCloud:
                 self._light.append(actor)
 
     def _add_points(self, cloud: dict[int, Dots], colours: dict[int, Colour]) -> None:
-        veiled = TUMOUR in cloud and TUMOUR in colours
+        veiled = any(label in cloud and label in colours for label in (TUMOUR, CYST))
         at_rest, moving = (_AT_REST_SOFTWARE, _MOVING_SOFTWARE) if self._software else (_AT_REST, _MOVING)
         for actors, left in ((self._dense, at_rest), (self._light, moving)):
-            for label in (TUMOUR, KIDNEY, TISSUE):  # tissue is thinned out before kidneys and tumours are
+            for label in (TUMOUR, CYST, KIDNEY, TISSUE):  # tissue is thinned out before kidneys and lesions are
                 if label in cloud and label in colours and left:
                     dots = cloud[label].first(left)
                     left -= len(dots)  # noqa: PLW2901 - the budget is used up label by label

@@ -1,5 +1,6 @@
 """Draws a tumour and a kidney with the same surface, and prints two shares of the tumour: how much the kidney tints,
-and how much of it is kidney-coloured once the tumour is hidden.
+and how much of it is kidney-coloured once the tumour is hidden. Then draws points of a cyst in points of a kidney, and
+prints the share of the drawn pixels that have the cyst's colour.
 
 In a process of its own: VTK keeps its X connection until the process ends, and the server must live that long.
 """
@@ -10,8 +11,8 @@ import numpy as np
 import pyvista
 from PySide6.QtWidgets import QApplication
 
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
-from kidneyseg_gui.scene import Scene
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
+from kidneyseg_gui.scene import Dots, Scene
 from kidneyseg_gui.views.offscreen_canvas import OffscreenCanvas
 from kidneyseg_gui.views.pyvista_cloud import PyVistaCloud
 
@@ -30,7 +31,18 @@ def main() -> None:
     cloud.show_scene(scene, "surface", {KIDNEY: (255, 0, 0)})
     red, green = colours_of(canvas)
     print(float(np.mean(red[ball] > green[ball] + 30)))
+    dots = {label: dots_on_a_ball(radius) for label, radius in ((KIDNEY, 30.0), (CYST, 15.0))}
+    points = Scene({"classes": dots}, {}, None, None, None)
+    cloud.show_scene(points, "classes", {KIDNEY: (255, 0, 0), CYST: (0, 255, 0)})
+    red, green = colours_of(canvas)
+    print(float(np.mean(green > red + 60)))
     canvas.finish()
+
+
+def dots_on_a_ball(radius: float) -> Dots:
+    """Points of full brightness."""
+    points = pyvista.Sphere(radius=radius, theta_resolution=120, phi_resolution=120).points.astype(np.float32)
+    return Dots(points, np.ones(len(points), np.float32))
 
 
 def colours_of(canvas: OffscreenCanvas) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from kidneyseg.evaluation.end_to_end import SegmentationSpec
 from kidneyseg.evaluation.reach import coverage, is_in
 from kidneyseg.evaluation.scores import AS_IS, UNUSABLE, Failure, failed
 from kidneyseg.evaluation.variants import CaseVariant, Variants, case_variants
-from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
+from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR, without_cysts
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.metrics import confusion, dice, kits19_dice
 from kidneyseg.points.cloud import Lattice, PointCloud
@@ -100,7 +100,7 @@ def measure_error_budget(
 def error_budget_of(result: Result, variant: CaseVariant) -> CaseBudget:
     """Measure the error budget of a segmentation of `variant.volume`. Raises InputError without labelled kidneys."""
     volume, settings = variant.volume, result.settings
-    truth = np.where(variant.truth == CYST, np.uint8(KIDNEY), variant.truth)
+    truth = without_cysts(variant.truth)
     labelled = bounding_box(truth)
     if labelled is None:
         raise InputError(f"the labels of {variant.name} hold no kidney, so there is no Dice to lose")
@@ -129,7 +129,7 @@ def error_budget_of(result: Result, variant: CaseVariant) -> CaseBudget:
         variant.name,
         classes,
         tuple(map(tuple, confusion(stage1_labels, stage1_truth, 2).tolist())),
-        tuple(map(tuple, confusion(_labels(result.stage2), _labels(true2), 3).tolist())),
+        tuple(map(tuple, confusion(without_cysts(_labels(result.stage2)), _labels(true2), 3).tolist())),
         group=variant.group,
     )
 

@@ -138,7 +138,7 @@ class Stage2Sampler:
         spills = int(rng.integers(0 if crop.shows_kidney else 1, errors.max_spills + 1))
         _add_errors(detection, kidney, crop.detection_mm, rng, errors, spills)
         if rng.random() < errors.lesion_probability:
-            detection |= coarse_cells((labels == TUMOUR) | (labels == CYST), crop, low, detection.shape)
+            detection |= coarse_cells(labels >= TUMOUR, crop, low, detection.shape)
         if variant.mass is not None and rng.random() < errors.mass_probability:
             detection |= variant.mass
         return detection, kidney, low
@@ -217,7 +217,7 @@ def plain_stage2(crop: Crop, margin_mm: float, classes: int) -> Sample | None:
     """What inference shows of a crop's first detection (of the labels, without one); None when that is nothing."""
     low, window = coarse_box(crop, margin_mm)
     detection = (crop.detections[0] if crop.detections else crop.kidney)[window].copy()
-    detection |= coarse_cells(crop.grid.labels == TUMOUR, crop, low, detection.shape)
+    detection |= coarse_cells(crop.grid.labels >= TUMOUR, crop, low, detection.shape)
     if not detection.any():
         return None
     region = margin_field(detection, crop.detection_mm, margin_mm)
