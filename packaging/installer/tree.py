@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import tomllib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from components import HERE, Component
 from icu import slim
 from manual import page
 from sbom import bill
+from standard import shorten
 from trim import share_copies
 
 from kidneyseg.phantom.sample import sample_case
@@ -33,6 +35,8 @@ def finish_program(program: Path, parts: Iterable[Component], version: str, comm
         if elf.is_elf(path):
             elf.strip(path)
     share_copies(program / "_internal")
+    contents = tomllib.loads((HERE / "contents.toml").read_text())
+    shorten(program / "_internal/highdicom/_standard", contents["dicom"]["written"])
     sample = program / "_internal/kidneyseg/phantom"
     sample.mkdir(parents=True, exist_ok=True)
     sample_case(sample)
