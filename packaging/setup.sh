@@ -87,13 +87,15 @@ follow_log() { # what is done
 
 # Runs a command in the foreground (so that Ctrl-C reaches it) and reports meanwhile.
 watched() { # what is done, command...
-    local status=0
-    follow_log "$1" 9>&- &
+    local status=0 reports
+    exec {reports}< <(trap - EXIT INT TERM; exec 9>&-; echo; follow_log "$1")
     watcher=$!
+    read -ru "$reports" # it may be ended: bash has taken the traps from it
     "${@:2}" || status=$?
     kill "$watcher" 2>/dev/null
     wait "$watcher" 2>/dev/null || true
     watcher=
+    exec {reports}<&-
     [[ -t 2 ]] && printf '\r\033[K' >&2
     return "$status"
 }

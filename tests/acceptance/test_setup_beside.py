@@ -91,6 +91,18 @@ def test_an_interrupt_ends_both(machine: Machine, waits_for: str) -> None:
     assert len(machine.calls("python .*-m venv")) == 1
 
 
+def test_what_reports_may_be_ended_at_once(machine: Machine) -> None:
+    """As by a command that takes no time: bash takes the traps from a new process only after a moment."""
+    script = """
+        root=$1; source "$root/packaging/setup.sh"; mkdir "$state"; touch "$log"
+        trap 'say "unexpected"' EXIT; trap 'die "stopped"' INT TERM
+        for ((n = 0; n < 100; n++)); do watched nothing true; done
+        trap - EXIT
+    """
+    done = subprocess.run(["bash", "-c", script, "run", machine.root], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def wait_for_the_end(machine: Machine) -> bool:
     """Whether no process of the set-up is left after a moment."""
     end = time.monotonic() + 10
