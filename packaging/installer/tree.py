@@ -14,7 +14,6 @@ import elf
 from components import HERE, Component
 from icu import slim
 from manual import page
-from sbom import bill
 from standard import shorten
 from trim import share_copies
 
@@ -26,6 +25,8 @@ GUI = "kidneyseg-gui"
 
 def finish_program(program: Path, parts: Iterable[Component], version: str, commit: str, epoch: int) -> None:
     """Complete PyInstaller's folder: the window's name, the sample case, licences and the bill of materials."""
+    from sbom import bill  # noqa: PLC0415 - only the build has cyclonedx
+
     parts = list(parts)
     (program / GUI).symlink_to("kidneyseg")
     for library in (program / "_internal").rglob("libicudata.so.*"):

@@ -24,7 +24,7 @@ mirror_of() { # suite
 bootstrap() { # suite
     local options=(--variant=minbase) recipe=()
     if is_ubuntu "$1"; then
-        options+=(--components=main,universe)
+        options+=("--components=main,universe")
         recipe=(/usr/share/debootstrap/scripts/gutsy)
     fi
     [[ ! $keyring ]] || options+=(--keyring "$keyring")
