@@ -149,7 +149,7 @@ venv_fits() {
 venv_home() { printf '%s %s\n' "$root" "$(readlink -f "$venv/bin/python")"; }
 
 make_venv() { # run|torch|check
-    local free needed=2048 remark='' about="about 250 MB of Python packages; this takes a minute or two"
+    local free needed=2048 remark='' about="about 340 MB of Python packages; this takes a minute or two"
     if [[ $1 != run ]]; then
         needed=4096 remark=" (12 GB for torch's GPU build)"
         about="about 600 MB of Python packages (3.1 GB where pip takes torch's GPU build); this takes some minutes"
