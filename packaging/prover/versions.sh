@@ -39,7 +39,7 @@ furnish() { # home
 
 options_are_kept() {
     local options=$system$home/.config/KidneySeg/KidneySeg.conf
-    grep -qF 'device="\"cpu\""' "$options" && grep -q '^window=.*50.*300' "$options" && grep -q '^recent=.*ct\.nii\.gz' "$options"
+    grep -q '^device=.*cpu' "$options" && grep -q '^window=.*50.*300' "$options" && grep -q '^recent=.*ct\.nii\.gz' "$options"
 }
 
 autosaved() { # at least how many
