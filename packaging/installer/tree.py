@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import tomllib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import elf
 from components import HERE, Component
 from icu import slim
 from manual import page
-from sbom import bill
+from standard import shorten
 from trim import share_copies
 
 from kidneyseg.phantom.sample import sample_case
@@ -24,6 +25,8 @@ GUI = "kidneyseg-gui"
 
 def finish_program(program: Path, parts: Iterable[Component], version: str, commit: str, epoch: int) -> None:
     """Complete PyInstaller's folder: the window's name, the sample case, licences and the bill of materials."""
+    from sbom import bill  # noqa: PLC0415 - only the build has cyclonedx
+
     parts = list(parts)
     (program / GUI).symlink_to("kidneyseg")
     for library in (program / "_internal").rglob("libicudata.so.*"):
@@ -33,6 +36,8 @@ def finish_program(program: Path, parts: Iterable[Component], version: str, comm
         if elf.is_elf(path):
             elf.strip(path)
     share_copies(program / "_internal")
+    contents = tomllib.loads((HERE / "contents.toml").read_text())
+    shorten(program / "_internal/highdicom/_standard", contents["dicom"]["written"])
     sample = program / "_internal/kidneyseg/phantom"
     sample.mkdir(parents=True, exist_ok=True)
     sample_case(sample)

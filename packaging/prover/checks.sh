@@ -74,14 +74,17 @@ no_stray_files() {
     echo "$(wc -l <"$work/contents") entries"
 }
 
+by_sources() { # arguments of Python
+    PYTHONPATH=$root/core:$root:$root/tests/helpers PYTHONSAFEPATH=1 "$build/venv/bin/python" "$@"
+}
+
 # Masks of the source checkout, to compare with.
 prepare_reference() {
     cases=("$(find "$build/program" -name sample_ct.nii.gz)")
     [[ -z $ct ]] || cases+=("$ct")
     local case
     for case in "${cases[@]}"; do
-        PYTHONPATH=$root/core:$root PYTHONSAFEPATH=1 "$build/venv/bin/python" -m kidneyseg segment "$case" \
-            -o "$work/reference_$(basename "$case")" >/dev/null
+        by_sources -m kidneyseg segment "$case" -o "$work/reference_$(basename "$case")" >/dev/null
     done
 }
 

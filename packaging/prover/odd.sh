@@ -170,10 +170,34 @@ prove_run() {
     check "an old glibc: one sentence" old_glibc
 }
 
-# As on Debian 11. Only what the installer asks for is old here; a real one has nothing that could run the program.
+has_old_glibc() {
+    local here needed
+    here=$(chroot "$system" getconf GNU_LIBC_VERSION)
+    needed=$(dpkg-deb -f "$deb" Depends | grep -oP 'libc6 \(>= \K[0-9.]+')
+    dpkg --compare-versions "${here#glibc }" lt "$needed"
+}
+
+# As on a system with an old glibc. Only what the installer asks for is old here.
 old_glibc() {
     mkdir -p "$system/tmp/old"
     printf '#!/bin/sh\necho "glibc 2.31"\n' >"$system/tmp/old/getconf"
     chmod 755 "$system/tmp/old" "$system/tmp/old/getconf"
     refuses 'needs glibc' as_user env PATH=/tmp/old:/usr/bin:/bin "$file"
+}
+
+# On a system with an old glibc, such as Debian 11.
+prove_refusals() {
+    local home=/home/reader file=/tmp/kidneyseg.run
+    cp "$run" "$system$file"
+    cp "$deb" "$system/tmp/kidneyseg.deb"
+    chmod 755 "$system$file"
+    check "glibc" chroot "$system" getconf GNU_LIBC_VERSION
+    check "the .run: one sentence" refuses 'needs glibc' as_user "$file"
+    check "nothing was written" test -z "$(ls "$system$home")"
+    check "apt-get update" apt_inside update -qq
+    check "apt-get refuses the .deb, and says why" apt_refuses
+}
+
+apt_refuses() {
+    ! apt_inside install -y /tmp/kidneyseg.deb >"$work/refusal" 2>&1 && grep 'kidneyseg : Depends: libc6' "$work/refusal"
 }

@@ -1,30 +1,41 @@
 # shellcheck shell=bash
 # A minimal system in a folder, and commands in it as an ordinary user without network. Sourced by prove.
-# shellcheck disable=SC2154 # work, root and build are prove's
+# shellcheck disable=SC2154 # work, keyring, root and build are prove's
 
 system= # the folder of the system in use
 display=
 programs=()
 
-# The mirror of the distribution that a suite belongs to, from this system's apt sources; nothing where there is none.
+is_ubuntu() { # suite
+    case $1 in jammy | noble | questing | resolute) ;; *) return 1 ;; esac
+}
+
+# The mirror of the distribution that a suite belongs to: from this system's apt sources, or the distribution's own.
 mirror_of() { # suite
-    local origin=Debian
-    case $1 in jammy | noble | questing | resolute) origin=Ubuntu ;; esac
+    local origin=Debian own=http://deb.debian.org/debian/ found
+    ! is_ubuntu "$1" || origin=Ubuntu own=http://archive.ubuntu.com/ubuntu/
     # shellcheck disable=SC2016 # apt fills these in
-    apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 2>/dev/null |
-        awk -v origin="$origin" '$1 == origin && $2 == origin { print $3; exit }'
+    found=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 2>/dev/null |
+        awk -v origin="$origin" '$1 == origin && $2 == origin { print $3; exit }')
+    echo "${found:-$own}"
+}
+
+# debootstrap's recipe is the same for all Ubuntu suites; an older debootstrap does not know the newer ones by name.
+bootstrap() { # suite
+    local options=(--variant=minbase) recipe=()
+    if is_ubuntu "$1"; then
+        options+=("--components=main,universe")
+        recipe=(/usr/share/debootstrap/scripts/gutsy)
+    fi
+    [[ ! $keyring ]] || options+=(--keyring "$keyring")
+    debootstrap "${options[@]}" "$1" "$work/$1" "$(mirror_of "$1")" "${recipe[@]}" >"$work/debootstrap.log" 2>&1
 }
 
 make_system() { # suite
-    local mirror cache=$work/$1.tar
-    mirror=$(mirror_of "$1")
-    if [[ -z $mirror ]]; then
-        say "- skipped: no mirror that has $1 is in this system's apt sources"
-        return 1
-    fi
+    local cache=$work/$1.tar
     if [[ ! -f $cache ]]; then
         rm -rf "${work:?}/$1"
-        if ! debootstrap --variant=minbase "$1" "$work/$1" "$mirror" >"$work/debootstrap.log" 2>&1; then
+        if ! bootstrap "$1"; then
             say "- skipped: debootstrap failed: $(tail -n 1 "$work/debootstrap.log")"
             return 1
         fi

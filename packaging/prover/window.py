@@ -3,8 +3,11 @@
 window.py START... -- starts the command START, waits for the window, and does what the options before it say:
 --picture FILE   a screenshot, after everything else
 --drop FILE      drag this file into the window (a path outside; the same path must hold inside)
---segment        press F5 and wait for the result
---export FILE    save the mask by Ctrl+S under this path
+--segment        press F5
+--recover        take the first case of the menu "Recover"
+--export FILE    save the mask by Ctrl+S under this path, once there is one
+--terminate      wait until the program has nothing to do, and end it by SIGTERM, as the end of a session does
+--within FOLDER  all files of a KidneySeg that the program has loaded must lie in this folder
 --log FILE       the program's log, as seen from outside
 --canvas NAME    wait until the 3-D view is drawn by this canvas, as the log says
 """
@@ -28,9 +31,10 @@ DRAG_SOURCE = Path(__file__).parents[2] / "tests/acceptance/drag_source.py"
 def main() -> int:
     """Do what was asked. Returns the exit status."""
     parser = argparse.ArgumentParser()
-    for name in ("--picture", "--drop", "--export", "--log"):
+    for name in ("--picture", "--drop", "--export", "--log", "--within"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--segment", action="store_true")
+    for name in ("--segment", "--recover", "--terminate"):
+        parser.add_argument(name, action="store_true")
     parser.add_argument("--canvas", default="")
     parser.add_argument("start", nargs="+")
     arguments = parser.parse_args()
@@ -45,7 +49,11 @@ def main() -> int:
         seen["seconds to the window"] = round(time.monotonic() - began, 2)
         seen["CPU seconds by then"] = _cpu_seconds(program.pid)
         _use(arguments, seen, program, earlier)
-        _command("ctrl+q")
+        if arguments.terminate:
+            _wait_until_idle(program.pid)
+            program.terminate()
+        else:
+            _command("ctrl+q")
         _wait(lambda: program.poll() is not None, "the end", 60)
         seen["exit status"] = program.returncode
     except TimeoutError as error:
@@ -77,8 +85,14 @@ def _use(arguments: argparse.Namespace, seen: dict[str, object], program: subpro
         before = log().count("opened a CT")
         seen["dropped"] = _drag(arguments.drop)
         _wait(lambda: log().count("opened a CT") > before, "the dropped CT")
+    if arguments.within:
+        seen["loaded files"] = _loaded(program.pid, arguments.within)
     if arguments.segment:
         _command("F5")
+    if arguments.recover:
+        for keys in ("alt+f", "v", "Return"):
+            _command(keys)
+            time.sleep(1)
     if arguments.export:
         began = time.monotonic()
         while not arguments.export.is_file():  # the action waits for the result
@@ -105,6 +119,22 @@ def _cpu_seconds(parent: int) -> float:
             if values and int(values[2]) == os.getpgid(parent):  # its process group
                 ticks += int(values[11]) + int(values[12])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _wait_until_idle(parent: int) -> None:
+    before = -1.0
+    while (now := _cpu_seconds(parent)) - before > 0.2:
+        before = now
+        time.sleep(5)
+
+
+def _loaded(process: int, folder: Path) -> int:
+    """How many files of a KidneySeg are loaded. Raises TimeoutError for one outside of the folder."""
+    maps = (line.split(maxsplit=5) for line in Path(f"/proc/{process}/maps").read_text().splitlines())
+    files = {Path(words[5]) for words in maps if len(words) == 6 and "/_internal/" in words[5]}
+    if strays := sorted(str(file) for file in files if folder not in file.parents):
+        raise TimeoutError(f"{strays[0]} was loaded")
+    return len(files)
 
 
 def _inside(path: Path) -> Path:

@@ -27,10 +27,16 @@ case "$*" in
 "-c import sys"*) echo "${FAKE_VERSION-3.11}" ;;
 "-c import venv"*) exit "${FAKE_NO_VENV-0}" ;;
 "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-"- "*) cat >/dev/null; echo "numpy>=2"; [[ $3 == run ]] || echo "torch>=2"; [[ $3 != check ]] || echo "pytest>=8" ;;
+"- "*) cat >/dev/null; [[ $3 != build ]] || { echo "setuptools>=77"; exit; }
+    echo "numpy>=2"; [[ $3 == run ]] || echo "torch>=2"; [[ $3 != check ]] || echo "pytest>=8" ;;
 "-m pip install"*)
-    [[ -z ${FAKE_PIP_OUTPUT-} ]] || { echo "$FAKE_PIP_OUTPUT"; exit 1; }
-    sleep "${FAKE_PIP_SECONDS-0}"
+    case "$*" in
+    *--editable*) output=${FAKE_PROJECT_OUTPUT-} seconds=${FAKE_PROJECT_SECONDS-} ;;
+    */requirements.txt) output=${FAKE_PACKAGES_OUTPUT-} seconds=${FAKE_PACKAGES_SECONDS-} ;;
+    esac
+    sleep "${seconds:-${FAKE_PIP_SECONDS-0}}"
+    [[ -z ${output:=${FAKE_PIP_OUTPUT-}} ]] || { echo "$output"; exit 1; }
+    echo "finished $*" >>"$DIARY"
     for tool in ruff mypy lint-imports; do
         printf '#!/bin/bash\n[[ $FAKE_FAILS != %s ]] || { echo %s is unhappy; exit 1; }\n' $tool $tool >"${0%/*}/$tool"
     done

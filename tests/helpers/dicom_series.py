@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
@@ -126,7 +127,7 @@ def save(one: FileDataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> 
         one.compress(syntax, generate_instance_uid=False)
     if big:
         one.PixelData = np.frombuffer(one.PixelData, "<u2").astype(">u2").tobytes()
-    one.file_meta.TransferSyntaxUID = syntax
+    one.file_meta.TransferSyntaxUID = UID(syntax)
     dcmwrite(path, one, implicit_vr=implicit, little_endian=not big, force_encoding=True)
     return path
 

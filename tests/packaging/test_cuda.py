@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("elftools", reason="pyelftools belongs to the environment of packaging/build")
 from components import BuildError
 from cuda import lay_out
 

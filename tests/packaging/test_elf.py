@@ -9,7 +9,6 @@ from pathlib import Path
 import elf
 import pytest
 
-pytest.importorskip("elftools", reason="pyelftools belongs to the environment of packaging/build")
 needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
 
@@ -31,6 +30,16 @@ def test_what_a_library_needs(library: Path) -> None:
 
 
 @needs_compiler
+def test_only_what_others_must_have_counts(tmp_path: Path) -> None:
+    """A library that defines versions of its own needs none of them."""
+    (tmp_path / "own.c").write_text("int own(void) { return 1; }\n")
+    (tmp_path / "own.map").write_text("GLIBC_9.9 { global: own; };\n")
+    command = ["gcc", "-shared", "-fPIC", tmp_path / "own.c", "-Wl,--version-script", tmp_path / "own.map"]
+    subprocess.run([*command, "-o", tmp_path / "libown.so"], check=True)
+    assert elf.oldest([tmp_path / "libown.so"], "GLIBC") < (9, 9)
+
+
+@needs_compiler
 def test_stripping_makes_it_smaller_and_keeps_it(library: Path) -> None:
     before = library.stat()
     elf.strip(library)
@@ -43,3 +52,4 @@ def test_what_is_no_library(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no library at all")
     assert not elf.is_elf(tmp_path / "text")
     assert elf.needed(tmp_path / "text") == frozenset()
+    assert elf.loaded(tmp_path / "text") == []

@@ -78,6 +78,7 @@ def _key_image(segment: Segment, index: int, contents: Contents, volume: Volume,
     multi_frame = len(contents.headers) < len(contents.geometry.frames)
     made.SourceImageSequence = [_reference(source, frame.number if multi_frame else None)]
     set_written(made, contents)
+    made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.InstanceCreationDate, made.InstanceCreationTime
     return made
 
 

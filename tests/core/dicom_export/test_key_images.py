@@ -38,6 +38,13 @@ def test_each_finding_has_the_slice_on_which_it_is_largest(opened_case: tuple[Co
         assert list(one.PatientOrientation) == ["L", "P"]
 
 
+def test_they_are_dated_as_the_result(opened_case: tuple[Contents, Volume]) -> None:
+    contents, volume = opened_case
+    for one in key_images(contents, volume):
+        assert one.DateOfSecondaryCapture == contents.made_at.strftime("%Y%m%d")
+        assert one.TimeOfSecondaryCapture == contents.made_at.strftime("%H%M%S.%f")
+
+
 def test_only_the_rims_of_objects_are_painted(opened_case: tuple[Contents, Volume]) -> None:
     contents, volume = opened_case
     tumour = contents.segments[2]

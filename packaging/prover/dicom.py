@@ -1,0 +1,87 @@
+"""DICOM for prove: `make CT FOLDER SYNTAX...` writes a CT as series, `same FOLDER FOLDER` compares objects."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import gdcm  # type: ignore[import-untyped]  # which has no types
+from pydicom import Dataset, dcmread
+
+import kidneyseg
+from dicom_series import frames_of, save, slices
+
+UNCOMPRESSED = "1.2.840.10008.1.2.1"
+SYNTAXES = {
+    "uncompressed": UNCOMPRESSED,
+    "jpeg-lossless": "1.2.840.10008.1.2.4.70",
+    "jpeg-ls": "1.2.840.10008.1.2.4.80",
+    "jpeg-2000": "1.2.840.10008.1.2.4.90",
+}
+TIMES = ("DA", "TM", "DT")
+
+
+def make(ct: Path, folder: Path, syntaxes: Iterable[str]) -> None:
+    """Write the CT as an axial series, once in each of these transfer syntaxes, with the same identifiers."""
+    series = slices(frames_of(kidneyseg.load(ct)), "2.25.1", study="2.25.2")
+    for number, one in enumerate(series):
+        one.SOPInstanceUID = f"2.25.3.{number}"
+    for name in syntaxes:
+        for number, one in enumerate(series):
+            file = folder / name / f"{number:04}.dcm"
+            if name == "jpeg-lossless":  # which pydicom cannot write
+                _save_jpeg(save(one, file), SYNTAXES[name])
+            else:
+                save(deepcopy(one), file, SYNTAXES[name])  # which compresses its pixels
+
+
+def _save_jpeg(file: Path, syntax: str) -> None:
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(file))
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
+    writer = gdcm.ImageWriter()
+    if not reader.Read():
+        raise OSError(f"gdcm cannot read {file}")
+    change.SetInput(reader.GetImage())
+    writer.SetFileName(str(file))
+    writer.SetFile(reader.GetFile())
+    if change.Change():
+        writer.SetImage(change.GetOutput())
+        if writer.Write():
+            return
+    raise OSError(f"gdcm cannot write {file}")
+
+
+def differences(expected: Path, found: Path) -> Iterator[str]:
+    """What differs between the objects of two folders, but for dates and times."""
+    names = [sorted(path.name for path in folder.glob("*.dcm")) for folder in (expected, found)]
+    if names[0] != names[1] or not names[0]:
+        yield f"the files are {names[1]}, not {names[0]}"
+        return
+    for name in names[0]:
+        ours, theirs = (_without_times(dcmread(folder / name)) for folder in (expected, found))
+        if ours != theirs:
+            yield f"{name}: " + ", ".join(str(e.tag) for e in ours if e.tag not in theirs or theirs[e.tag] != e)
+
+
+def _without_times(dataset: Dataset) -> Dataset:
+    dataset.walk(lambda within, element: within.__delitem__(element.tag) if element.VR in TIMES else None)
+    return dataset
+
+
+def main() -> int:
+    """Do what the first argument says. Returns the exit status."""
+    command, first, second, *syntaxes = sys.argv[1:]
+    if command == "make":
+        make(Path(first), Path(second), syntaxes)
+        return 0
+    found = list(differences(Path(first), Path(second)))
+    print(*found or [f"{len(list(Path(second).glob('*.dcm')))} files"], sep="\n")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
