@@ -144,7 +144,7 @@ def _processing(arguments: argparse.Namespace, queue: JobQueue, sender: Sender, 
 def _announced(settle: Callable[[], list[Job]]) -> Callable[[], None]:
     def look() -> None:
         for job in settle():
-            say(f"Job {job.number}: received.")
+            say(f"Job {job.number} failed: {job.problem}" if job.problem else f"Job {job.number}: received.")
 
     return look
 

@@ -8,14 +8,18 @@ import time
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple, Protocol
 
+from kidneyseg.errors import OutputError
 from kidneyseg.files import atomic_write
 from kidneyseg.imaging.dicom import tags
 from kidneyseg.imaging.dicom.elements import DamagedError
 from kidneyseg.imaging.dicom.instances import Instance, read_instance
+from kidneyseg.plurals import counted
 from kidneyseg.service.job_queue import JobQueue
 from kidneyseg.service.jobs import Job, State
 
-# A peer whose connection broke off comes back, after a pause of its own.
+_MOST_INCOMPLETE = 1000  # studies whose missing objects are remembered
+_INCOMPLETE = "{} of it could not be stored and did not come again. Send the study again."
+# A peer whose connection broke off, or whose object was refused, comes back after a pause of its own.
 _PATIENCE_AFTER_BREAK = 10
 
 
@@ -69,11 +73,14 @@ class Intake:
         Args:
             queue: where the jobs are.
             settle_s: a study is complete when nothing came for so long and no connection that sent of it lasts; ten
-                times as long where a connection broke off.
+                times as long where a connection broke off or an object was refused.
             limit_bytes: the most that the queue may take.
         """
         self._queue, self._settle_s, self._limit = queue, settle_s, limit_bytes
         self._arriving: dict[int, _Arriving] = {}
+        self._refused: dict[
+            str, set[str]
+        ] = {}  # of each study's key, the objects that could not be stored and are missing
 
     def store(self, content: bytes, association: Association) -> bool:
         """Store a DICOM object. It is on disk, under its final name, when this returns.
@@ -94,31 +101,37 @@ class Intake:
         kind = instance.elements.text(tags.SOP_CLASS_UID)
         if kind and kind not in tags.CT_CLASSES:
             return False
-        if self._queue.bytes + len(content) > self._limit:
-            raise FullError
         study, name = (instance.elements.text(tag) for tag in (tags.STUDY_INSTANCE_UID, tags.SOP_INSTANCE_UID))
         if not (kind and study and name):
             raise NotUsableError
-        job = self._job_for(_hashed(study, instance.elements.text(tags.PATIENT_ID)), association)
-        path = self._queue.study(job) / f"{_hashed(name)}.dcm"
-        before = path.stat().st_size if path.exists() else 0  # sent again
-        with atomic_write(path) as file:
-            file.write(content)
-        self._queue.count(len(content) - before)
+        key, name = _hashed(study, instance.elements.text(tags.PATIENT_ID)), _hashed(name)
+        try:
+            if self._queue.bytes + len(content) > self._limit:
+                raise FullError
+            self._write(self._job_for(key, association), name, content)
+        except (FullError, OutputError):
+            self._miss(key, name)
+            raise
+        self._found(key, name)
         return True
 
     def settle(self) -> list[Job]:
-        """Let the studies that are complete be segmented; returns their jobs."""
+        """Let the studies that are complete be segmented; returns their jobs.
+
+        One of which objects were refused, and did not come again, fails: half a study is not segmented.
+        """
         complete = []
         with self._queue.lock:
             for job in self._queue.jobs():
                 if job.state == State.RECEIVING and self._is_complete(job):
-                    self._arriving.pop(job.number, None)
+                    refused = len(self._refused.get(job.key, ()))
+                    del self._arriving[job.number]
                     job.objects = sum(path.suffix == ".dcm" for path in self._queue.study(job).iterdir())
                     if job.objects == 0:  # the first could not be written
                         self._queue.remove(job)
                         continue
-                    job.state = State.RECEIVED
+                    job.state = State.FAILED if refused else State.RECEIVED
+                    job.problem = _INCOMPLETE.format(counted(refused, "image")) if refused else ""
                     self._queue.save(job)
                     complete.append(job)
         return complete
@@ -129,13 +142,33 @@ class Intake:
             job = next((one for one in self._queue.jobs() if one.key == key and _is_open(one)), None)
             if job is None:
                 job = self._queue.add(key, State.RECEIVING)
-            elif job.state == State.RECEIVED:
-                job.state = State.RECEIVING
+            elif job.state != State.RECEIVING:
+                job.state, job.problem = State.RECEIVING, ""
                 self._queue.save(job)
             arriving = self._arriving.setdefault(job.number, _Arriving(time.monotonic()))
             arriving.senders[id(association)] = association
             arriving.last = time.monotonic()
             return job
+
+    def _write(self, job: Job, name: str, content: bytes) -> None:
+        path = self._queue.study(job) / f"{name}.dcm"
+        before = path.stat().st_size if path.exists() else 0  # sent again
+        with atomic_write(path) as file:
+            file.write(content)
+        self._queue.count(len(content) - before)
+
+    def _miss(self, key: str, name: str) -> None:
+        with self._queue.lock:
+            while len(self._refused) >= _MOST_INCOMPLETE and key not in self._refused:
+                del self._refused[next(iter(self._refused))]
+            self._refused.setdefault(key, set()).add(name)
+
+    def _found(self, key: str, name: str) -> None:
+        with self._queue.lock:
+            missing = self._refused.get(key, set())
+            missing.discard(name)
+            if not missing:
+                self._refused.pop(key, None)
 
     def _is_complete(self, job: Job) -> bool:
         now = time.monotonic()
@@ -145,12 +178,13 @@ class Intake:
                 arriving.broken = not association.is_released
                 arriving.last = now
                 del arriving.senders[number]
-        patience = self._settle_s * (_PATIENCE_AFTER_BREAK if arriving.broken else 1)
+        patience = self._settle_s * (_PATIENCE_AFTER_BREAK if arriving.broken or job.key in self._refused else 1)
         return not arriving.senders and now - arriving.last >= patience
 
 
 def _is_open(job: Job) -> bool:
-    return job.state == State.RECEIVING or (job.state == State.RECEIVED and job.attempts == 0)
+    """Whether what comes of a study is added to its job: its segmentation has not begun."""
+    return job.state == State.RECEIVING or (job.state in (State.RECEIVED, State.FAILED) and job.attempts == 0)
 
 
 def _read(content: bytes) -> Instance:

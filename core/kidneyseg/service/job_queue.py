@@ -71,13 +71,17 @@ class JobQueue:
         with self.lock:
             number = max(self._jobs, default=0) + 1
             job = Job(number, state, key, source, stamp, changed_at=time.time(), problem=problem)
+            made = None
             try:
                 made = Path(tempfile.mkdtemp(dir=self.folder, prefix=_NEW))
                 (made / _STUDY).mkdir(mode=0o700)
-            except OSError as error:
-                raise OutputError(f"The queue {self.folder} cannot be written: {error.strerror}.") from error
-            write_whole(made / _RECORD, job.to_json().encode())
-            made.rename(self._place(job.number))
+                write_whole(made / _RECORD, job.to_json().encode())
+                made.rename(self._place(job.number))
+            except (OSError, OutputError) as error:
+                if made is not None:
+                    shutil.rmtree(made, ignore_errors=True)
+                why = error.strerror if isinstance(error, OSError) else error
+                raise OutputError(f"The queue {self.folder} cannot be written: {why}") from error
             sync_folder(self.folder)
             self._jobs[job.number] = job
             return job

@@ -100,7 +100,11 @@ class Processing:
 
         try:
             if self.send is not None:
-                self.send([path for path in results_of(self.queue.results(job)) if path.name not in job.sent], taken)
+                results = results_of(self.queue.results(job))
+                if not results:  # somebody has deleted them
+                    self._put_off(job, "Its results are missing.", job.attempts, State.RECEIVED)
+                    return
+                self.send([path for path in results if path.name not in job.sent], taken)
         except AwayError as error:
             job.sends += 1
             self._put_off(job, str(error), job.sends)
@@ -114,8 +118,9 @@ class Processing:
             if not self.keep:
                 self.queue.remove_data(job)
 
-    def _put_off(self, job: Job, problem: str, times: int) -> None:
-        """Take a job up again after a pause, which grows with each time."""
+    def _put_off(self, job: Job, problem: str, times: int, state: State | None = None) -> None:
+        """Take a job up again, in its state or in another one, after a pause, which grows with each time."""
+        job.state = state or job.state
         pause_s = min(_FIRST_PAUSE_S * 2.0 ** min(max(times - 1, 0), 16), _LONGEST_PAUSE_S)
         job.problem, job.due_at = problem, time.time() + pause_s
         self.queue.save(job)

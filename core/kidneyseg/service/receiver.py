@@ -170,8 +170,8 @@ class Receiver:
         except FullError:
             self._say_once(association, "Refused objects: the queue is full (--max-queue).")
             return _OUT_OF_RESOURCES
-        except OutputError as error:
-            self._say_once(association, f"Refused objects. {error}")
+        except OutputError:  # whose sentence names the object's file
+            self._say_once(association, "Refused objects: the queue cannot be written; its disk may be full.")
             return _OUT_OF_RESOURCES
         except NotUsableError:
             self._say_once(association, "Refused objects that are damaged or name no study.")

@@ -216,3 +216,59 @@ def test_a_full_disk_leaves_no_part_of_an_object_and_no_empty_job(
     clock.now += 101
     assert intake.settle() == []
     assert [job.key for job in queue.jobs()] == ["other"]
+
+
+def test_half_a_study_is_not_segmented_but_waits_for_the_rest(queue: JobQueue, clock: Clock) -> None:
+    first, second, third = (encoded(one) for one in study(3))
+    intake = Intake(queue, 10, queue.bytes + 2 * len(first) + 2000)
+
+    def come(*contents: bytes) -> int:
+        connection, refused = Connection(), 0
+        for content in contents:
+            try:
+                intake.store(content, connection)
+            except FullError:
+                refused += 1
+        connection.end()
+        intake.settle()
+        return refused
+
+    assert come(first, second, third) == 1
+    clock.now += 50
+    assert intake.settle() == []
+    clock.now += 51
+    [job] = intake.settle()
+    assert (job.state, job.objects) == (State.FAILED, 2)
+    assert job.problem.startswith("1 image of it could not be stored")
+    intake._limit = 10**9
+    assert come(third) == 0
+    clock.now += 11
+    [job] = intake.settle()
+    assert (job.number, job.state, job.objects, job.problem) == (1, State.RECEIVED, 3, "")
+
+
+def test_what_was_refused_before_a_study_had_a_job_is_missed_too(queue: JobQueue, clock: Clock) -> None:
+    first, second = (encoded(one) for one in study(2))
+    intake, connection = Intake(queue, 10, 0), Connection()
+    with pytest.raises(FullError):
+        intake.store(first, connection)
+    intake._limit = 10**9
+    intake.store(second, connection)
+    connection.end()
+    intake.settle()
+    clock.now += 101
+    assert [job.state for job in intake.settle()] == [State.FAILED]
+
+
+def test_an_object_that_was_refused_and_came_again_is_not_missed(queue: JobQueue, clock: Clock) -> None:
+    first, second = (encoded(one) for one in study(2))
+    intake, connection = Intake(queue, 10, queue.bytes + len(first) + 2000), Connection()
+    intake.store(first, connection)
+    with pytest.raises(FullError):
+        intake.store(second, connection)
+    intake._limit = 10**9
+    intake.store(second, connection)
+    connection.end()
+    intake.settle()
+    clock.now += 11
+    assert [job.state for job in intake.settle()] == [State.RECEIVED]

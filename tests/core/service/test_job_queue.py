@@ -48,6 +48,18 @@ def test_what_a_kill_cut_off_is_no_job(tmp_path: Path) -> None:
         assert not (tmp_path / ".new-abc").exists()
 
 
+def test_a_job_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("job.json was not written: the disk is full.")
+
+    with JobQueue(tmp_path) as queue:
+        monkeypatch.setattr("kidneyseg.service.job_queue.write_whole", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            queue.add("a", State.RECEIVING)
+        assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+        assert queue.jobs() == []
+
+
 def test_a_damaged_record_is_a_failed_job_whose_number_is_not_used_again(tmp_path: Path) -> None:
     with JobQueue(tmp_path) as queue:
         queue.add("a", State.RECEIVED)

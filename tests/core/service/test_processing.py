@@ -110,6 +110,16 @@ def test_pauses_grow_while_the_peer_is_away(world: World, monkeypatch: pytest.Mo
     assert world.on_disk().state == State.DONE
 
 
+def test_results_that_somebody_deleted_are_made_again(world: World) -> None:
+    world.job.state, world.job.attempts = State.SEGMENTED, 1
+    world.processing.step()
+    assert (world.on_disk().state, world.on_disk().problem) == (State.RECEIVED, "Its results are missing.")
+    world.job.due_at = 0
+    world.processing.step()
+    assert world.sent == ["study_seg.dcm", "study_sr.dcm"]
+    assert world.on_disk().state == State.DONE
+
+
 def test_a_refused_result_is_a_failure_that_keeps_all(world: World) -> None:
     world.send_errors = [RefusedError("PACS does not take SEG objects.")]
     world.processing.step()

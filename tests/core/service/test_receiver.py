@@ -162,7 +162,7 @@ def test_a_full_queue_and_a_full_disk_are_answered_as_out_of_resources(
 
         monkeypatch.setattr(served.intake, "store", full)
         assert send(served.receiver.port, objects) == [0xA700] * 3
-        assert "the disk is full" in served.said[-1]
+        assert served.said[1:] == ["SCANNER: Refused objects: the queue cannot be written; its disk may be full."]
 
 
 def test_an_error_of_our_own_says_nothing_of_the_patient(
