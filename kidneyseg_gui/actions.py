@@ -251,16 +251,16 @@ class Actions:
         self._window.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
 
     def _refresh(self) -> None:
-        case, busy = self._case, self._jobs.busy
-        self.export.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
+        case, free = self._case, self._jobs.free
+        self.export.setEnabled(case.mask is not None and free)
         self.export_dicom.setEnabled(self._dicom_files.possible)
-        self.open_mask.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
-        self.compare.setEnabled(case.mask is not None and busy in (None, JobKind.UPDATE))
+        self.open_mask.setEnabled(case.volume is not None and free)
+        self.compare.setEnabled(case.mask is not None and free)
         self.compare_below.setEnabled(self.compare.isEnabled() and case.edits.by_hand > 0)
         for action in (self.next_compared, self.wipe, self.end_compare):
             action.setEnabled(case.compare is not None)
-        self.segment.setEnabled(case.volume is not None and busy in (None, JobKind.UPDATE))
-        self.cancel.setEnabled(busy in (JobKind.OPEN, JobKind.SEGMENT, JobKind.UPDATE))
+        self.segment.setEnabled(case.volume is not None and free)
+        self.cancel.setEnabled(self._jobs.busy in (JobKind.OPEN, JobKind.SEGMENT, JobKind.UPDATE))
         self.overlay.setChecked(case.overlay.shown)
         self.overlay.setIcon(icon("overlay" if case.overlay.shown else "overlay-off"))
         self.crosshair.setChecked(case.display.crosshair)

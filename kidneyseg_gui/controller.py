@@ -129,14 +129,14 @@ class Controller(QObject):
 
     def segment(self) -> None:
         """Run the whole pipeline on the open CT; stages that are still valid are re-used."""
-        if self._case.volume is not None and self._jobs.busy in (None, JobKind.UPDATE):
+        if self._case.volume is not None and self._jobs.free:
             self.notified.emit("", "", None)
             self._run(self._case.settings, self._case.device)
 
     def update_result(self) -> None:
         """Bring the mask up to date with changed cluster and fill settings, without running a network."""
         settings = self._case.quick_update
-        if settings is not None and self._case.volume is not None and self._jobs.busy in (None, JobKind.UPDATE):
+        if settings is not None and self._case.volume is not None and self._jobs.free:
             self._run(settings, self._case.device_of_result, update=True)
 
     def _run(self, settings: Settings, device: str, *, update: bool = False) -> None:

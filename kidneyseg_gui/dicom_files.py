@@ -58,8 +58,7 @@ class DicomFiles(QObject):
     def possible(self) -> bool:
         """Whether there is a mask of a DICOM series, and nothing else in hand."""
         case = self._case
-        free = self._jobs.busy in (None, JobKind.UPDATE)
-        return free and case.mask is not None and case.volume is not None and case.volume.series is not None
+        return self._jobs.free and case.mask is not None and case.volume is not None and case.volume.series is not None
 
     def ask_export(self, kind: DicomKind) -> None:
         """Let the user choose where an object goes, and write it."""

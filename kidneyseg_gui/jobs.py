@@ -148,6 +148,11 @@ class JobQueue(QObject):
         return None if self._current is None else self._current.kind
 
     @property
+    def free(self) -> bool:
+        """Whether work on the open case can begin: an update of its mask gives way."""
+        return self.busy in (None, JobKind.UPDATE)
+
+    @property
     def in_background(self) -> bool:
         """Whether background jobs are waiting or running."""
         return bool(self._background)

@@ -13,7 +13,6 @@ from kidneyseg_gui.case import Case
 from kidneyseg_gui.comparing import Compare, Shown
 from kidneyseg_gui.edits import Origin
 from kidneyseg_gui.files import proposed_mask
-from kidneyseg_gui.jobs import JobKind
 from kidneyseg_gui.outcomes import Compared, MaskOpened
 from kidneyseg_gui.panels import notices
 from kidneyseg_gui.prompts import Prompts
@@ -51,7 +50,7 @@ class MaskFiles(QObject):
 
     def open(self, path: Path) -> None:
         """Lay a mask over the open CT; what was made by hand stays on top, and the step can be undone."""
-        if self._case.volume is not None and self._case.edits.mask is not None and self._free():
+        if self._case.volume is not None and self._case.edits.mask is not None and self._jobs.free:
             self._jobs.open_mask(path, self._case.volume, self._case.edits.mask)
 
     def _on_label_map(self, path: Path, _problem: str) -> None:
@@ -79,12 +78,12 @@ class MaskFiles(QObject):
 
     def compare(self, path: Path) -> None:
         """Show how the mask differs from another one."""
-        if self._case.volume is not None and self._case.edits.mask is not None and self._free():
+        if self._case.volume is not None and self._case.edits.mask is not None and self._jobs.free:
             self._jobs.compare(path, self._case.volume, self._case.edits.mask)
 
     def compare_below(self) -> None:
         """Show what was changed by hand."""
-        if self._case.volume is not None and self._case.edits.mask is not None and self._free():
+        if self._case.volume is not None and self._case.edits.mask is not None and self._jobs.free:
             self._jobs.compare_below(self._case.volume, self._case.edits.mask)
 
     def _ask(self, title: str) -> Path | None:
@@ -92,9 +91,6 @@ class MaskFiles(QObject):
 
     def _folder(self) -> Path:
         return (self._case.saved.path if self._case.saved else proposed_mask(self._case)).parent
-
-    def _free(self) -> bool:
-        return self._jobs.busy in (None, JobKind.UPDATE)
 
     def _on_opened(self, made: MaskOpened) -> None:
         edits, opened = self._case.edits, made.opened

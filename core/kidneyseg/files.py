@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO
 from kidneyseg.errors import OutputError
 
 _PREFIX, _SUFFIX = ".kidneyseg-", ".part"
+_asking = threading.Lock()
 
 
 def make_folder(folder: Path) -> None:
@@ -108,8 +110,9 @@ def _mode_of_target(target: Path, overwrite: bool) -> int:
     if target.is_dir():
         raise OutputError(f"{target} is a folder. Add a file name.")
     if not target.exists():
-        umask = os.umask(0)
-        os.umask(umask)
+        with _asking:  # the umask is told only by setting it: two threads at once would leave it at 0
+            umask = os.umask(0)
+            os.umask(umask)
         return 0o666 & ~umask
     if not overwrite:
         raise OutputError(f"{target.name} exists already. Choose another name, or allow it to be replaced.")

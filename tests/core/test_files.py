@@ -1,11 +1,14 @@
-"""Temporary files of killed writers are removed, those of running ones stay."""
+"""Temporary files of killed writers are removed, those of running ones stay, and threads do not disturb each other."""
 
 from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,26 @@ def test_check_writable_refuses_what_writing_would_refuse(
     check_writable(tmp_path / "new.nii", overwrite=False)
     check_writable(tmp_path / "there.nii")
     assert sorted(os.listdir(tmp_path)) == ["folder", "there.nii"]
+
+
+def test_threads_that_write_new_files_leave_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.umask
+
+    def slow(mask: int) -> int:
+        before = real(mask)
+        time.sleep(0.02)
+        return before
+
+    monkeypatch.setattr(os, "umask", slow)
+    before = real(0o027)
+    try:
+        threads = [threading.Thread(target=write_whole, args=(tmp_path / str(n), b"x")) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        left = real(0o027)
+    finally:
+        real(before)
+    assert left == 0o027
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}

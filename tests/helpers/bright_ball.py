@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from kidneyseg.errors import Cancelled
+from kidneyseg.interrupts import stop_on_signals
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.sparse.network import Network
 from kidneyseg.training.distributed import joined
-from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.trainer import RunOptions, Sample, Trainer, TrainingPlan
 from kidneyseg.training.validation import validator
 

@@ -86,6 +86,7 @@ sys.meta_path.insert(0, Blocker())
 import kidneyseg_gui.application, kidneyseg_gui.surfaces, kidneyseg.phantom.sample, kidneyseg.cli.segment
 import kidneyseg_gui.views.offscreen_canvas, kidneyseg_gui.views.interactor_canvas, kidneyseg_gui.views.pyvista_cloud
 import pyvista.plotting
+import kidneyseg.cli.serve_dicom, kidneyseg.service.receiver, kidneyseg.service.sender, pynetdicom, ssl
 from kidneyseg_gui.services import Services
 Services().warm_up()
 import numpy as np, pyvista

@@ -15,10 +15,14 @@ from kidneyseg.version import __version__
 
 # Each module has `add_to(subparsers)` for its arguments and `run(arguments)`. Only the latter imports the engine:
 # --help must not wait for torch.
-_COMMANDS = ("segment", "evaluate", "train", "crossvalidate", "phantom", "bench", "info")
+_COMMANDS = (
+    *("segment", "serve-dicom", "watch-folder", "evaluate", "train", "crossvalidate", "phantom", "bench", "info"),
+)
 
 # How `imaging.dicom.decoding` starts a process of this program that decodes compressed frames. Not a user's command.
 _DECODE_FRAMES = "decode-frames"
+# How `service.job_process` starts one that segments the CT of a job, as `segment` does, and ends with its server.
+_SEGMENT_JOB = "segment-job"
 
 _EXIT_CODES = """\
 exit codes: 0 done; 1 no kidneys were found (with --strict) or another failure; 2 wrong arguments or settings;
@@ -33,10 +37,16 @@ _NOT_PRINTED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    if (sys.argv[1:] if arguments is None else arguments) == [_DECODE_FRAMES]:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == [_DECODE_FRAMES]:
         from kidneyseg.imaging.dicom.decoder_process import serve
 
         return serve()
+    if arguments[:1] == [_SEGMENT_JOB]:
+        from kidneyseg.service.job_process import live_with_parent
+
+        live_with_parent()
+        arguments[0] = "segment"
     return _run_command(make_parser().parse_args(arguments))
 
 
@@ -112,7 +122,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="print more messages")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in _COMMANDS:
-        import_module(f"kidneyseg.cli.{name}").add_to(commands)
+        import_module(f"kidneyseg.cli.{name.replace('-', '_')}").add_to(commands)
     return parser
 
 

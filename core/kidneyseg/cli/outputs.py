@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,15 @@ from kidneyseg.imaging.nifti import case_name
 _FILES = (".nii", ".nii.gz", ".dcm")
 
 
-def targets_of(cts: Sequence[Path], output: Path | None, formats: Sequence[Format]) -> dict[Path, dict[Format, Path]]:
+def targets_of(
+    cts: Sequence[Path], output: Path | None, formats: Sequence[Format], series: str | None = None
+) -> dict[Path, dict[Format, Path]]:
     """The file of each format for each CT.
 
     Args:
         cts: paths.
         output: the file of a single CT and format, or a folder, which is made if it is missing; None: beside the CTs.
+        series: what --series names; files that have the CT's name bear it, too.
         formats: none for SEG where `output` ends in .dcm, and NIfTI otherwise.
 
     Raises:
@@ -37,7 +41,7 @@ def targets_of(cts: Sequence[Path], output: Path | None, formats: Sequence[Forma
         return {cts[0]: {kinds[0]: output}}
     if single and output is not None:
         make_folder(output)
-    masks = masks_of(cts, output)
+    masks = masks_of(cts, output, series)
     ending = ENDINGS[Format.NIFTI]
     return {
         ct: {kind: mask.with_name(mask.name.removesuffix(ending) + ENDINGS[kind]) for kind in kinds}
@@ -45,12 +49,13 @@ def targets_of(cts: Sequence[Path], output: Path | None, formats: Sequence[Forma
     }
 
 
-def masks_of(cts: Sequence[Path], output: Path | None) -> dict[Path, Path]:
+def masks_of(cts: Sequence[Path], output: Path | None, series: str | None = None) -> dict[Path, Path]:
     """The path of each CT's mask; CTs of one name from several folders get their folder's name, too.
 
     Args:
         cts: paths.
         output: the mask of a single CT, or a folder, which is made if it is missing; None: beside the CTs.
+        series: of the studies, which every name bears: two series of a study have two masks.
 
     Raises:
         SettingsError: two CTs would have one mask.
@@ -63,9 +68,10 @@ def masks_of(cts: Sequence[Path], output: Path | None) -> dict[Path, Path]:
             raise SettingsError(f"of several CTs the output is a folder, and {output} is a mask's name")
         make_folder(output)
     names = Counter(case_name(ct) for ct in cts)
+    of_series = "" if series is None else "_series_" + re.sub(r"[^\w.-]", "_", series)
     masks = {}
     for ct in cts:
-        name, folder = f"{case_name(ct)}_mask.nii.gz", output or (ct.resolve() if ct.is_dir() else ct).parent
+        name, folder = f"{case_name(ct)}{of_series}_mask.nii.gz", output or (ct.resolve() if ct.is_dir() else ct).parent
         masks[ct] = folder / (f"{ct.resolve().parent.name}_{name}" if output and names[case_name(ct)] > 1 else name)
     for mask, times in Counter(masks[ct] for ct in cts).items():
         if times > 1:

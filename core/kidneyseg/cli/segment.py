@@ -40,7 +40,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument(
         "--format",
-        type=_formats,
+        type=formats_of,
         action="extend",
         default=[],
         metavar="F,F",
@@ -94,7 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
         return Segmenting(arguments, settings, reading, since=_STARTED).run()
 
 
-def _formats(text: str) -> list[str]:
+def formats_of(text: str) -> list[str]:
+    """The type of --format: words of FORMATS, with commas between them."""
     words = [word.strip().lower() for word in text.split(",")]
     unknown = [word for word in words if word not in FORMATS]
     if unknown:

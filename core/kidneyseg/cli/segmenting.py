@@ -52,7 +52,7 @@ class Segmenting:
         if arguments.dicom_reference is not None and self._several:
             raise SettingsError("--dicom-reference is of one CT; name one CT")
         formats = [Format(word) for word in arguments.format]
-        targets = targets_of(arguments.cts, arguments.output, formats)
+        targets = targets_of(arguments.cts, arguments.output, formats, arguments.series)
         cts = [ct for ct, files in targets.items() if self._can_write(ct, files)]
         bar = BarProgress()
         try:

@@ -121,16 +121,18 @@ def gather(
         "provenance": _lasting(provenance),
     }
     whole = digest(said, (np.ascontiguousarray(frame).data for frame in numbers))
+    segments = _segments(found, made, volume.voxel_ml, whole)
+    return Contents(geometry, headers, numbers, segments, findings, algorithm, whole, made_at or datetime.now())
+
+
+def _segments(found: Instances, made: list[str], voxel_ml: float, whole: str) -> tuple[Segment, ...]:
+    """The objects as segments; of an empty mask, a kidney without voxels. `whole` is the digest of the contents."""
     objects = found.objects or (Instance(KIDNEY, None, None),)
-    voxels = found.voxels or (0,)
-    segments = tuple(
-        Segment(number, name, one.label, one.side, one.finding, float(count) * volume.voxel_ml, uid(whole, name), how)
-        for number, (one, name, count, how) in enumerate(
-            zip(objects, _names(objects), voxels, made or ("AUTOMATIC",), strict=True), start=1
-        )
+    of_each = zip(objects, _names(objects), found.voxels or (0,), made or ("AUTOMATIC",), strict=True)
+    return tuple(
+        Segment(number, name, one.label, one.side, one.finding, float(count) * voxel_ml, uid(whole, name), how)
+        for number, (one, name, count, how) in enumerate(of_each, start=1)
     )
-    when = made_at or datetime.now()
-    return Contents(geometry, headers, numbers, segments, findings, algorithm, whole, when)
 
 
 def _names(objects: tuple[Instance, ...]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -144,11 +144,10 @@ def export_formats(
         beside = export_mask(
             mask, volume, target, findings=findings, provenance=provenance, marks=marks, overwrite=overwrite
         )
-        files = {Format.NIFTI: (target,), **files}
     for kind, made in objects.items():
-        for path, one in zip(files[kind], made, strict=True):
-            with quietly(), atomic_write(path, overwrite=overwrite) as file:
-                one.save_as(file, enforce_file_format=True)
+        _write_objects(files[kind], made, overwrite=overwrite)
+    if Format.NIFTI in complete:
+        files = {Format.NIFTI: (complete[Format.NIFTI],), **files}
     if beside is None:
         beside = sidecar_path(next(iter(complete.values())))
         first = next((path for paths in files.values() for path in paths), None)
@@ -201,6 +200,12 @@ def _objects(targets: Targets, contents: Contents, volume: Volume) -> dict[Forma
     if Format.IMAGES in targets:
         made[Format.IMAGES] = key_images(contents, volume)
     return made
+
+
+def _write_objects(paths: Sequence[Path], objects: Sequence[Dataset], *, overwrite: bool) -> None:
+    for path, one in zip(paths, objects, strict=True):
+        with quietly(), atomic_write(path, overwrite=overwrite) as file:
+            one.save_as(file, enforce_file_format=True)
 
 
 def _paths(path: Path, kind: Format, count: int) -> tuple[Path, ...]:

@@ -12,13 +12,13 @@ from kidneyseg.datasets.cache import cache_size
 from kidneyseg.datasets.cases import CaseFiles, without_labels
 from kidneyseg.errors import Cancelled, SettingsError
 from kidneyseg.files import make_folder, write_whole
+from kidneyseg.interrupts import stop_on_signals
 from kidneyseg.models import Model, Stage, load_model, model_name
 from kidneyseg.plurals import counted
 from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.build import trainer
-from kidneyseg.training.interrupts import stop_on_signals
 from kidneyseg.training.run_folder import lock, require_same_run
 from kidneyseg.training.session import Session, TrainingSpec, open_session
 from kidneyseg.training.split import content_or_unreadable, find_labelled, split_cases, warn_of_copies, write_split

@@ -21,6 +21,14 @@ def test_where_masks_go(tmp_path: Path) -> None:
     assert masks_of([a], tmp_path / "m.nii") == {a: tmp_path / "m.nii"}
 
 
+def test_two_series_of_a_study_have_masks_of_their_own(tmp_path: Path) -> None:
+    ct, kinds = tmp_path / "study", [Format.NIFTI, Format.SEG]
+    names = {str(path.name) for n in ("4a", "5") for path in targets_of([ct], tmp_path, kinds, n)[ct].values()}
+    assert names == {f"study_series_{n}_{end}" for n in ("4a", "5") for end in ("mask.nii.gz", "seg.dcm")}
+    assert masks_of([ct], None, "../4")[ct] == tmp_path / "study_series_.._4_mask.nii.gz"
+    assert masks_of([ct], tmp_path / "m.nii", "4")[ct] == tmp_path / "m.nii"
+
+
 @pytest.mark.parametrize(
     ("cts", "output"),
     [

@@ -49,12 +49,13 @@ def test_a_study_gives_the_mask_of_its_nifti(case: Path, tmp_path: Path, capsys:
     assert not any(word in text for word in ("Doe", "Jane", "SECRET", "4711", "1950", "Abdomen", "1.2.826"))
 
 
-def test_another_series_is_chosen_and_the_mask_lies_beside_the_study(
+def test_another_series_is_chosen_and_its_mask_lies_beside_the_study_under_its_number(
     case: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert segment(case, case / "study", "--series", "5") == 0
     assert "Of 2 CT series" not in capsys.readouterr().out
-    assert (case / "study_mask.nii.gz").exists()
+    assert (case / "study_series_5_mask.nii.gz").exists()
+    assert not (case / "study_mask.nii.gz").exists(), "it is that of the proposed series"
     assert segment(case, case / "study", "--series", "9") == 3
     assert "Choose one of: 4, 5." in capsys.readouterr().err
     assert segment(case, case / "ct.nii.gz", "--series", "5") == 3

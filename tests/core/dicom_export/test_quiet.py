@@ -92,3 +92,17 @@ def test_arguments_that_do_not_fit_are_not_taken_for_damaged_headers(volume: Vol
     mask[mask == 3] = 0
     with pytest.raises(ValueError, match="not those of the mask"):
         export_formats(mask, volume, {Format.SEG: tmp_path / "a.dcm"}, findings=findings, provenance=None)
+
+
+@pytest.mark.parametrize("error", [KeyError, TypeError, AttributeError, ValueError])
+def test_an_error_of_our_own_is_not_taken_for_damaged_headers(
+    error: type[Exception], volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: Any) -> str:
+        # As a module of ours would raise it.
+        exec("raise error('a fault')", {"__name__": "kidneyseg.dicom_export.seg", "error": error})
+        return ""
+
+    monkeypatch.setattr("kidneyseg.dicom_export.seg.description", wrong)
+    with pytest.raises(error, match="a fault"):
+        export(volume, tmp_path)

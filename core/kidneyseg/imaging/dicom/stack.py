@@ -71,32 +71,13 @@ def stack_slices(series: Series, name: str) -> Stack:
         InputError: slices do not say where they lie or how large a pixel is; two lie beside each other; a gap is larger
             than 20 mm; fewer than 8 slices remain.
     """
-    if not (_FEWEST_PIXELS <= series.rows <= _MOST_PIXELS and _FEWEST_PIXELS <= series.columns <= _MOST_PIXELS):
-        raise InputError(f"{name} has slices of {series.rows} rows and {series.columns} columns. Export it again.")
-    first = series.slices[0]
-    if first.orientation is None or any(one.position is None for one in series.slices):
-        raise InputError(
-            f"{name} has slices that do not say where they lie (Image Position and Orientation are missing). "
-            "Export the series again from the PACS, not as anonymised pictures."
-        )
-    directions = _directions(first.orientation, name)
+    directions = _directions(_orientation(series, name), name)
     rows_mm, columns_mm = _pixel_spacing(series, name)
     normal = np.cross(directions[0], directions[1])
-    positions = np.array([one.position for one in series.slices])
-    along = positions @ normal
-    order = np.argsort(along, kind="stable")
-    slices, notes = [series.slices[i] for i in order], []
-    kept, copies = _without_duplicates(along[order], positions[order], name)
-    pairs = tuple((slices[one], slices[other]) for one, other in copies)
-    if copies:
-        notes.append(f"{counted(len(copies), 'slice')} lay where another does; one of each was taken.")
-    slices, along, positions = [slices[i] for i in kept], along[order][kept], positions[order][kept]
-    if len(slices) < MIN_SLICES:
-        raise InputError(f"{name} has only {counted(len(slices), 'slice')}; it takes {MIN_SLICES}. Open all of it.")
+    slices, positions, along, copies = _in_order(series, normal, name)
     spacing = _planes(along, name)
-    notes += spacing.notes
     corners, margin, said = _corners(positions, directions, (columns_mm, rows_mm), series, name)
-    notes += said
+    twice = f"{counted(len(copies), 'slice')} lay where another does; one of each was taken."
     origin = (
         positions[0]
         + normal * spacing.start
@@ -112,9 +93,44 @@ def stack_slices(series: Series, name: str) -> Stack:
         along_mm=along - along[0] - spacing.start,
         planes=spacing.planes,
         corners=corners,
-        copies=pairs,
-        notes=tuple(notes),
+        copies=copies,
+        notes=((twice,) if copies else ()) + tuple(spacing.notes) + tuple(said),
     )
+
+
+def _orientation(series: Series, name: str) -> tuple[float, ...]:
+    """The orientation of the slices. Raises InputError where they are no images, or do not say where they lie."""
+    if not (_FEWEST_PIXELS <= series.rows <= _MOST_PIXELS and _FEWEST_PIXELS <= series.columns <= _MOST_PIXELS):
+        raise InputError(f"{name} has slices of {series.rows} rows and {series.columns} columns. Export it again.")
+    orientation = series.slices[0].orientation
+    if orientation is None or any(one.position is None for one in series.slices):
+        raise InputError(
+            f"{name} has slices that do not say where they lie (Image Position and Orientation are missing). "
+            "Export the series again from the PACS, not as anonymised pictures."
+        )
+    return orientation
+
+
+class _Ordered(NamedTuple):
+    """Slices by their place along the normal, without copies."""
+
+    slices: list[Slice]
+    positions: NDArray[np.float64]  #: (slices, 3), LPS mm
+    along_mm: NDArray[np.float64]  #: (slices,), along the normal
+    copies: tuple[tuple[Slice, Slice], ...]  #: see `Stack`
+
+
+def _in_order(series: Series, normal: NDArray[np.float64], name: str) -> _Ordered:
+    """Order slices along the normal. Raises InputError where too few are left."""
+    positions = np.array([one.position for one in series.slices])
+    along = positions @ normal
+    order = np.argsort(along, kind="stable")
+    slices = [series.slices[i] for i in order]
+    kept, copies = _without_duplicates(along[order], positions[order], name)
+    if len(kept) < MIN_SLICES:
+        raise InputError(f"{name} has only {counted(len(kept), 'slice')}; it takes {MIN_SLICES}. Open all of it.")
+    pairs = tuple((slices[one], slices[other]) for one, other in copies)
+    return _Ordered([slices[i] for i in kept], positions[order][kept], along[order][kept], pairs)
 
 
 def _directions(orientation: tuple[float, ...], name: str) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kidneyseg.training.interrupts import stop_on_signals
+from kidneyseg.interrupts import stop_on_signals
 
 
 def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: finish the step, write a checkpoint, then stop."""
+"""Ctrl-C and SIGTERM while long work runs: it comes to a point where it can be resumed, then stops."""
 
 from __future__ import annotations
 
