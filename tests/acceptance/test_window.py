@@ -77,7 +77,7 @@ def test_a_tumour_at_the_rim_is_not_striped_by_the_kidneys_surface_nor_drawn_as_
     striped, as_kidney, cyst = map(float, done.stdout.split())
     assert striped < 0.01
     assert 0.01 < as_kidney < 0.2  # the kidney that is left is a small ball inside the tumour
-    assert cyst > 0.02, 'its points are seen through those of the kidney'
+    assert cyst > 0.02, "its points are seen through those of the kidney"
 
 
 def test_a_reset_of_the_3d_view_cuts_neither_tall_nor_wide_findings(tmp_path: Path):
