@@ -92,7 +92,7 @@ def _use(arguments: argparse.Namespace, seen: dict[str, object], program: subpro
     if arguments.recover:
         for keys in ("alt+f", "v", "Return"):
             _command(keys)
-            time.sleep(1)
+            time.sleep(1)  # a menu opens
     if arguments.export:
         began = time.monotonic()
         while not arguments.export.is_file():  # the action waits for the result
@@ -125,7 +125,7 @@ def _wait_until_idle(parent: int) -> None:
     before = -1.0
     while (now := _cpu_seconds(parent)) - before > 0.2:
         before = now
-        time.sleep(5)
+        time.sleep(5)  # .2 CPU seconds in this time are idle
 
 
 def _loaded(process: int, folder: Path) -> int:

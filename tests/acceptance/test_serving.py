@@ -81,7 +81,7 @@ def test_a_kill_at_every_step_loses_nothing_and_stores_nothing_twice(tmp_path: P
             assert running.job()["attempts"] == 2
             running.kill()  # when all is done
         with server(tmp_path, models, pacs) as running:
-            time.sleep(1)
+            time.sleep(1)  # in which it would send once more
             assert running.stop() == 0
     assert [one.SOPClassUID for one in pacs.received] == [RESULT[0], *RESULT]
     assert len({one.SOPInstanceUID for one in pacs.received}) == 2, "what came twice is one object"

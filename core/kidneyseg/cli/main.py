@@ -16,7 +16,15 @@ from kidneyseg.version import __version__
 # Each module has `add_to(subparsers)` for its arguments and `run(arguments)`. Only the latter imports the engine:
 # --help must not wait for torch.
 _COMMANDS = (
-    *("segment", "serve-dicom", "watch-folder", "evaluate", "train", "crossvalidate", "phantom", "bench", "info"),
+    "segment",
+    "serve-dicom",
+    "watch-folder",
+    "evaluate",
+    "train",
+    "crossvalidate",
+    "phantom",
+    "bench",
+    "info",
 )
 
 # How `imaging.dicom.decoding` starts a process of this program that decodes compressed frames. Not a user's command.

@@ -23,8 +23,8 @@ def targets_of(
     Args:
         cts: paths.
         output: the file of a single CT and format, or a folder, which is made if it is missing; None: beside the CTs.
-        series: what --series names; files that have the CT's name bear it, too.
         formats: none for SEG where `output` ends in .dcm, and NIfTI otherwise.
+        series: what --series names; files that have the CT's name bear it, too.
 
     Raises:
         SettingsError: two CTs, or two formats, would have one file.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kidneyseg.cli.serving_arguments import add_serving, options_of, print_jobs, say
+from kidneyseg.cli.serving_arguments import above_zero, add_serving, options_of, print_jobs, say
 from kidneyseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     group = parser.add_argument_group("queue")
     group.add_argument("--queue", type=Path, metavar="DIR", help="folder of the queue (in the user's data folder)")
     group.add_argument(
-        "--max-queue", type=_gigabytes, default=50.0, metavar="GB", help="most that the queue may take (%(default)g)"
+        "--max-queue", type=above_zero, default=50.0, metavar="GB", help="most that the queue may take (%(default)g)"
     )
     group.add_argument("--keep", action="store_true", help="delete no finished job, and no image of one")
     add_serving(parser, settle_s=10.0)
@@ -161,13 +161,3 @@ def _whole(text: str, least: int, most: int) -> int:
     if not text.isdecimal() or not least <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}, not {text!r}")
     return int(text)
-
-
-def _gigabytes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
-    return value

@@ -19,13 +19,17 @@ def add_serving(parser: argparse.ArgumentParser, settle_s: float) -> None:
     """The arguments of both commands. `settle_s` is the default of --settle in seconds."""
     parser.add_argument(
         "--settle",
-        type=seconds,
+        type=above_zero,
         default=settle_s,
         metavar="S",
         help="seconds without a change after which a study is complete (%(default)g)",
     )
     parser.add_argument(
-        "--timeout", type=seconds, default=1800.0, metavar="S", help="most seconds for segmenting one CT (%(default)g)"
+        "--timeout",
+        type=above_zero,
+        default=1800.0,
+        metavar="S",
+        help="most seconds for segmenting one CT (%(default)g)",
     )
     parser.add_argument("--retry-failed", action="store_true", help="at the start, take up jobs that failed once more")
     parser.add_argument("--status", action="store_true", help="list the jobs of the queue, and exit")
@@ -35,14 +39,14 @@ def add_serving(parser: argparse.ArgumentParser, settle_s: float) -> None:
     group.add_argument("--models", type=Path, metavar="DIR", help="networks of your own instead of the bundled ones")
 
 
-def seconds(text: str) -> float:
-    """The type of an argument in seconds, more than 0."""
+def above_zero(text: str) -> float:
+    """The type of an argument that is a number above 0, such as seconds."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
     return value
 
 

@@ -78,9 +78,8 @@ class Intake:
         """
         self._queue, self._settle_s, self._limit = queue, settle_s, limit_bytes
         self._arriving: dict[int, _Arriving] = {}
-        self._refused: dict[
-            str, set[str]
-        ] = {}  # of each study's key, the objects that could not be stored and are missing
+        # Of each study's key, the objects that could not be stored and are missing.
+        self._refused: dict[str, set[str]] = {}
 
     def store(self, content: bytes, association: Association) -> bool:
         """Store a DICOM object. It is on disk, under its final name, when this returns.

@@ -81,14 +81,7 @@ def listening_context(tls: Tls) -> SSLContext | None:
     """
     if not tls.listens:
         return None
-    import ssl  # noqa: PLC0415 - few servers use TLS
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, tls)
-    if tls.authority is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
+    return _context(tls, listens=True)
 
 
 def sending_context(tls: Tls) -> SSLContext | None:
@@ -101,12 +94,18 @@ def sending_context(tls: Tls) -> SSLContext | None:
     """
     if not tls.sends:
         return None
+    return _context(tls, listens=False)
+
+
+def _context(tls: Tls, *, listens: bool) -> SSLContext:
     import ssl  # noqa: PLC0415 - few servers use TLS
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if listens else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, tls)
-    if tls.authority is None:
+    if listens and tls.authority is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    if not listens and tls.authority is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     return context
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kidneyseg.cli.serving_arguments import add_serving, options_of, print_jobs, say, seconds
+from kidneyseg.cli.serving_arguments import above_zero, add_serving, options_of, print_jobs, say
 from kidneyseg.service.job_queue import JobQueue
 from kidneyseg.service.jobs import State
 
@@ -24,7 +24,7 @@ def test_options_of_segment_are_given_on(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "soon"])
 def test_seconds_are_above_zero(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="above 0"):
-        seconds(text)
+        above_zero(text)
 
 
 def test_jobs_are_listed_by_number_and_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

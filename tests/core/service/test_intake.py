@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from pydicom import Dataset, dcmwrite
 from pydicom.uid import MRImageStorage
 
+from clock import Clock
 from dicom_peers import study
 from kidneyseg.errors import OutputError
 from kidneyseg.service import intake as module
@@ -32,23 +32,6 @@ class Connection:
 
     def end(self, *, released: bool = True) -> None:
         self.is_released, self._lasts = released, False
-
-
-class Clock:
-    now = 100.0
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
-    return clock
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[JobQueue]:
-    with JobQueue(tmp_path / "queue") as opened:
-        yield opened
 
 
 def encoded(one: Dataset) -> bytes:

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from clock import Clock
 from kidneyseg.errors import InputError, SettingsError
-from kidneyseg.service import watching as module
 from kidneyseg.service.job_queue import JobQueue
 from kidneyseg.service.jobs import Job, State
 from kidneyseg.service.watching import WatchedFolder, stamp_of, without_names
-
-
-class Clock:
-    now = 100.0
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
-    return clock
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[JobQueue]:
-    with JobQueue(tmp_path / "queue") as opened:
-        yield opened
 
 
 @pytest.fixture
