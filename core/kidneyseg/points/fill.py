@@ -192,8 +192,12 @@ def _painted(
         return
     fields = _probability_fields(cloud, context, crop)
     for k, values in upsampled_slices(fields, crop, target):
-        values[0], foreground = values[0] - values[1:].sum(axis=0), values[0] >= 0.5
-        yield k, np.where(foreground, values.argmax(axis=0) + KIDNEY, TISSUE).astype(np.uint8)
+        foreground = values[0] >= 0.5
+        labels, highest = foreground.astype(np.uint8), values[0] - values[1:].sum(axis=0)  # KIDNEY is 1
+        for label, lesion in enumerate(values[1:], start=TUMOUR):
+            labels[foreground & (lesion > highest)] = label
+            np.maximum(highest, lesion, out=highest)
+        yield k, labels
 
 
 def _probability_fields(cloud: PointCloud, context: PointCloud | None, crop: Lattice) -> NDArray[np.float16]:
