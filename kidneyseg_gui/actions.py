@@ -162,7 +162,8 @@ class Actions:
         for number, (name, width, level) in enumerate(WINDOW_PRESETS, start=1):
             text = f"{name}   W {width}  L {level}"
             self.windows[width, level] = self._checkable(text, partial(case.set_window, width, level), str(number))
-        self._group(presets, self.windows.values())
+        self.own_window = self._checkable("", self._take_own_window, "0")
+        self._group(presets, [*self.windows.values(), self.own_window])
         menu.addSeparator()
         self._make_3d(menu)
         menu.addSeparator()
@@ -216,6 +217,10 @@ class Actions:
         for action in actions:
             group.addAction(action)
             menu.addAction(action)
+
+    def _take_own_window(self) -> None:
+        if self._case.volume is not None and self._case.volume.window is not None:
+            self._case.set_window(*self._case.volume.window)
 
     def _next_style(self) -> None:
         overlay = self._case.overlay
@@ -275,6 +280,10 @@ class Actions:
             action.setChecked(name == case.display.maximised)
         for window, action in self.windows.items():
             action.setChecked(window == case.window)
+        stated = case.volume.window if case.volume is not None else None
+        self.own_window.setText("The CT's own" + (f"   W {stated[0]:g}  L {stated[1]:g}" if stated else ""))
+        self.own_window.setEnabled(stated is not None)
+        self.own_window.setChecked(stated is not None and stated == case.window and stated not in self.windows)
         self.patient.setChecked(case.display.patient)
         for radiological, action in self.conventions.items():
             action.setChecked(radiological == case.display.radiological)

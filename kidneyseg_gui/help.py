@@ -53,7 +53,8 @@ _SHORTCUTS: tuple[dict[str, dict[str, str]], ...] = (
             "F1, ?": "This list",
         },
         "Window and level": {
-            str(n): f"{name} {width} / {level}" for n, (name, width, level) in enumerate(WINDOW_PRESETS, start=1)
+            **{str(n): f"{name} {width} / {level}" for n, (name, width, level) in enumerate(WINDOW_PRESETS, start=1)},
+            "0": "The CT's own, where its DICOM states one",
         },
     },
     {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from PySide6.QtCore import Qt
 
@@ -18,6 +19,22 @@ def test_keys_set_window_overlay_and_layout(window: WindowFixture):
     ):
         window.qtbot.keyClick(window.main.quad.slices[0].slices, key)
         assert check()
+
+
+def test_the_key_0_takes_the_window_that_the_ct_states(window: WindowFixture):
+    view, own = window.main.quad.slices[0].slices, window.main.actions_.own_window
+    window.open()
+    assert not own.isEnabled()
+    window.qtbot.keyClick(view, Qt.Key.Key_0)
+    assert window.case.window == (350, 40)
+    window.fake.volumes["other.nii.gz"] = replace(window.case.volume, window=(361.0, 57.0))
+    window.open("other.nii.gz")
+    assert own.text() == "The CT's own   W 361  L 57"
+    window.qtbot.keyClick(view, Qt.Key.Key_0)
+    assert window.case.window == (361, 57)
+    assert own.isChecked()
+    window.qtbot.keyClick(view, Qt.Key.Key_1)
+    assert not own.isChecked()
 
 
 def test_keys_choose_the_3d_view_and_show_its_points_on_the_slices(window: WindowFixture):

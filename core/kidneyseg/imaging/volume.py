@@ -43,6 +43,7 @@ class Volume:
     notes: tuple[str, ...] = ()  #: sentences for the user on what is unusual in the file, and how it was interpreted
     name: str = "CT"  #: of the case, without its folder
     path: Path | None = None  #: the file it came from, None for a volume created in memory
+    window: tuple[float, float] | None = None  #: width and level in HU to show it with, where its DICOM states them
     series: str | None = None  #: of a CT from DICOM, which series of the study it is; see `Series.id`
     #: what `imaging.nifti` needs to write a mask back in the file's own order and header; for DICOM a `DicomGeometry`
     geometry: Any = field(default=None, repr=False)

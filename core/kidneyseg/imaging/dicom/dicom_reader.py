@@ -92,8 +92,15 @@ def load_chosen(
         name=_case_name(path, study, series),
         path=path,
         series=series.id,
+        window=_window(stack, hu_offset),
         geometry=geometry,
     )
+
+
+def _window(stack: Stack, hu_offset: int) -> tuple[float, float] | None:
+    """Width and level of the middle slice in HU: scanners may state one for each slice."""
+    stated = stack.slices[len(stack.slices) // 2].window
+    return None if stated is None else (stated[0], stated[1] + hu_offset)
 
 
 def _require_rescaling(name: str, stack: Stack) -> None:

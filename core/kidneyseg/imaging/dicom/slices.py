@@ -20,6 +20,7 @@ class Slice(NamedTuple):
     orientation: tuple[float, ...] | None  #: six numbers: the direction along a row, then along a column
     spacing: tuple[float, float] | None  #: mm between rows, then between columns
     rescale: tuple[float, float] | None  #: slope and intercept
+    window: tuple[float, float] | None  #: width and level to show it with, of rescaled values; the first that is stated
     stack: tuple[str, ...]  #: what tells frames of one object apart: type, stack, time
 
 
@@ -48,6 +49,8 @@ def _slice(instance: Instance, number: int, groups: list[Elements]) -> Slice:
     slope = _numbers(groups, tags.PIXEL_VALUE_TRANSFORMATION, tags.RESCALE_SLOPE, 1)
     intercept = _numbers(groups, tags.PIXEL_VALUE_TRANSFORMATION, tags.RESCALE_INTERCEPT, 1)
     rescale = None if slope is None and intercept is None else ((slope or (1.0,))[0], (intercept or (0.0,))[0])
+    width = _numbers(groups, tags.FRAME_VOI_LUT, tags.WINDOW_WIDTH, 1)
+    level = _numbers(groups, tags.FRAME_VOI_LUT, tags.WINDOW_CENTER, 1)
     return Slice(
         instance,
         number,
@@ -55,6 +58,7 @@ def _slice(instance: Instance, number: int, groups: list[Elements]) -> Slice:
         orientation,
         None if spacing is None else (spacing[0], spacing[1]),
         rescale,
+        None if width is None or level is None or width[0] < 1 else (width[0], level[0]),
         _stack(groups) if len(groups) > 1 else (),
     )
 

@@ -209,10 +209,12 @@ def test_values_without_rescaling_get_the_offset_that_they_need(tmp_path: Path) 
     def change(index: int, one: object) -> None:
         one.PixelData = (frames.hu[index] + np.int16(1024)).astype(np.uint16).tobytes()
 
-    write_series(tmp_path, frames, change=change, RescaleIntercept=None, RescaleSlope=None)
+    stated = {"WindowCenter": "1064", "WindowWidth": "350"}
+    write_series(tmp_path, frames, change=change, RescaleIntercept=None, RescaleSlope=None, **stated)
     read = load(tmp_path)
     same(read, volume)
     assert read.hu_offset == -1024
+    assert read.window == (350, 40)
     assert "corrected" in read.notes[0]
     assert load(tmp_path, hu_offset=0).hu.max() == volume.hu.max() + 1024
 

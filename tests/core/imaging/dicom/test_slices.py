@@ -42,6 +42,21 @@ def test_frames_have_shared_and_own_groups(tmp_path: Path) -> None:
     assert [frame.rescale for frame in found[3:5]] == [(1, -1024), (2, -1000)]
 
 
+def test_the_window_is_the_first_that_the_most_specific_header_states(tmp_path: Path) -> None:
+    several, none, narrow = slices(FRAMES)[:3]
+    several.WindowCenter, several.WindowWidth = ["60", "-600"], ["360", "1500"]
+    none.WindowCenter = "40"
+    narrow.WindowCenter, narrow.WindowWidth = "40", "0"
+    found = [of(one, tmp_path / str(number))[0].window for number, one in enumerate((several, none, narrow))]
+    assert found == [(360, 60), None, None]
+    one, shared, own = enhanced(FRAMES), Dataset(), Dataset()
+    shared.WindowCenter, shared.WindowWidth = "40", "350"
+    own.WindowCenter, own.WindowWidth = "130", "300"
+    one.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence = [shared]
+    one.PerFrameFunctionalGroupsSequence[4].FrameVOILUTSequence = [own]
+    assert [frame.window for frame in of(one, tmp_path)[3:5]] == [(350, 40), (300, 130)]
+
+
 def test_frames_in_any_order_and_of_two_stacks(tmp_path: Path) -> None:
     one = enhanced(FRAMES)
     groups = list(one.PerFrameFunctionalGroupsSequence)
