@@ -43,10 +43,12 @@ class Controller(QObject):
     Signals:
         notified: kind, sentence and button of a notice; an empty sentence takes the last notice away.
         cancelling: the user has cancelled, the work has not stopped yet.
+        written: the paths that the mask was written to, and its version.
         mask_wanted: the path of a mask that is to be laid over the open CT.
     """
 
     notified = Signal(str, str, object)
+    written = Signal(object, int)
     cancelling = Signal()
     mask_wanted = Signal(object)
 
@@ -228,6 +230,7 @@ class Controller(QObject):
         mask = self._case.edits.mask
         if mask is made.mask:
             self._case.set_saved(made.stamp, clean=mask.version == made.version)
+            self.written.emit([made.path], made.version)
         folder = QUrl.fromLocalFile(str(made.path.parent))
         show = ("Show in folder", lambda: QDesktopServices.openUrl(folder))
         kind = notices.ERROR if made.problem else notices.DONE

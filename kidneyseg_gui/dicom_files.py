@@ -43,15 +43,17 @@ class DicomFiles(QObject):
     """Connects the menu's DICOM exports with the case.
 
     Signals:
-        notified: as of the controller.
+        notified, written: as of the controller.
     """
 
     notified = Signal(str, str, object)
+    written = Signal(object, int)
 
     def __init__(self, case: Case, jobs: JobRunner, prompts: Prompts, window: QWidget) -> None:
         super().__init__(window)
         self._case, self._jobs = case, jobs
         self._prompts, self._window = prompts, window
+        self._exporting: Saving | None = None
         jobs.objects_exported.connect(self._on_exported)
 
     @property
@@ -80,6 +82,7 @@ class DicomFiles(QObject):
             return
         origin = case.edits.origin
         saving = Saving(case.edits.mask, origin.result, origin.provenance, case.edits.mask.version, None)
+        self._exporting = saving
         self._jobs.export_objects(saving, case.volume, kind.word, path)
 
     def _may_replace(self, there: list[Path]) -> bool:
@@ -91,6 +94,8 @@ class DicomFiles(QObject):
         if not written:
             self.notified.emit(notices.WARNING, "There are no findings, so there is no key image.", None)
             return
+        if self._exporting is not None and self._exporting.mask is self._case.edits.mask:
+            self.written.emit(written, self._exporting.version)
         folder = QUrl.fromLocalFile(str(written[0].parent))
         show = ("Show in folder", lambda: QDesktopServices.openUrl(folder))
         first = str(written[0])

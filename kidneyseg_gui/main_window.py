@@ -40,6 +40,7 @@ from kidneyseg_gui.title import title_of
 from kidneyseg_gui.views.quad import Quad
 from kidneyseg_gui.widgets import ElidedLabel, column, named, row, shortened, single_shot
 from kidneyseg_gui.worker import JobRunner
+from kidneyseg_gui.written_files import WrittenFiles
 
 _PANEL_WIDTH = 326
 _ROOMY = (1300, 760)  # the window fills a smaller screen
@@ -111,6 +112,8 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self._file = ElidedLabel()
         self.statusBar().addWidget(self._file, 1)
+        self.written = WrittenFiles(self.case)
+        self.statusBar().addPermanentWidget(self.written)
         self.statusBar().addPermanentWidget(named(QLabel(DISCLAIMER), "disclaimer"))
 
     def _side_panel(self) -> QWidget:
@@ -143,6 +146,8 @@ class MainWindow(QMainWindow):
         self.controller.cancelling.connect(self.run_panel.show_cancelling)
         for source in (self.controller, self.mask_files, self.dicom_files, self.recovering):
             source.notified.connect(self.notices.show_event)
+        for writer in (self.controller, self.mask_files, self.dicom_files):
+            writer.written.connect(self.written.offer)
         for notified, subject in ((self.recovering.offered, "recovery"), (self.edit_queue.notified, "edit")):
             notified.connect(partial(self.notices.show_event, subject=subject))
         self.autosave.trouble.connect(partial(self.notices.show_event, notices.WARNING, subject="autosave"))
@@ -212,7 +217,7 @@ class MainWindow(QMainWindow):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Say what a drop would do."""
-        if not event.mimeData().hasUrls():
+        if not event.mimeData().hasUrls() or event.source() is not None:  # a drag out of this window
             return
         path, problem = judge_drop(event.mimeData())
         self._drop_zone.offer(shortened(f"Drop to open {path.name}" if path else problem), good=path is not None)

@@ -26,10 +26,11 @@ class MaskFiles(QObject):
     """Connects mask files with the case.
 
     Signals:
-        notified: as of the controller.
+        notified, written: as of the controller.
     """
 
     notified = Signal(str, str, object)
+    written = Signal(object, int)
 
     def __init__(self, case: Case, jobs: JobRunner, prompts: Prompts, window: QWidget) -> None:
         super().__init__(window)
@@ -105,6 +106,7 @@ class MaskFiles(QObject):
             self._case.set_settings(opened.settings)
         if first:
             self._case.set_saved(opened.stamp, clean=True)
+            self.written.emit([made.path], edits.mask.version)
         kept = [f"Your edits were kept: {counted(own, 'voxel')}."] if own else []
         if edits.by_hand > own:
             earlier = f"Made by hand in an earlier session: {counted(edits.by_hand - own, 'voxel')} of it."
