@@ -30,9 +30,8 @@ class Variants:
 
     shapes: LesionLibrary | None = None  #: lesions to insert; None inserts none
     insertions: int = 1  #: number of versions with lesions of each CT; each draws 1-3 tumours, mostly one
-    growth_types: bool = (
-        False  #: version i has tumours of growth type i (`synthesis.growth_types`), after the last the first
-    )
+    #: version i has tumours of growth type i (`synthesis.growth_types`), after the last the first
+    growth_types: bool = False
     extrarenal: int = 0  #: number of further versions of each CT with a mass that is not of a kidney
     cysts: int = 0  #: number of further versions of each CT with one or two cysts and no tumour
     as_is: bool = False  #: also the original CT. Without `shapes` it is always taken.

@@ -20,6 +20,7 @@ def segmentation_loss(
     total: Callable[[Tensor], Tensor] = lambda sums: sums,
     *,
     smooth: float = 100.0,
+    absent: bool = True,
 ) -> Tensor:
     """Weighted cross-entropy plus `dice_weight` times one minus the mean soft Dice of the classes above 0.
 
@@ -36,6 +37,8 @@ def segmentation_loss(
         smooth: added to numerator and denominator of the Dice, in points. It defines the Dice of a class that is
             absent from a sample, which falls as more of it is predicted, and limits the influence of very small
             structures.
+        absent: whether that Dice counts. Where it does, a class that few samples hold is hardly learnt: its first
+            suspicions cost more in the samples without it than they gain in the others.
     """
     weights = torch.tensor(class_weights, dtype=logits.dtype, device=logits.device)
     ambiguous = labels == int(ANY_FOREGROUND)
@@ -53,7 +56,7 @@ def segmentation_loss(
     intersection = in_sample @ (predicted * truth)
     sizes = in_sample @ predicted + in_sample @ truth
     dice_loss = 1 - (2 * intersection + smooth) / (sizes + smooth)
-    terms = torch.stack([entropy, total_weight, dice_loss.sum(), dice_loss.new_tensor(float(dice_loss.numel()))])
-    sums = total(terms)
-    loss: Tensor = sums[0] / sums[1] + dice_weight * sums[2] / sums[3]
+    counted = torch.ones_like(dice_loss) if absent else (in_sample @ truth > 0).to(dice_loss.dtype)
+    sums = total(torch.stack([entropy, total_weight, (dice_loss * counted).sum(), counted.sum()]))
+    loss: Tensor = sums[0] / sums[1] + dice_weight * sums[2] / sums[3].clamp(min=1)
     return loss

@@ -27,6 +27,7 @@ class TrainingPlan:
     class_weights: tuple[float, ...] = (1.0, 1.0)  #: of the cross-entropy, one per class
     dice_weight: float = 1.0  #: of the soft Dice loss beside the cross-entropy
     dice_smooth: float = 100.0  #: smoothing term of the soft Dice, in points; see `losses`
+    dice_absent: bool = True  #: whether the Dice of a class counts in samples without it; see `losses`
     ema_decay: float = 0.995  #: of the exponential moving average of the weights; 0 takes the weights themselves
     #: share of the steps after which BatchNorm's statistics are fixed: the network then learns with those of inference
     freeze_norms_at: float = 0.5

@@ -162,6 +162,10 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if value not in choices:
             raise SettingsError(f"{where} must be one of {', '.join(choices)}, not {value!r}")
         return value
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise SettingsError(f"{where} must be true or false, not {value!r}")
+        return value
     return _number(value, where, whole=kind is int)
 
 

@@ -23,6 +23,20 @@ def test_the_loss_is_lowest_for_the_truth_and_penalises_detections_of_absent_cla
     assert dice.item() == pytest.approx((1 - 100 / 500) / 2, rel=1e-3)
 
 
+def test_without_absent_classes_dice_asks_only_for_what_a_sample_holds() -> None:
+    """Of 400 points of tissue called tumour, only the cross-entropy is left; a missed tumour costs what it cost."""
+    nothing = torch.zeros(400, dtype=torch.int64)
+    false = torch.nn.functional.one_hot(nothing + 2, 3).float() * 20
+    losses = [
+        segmentation_loss(false, nothing, nothing, (1, 1, 1), weight, absent=False).item() for weight in (0.0, 1.0)
+    ]
+    assert losses[0] == losses[1] == pytest.approx(20, rel=1e-3)
+    tumour = torch.full((400,), 2)
+    missed = torch.nn.functional.one_hot(nothing, 3).float() * 20
+    dice = [segmentation_loss(missed, tumour, nothing, (1, 1, 1), weight, absent=False).item() for weight in (0.0, 1.0)]
+    assert dice[1] - dice[0] == pytest.approx(1 - 100 / 500, rel=1e-3)
+
+
 def test_a_small_tumour_counts_as_much_as_one_in_another_sample() -> None:
     """All points as one would hardly tell that a tumour of 300 points was missed beside one of 30000."""
     labels, samples = torch.zeros(60_000, dtype=torch.int64), torch.arange(60_000) // 30_000

@@ -150,6 +150,7 @@ class Inner:
 class Outer:
     steps: int
     schedule: Literal["cosine", "step"]
+    absent: bool
     weights: tuple[float, ...]
     rotation_deg: tuple[float, float, float]
     inner: Inner
@@ -159,6 +160,7 @@ class Outer:
 GOOD = {
     "steps": 3,
     "schedule": "step",
+    "absent": False,
     "weights": [1, 2.5],
     "rotation_deg": [1, -2.0, 3],
     "inner": {"probability": 1, "radius_mm": [-1.0, 2]},
@@ -169,6 +171,7 @@ GOOD = {
 def test_values_get_the_types_of_their_fields() -> None:
     made = from_table(Outer, GOOD, "stage1")
     assert made.weights == (1.0, 2.5)
+    assert made.absent is False
     assert made.inner == Inner(1.0, (-1.0, 2.0))
     assert made.anatomy == (
         Augmentation("anatomy", "fat", 0.25, {"around_mm": (1.0, 2.0)}),
@@ -182,6 +185,7 @@ def test_values_get_the_types_of_their_fields() -> None:
         ({"steps": 0}, "x.steps must be at least 1, not 0"),
         ({"steps": 2.0}, "x.steps must be a whole number, not 2.0"),
         ({"steps": True}, "x.steps must be a whole number, not True"),
+        ({"absent": 0}, "x.absent must be true or false, not 0"),
         ({"schedule": "linear"}, "x.schedule must be one of cosine, step, not 'linear'"),
         ({"weights": []}, "x.weights must be a list of numbers"),
         ({"weights": [1, -1]}, "x.weights must be at least 0, not -1"),
