@@ -1,17 +1,25 @@
-"""DICOM for prove: `make CT FOLDER SYNTAX...` writes a CT as series, `same FOLDER FOLDER` compares objects."""
+"""DICOM for prove.
+
+`make CT FOLDER SYNTAX...` writes a CT as series, `same EXPECTED FOUND` compares the objects of two folders, and
+`serve EXPECTED STUDY SYSTEM` sends a study to the server that is installed in a system and compares what it sends back.
+"""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from pathlib import Path
 
 import gdcm  # type: ignore[import-untyped]  # which has no types
 from pydicom import Dataset, dcmread
+from pydicom.uid import SegmentationStorage
 
 import kidneyseg
+from dicom_peers import Pacs, send
 from dicom_series import frames_of, save, slices
+from server_process import ServerProcess, wait_for
 
 UNCOMPRESSED = "1.2.840.10008.1.2.1"
 SYNTAXES = {
@@ -72,13 +80,44 @@ def _without_times(dataset: Dataset) -> Dataset:
     return dataset
 
 
+def serve(expected: Path, study: Path, system: str) -> Iterator[str]:
+    """What is wrong with the results of `kidneyseg serve-dicom`, which is killed between receiving and sending."""
+    user = ("HOME=/home/reader", "PATH=/usr/bin:/bin", "LANG=C.UTF-8")
+    start = ("chroot", "--userspec=1000:1000", system, "env", "-i", *user, "kidneyseg")
+    with Pacs() as pacs:
+        options = ("--queue", "/home/reader/queue", "--send-to", pacs.peer, "--port", "0", "--settle", "2")
+        with ServerProcess("serve-dicom", *options, start=start) as server:
+            statuses = set(send(server.port, sorted(study.iterdir())))
+            server.kill()
+        if statuses != {0}:
+            yield f"the server answered {statuses}"
+            return
+        with ServerProcess("serve-dicom", *options, start=start) as server:
+            wait_for(lambda: len(pacs.received) == 2)
+            if code := server.stop():
+                yield f"it ended with {code}"
+    with tempfile.TemporaryDirectory() as folder:
+        wanted, found = Path(folder) / "wanted", Path(folder) / "found"
+        for place in (wanted, found):
+            place.mkdir()
+        for one in pacs.received:
+            name = "seg.dcm" if one.SOPClassUID == SegmentationStorage else "sr.dcm"
+            one.save_as(found / name, enforce_file_format=True)
+        for name in ("seg.dcm", "sr.dcm"):
+            (wanted / name).write_bytes(next(expected.glob(f"*_{name}")).read_bytes())
+        yield from differences(wanted, found)
+
+
 def main() -> int:
     """Do what the first argument says. Returns the exit status."""
-    command, first, second, *syntaxes = sys.argv[1:]
+    command, first, second, *more = sys.argv[1:]
     if command == "make":
-        make(Path(first), Path(second), syntaxes)
+        make(Path(first), Path(second), more)
         return 0
-    found = list(differences(Path(first), Path(second)))
+    if command == "serve":
+        found = list(serve(Path(first), Path(second), more[0]))
+    else:
+        found = list(differences(Path(first), Path(second)))
     print(*found or [f"{len(list(Path(second).glob('*.dcm')))} files"], sep="\n")
     return bool(found)
 

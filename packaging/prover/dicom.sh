@@ -24,4 +24,12 @@ prove_dicom() {
     check "DICOM output ($formats)" as_user kidneyseg segment "$home/dicom/uncompressed" -o "$home/objects" --format "$formats"
     check "the objects equal the checkout's but for the time of writing" \
         by_sources "$root/packaging/prover/dicom.py" same "$work/dicom/expected" "$system$home/objects"
+    check "serve-dicom, killed once it has a study, sends back the checkout's objects after its next start" serve
+}
+
+# The server and its peer, in a network of their own that has nothing but a loopback.
+serve() {
+    local python=$build/venv/bin/python
+    PYTHONPATH=$root/core:$root:$root/tests/helpers PYTHONSAFEPATH=1 unshare --net sh -c 'ip link set lo up && exec "$@"' - \
+        "$python" "$root/packaging/prover/dicom.py" serve "$work/dicom/expected" "$work/dicom/uncompressed" "$system"
 }

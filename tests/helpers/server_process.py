@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 PATIENCE_S = 90.0
+_HERE = (sys.executable, "-m", "kidneyseg")
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
@@ -29,9 +30,9 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 class ServerProcess:
     """`kidneyseg serve-dicom` or `watch-folder`. As a context manager it runs, and is killed at the end."""
 
-    def __init__(self, command: str, *arguments: str | Path) -> None:
-        """Prepare; the queue is named by --queue."""
-        self._command = [sys.executable, "-m", "kidneyseg", command, *map(str, arguments)]
+    def __init__(self, command: str, *arguments: str | Path, start: Sequence[str] = _HERE) -> None:
+        """Prepare; the queue is named by --queue, and `start` begins the command line."""
+        self._command = [*start, command, *map(str, arguments)]
         self._queue = Path(self._command[self._command.index("--queue") + 1])
         self._process: Any = None
         self.lines: list[str] = []
