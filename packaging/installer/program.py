@@ -43,6 +43,8 @@ def start() -> int:
     os.environ.pop("LD_LIBRARY_PATH", None)
     if (before := os.environ.pop("LD_LIBRARY_PATH_ORIG", None)) is not None:
         os.environ["LD_LIBRARY_PATH"] = before
+    # When the program starts itself, its loader must set the variable again.
+    os.environ["PYINSTALLER_RESET_ENVIRONMENT"] = "1"
     add_gpu_build(Path(sys.executable).resolve().parent)
     # How `kidneyseg evaluate` starts `kidneyseg segment`, and how both programs start what decodes DICOM.
     if as_module := sys.argv[1:3] == ["-m", "kidneyseg"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def test_the_window_can_start_processes_of_the_command(monkeypatch: pytest.Monke
     """Those that decode DICOM: `sys.executable` may bear the window's name."""
     started: list[list[str]] = []
     monkeypatch.setattr(sys, "argv", ["/usr/bin/kidneyseg-gui", "-m", "kidneyseg", "decode-frames"])
+    monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr("kidneyseg.cli.main", lambda: started.append(sys.argv[1:]) or 7)
     assert program.start() == 7
     assert started == [["decode-frames"]]
+
+
+def test_other_programs_do_not_get_its_libraries_and_another_start_of_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["kidneyseg", "info"])
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/kidneyseg/_internal")
+    monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/home/user/lib")
+    monkeypatch.delenv("PYINSTALLER_RESET_ENVIRONMENT", raising=False)
+    monkeypatch.setattr("kidneyseg.cli.main", lambda: 0)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    program.start()
+    assert os.environ["LD_LIBRARY_PATH"] == "/home/user/lib"
+    assert os.environ["PYINSTALLER_RESET_ENVIRONMENT"] == "1"
