@@ -7,7 +7,7 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
-from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_lesions
+from kidneyseg.points.objects import cut_thin_bridges, join_fluid_to_tumours, keep_kidneys, remove_small_lesions
 from kidneyseg.points.resample import lattice_for
 from kidneyseg.points.sampling import sample_body
 from kidneyseg.segmentation.method import Context, Method, Objects, check_network, register, unite
@@ -51,12 +51,12 @@ class Default(Method):
         return region_points(detections, volume, lattice, _margin_mm(settings))
 
     def cluster(self, context: Context, cloud: PointCloud) -> Objects:
-        """Kidneys and lesions together: keeps the kidneys with their lesions, and removes small lesions."""
+        """Kidneys and lesions together: keeps kidneys with theirs, joins necrosis to tumours, removes small ones."""
         clusters = context.settings.clusters
         needed = min_samples_of(clusters, cloud.lattice.step_mm[0])
         objects = cluster_cloud(cloud, clusters.eps_mm, needed, progress=context.progress)
         kept, ids = cut_thin_bridges(*keep_kidneys(*objects))
-        return remove_small_lesions(kept), ids
+        return remove_small_lesions(join_fluid_to_tumours(kept)), ids
 
 
 def _grid_mm(model: Model) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg.points.cloud import Lattice, PointCloud
-from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_lesions
+from kidneyseg.points.objects import cut_thin_bridges, join_fluid_to_tumours, keep_kidneys, remove_small_lesions
 
 CELL = Lattice((10.0, 10.0, 10.0), (100, 1, 1))  # 1 mL each
 
@@ -133,3 +133,21 @@ def test_a_kidney_that_falls_apart_stays() -> None:
     assert len(kept) == len(points), "each part holds over 20 mL"
     nothing, _ = cut_thin_bridges(points.select(np.zeros(len(points), bool)), ids[:0])
     assert len(nothing) == 0
+
+
+def test_fluid_that_borders_on_a_tumour_is_its_necrosis_and_a_cyst_beside_one_stays() -> None:
+    core, beside = (CYST, (20, 40), (10, 30)), (CYST, (80, 100), (0, 20))
+    points, _ = solid(A_KIDNEY, (TUMOUR, (10, 50), (0, 40)), core, (TUMOUR, (100, 110), (0, 2)), beside)
+    probability = np.tile(np.array([0.05, 0.05, 0.2, 0.7], np.float16), (len(points), 1))
+    given = replace(points, probability=probability)
+    joined = join_fluid_to_tumours(given)
+    assert points.labels is not None
+    inside = (points.labels == CYST) & (points.index[:, 0] < 25)
+    assert inside.sum() == 10 * 10 * 12
+    assert joined.labels.tolist() == np.where(inside, TUMOUR, points.labels).tolist()
+    assert joined.probability is not None
+    np.testing.assert_allclose(joined.probability[inside], [[0.05, 0.05, 0.9, 0.0]] * inside.sum(), atol=1e-3)
+    np.testing.assert_array_equal(joined.probability[~inside], probability[~inside])
+    np.testing.assert_array_equal(given.labels, points.labels)
+    no_tumour, _ = solid(A_KIDNEY, core)
+    assert join_fluid_to_tumours(no_tumour) is no_tumour
