@@ -32,7 +32,7 @@ class WrittenFiles(QToolButton):
         self._pressed: QPointF | None = None
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.setIcon(icon("file"))
-        self.setIconSize(QSize(14, 14))
+        self.setIconSize(QSize(12, 12))
         self.clicked.connect(self._show_in_folder)
         case.volume_changed.connect(lambda: self.offer((), -1))
         case.mask_changed.connect(lambda _change: self._refresh())

@@ -27,8 +27,8 @@ def test_the_key_0_takes_the_window_that_the_ct_states(window: WindowFixture):
     assert not own.isEnabled()
     window.qtbot.keyClick(view, Qt.Key.Key_0)
     assert window.case.window == (350, 40)
-    window.fake.volumes["other.nii.gz"] = replace(window.case.volume, window=(361.0, 57.0))
-    window.open("other.nii.gz")
+    window.fake.volumes["second.nii.gz"] = replace(window.case.volume, window=(361.0, 57.0))
+    window.open("second.nii.gz")
     assert own.text() == "The CT's own   W 361  L 57"
     window.qtbot.keyClick(view, Qt.Key.Key_0)
     assert window.case.window == (361, 57)

@@ -100,6 +100,8 @@ def test_the_wheel_over_unfocused_fields_scrolls_the_panel_and_changes_nothing(a
 
 def test_the_wheel_works_on_the_field_that_has_the_focus(active: WindowFixture):
     panel = active.main.parameters
+    area = next(area for area in active.main.findChildren(QScrollArea) if area.isAncestorOf(panel))
+    area.ensureWidgetVisible(panel.eps)
     panel.eps.setFocus()
     before = panel.eps.value()
     turn_wheel(active, panel.eps)

@@ -77,7 +77,7 @@ def test_an_edit_makes_the_file_stale_until_the_mask_is_saved_again(saved: Windo
     with saved.qtbot.waitSignal(saved.jobs.exported):
         saved.main.actions_.export.trigger()
     assert saved.main.written.isEnabled()
-    saved.open("other.nii.gz")
+    saved.open("second.nii.gz")
     assert saved.main.written.isHidden()
 
 

@@ -181,7 +181,7 @@ def _cost(
     at = scene.index_of(points)
     base = ndimage.map_coordinates(scene.base, at, order=0, mode="nearest")
     odds = grown.log_odds(scene, bin_of(hu), base)
-    if scene.log_odds is not None and grown.label <= TUMOUR:
+    if scene.log_odds is not None and grown.label < len(scene.log_odds):
         # Only for: where the networks are sure of something else they may be wrong.
         odds += _EVIDENCE * (3 + ndimage.map_coordinates(scene.log_odds[grown.label], at, order=0, mode="nearest"))
     odds = np.where(allowed, odds.clip(-_MOST_ON_RAY, _MOST_ON_RAY), 0)

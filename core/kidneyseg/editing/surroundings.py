@@ -36,7 +36,7 @@ class Scene:
     sharp_hu: Floats  #: the same, smoothed less
     base: Labels  #: uint8 (X, Y, Z), the labels before the clicks
     around: Doubles  #: density of the HU of each label around the first click, float64 (4, bins)
-    log_odds: Floats | None  #: of the networks' probability of tissue, kidney and tumour, float32 (3, X, Y, Z), or None
+    log_odds: Floats | None  #: of the networks' probability of each class, float32 (classes, X, Y, Z), or None
 
     @staticmethod
     def of(volume: Volume, labels: Labels, evidence: PointCloud | None, points_mm: Doubles, reach_mm: float) -> Scene:
@@ -111,7 +111,8 @@ def _log_odds(evidence: PointCloud, cells: Lattice) -> Floats | None:
         return None
     at = [evidence.lattice.cells_around(cells, axis) for axis in range(3)]
     first = np.array([int(own.min()) for own in at])
-    dense = np.zeros([int(own.max()) - low + 1 for own, low in zip(at, first, strict=True)] + [3], np.float32)
+    size = [int(own.max()) - low + 1 for own, low in zip(at, first, strict=True)]
+    dense = np.zeros((*size, evidence.probability.shape[1]), np.float32)
     dense[..., 0] = 1
     index = evidence.index - first
     there = ((index >= 0) & (index < dense.shape[:3])).all(axis=1)

@@ -50,6 +50,17 @@ def test_evidence_is_tissue_where_the_networks_saw_no_point() -> None:
     assert odds[:, 0, 0, 0] == pytest.approx([3, -3, -3])
 
 
+def test_networks_that_know_cysts_are_evidence_for_them() -> None:
+    volume, truth = lesion_phantom()
+    at = (np.array(TUMOUR_AT) + 0.5) * SPACING
+    cells = np.floor(at / 2).astype(np.int32)[None]
+    sure = np.array([[0, 0.01, 0.5, 0.49]], np.float16)
+    cloud = PointCloud(lattice_for(volume, 2.0), cells, np.zeros(1, np.int16), probability=sure)
+    scene = Scene.of(volume, truth, cloud, at[None], 20)
+    assert scene.log_odds is not None
+    assert scene.log_odds[(slice(None), *scene.cell_of(at))] == pytest.approx([-3, -3, 0, -0.04], abs=0.1)
+
+
 def test_a_density_is_smooth_and_nowhere_zero() -> None:
     counts = np.bincount(bin_of(np.full(50, 100.0, np.float32)), minlength=len(BIN_HU))
     smooth = density(counts)
