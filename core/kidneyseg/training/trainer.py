@@ -193,16 +193,8 @@ class Trainer:
                 norm.eval()
         labels, samples = batch.labels.to(self.options.device), batch.cells[:, 3].to(self.options.device)
         logits = self._logits(self.network, batch)
-        loss = segmentation_loss(
-            logits,
-            labels,
-            samples,
-            plan.class_weights,
-            plan.dice_weight,
-            ranks.total,
-            smooth=plan.dice_smooth,
-            absent=plan.dice_absent,
-        )
+        weights, smooth = (plan.class_weights, plan.dice_weight), plan.dice_smooth
+        loss = segmentation_loss(logits, labels, samples, *weights, ranks.total, smooth=smooth, absent=plan.dice_absent)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         ranks.sum_gradients(self.network.parameters())
