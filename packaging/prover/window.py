@@ -100,7 +100,7 @@ def _use(arguments: argparse.Namespace, seen: dict[str, object], program: subpro
                 raise TimeoutError("no mask was exported")
             time.sleep(3)
             _command("ctrl+s")
-            time.sleep(1)
+            time.sleep(1)  # a dialog opens
             if _window("Export|Save"):
                 _tool("type", "--delay", "20", str(Path("/") / _inside(arguments.export)))
                 _tool("key", "--clearmodifiers", "Return")

@@ -137,7 +137,7 @@ def test_a_watched_folder_survives_a_kill_and_never_takes_its_results(tmp_path: 
             running.wait_for_state(state, number)
         times = {path.name: path.stat().st_mtime_ns for path in output.iterdir()}
         assert set(times) == expected
-        time.sleep(2.5)
+        time.sleep(2.5)  # in which it would segment them again
         assert running.stop() == 0
         assert sum("segmenting" in line for line in running.lines) <= 3
     assert {path.name: path.stat().st_mtime_ns for path in output.iterdir()} == times

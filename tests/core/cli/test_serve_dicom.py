@@ -91,7 +91,7 @@ def test_it_serves_until_it_is_told_to_stop(
 
     def stop() -> None:
         began.wait(30)
-        time.sleep(0.1)
+        time.sleep(0.1)  # so that the signal finds it waiting
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop).start()

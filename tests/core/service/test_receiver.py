@@ -204,7 +204,7 @@ def sent_at_last(port: int) -> list[int | None]:
         if association.is_established:
             association.release()
             return send(port, study(1))
-        time.sleep(0.1)
+        time.sleep(0.1)  # before it is asked again
     raise AssertionError("the server takes no connections")
 
 
