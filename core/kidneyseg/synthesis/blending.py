@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +12,11 @@ from kidneyseg.arrays import HU, Box, Doubles, Floats, Labels, Mask, Rng
 from kidneyseg.imaging.labels import KIDNEY, TUMOUR
 from kidneyseg.synthesis.lesion_shapes import LesionShape
 from kidneyseg.synthesis.placement import Host, Placement
-from kidneyseg.synthesis.texture import TumourHU, matching_noise, tumour_texture
+from kidneyseg.synthesis.texture import Texture, TumourHU, matching_noise, tumour_texture
 
 # A growing lesion displaces its host outward, at its rim by at most this share of its radius and so many mm. The
 # displacement fades out over so many times its size at the rim, so that nothing folds.
 _DISPLACED_SHARE, _DISPLACED_MM, _DISPLACED_REACH = 0.2, 5.0, 3.0
-
-# What makes a tumour's HU: of its share of each voxel, the HU to aim at, the noise's SD, the spacing, a generator.
-Texture = Callable[[Floats, TumourHU, float, Doubles, Rng], Floats]
 
 
 def to_int16_hu(hu: NDArray[np.floating]) -> HU:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kidneyseg.arrays import HU, Labels, Range, Rng, Spacing
-from kidneyseg.synthesis.blending import Texture
 from kidneyseg.synthesis.insertion import Insertion, insert_lesion
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.lesion_shapes import ball_radius_mm
 from kidneyseg.synthesis.placement import Neighbours, find_hosts
-from kidneyseg.synthesis.texture import TumourHU, cystic_texture, necrotic_texture, tumour_texture
+from kidneyseg.synthesis.texture import Texture, TumourHU, cystic_texture, necrotic_texture, tumour_texture
 
 
 @dataclass(frozen=True)

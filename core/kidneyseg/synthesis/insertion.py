@@ -12,11 +12,11 @@ import numpy as np
 
 from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
-from kidneyseg.synthesis.blending import Texture, blend, make_patch
+from kidneyseg.synthesis.blending import blend, make_patch
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
 from kidneyseg.synthesis.placement import MAX_BLOCKED, Host, Neighbours, find_hosts, place
-from kidneyseg.synthesis.texture import TumourHU, tumour_texture
+from kidneyseg.synthesis.texture import Texture, TumourHU, textures, tumour_texture
 
 # A lesion that comes out smaller is not inserted.
 _MIN_LESION_ML = 0.1
@@ -104,6 +104,8 @@ def insert_lesions(
     *,
     tumour_odds: tuple[float, ...] = (0.0, 0.7, 0.2, 0.1),
     cyst_odds: tuple[float, ...] = (0.5, 0.3, 0.2),
+    necrotic: float = 0.0,
+    cystic: float = 0.0,
 ) -> tuple[HU, Labels, list[Insertion]]:
     """Put some tumours and cysts of random sizes on the kidneys.
 
@@ -111,6 +113,8 @@ def insert_lesions(
         hosts: the kidneys, from `find_hosts`.
         tumour_odds: probability of 0, 1, 2 ... tumours.
         cyst_odds: probability of 0, 1, 2 ... cysts, where the library holds any.
+        necrotic: probability that a tumour is mostly necrotic; see `texture.textures`.
+        cystic: probability that a tumour is cystic.
 
     Returns:
         New hu and labels as `insert_lesion` gives them, and what found room.
@@ -120,11 +124,14 @@ def insert_lesions(
     cysts = int(rng.choice(len(cyst_odds), p=cyst_odds)) if has_cysts else 0
     kinds: list[Kind] = ["tumour"] * tumours
     kinds += ["cyst"] * cysts
+    texture = textures(necrotic, cystic)
     inserted: list[Insertion] = []
     neighbours: Neighbours = ()
     for kind in kinds:
         lesion, ml = library.draw(rng, kind)
-        hu, labels, done = insert_lesion(hu, labels, spacing_mm, lesion, library, hosts, rng, ml=ml, avoid=neighbours)
+        hu, labels, done = insert_lesion(
+            hu, labels, spacing_mm, lesion, library, hosts, rng, ml=ml, avoid=neighbours, texture=texture
+        )
         if done is not None:
             inserted.append(done)
             neighbours = (*neighbours, (done.centre * np.asarray(spacing_mm), ball_radius_mm(done.ml)))

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from kidneyseg.arrays import Doubles, Floats, Range, Rng
-from kidneyseg.synthesis.texture import TumourHU, gaussian_random_field, tumour_texture
+from kidneyseg.synthesis.texture import Texture, TumourHU, gaussian_random_field
 
 
 class KidneyHU(NamedTuple):
@@ -67,11 +67,18 @@ def fat_texture(shape: tuple[int, ...], fat_hu: float, spacing: Doubles, rng: Rn
 
 
 def lesions_over(
-    grey: Floats, tumour: Floats, cyst: Floats, hu: KidneyHU, noise_sd: float, spacing: Doubles, rng: Rng
+    grey: Floats,
+    tumour: Floats,
+    cyst: Floats,
+    hu: KidneyHU,
+    noise_sd: float,
+    texture: Texture,
+    spacing: Doubles,
+    rng: Rng,
 ) -> Floats:
     """A kidney's HU (X, Y, Z) with its tumours and cysts, whose shares of each voxel are given.
 
-    Every tumour has a texture of its own.
+    Each tumour is drawn with `texture` on its own.
     """
     result = grey + cyst * (hu.cyst - grey)
     parts, count = ndimage.label(tumour >= 0.5)
@@ -80,6 +87,6 @@ def lesions_over(
         share = tumour[wide] * ndimage.binary_dilation(parts[wide] == number, iterations=3)
         if np.count_nonzero(share >= 0.5) < 8:
             continue
-        body = tumour_texture(share, hu.tumour, noise_sd, spacing, rng)
+        body = texture(share, hu.tumour, noise_sd, spacing, rng)
         result[wide] += share * (body - result[wide])
     return np.asarray(result, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,12 +10,19 @@ from scipy import fft, ndimage
 
 from kidneyseg.arrays import Doubles, Floats, Mask, Range, Rng
 
+# Radii of the balls whose volumes a tumour needs to be mostly necrotic, or cystic within its wall.
+_LEAST_NECROTIC_MM, _LEAST_CYSTIC_MM = 12.0, 9.0
+
 
 class TumourHU(NamedTuple):
     """The HU a tumour is given."""
 
     median: float  #: over the whole lesion
     sd: float  #: over the whole lesion, noise and partial volume at its rim included
+
+
+# What makes a tumour's HU: of its share of each voxel, the HU to aim at, the noise's SD, the spacing, a generator.
+Texture = Callable[[Floats, TumourHU, float, Doubles, Rng], Floats]
 
 
 def gaussian_random_field(shape: tuple[int, ...], scale_mm: float, spacing: Doubles, rng: Rng) -> Floats:
@@ -93,6 +101,28 @@ def cystic_texture(share: Floats, aim: TumourHU, noise_sd: float, spacing: Doubl
     wall = (depth < rng.uniform(1.5, 3.5)) | (septum < rng.uniform(0.6, 1.5)) | nodule
     part = ndimage.gaussian_filter(wall.astype(np.float32), 0.6 / spacing)
     return np.asarray(rng.uniform(3.0, 25.0) * (1.0 - part) + part * solid, dtype=np.float32)
+
+
+def textures(necrotic: float, cystic: float) -> Texture:
+    """A texture that is one of three, drawn for each tumour.
+
+    Args:
+        necrotic: probability of `necrotic_texture`, for tumours from 7 mL on; smaller ones stay solid.
+        cystic: probability of `cystic_texture`, from 3 mL on.
+    """
+    if necrotic + cystic == 0.0:
+        return tumour_texture
+
+    def draw(share: Floats, aim: TumourHU, noise_sd: float, spacing: Doubles, rng: Rng) -> Floats:
+        drawn, radius = rng.random(), _depth_and_radius(share, spacing)[1]
+        texture: Texture = tumour_texture
+        if drawn < necrotic:
+            texture = necrotic_texture if radius >= _LEAST_NECROTIC_MM else tumour_texture
+        elif drawn < necrotic + cystic:
+            texture = cystic_texture if radius >= _LEAST_CYSTIC_MM else tumour_texture
+        return texture(share, aim, noise_sd, spacing, rng)
+
+    return draw
 
 
 def _depth_and_radius(share: Floats, spacing: Doubles) -> tuple[Floats, float]:

@@ -15,7 +15,7 @@ from kidneyseg.synthesis.kidney_library import HostHU, KidneyLibrary
 from kidneyseg.synthesis.kidney_removal import WithoutKidney, remove_kidney, removed_share, sources
 from kidneyseg.synthesis.kidney_texture import KidneyHU, lesions_over, parenchyma, sinus_texture
 from kidneyseg.synthesis.organs import AORTA, CAVA
-from kidneyseg.synthesis.texture import matching_noise
+from kidneyseg.synthesis.texture import Texture, matching_noise, textures
 from kidneyseg.synthesis.transplant_sites import DonorPlacement, TransplantSite, displacement, place_donor
 
 # BTCV's numbers of the kidneys in an organ map.
@@ -56,6 +56,8 @@ def transplant(
     *,
     displaced_mm: Range = (6.0, 16.0),
     closer_mm: Range = (0.0, 5.0),
+    necrotic: float = 0.0,
+    cystic: float = 0.0,
 ) -> Transplanted | None:
     """Replace one kidney of a CT by a donor's.
 
@@ -70,6 +72,8 @@ def transplant(
         displaced_mm: range of the largest displacement of what surrounds the kidney; what would have to move further
             is covered, and what is left open is filled with fat.
         closer_mm: range of how much nearer the surroundings come to lie to the donor than they were to the kidney.
+        necrotic: probability that a tumour is mostly necrotic; see `texture.textures`.
+        cystic: probability that a tumour is cystic.
 
     Returns:
         Changed copies; None where the donor has no room.
@@ -91,7 +95,8 @@ def transplant(
     # From here on, the box of the donor within the changed one.
     part = _within(inner, box)
     shares = _shares_in(inner, with_sinus(donor, rng), placement, spacing)
-    _fill_in(rest, part, shares, target, _noise_in(hu, box, inner, rest, spacing, rng), spacing, rng)
+    noise = _noise_in(hu, box, inner, rest, spacing, rng)
+    _fill_in(rest, part, shares, target, noise, textures(necrotic, cystic), spacing, rng)
     _relabel(rest.labels[part], rest.organs[part], shares, _LEFT if site.medial > 0 else _RIGHT)
     new_hu, new_labels, new_organs = hu.copy(order="K"), labels.copy(order="K"), organs.copy(order="K")
     changed = rest.moved | (rest.free > 0.01)
@@ -200,12 +205,19 @@ def _noise_in(hu: HU, box: Box, inner: Box, rest: WithoutKidney, spacing: Double
 
 
 def _fill_in(
-    rest: WithoutKidney, part: Box, shares: _Shares, target: KidneyHU, noise: Floats, spacing: Doubles, rng: Rng
+    rest: WithoutKidney,
+    part: Box,
+    shares: _Shares,
+    target: KidneyHU,
+    noise: Floats,
+    texture: Texture,
+    spacing: Doubles,
+    rng: Rng,
 ) -> None:
     """Put the donor into its `part` of the surroundings, in place, and noise on all that is new."""
     tissue = parenchyma(shares.depth, target, spacing, rng)
     sd = float(noise[part].std())
-    tissue = lesions_over(tissue, shares.tumour, shares.cyst, target, sd, spacing, rng)
+    tissue = lesions_over(tissue, shares.tumour, shares.cyst, target, sd, texture, spacing, rng)
     inside = sinus_texture(shares.depth, target, spacing, rng)
     left = np.maximum(1.0 - shares.body - shares.sinus, 0.0)
     old = 1.0 - rest.free

@@ -63,6 +63,24 @@ def test_organs_bone_and_the_rest_of_the_ct_stay(library, spacing):
     assert set(np.unique(new_labels)) == {0, 1, 2, 3}
 
 
+def test_tumours_can_be_cystic(library):
+    hu, labels, organs, _ = host()
+    hosts = find_hosts(hu, labels, np.full(3, 1.5), organs)
+
+    def fluid(cystic: float) -> float:
+        shares = []
+        for seed in range(8):
+            new_hu, new_labels, done = insert_lesions(
+                hu, labels, (1.5,) * 3, library, hosts, np.random.default_rng(seed), cyst_odds=(1.0,), cystic=cystic
+            )
+            tumour = new_labels == 2
+            if done and done[0].ml > 6:
+                shares.append((new_hu[tumour] < 30).mean())
+        return float(np.mean(shares))
+
+    assert fluid(1.0) > fluid(0.0) + 0.3
+
+
 def test_inputs_are_not_touched_and_the_same_seed_gives_the_same_ct(library):
     hu, labels, organs, _ = host(THICK)
     before = hu.copy(), labels.copy()

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from kidney_host import ball
 from kidneyseg.synthesis.kidney_texture import KidneyHU, fat_texture, lesions_over, parenchyma, sinus_texture
-from kidneyseg.synthesis.texture import TumourHU
+from kidneyseg.synthesis.texture import TumourHU, tumour_texture
 
 SPACING = np.full(3, 1.5)
 SHAPE = (44, 44, 70)
@@ -44,7 +44,7 @@ def test_each_lesion_is_written_with_its_hu():
     tumour[ball(SHAPE, SPACING, (33, 33, 80), (9, 9, 9))] = 1.0
     cyst[ball(SHAPE, SPACING, (45, 33, 52), (7, 7, 7))] = 1.0
     before = np.full(SHAPE, 150.0, np.float32)
-    grey = lesions_over(before, tumour, cyst, HU, 5.0, SPACING, np.random.default_rng(3))
+    grey = lesions_over(before, tumour, cyst, HU, 5.0, tumour_texture, SPACING, np.random.default_rng(3))
     lesions, count = ndimage.label(tumour > 0)
     assert [np.median(grey[lesions == i]) for i in range(1, count + 1)] == pytest.approx([70, 70], abs=8)
     assert np.all(grey[cyst > 0] == 6.0)

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from kidney_host import ball
-from kidneyseg.synthesis.texture import TumourHU, gaussian_random_field, matching_noise, tumour_texture
+from kidneyseg.synthesis.texture import TumourHU, gaussian_random_field, matching_noise, textures, tumour_texture
 
 SPACING = np.array([1.0, 1.0, 2.0])
 
@@ -46,6 +46,26 @@ def test_necrosis_is_dark_and_deep_and_can_be_switched_off():
     assert necrotic.sum() > 0.03 * share.sum()
     assert depth[necrotic].mean() > depth[share > 0.5].mean()
     assert dark(necrosis_probability=0.0, rim_probability=0.0).sum() == 0
+
+
+def fluid_share(radius_mm, seed=0, **odds):
+    """The share of a tumour of 120 HU, with little texture of its own, that is fluid."""
+    share = ball((60, 60, 30), SPACING, (30, 30, 30), (radius_mm,) * 3).astype(np.float32)
+    hu = textures(**odds)(share, TumourHU(120.0, 5.0), 0.0, SPACING, np.random.default_rng(seed))
+    return float((hu[share > 0.5] < 50).mean())
+
+
+@pytest.mark.parametrize(("kind", "least_mm"), [("necrotic", 12.0), ("cystic", 9.0)])
+def test_only_large_tumours_are_mostly_fluid(kind, least_mm):
+    odds = {"necrotic": 0.0, "cystic": 0.0, kind: 1.0}
+    assert fluid_share(least_mm + 3.0, **odds) > 0.25
+    assert fluid_share(least_mm - 2.0, **odds) == 0.0
+    assert fluid_share(least_mm + 3.0, necrotic=0.0, cystic=0.0) < 0.1
+
+
+def test_as_many_tumours_are_fluid_as_the_odds_say():
+    fluid = [fluid_share(14.0, seed, necrotic=0.2, cystic=0.3) > 0.25 for seed in range(60)]
+    assert np.mean(fluid) == pytest.approx(0.5, abs=0.15)
 
 
 def test_noise_has_the_strength_and_reach_of_the_patch():

@@ -16,12 +16,12 @@ from kidneyseg.synthesis.transplant_sites import find_sites
 THICK = (0.9, 0.9, 5.0)
 
 
-def replaced(spacing=(1.5, 1.5, 1.5), seed: int = 0, kidney_hu: int = 120) -> Transplanted:
+def replaced(spacing=(1.5, 1.5, 1.5), seed: int = 0, kidney_hu: int = 120, **options: float) -> Transplanted:
     hu, labels, organs, _ = host(spacing, kidney_hu)
     edges = np.asarray(spacing)
     (site,) = find_sites(hu, labels, organs, edges)
     rng = np.random.default_rng(seed)
-    done = transplant(hu, labels, organs, edges, site, donors()[1], kidney_library(), rng)
+    done = transplant(hu, labels, organs, edges, site, donors()[1], kidney_library(), rng, **options)
     assert done is not None
     return done
 
@@ -45,6 +45,13 @@ def test_hu_are_those_of_the_donors_case_in_the_hosts_phase():
     assert np.median(done.hu[ndimage.binary_erosion(done.labels == 3)]) == pytest.approx(8, abs=8)
     plain = replaced(kidney_hu=32)
     assert np.median(plain.hu[plain.labels == 2]) == pytest.approx(34, abs=16)
+
+
+def test_its_tumours_can_be_cystic():
+    solid, cystic = replaced(cystic=0.0), replaced(cystic=1.0)
+    np.testing.assert_array_equal(cystic.labels, solid.labels)
+    fluid = [(done.hu[done.labels == 2] < 35).mean() for done in (solid, cystic)]
+    assert fluid[1] > fluid[0] + 0.3
 
 
 def test_nothing_of_the_old_kidney_stays_and_bone_and_liver_do():
