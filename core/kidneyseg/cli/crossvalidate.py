@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,10 @@ each case how much of the kidney these points hold, and the Dice of a perfect la
 networks of --beside in the same way, for example OUTPUT of the method default.
 
 --yardstick scores in 5 folds, on 8 versions of each case with tumours of one growth type each (endophytic, mesophytic,
-exophytic, multiple, hilar, necrotic, isodense, cystic), 2 with a mass that is not of a kidney and 2 with cysts. The
-report then also divides the lesions by growth type, size and contrast to the kidney, and says how much of the tumours
-stage 2 was shown, and how many of the masses and cysts were called tumour.
+exophytic, multiple, hilar, necrotic, isodense, cystic), 2 with a mass that is not of a kidney, 2 with cysts and 3 that
+are slabs of 55 mm. The report then also divides the lesions by growth type, size and contrast to the kidney, and says
+how much of the tumours stage 2 was shown, how many of the masses and cysts were called tumour, and what is left of the
+kidney Dice in slabs.
 
 --start-from continues the training of an earlier OUTPUT with the same folds: stage 1 is copied, stage 2 is trained for
 --steps more; another --seed draws other augmentations. The scored cases and insertions stay the same.
@@ -72,7 +74,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--yardstick",
         action="store_true",
-        help="tumours of each growth type, masses that are not of a kidney, and cysts",
+        help="tumours of each growth type, masses that are not of a kidney, cysts, and slabs",
     )
     parser.add_argument(
         "--start-from", type=Path, metavar="DIR", help="earlier OUTPUT whose stage 2 is trained further"
@@ -109,10 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
             spec,
             folds=arguments.folds or (YARDSTICK_FOLDS if arguments.yardstick else 3),
             fold=arguments.fold,
-            insertions=base.insertions if arguments.insertions is None else arguments.insertions,
-            growth_types=base.growth_types,
-            extrarenal=base.extrarenal,
-            cysts=base.cysts,
+            versions=base if arguments.insertions is None else replace(base, insertions=arguments.insertions),
             progress=console,
             say=console.say,
         )

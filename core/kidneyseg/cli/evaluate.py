@@ -202,7 +202,7 @@ def _variants(arguments: argparse.Namespace) -> Variants:
         base,
         shapes=_shapes(arguments),
         insertions=arguments.insertions or base.insertions,
-        as_is=arguments.originals,
+        as_is=arguments.originals or base.as_is,
         seed=arguments.seed,
         lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()),
     )

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lesion-hu", type=Path, metavar="CSV", help="HU statistics of the KiTS cases")
     group.add_argument("--insertions", type=int, metavar="N", help="number of versions with tumours of each CT (1)")
     group.add_argument(
-        "--yardstick", action="store_true", help="tumours of each growth type; masses not of a kidney; cysts"
+        "--yardstick", action="store_true", help="tumours of each growth type; masses not of a kidney; cysts; slabs"
     )
     group.add_argument("--originals", action="store_true", help="also score the CTs without insertion")
     group.add_argument("--seed", type=int, default=0, help="random seed of the insertions (%(default)s)")

@@ -48,10 +48,7 @@ def cross_validate(
     *,
     folds: int = 3,
     fold: int | None = None,
-    insertions: int = 1,
-    growth_types: bool = False,
-    extrarenal: int = 0,
-    cysts: int = 0,
+    versions: Variants | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = log.info,
 ) -> CrossValidation | None:
@@ -64,10 +61,8 @@ def cross_validate(
         spec: what is trained; the networks of the last step are scored.
         folds: number of folds; cases go to them in the order of their names.
         fold: only this one, counted from 1.
-        insertions: versions of each case with inserted tumours, besides the case as it is.
-        growth_types: whether these versions have tumours of one growth type each, in turn.
-        extrarenal: versions of each case with a mass that is not of a kidney.
-        cysts: versions of each case with cysts and no tumour.
+        versions: which versions of each case are scored besides the case as it is; the session's shapes are inserted.
+            None is one version with tumours.
         progress: receives reports and may cancel.
         say: receives lines for the user.
 
@@ -80,14 +75,8 @@ def cross_validate(
     """
     if spec.validate:
         raise SettingsError("cross-validation holds out its folds; leave out the validation cases")
-    variants = Variants(
-        insertions=insertions,
-        growth_types=growth_types,
-        extrarenal=extrarenal,
-        cysts=cysts,
-        as_is=True,
-        seed=SCORING_SEED,
-        lesions_unlabelled=spec.lesions_unlabelled,
+    variants = replace(
+        versions or Variants(), as_is=True, seed=SCORING_SEED, lesions_unlabelled=spec.lesions_unlabelled
     )
     parts = split_into_folds(find_labelled(spec), folds)
     if fold is not None and not 1 <= fold <= folds:
@@ -142,6 +131,7 @@ def _identity(variants: Variants, spec: TrainingSpec) -> dict[str, object]:
         **({"growth types": True} if variants.growth_types else {}),
         **({"extrarenal": variants.extrarenal} if variants.extrarenal else {}),
         **({"cysts": variants.cysts} if variants.cysts else {}),
+        **({"slabs": variants.slabs} if variants.slabs else {}),
         "seed": variants.seed,
         "lesions unlabelled": sorted(variants.lesions_unlabelled),
     }

@@ -132,7 +132,7 @@ def strata_as_markdown(strata: Strata) -> str:
         counts = [one.by, one.name, str(one.lesions), str(one.detected)]
         rows.append([*counts, _with_interval(one.sensitivity), _with_interval(one.overlap), dice])
     note = f"Lesions of at least {LEAST_ML:g} mL, but for the smallest size class."
-    blocks = ["## Tumours by growth type, size and contrast; extrarenal masses; cysts"]
+    blocks = ["## Tumours by growth type, size and contrast; extrarenal masses; cysts; slabs"]
     blocks += [table(rows), note] if rows[1:] else []
     rows = [["figure", "of", "mean", "least"]]
     if strata.reach is not None and strata.reach_least is not None:
@@ -143,6 +143,10 @@ def strata_as_markdown(strata: Strata) -> str:
     if strata.cysts_called is not None and strata.cysts_found is not None:
         rows.append(["cysts called tumour", str(strata.cysts), _with_interval(strata.cysts_called), "-"])
         rows.append(["cysts called cyst", str(strata.cysts), _with_interval(strata.cysts_found), "-"])
+    if strata.slabs_kidney_dice is not None and strata.slabs_kidney_least is not None:
+        least = f"{strata.slabs_kidney_least:.2f}"
+        dice = _with_interval(strata.slabs_kidney_dice)
+        rows.append(["kidney Dice of slabs / of the whole CT", str(strata.slabs), dice, least])
     return "\n\n".join([*blocks, *([table(rows)] if rows[1:] else [])]) + "\n"
 
 

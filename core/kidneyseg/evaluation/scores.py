@@ -23,8 +23,9 @@ LESIONS_UNLABELLED = "Original CTs, real lesions labelled kidney"
 INSERTED = "CTs with inserted tumours"
 EXTRARENAL = "CTs with inserted masses that are not of a kidney"
 CYSTS = "CTs with inserted cysts"
+SLABS = "Slabs of CTs"
 # Groups of changed CTs.
-CHANGED = (INSERTED, EXTRARENAL, CYSTS)
+CHANGED = (INSERTED, EXTRARENAL, CYSTS, SLABS)
 
 # Errors that end a case while the others continue.
 UNUSABLE = (KidneySegError, MemoryError)

@@ -1,4 +1,4 @@
-"""Scores by growth type, size and contrast of the tumours, of extrarenal masses, of cysts, and stage 1's reach."""
+"""Scores by growth type, size and contrast of tumours; of extrarenal masses, cysts and slabs; stage 1's reach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from kidneyseg.evaluation.lesions import DETECTION_SHARE, SIZE_BOUNDS_ML, CystScore, LesionScore
-from kidneyseg.evaluation.scores import CaseScore
+from kidneyseg.evaluation.scores import AS_IS, LESIONS_UNLABELLED, SLABS, CaseScore
 from kidneyseg.evaluation.summary import Bootstrap, bootstrap_over_cts, size_text
 
 # Smaller lesions are counted in their size class only.
@@ -47,15 +47,21 @@ class Strata:
     cysts: int  #: number of true cysts of at least LEAST_ML
     cysts_called: Interval | None  #: share of those of which at least DETECTION_SHARE was labelled tumour
     cysts_found: Interval | None  #: share of those of which at least DETECTION_SHARE was labelled cyst
+    slabs: int  #: number of slabs of CTs that were also scored whole
+    slabs_kidney_dice: Interval | None  #: mean kidney Dice of them, as a share of that of the whole CT
+    slabs_kidney_least: float | None  #: the smallest share
 
 
 def stratify(scores: Sequence[CaseScore]) -> Strata | None:
-    """Divide scores; None where no tumour has a growth type, and there are no extrarenal masses and no cysts."""
+    """Divide scores; None where no tumour has a growth type, and there are no extrarenal masses, cysts or slabs."""
     typed = [score for score in scores if score.growth]
     beside = [score for score in scores if score.extrarenal is not None]
     with_cysts = [score for score in scores if any(cyst.ml >= LEAST_ML for cyst in score.cysts)]
-    if not typed and not beside and not with_cysts:
+    whole = {score.case: _kidney_dice(score) for score in scores if score.group in (AS_IS, LESIONS_UNLABELLED)}
+    slabs = [score for score in scores if score.group == SLABS and whole.get(score.case, 0.0) > 0.0]
+    if not typed and not beside and not with_cysts and not slabs:
         return None
+    of_whole = [_kidney_dice(score) / whole[score.case] for score in slabs]
     reached = [score.reach for score in typed if score.reach is not None]
     called = [float(score.extrarenal >= DETECTION_SHARE) for score in beside if score.extrarenal is not None]
     return Strata(
@@ -65,11 +71,18 @@ def stratify(scores: Sequence[CaseScore]) -> Strata | None:
         reach_least=min(reached, default=None),
         masses=len(beside),
         masses_called=_mean(beside, called),
-        masses_kidney_dice=_mean(beside, [score.dice["kidney_and_masses"] or 0.0 for score in beside]),
+        masses_kidney_dice=_mean(beside, [_kidney_dice(score) for score in beside]),
         cysts=sum(cyst.ml >= LEAST_ML for score in with_cysts for cyst in score.cysts),
         cysts_called=_share_of_cysts(with_cysts, lambda cyst: cyst.called_tumour),
         cysts_found=_share_of_cysts(with_cysts, lambda cyst: cyst.found),
+        slabs=len(slabs),
+        slabs_kidney_dice=_mean(slabs, of_whole),
+        slabs_kidney_least=min(of_whole, default=None),
     )
+
+
+def _kidney_dice(score: CaseScore) -> float:
+    return score.dice["kidney_and_masses"] or 0.0
 
 
 def _mean(scores: Sequence[CaseScore], values: Sequence[float]) -> Interval | None:

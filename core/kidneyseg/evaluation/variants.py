@@ -11,7 +11,7 @@ from kidneyseg.arrays import HU, Labels, Mask, Rng, Spacing
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.masks import read_labels
-from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED
+from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED, SLABS
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.synthesis.extrarenal import insert_extrarenal_mass
@@ -22,6 +22,7 @@ from kidneyseg.synthesis.placement import find_hosts
 
 _DRAWS = 20
 _CYST_ODDS = (0.0, 0.6, 0.4)  # of none, one, two
+_SLAB_MM = 55.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Variants:
     growth_types: bool = False
     extrarenal: int = 0  #: number of further versions of each CT with a mass that is not of a kidney
     cysts: int = 0  #: number of further versions of each CT with one or two cysts and no tumour
+    #: number of further versions of each CT that are slabs of it, 55 mm high: the first has its middle at the lower end
+    #: of the kidneys, the last at the upper end
+    slabs: int = 0
     as_is: bool = False  #: also the original CT. Without `shapes` it is always taken.
     seed: int = 0  #: insertion i of a CT is drawn from seed + i and the CT's name, independently of the other CTs
     #: names of CTs with real lesions that are labelled kidney. The originals are summarised apart, since a tumour
@@ -41,8 +45,9 @@ class Variants:
     lesions_unlabelled: frozenset[str] = frozenset()
 
 
-# The yardstick, in so many folds: a version with each growth type, two with extrarenal masses, and two with cysts.
-YARDSTICK = Variants(insertions=len(GROWTH_TYPES), growth_types=True, extrarenal=2, cysts=2, as_is=True)
+# The yardstick, in so many folds: a version with each growth type, two with extrarenal masses, two with cysts, and
+# slabs at both ends and the middle of the kidneys.
+YARDSTICK = Variants(insertions=len(GROWTH_TYPES), growth_types=True, extrarenal=2, cysts=2, slabs=3, as_is=True)
 YARDSTICK_FOLDS = 5
 
 
@@ -79,6 +84,23 @@ def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
         yield insert.mass(i, np.random.default_rng([variants.seed + i, 1, *case.name.encode()]))
     for i in range(variants.cysts):
         yield insert.cysts(i, np.random.default_rng([variants.seed + i, 2, *case.name.encode()]))
+    yield from _slabs(case.name, volume, truth, variants.slabs)
+
+
+def _slabs(name: str, volume: Volume, truth: Labels, count: int) -> Iterator[CaseVariant]:
+    """Slabs of a CT, evenly from the lower end of its kidneys to the upper one; none of a CT without kidneys."""
+    axis = volume.slice_axis
+    with_kidney = np.flatnonzero(truth.any(axis=tuple(other for other in range(3) if other != axis)))
+    if not len(with_kidney):
+        return
+    size = min(round(_SLAB_MM / volume.spacing_mm[axis]), volume.shape[axis])
+    for i, middle in enumerate(np.linspace(with_kidney[0], with_kidney[-1], count)):
+        first = int(np.clip(round(middle - size / 2), 0, volume.shape[axis] - size))
+        part = tuple(slice(first, first + size) if other == axis else slice(None) for other in range(3))
+        affine = volume.affine.copy()
+        affine[:3, 3] += first * affine[:3, axis]
+        slab = replace(volume, hu=np.asfortranarray(volume.hu[part]), affine=affine)
+        yield CaseVariant(f"{name}_slab{i}", SLABS, slab, np.asfortranarray(truth[part]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from kidneyseg.errors import SettingsError
 from kidneyseg.evaluation import cross_validation
 from kidneyseg.evaluation.cross_validation import CrossValidation, cross_validate
 from kidneyseg.evaluation.scores import Failure, Outcome, score_case
+from kidneyseg.evaluation.variants import YARDSTICK, Variants
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.training.run_folder import BusyError, lock
 from kidneyseg.training.session import Session, TrainingSpec
@@ -69,7 +70,7 @@ def done(result: CrossValidation | None) -> CrossValidation:
 
 def test_each_case_is_scored_once_by_the_networks_of_its_fold(spec: TrainingSpec, scoring: Scoring) -> None:
     said: list[str] = []
-    result = done(cross_validate(spec, folds=2, insertions=2, say=said.append))
+    result = done(cross_validate(spec, folds=2, versions=Variants(insertions=2), say=said.append))
     assert scoring.tried == [(name, spec.output / f"fold-{n}") for name, n in (("a", 1), ("c", 1), ("b", 2))]
     assert [outcome.name for outcome in result.outcomes] == ["a", "b", "c"]
     assert not result.missing
@@ -79,7 +80,7 @@ def test_each_case_is_scored_once_by_the_networks_of_its_fold(spec: TrainingSpec
     assert scoring.variants.lesions_unlabelled == {"a"}
     report = json.loads((spec.output / "report" / "evaluation.json").read_text())
     assert report["scored by networks trained on the others"] == {"fold 1": ["a", "c"], "fold 2": ["b"]}
-    assert done(cross_validate(spec, folds=2, insertions=2)).outcomes == result.outcomes
+    assert done(cross_validate(spec, folds=2, versions=Variants(insertions=2))).outcomes == result.outcomes
     assert len(scoring.tried) == 3
 
 
@@ -105,7 +106,7 @@ def test_networks_of_other_seeds_are_scored_on_the_same_insertions(spec: Trainin
     assert scoring.variants.seed == first.seed
     assert scoring.variants.shapes.key == first.shapes.key
     with pytest.raises(SettingsError, match=r"begun with another insertions: 1, not 3; .* remove .*scores"):
-        cross_validate(spec, folds=2, insertions=3)
+        cross_validate(spec, folds=2, versions=Variants(insertions=3))
 
 
 def test_a_fold_at_which_another_process_works_is_left_to_it(spec: TrainingSpec, scoring: Scoring) -> None:
@@ -126,9 +127,9 @@ def test_wrong_folds_are_refused(spec: TrainingSpec) -> None:
 
 
 def test_the_yardsticks_versions_are_scored_and_kept_apart(spec: TrainingSpec, scoring: Scoring) -> None:
-    cross_validate(spec, folds=2, insertions=8, growth_types=True, extrarenal=2)
+    cross_validate(spec, folds=2, versions=YARDSTICK)
     chosen = scoring.variants
-    assert (chosen.insertions, chosen.growth_types, chosen.extrarenal, chosen.as_is) == (8, True, 2, True)
-    assert chosen.shapes is not None
-    with pytest.raises(SettingsError, match=r"remove .*scores"):
-        cross_validate(spec, folds=2, insertions=8)
+    assert replace(chosen, shapes=None, lesions_unlabelled=frozenset()) == YARDSTICK
+    for change in ({"slabs": 2}, {"extrarenal": 1}, {"cysts": 1}, {"growth_types": False}):
+        with pytest.raises(SettingsError, match=r"remove .*scores"):
+            cross_validate(spec, folds=2, versions=replace(YARDSTICK, **change))

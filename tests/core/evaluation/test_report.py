@@ -8,7 +8,7 @@ from case_scores import score
 from kidneyseg.errors import OutputError
 from kidneyseg.evaluation.lesions import LesionScore
 from kidneyseg.evaluation.report import as_dict, as_markdown, write_report
-from kidneyseg.evaluation.scores import AS_IS, CaseScore, Failure
+from kidneyseg.evaluation.scores import AS_IS, SLABS, CaseScore, Failure
 
 
 @pytest.fixture
@@ -71,12 +71,14 @@ def test_a_folder_that_cannot_be_written(outcomes, tmp_path):
 def test_growth_types_are_reported_first(tmp_path):
     hilar = replace(score("a", tumour=0.5, lesions=[LesionScore(2.0, 0.5, -40.0)]), growth="hilar", reach=0.97)
     beside = replace(score("b", 0.95), extrarenal=0.5)
-    write_report(tmp_path, [hilar, beside])
+    slab = replace(score("b_slab0", 0.76, case="b"), group=SLABS)
+    write_report(tmp_path, [hilar, beside, slab])
     page = (tmp_path / "evaluation.md").read_text()
     assert "by growth type, size and contrast" in page
     assert any(line.startswith("| growth type ") and " hilar |" in line for line in page.splitlines())
     assert "0.97 [0.97, 0.97]" in page
     assert "extrarenal masses called tumour" in page
+    assert any(line.startswith("| kidney Dice of slabs ") and "0.80 [0.80, 0.80]" in line for line in page.splitlines())
     told = json.loads((tmp_path / "evaluation.json").read_text())
     assert told["strata"]["masses"] == 1
     rows = (tmp_path / "lesions.csv").read_text().splitlines()

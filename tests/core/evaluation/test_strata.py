@@ -8,6 +8,7 @@ import pytest
 
 from case_scores import score
 from kidneyseg.evaluation.lesions import CystScore, LesionScore
+from kidneyseg.evaluation.scores import SLABS
 from kidneyseg.evaluation.strata import stratify
 
 
@@ -84,6 +85,18 @@ def test_cysts_count_from_1_ml_and_may_be_called_both():
     assert strata.cysts_called == (0.5, 0.0, 1.0)
     assert strata.cysts_found == (0.5, 0.0, 1.0)
     assert strata.masses_called is None
+
+
+def test_slabs_are_compared_with_their_whole_ct():
+    wholes = [score("a", kidney=0.9), score("b", kidney=0.8)]
+    slabs = [score(name, kidney=dice, case=name[0]) for name, dice in (("a_0", 0.9), ("a_1", 0.45), ("b_0", 0.8))]
+    alone = score("c_0", kidney=0.1, case="c")
+    strata = stratify([*wholes, *(replace(one, group=SLABS) for one in (*slabs, alone))])
+    assert strata is not None
+    assert strata.slabs == 3
+    assert strata.slabs_kidney_dice is not None
+    assert strata.slabs_kidney_dice[0] == pytest.approx(2.5 / 3)
+    assert strata.slabs_kidney_least == pytest.approx(0.5)
 
 
 def test_without_growth_types_there_is_nothing_to_divide():

@@ -3,7 +3,7 @@ import pytest
 
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation import variants
-from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED
+from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED, SLABS
 from kidneyseg.evaluation.variants import YARDSTICK, YARDSTICK_FOLDS, Variants, case_variants
 from kidneyseg.imaging.nifti import load_mask, save_mask
 from kidneyseg.synthesis.growth_types import GROWTH_TYPES
@@ -80,6 +80,22 @@ def test_versions_with_cysts_have_no_tumours_and_differ(cases):
     assert not np.array_equal(one.truth, other.truth)
 
 
+def test_slabs_go_through_both_ends_and_the_middle_of_the_kidneys(cases):
+    whole, *slabs = case_variants(cases[0], Variants(SHAPES, insertions=0, slabs=3, as_is=True))
+    assert [(one.name, one.group) for one in slabs] == [(f"a_slab{i}", SLABS) for i in range(3)]
+    axis, edge = whole.volume.slice_axis, whole.volume.spacing_mm[whole.volume.slice_axis]
+    kidney_ml = []
+    for one in slabs:
+        assert one.volume.shape[axis] == round(55.0 / edge)
+        first = (np.linalg.inv(whole.volume.affine) @ one.volume.affine[:, 3])[axis]
+        part = np.take(whole.volume.hu, range(round(first), round(first) + one.volume.shape[axis]), axis)
+        np.testing.assert_array_equal(one.volume.hu, part)
+        assert one.volume.hu.flags.f_contiguous
+        assert one.truth.shape == one.volume.shape
+        kidney_ml.append((one.truth > 0).sum() * one.volume.voxel_ml)
+    assert 0 < kidney_ml[0] < kidney_ml[1] > kidney_ml[2] > 0
+
+
 def test_the_yardstick_has_a_version_of_each_type():
     assert (YARDSTICK.insertions, YARDSTICK.growth_types, YARDSTICK.extrarenal, YARDSTICK.cysts) == (8, True, 2, 2)
-    assert YARDSTICK_FOLDS == 5
+    assert (YARDSTICK.slabs, YARDSTICK.as_is, YARDSTICK_FOLDS) == (3, True, 5)
