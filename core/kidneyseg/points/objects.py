@@ -14,6 +14,8 @@ from kidneyseg.points.cloud import PointCloud
 
 # An object with less kidney tissue is a fragment or a false positive; even a shrunken kidney holds 20 mL.
 LEAST_KIDNEY_ML, SHRUNKEN_KIDNEY_ML = 5.0, 20.0
+# Of a kidney that an end of the scan cuts, little may be shown.
+_LEAST_CUT_KIDNEY_ML = 1.0
 _MOST_KIDNEYS = 2
 # An object with this much kidney tissue is kept besides the two largest: the file may hold two scans of a patient.
 KIDNEY_SIZED_ML = 40.0
@@ -31,8 +33,8 @@ _TUMOUR_CONTACT = 0.3
 def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
     """Keep the two objects with the most kidney tissue, and all with 40 mL of it, with their tumours.
 
-    A tumour without a kidney is a false positive, and so is an object with less than 5 mL of kidney tissue. With a
-    kidney on one side only, or a horseshoe kidney, one object is kept.
+    A tumour without a kidney is a false positive, and so is an object with less than 5 mL of kidney tissue, or with less
+    than 1 mL where the scan ends. With a kidney on one side only, or a horseshoe kidney, one object is kept.
 
     Args:
         cloud: kidney and tumour points with labels, on lattice cells.
@@ -46,9 +48,16 @@ def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud,
     kidney_ml = np.bincount(ids, weights=cloud.labelled(KIDNEY)) * cloud.lattice.cell_ml
     largest = np.argsort(-kidney_ml, kind="stable")[:_MOST_KIDNEYS]
     kept = kidney_ml >= KIDNEY_SIZED_ML
-    kept[largest] = kidney_ml[largest] >= LEAST_KIDNEY_ML
+    least_ml = np.where(_cut(cloud, ids), _LEAST_CUT_KIDNEY_ML, LEAST_KIDNEY_ML)
+    kept[largest] = kidney_ml[largest] >= least_ml[largest]
     rows = kept[ids]
     return cloud.select(rows), ids[rows]
+
+
+def _cut(cloud: PointCloud, ids: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which objects reach an end of the lattice, or the layer of cells beside it, which may be the last with points."""
+    at_end = ((cloud.index <= 1) | (cloud.index >= np.asarray(cloud.lattice.shape) - 2)).any(axis=1)
+    return np.bincount(ids, weights=at_end) > 0
 
 
 def cut_thin_bridges(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:

@@ -11,14 +11,14 @@ from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.objects import cut_thin_bridges, join_fluid_to_tumours, keep_kidneys, remove_small_lesions
 
-CELL = Lattice((10.0, 10.0, 10.0), (100, 1, 1))  # 1 mL each
+CELL = Lattice((10.0, 10.0, 10.0), (200, 9, 9))  # 1 mL each
 
 
 def cloud(objects: list[tuple[int, int]]) -> tuple[PointCloud, np.ndarray]:
     """Objects of so many kidney and so many tumour cells."""
     labels = np.concatenate([np.repeat([KIDNEY, TUMOUR], pair) for pair in objects]).astype(np.uint8)
     ids = np.repeat(np.arange(len(objects), dtype=np.int32), [sum(pair) for pair in objects])
-    index = np.stack([np.arange(len(labels)), *np.zeros((2, len(labels)), int)], axis=1).astype(np.int32)
+    index = np.stack([np.arange(len(labels)) + 3, *np.full((2, len(labels)), 4)], axis=1).astype(np.int32)
     return PointCloud(CELL, index, np.zeros(len(labels), np.int16), labels), ids
 
 
@@ -38,6 +38,17 @@ def test_tumour_without_kidney_and_fragments_go() -> None:
     kept, ids = keep_kidneys(*cloud([(20, 1), (4, 0), (0, 40)]))
     assert set(ids.tolist()) == {0}
     assert len(kept) == 21
+
+
+@pytest.mark.parametrize(("axis", "end"), [(1, 0), (1, 8), (2, 1), (2, 7)])
+def test_little_of_a_kidney_is_enough_where_the_scan_ends(axis: int, end: int) -> None:
+    points, ids = cloud([(20, 1), (1, 3)])
+    assert set(keep_kidneys(points, ids)[1].tolist()) == {0}
+    index = points.index.copy()
+    index[ids == 1, axis] = end
+    assert set(keep_kidneys(replace(points, index=index), ids)[1].tolist()) == {0, 1}
+    none_left = replace(points, index=index, labels=np.where(ids == 1, TUMOUR, KIDNEY).astype(np.uint8))
+    assert set(keep_kidneys(none_left, ids)[1].tolist()) == {0}
 
 
 def test_nothing_stays_nothing() -> None:
