@@ -45,12 +45,17 @@ class FieldOfView:
     probability: float  #: of a smaller field of view; with 1 nothing is drawn for it
     min_share: float  #: smallest share of each axis that is kept
     max_cells: float  #: a larger box is made smaller still, all its sides alike; inf sets no limit
+    slab_probability: float = 0.0  #: of a slab: few slices, as wide as the image
+    slab_share: Range = (0.1, 0.4)  #: range of the share of the slices that a slab has
 
     def draw(self, shape: tuple[int, ...], rng: Rng) -> tuple[slice, ...]:
-        """A random box of an array of `shape`; the whole array where the field of view is not made smaller."""
-        if self.probability < 1 and rng.random() >= self.probability:
+        """A random box of an array of `shape`, slices last; the whole array where nothing is left out."""
+        if self.slab_probability > 0 and rng.random() < self.slab_probability:
+            sides = np.array(shape) * (1.0, 1.0, rng.uniform(*self.slab_share))
+        elif self.probability < 1 and rng.random() >= self.probability:
             return tuple(slice(0, size) for size in shape)
-        sides = np.array([size * rng.uniform(self.min_share, 1.0) for size in shape])
+        else:
+            sides = np.array([size * rng.uniform(self.min_share, 1.0) for size in shape])
         sides *= min(1.0, (self.max_cells / sides.prod()) ** (1 / 3))
         box = []
         for size, side in zip(shape, sides, strict=True):

@@ -165,9 +165,10 @@ class Stage2Sampler:
         to_fine = crop.detection_mm / cell_mm
         first, last = ((c + low) * to_fine - crop.corner for c in (cells.min(0), cells.max(0) + 1))
         size, centre = last - first, (first + last) / 2
-        if rng.random() >= view.probability:
+        edges_mm = view.draw(rng)
+        if edges_mm is None:
             return centre, size
-        size = np.minimum(size, view.edge_mm / cell_mm)
+        size = np.minimum(size, edges_mm / cell_mm)
         jitter = view.jitter_mm / cell_mm
         on_lesion = rng.random() < view.lesion_probability
         lesions = [label for label in (TUMOUR, CYST) if (labels == label).any()] if on_lesion else []

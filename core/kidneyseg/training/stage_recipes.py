@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kidneyseg.arrays import Range
+import numpy as np
+
+from kidneyseg.arrays import Doubles, Range, Rng
 from kidneyseg.training.augmentation import Augmentation
 from kidneyseg.training.plan import TrainingPlan
 from kidneyseg.training.spatial import Affine, FieldOfView
@@ -45,6 +47,15 @@ class View:
     lesion_probability: float  #: that it lies on a tumour or cyst, where there is one, rather than on the kidney
     jitter_mm: float  #: how far its centre may lie from that voxel along each axis
     away_jitter_mm: float  #: how far it may lie from the region's centre where there is no kidney
+    slab_probability: float  #: of a slab of the region, or of the part: as if the scan ended above and below it
+    slab_mm: Range  #: range of the slab's height
+
+    def draw(self, rng: Rng) -> Doubles | None:
+        """Largest edges (3,) in mm of what is shown, inf for no limit; None for the whole region."""
+        edges = np.full(3, self.edge_mm if rng.random() < self.probability else np.inf)
+        if self.slab_probability > 0 and rng.random() < self.slab_probability:
+            edges[2] = min(edges[2], rng.uniform(*self.slab_mm))
+        return edges if np.isfinite(edges).any() else None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kidneyseg.training.spatial import Affine, FieldOfView, warp
+from kidneyseg.training.stage_recipes import View
 
 AFFINE = Affine((12.0, 12.0, 18.0), (0.8, 1.25), 0.1, 0.5)
 
@@ -61,3 +62,28 @@ def test_a_field_of_view_is_reduced_with_its_probability() -> None:
     whole = tuple(slice(0, n) for n in (40, 50, 60))
     drawn = [FieldOfView(0.3, 0.5, np.inf).draw((40, 50, 60), rng) for _ in range(300)]
     assert 0.23 < np.mean([box != whole for box in drawn]) < 0.37
+
+
+def test_slabs_have_few_slices_and_their_whole_width() -> None:
+    rng, shape = np.random.default_rng(0), (40, 50, 200)
+    boxes = [
+        FieldOfView(0.0, 0.5, np.inf, slab_probability=0.4, slab_share=(0.1, 0.3)).draw(shape, rng) for _ in range(300)
+    ]
+    slices = np.array([box[2].stop - box[2].start for box in boxes])
+    assert all(box[:2] == (slice(0, 40), slice(0, 50)) for box in boxes)
+    assert 0.33 < (slices < 200).mean() < 0.47
+    assert 20 <= slices.min() < 26 < 54 < slices[slices < 200].max() <= 60
+    assert min(box[2].start for box in boxes) < 10
+    assert max(box[2].stop for box in boxes) == 200
+
+
+def test_parts_of_a_region_and_slabs_of_it() -> None:
+    view = View(0.5, 66.0, 0.5, 24.0, 30.0, slab_probability=0.4, slab_mm=(25.0, 80.0))
+    rng = np.random.default_rng(0)
+    drawn = [view.draw(rng) for _ in range(400)]
+    shown = [tuple(edges) for edges in drawn if edges is not None]
+    assert 0.22 < (len(drawn) - len(shown)) / len(drawn) < 0.38, "whole regions: neither part nor slab"
+    assert {edges[:2] for edges in shown} == {(66.0, 66.0), (np.inf, np.inf)}
+    assert all(edges[2] <= 66.0 for edges in shown if edges[0] == 66.0)
+    heights = [edges[2] for edges in shown if edges[0] == np.inf]
+    assert 25.0 <= min(heights) < 35.0 < 70.0 < max(heights) <= 80.0
