@@ -33,7 +33,7 @@ _TUMOUR_CONTACT = 0.3
 def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
     """Keep the two objects with the most kidney tissue, and all with 40 mL of it, with their tumours.
 
-    A tumour without a kidney is a false positive, and so is an object with less than 5 mL of kidney tissue, or with less
+    A tumour without a kidney is a false positive. So is an object with less than 5 mL of kidney tissue, or with less
     than 1 mL where the scan ends. With a kidney on one side only, or a horseshoe kidney, one object is kept.
 
     Args:
