@@ -12,6 +12,7 @@ from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.masks import read_labels
 from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED, SLABS
+from kidneyseg.imaging.geometry import grid_geometry
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.synthesis.extrarenal import insert_extrarenal_mass
@@ -99,7 +100,9 @@ def _slabs(name: str, volume: Volume, truth: Labels, count: int) -> Iterator[Cas
         part = tuple(slice(first, first + size) if other == axis else slice(None) for other in range(3))
         affine = volume.affine.copy()
         affine[:3, 3] += first * affine[:3, axis]
-        slab = replace(volume, hu=np.asfortranarray(volume.hu[part]), affine=affine)
+        hu = np.asfortranarray(volume.hu[part])
+        x, y, z = hu.shape
+        slab = replace(volume, hu=hu, affine=affine, geometry=grid_geometry((x, y, z), affine, axis))
         yield CaseVariant(f"{name}_slab{i}", SLABS, slab, np.asfortranarray(truth[part]))
 
 

@@ -5,7 +5,7 @@ from kidneyseg.errors import InputError
 from kidneyseg.evaluation import variants
 from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED, SLABS
 from kidneyseg.evaluation.variants import YARDSTICK, YARDSTICK_FOLDS, Variants, case_variants
-from kidneyseg.imaging.nifti import load_mask, save_mask
+from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.synthesis.growth_types import GROWTH_TYPES
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from labelled_cases import labelled_cases
@@ -80,7 +80,7 @@ def test_versions_with_cysts_have_no_tumours_and_differ(cases):
     assert not np.array_equal(one.truth, other.truth)
 
 
-def test_slabs_go_through_both_ends_and_the_middle_of_the_kidneys(cases):
+def test_slabs_go_through_both_ends_and_the_middle_of_the_kidneys(cases, tmp_path):
     whole, *slabs = case_variants(cases[0], Variants(SHAPES, insertions=0, slabs=3, as_is=True))
     assert [(one.name, one.group) for one in slabs] == [(f"a_slab{i}", SLABS) for i in range(3)]
     axis, edge = whole.volume.slice_axis, whole.volume.spacing_mm[whole.volume.slice_axis]
@@ -92,6 +92,10 @@ def test_slabs_go_through_both_ends_and_the_middle_of_the_kidneys(cases):
         np.testing.assert_array_equal(one.volume.hu, part)
         assert one.volume.hu.flags.f_contiguous
         assert one.truth.shape == one.volume.shape
+        save_volume(one.volume, tmp_path / "slab.nii.gz")
+        again = load_volume(tmp_path / "slab.nii.gz")
+        np.testing.assert_array_equal(again.hu, one.volume.hu)
+        np.testing.assert_allclose(again.affine, one.volume.affine, atol=1e-4)
         kidney_ml.append((one.truth > 0).sum() * one.volume.voxel_ml)
     assert 0 < kidney_ml[0] < kidney_ml[1] > kidney_ml[2] > 0
 
