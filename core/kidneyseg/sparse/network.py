@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -48,6 +48,11 @@ class Network:
     def config(self) -> dict[str, Any]:
         """The arguments of its layout."""
         return self.layout.config
+
+    def biased(self, class_bias: Sequence[float]) -> Network:
+        """A network whose logits are higher by `class_bias`: one number per class, or one for all."""
+        bias = self.weights["linear.bias"] + np.asarray(class_bias, np.float32)
+        return Network(self.layout, {**self.weights, "linear.bias": bias})
 
     def runner(self, device: str = "cpu", backend: str = "auto") -> Runner:
         """What runs it: the native kernels on the CPU where they were built, else torch. It is made once.

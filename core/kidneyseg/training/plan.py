@@ -25,6 +25,9 @@ class TrainingPlan:
     weight_decay: float = 1e-4  #: of AdamW; 0 makes it Adam
     gradient_clip: float = 5.0  #: the largest norm of all gradients together; larger ones are scaled down to it
     class_weights: tuple[float, ...] = (1.0, 1.0)  #: of the cross-entropy, one per class
+    #: one per class, added to the last layer's bias when the network is saved: a class with more is labelled at a lower
+    #: probability. One number for all classes changes nothing.
+    class_bias: tuple[float, ...] = (0.0,)
     dice_weight: float = 1.0  #: of the soft Dice loss beside the cross-entropy
     dice_smooth: float = 100.0  #: smoothing term of the soft Dice, in points; see `losses`
     dice_absent: bool = True  #: whether the Dice of a class counts in samples without it; see `losses`

@@ -117,6 +117,8 @@ def _stage(name: str, tables: Mapping[str, Any], shared: Table) -> StageRecipe:
     recipe = from_table(_SAMPLERS[sampler], table, name)
     if len(recipe.class_weights) < 2 or recipe.ema_decay >= 1 or recipe.freeze_norms_at > 1:
         raise SettingsError(f"{name} needs two class_weights or more, an ema_decay below 1 and freeze_norms_at up to 1")
+    if len(recipe.class_bias) not in (1, len(recipe.class_weights)):
+        raise SettingsError(f"{name} needs one class_bias, or as many as class_weights")
     return recipe
 
 

@@ -133,7 +133,11 @@ class Trainer:
         own: dict[str, object] = {"steps": kept.step if kept else self.step, "seed": self.loader.seed}
         if self.cases:
             own["trained on"] = list(self.cases)
-        save_model((self._result or self.finished()).arrays, path, {**own, **info})
+        network = (self._result or self.finished()).arrays
+        if any(self.plan.class_bias):
+            own["class bias"] = list(self.plan.class_bias)
+            network = network.biased(self.plan.class_bias)
+        save_model(network, path, {**own, **info})
 
     def _evaluated_average(self) -> SparseUNet:
         """A copy of the average in eval mode, its norm statistics measured if they are not fixed yet."""

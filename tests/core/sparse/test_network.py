@@ -48,6 +48,14 @@ def test_the_native_kernels_run_it_where_they_were_built(monkeypatch: pytest.Mon
     assert isinstance(network().runner("cpu"), TorchRunner)
 
 
+def test_a_bias_of_classes_is_added_to_the_logits() -> None:
+    net = network()
+    before = net.runner("cpu")(*points(), report=silent)
+    after = net.biased((0.0, 1.0, -0.5)).runner("cpu")(*points(), report=silent)
+    np.testing.assert_allclose(after - before, np.tile([0.0, 1.0, -0.5], (len(before), 1)), atol=1e-5)
+    np.testing.assert_array_equal(net.runner("cpu")(*points(), report=silent), before)
+
+
 def test_weights_that_do_not_fit_are_refused() -> None:
     net = network()
     with pytest.raises(ValueError, match=r"stem\.weight"):

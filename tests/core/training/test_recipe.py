@@ -52,6 +52,12 @@ def test_the_default_recipe_names_the_augmentations_that_the_bundled_networks_ha
     assert probabilities["coarse"] == probabilities["stage2"] == {**stage2, **scanner}
 
 
+def test_only_the_network_that_is_used_has_a_class_bias() -> None:
+    recipe = load_recipe("whole_kidneys")
+    assert recipe.stage("stage2").class_bias == (0.0, 0.0, 1.0, 0.5)
+    assert recipe.stage("coarse").class_bias == recipe.stage("stage1").class_bias == (0.0,)
+
+
 def test_the_papers_recipes_differ_in_class_weights_and_in_what_they_make_stage_1_keep() -> None:
     milder, published = load_recipe("paper"), load_recipe("paper_published")
     assert milder.method == published.method == "paper"
@@ -124,6 +130,7 @@ def test_a_stage_that_is_not_there_is_named() -> None:
         ('extends = "default"\n[coarse]\nextends = "x"', "coarse.extends must be another stage"),
         ('extends = "default"\n[stage1]\nema_decay = 1.0', "stage1 needs .* an ema_decay below 1"),
         ('extends = "default"\n[stage1]\nclass_weights = [1.0]', "two class_weights or more"),
+        ('extends = "default"\n[stage1]\nclass_bias = [0.0, 1.0, 2.0]', "stage1 needs one class_bias, or as many as"),
         ('method = "default"\n[stage1]\nsampler = "bands"', "stage1 lacks steps; set it, or extend a recipe"),
     ],
 )

@@ -34,6 +34,16 @@ def test_it_learns_and_the_program_loads_the_result(tmp_path: Path, kernels: tor
     assert (tmp_path / "run" / "log.csv").read_text().splitlines()[0] == "step,learning_rate,loss,ball mean,ball worst"
 
 
+def test_the_saved_network_has_the_plans_class_bias(tmp_path: Path, kernels: torch.device) -> None:
+    plan = replace(PLAN, steps=2, class_bias=(0.0, 1.5))
+    work = trainer(tmp_path / "run", plan, RunOptions(device=kernels))
+    trained = work.run().state_dict()["linear.bias"].cpu().numpy()
+    work.save(tmp_path / "net.safetensors", {})
+    model = load_model("net", tmp_path)
+    assert model.info["class bias"] == [0.0, 1.5]
+    np.testing.assert_allclose(model.network.weights["linear.bias"] - trained, [0.0, 1.5], atol=2e-3)
+
+
 def test_a_stopped_run_continues_bit_for_bit(tmp_path: Path, kernels: torch.device) -> None:
     options = RunOptions(device=kernels)
     whole = trainer(tmp_path / "whole", options=options).run()
