@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from kidneyseg.arrays import bounding_box, dense_mask, separate_boxes
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
@@ -191,13 +192,30 @@ def _painted(
         yield from ((k, labels[:, :, k]) for k in range(target.shape[2]))
         return
     fields = _probability_fields(cloud, context, crop)
+    near = nearest_values(_beside_lesions(cloud, crop), crop, target)
     for k, values in upsampled_slices(fields, crop, target):
         foreground = values[0] >= 0.5
         labels, highest = foreground.astype(np.uint8), values[0] - values[1:].sum(axis=0)  # KIDNEY is 1
         for label, lesion in enumerate(values[1:], start=TUMOUR):
-            labels[foreground & (lesion > highest)] = label
-            np.maximum(highest, lesion, out=highest)
+            painted = foreground & (lesion > highest) & (near[:, :, k] & (1 << label) > 0)
+            labels[painted], highest[painted] = label, lesion[painted]
         yield k, labels
+
+
+def _beside_lesions(cloud: PointCloud, crop: Lattice) -> NDArray[np.uint8]:
+    """A bit for each lesion's label that a cell or one of its 26 neighbours has: uint8 (*crop.shape).
+
+    Elsewhere the class may be the likeliest between cells of which none has it: that is no lesion.
+    """
+    result = np.zeros(crop.shape, np.uint8)
+    for label in (TUMOUR, CYST):
+        own = cloud.select(cloud.labelled(label))
+        if len(own):
+            cells = np.zeros(crop.shape, np.bool_)
+            _scatter(own, crop, np.ones(len(own), np.bool_), cells)
+            near = ndimage.binary_dilation(cells, np.ones((3, 3, 3), np.bool_))
+            result[near] |= 1 << label
+    return result
 
 
 def _probability_fields(cloud: PointCloud, context: PointCloud | None, crop: Lattice) -> NDArray[np.float16]:

@@ -125,8 +125,11 @@ def test_a_voxel_is_tumour_where_that_is_likelier_than_kidney():
     cloud = PointCloud(
         voxel_lattice(volume.shape, (1.0,) * 3), index, np.zeros(len(index), np.int16), None, probability
     )
-    mask = fill_closing(replace(cloud, labels=np.full(len(index), KIDNEY, np.uint8)), volume, CELLS)
+    labels = np.array([KIDNEY, TUMOUR, TUMOUR, KIDNEY], np.uint8)[index[:, 0]]
+    mask = fill_closing(replace(cloud, labels=labels), volume, CELLS)
     assert mask[:, 1, 1].tolist() == [TUMOUR, KIDNEY, TUMOUR, KIDNEY], "by share, not by label, nor from one half on"
+    removed = fill_closing(replace(cloud, labels=np.full(len(index), KIDNEY, np.uint8)), volume, CELLS)
+    assert (removed == KIDNEY).all(), "no cell is tumour, so no voxel is"
 
 
 def test_two_class_probabilities_have_no_tumour():
