@@ -35,8 +35,9 @@ class ConfidenceModel(NamedTuple):
 
 
 # Fitted by `kidneyseg evaluate DATA --models FOLD --cases ... --confidence` to 72 predicted tumours, 64 of them real,
-# in 65 versions of 5 CTs that stage 2 had not seen, with inserted tumours; see docs/results.md. Volume and the 10th
-# percentile of the probability did not improve an earlier fit to left-out CTs.
+# in 65 versions of 5 CTs that stage 2 had not seen, with inserted tumours, before the network had its class bias;
+# docs/results.md says how it fits since. Volume and the 10th percentile of the probability did not improve an earlier
+# fit to left-out CTs.
 MODEL = ConfidenceModel(real=(-4.11, 10.19), dice=(-0.10, 1.16))
 
 
