@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from kidneyseg.evaluation import cross_validation, paper_table
 from kidneyseg.evaluation.cross_validation import CrossValidation
 from kidneyseg.evaluation.paper_table import Measured
 from kidneyseg.evaluation.scores import Failure, score_case
+from kidneyseg.evaluation.variants import YARDSTICK, Variants
 from kidneyseg.training import runs
 
 MASK = np.pad(np.ones((4, 4, 4), np.uint8), 2)
@@ -39,8 +41,9 @@ def test_the_report_is_printed_once_all_is_scored(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def cross_validate(spec: Any, *, folds: int, fold: int | None, insertions: int, **_: Any) -> Any:
-        assert (spec.data, folds, fold, insertions) == (Path("DATA"), 4, 1 if more else None, 2)
+    def cross_validate(spec: Any, *, folds: int, fold: int | None, versions: Variants, **_: Any) -> Any:
+        assert (spec.data, folds, fold) == (Path("DATA"), 4, 1 if more else None)
+        assert versions == Variants(insertions=2)
         return result
 
     monkeypatch.setattr(cross_validation, "cross_validate", cross_validate)
@@ -51,17 +54,15 @@ def test_the_report_is_printed_once_all_is_scored(
 
 
 def test_the_yardstick_has_its_folds_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+    asked: list[tuple[int, Variants]] = []
 
-    def cross_validate(spec: Any, **how: Any) -> None:
-        asked.append({name: how[name] for name in ("folds", "insertions", "growth_types", "extrarenal", "cysts")})
+    def cross_validate(spec: Any, *, folds: int, versions: Variants, **_: Any) -> None:
+        asked.append((folds, versions))
 
     monkeypatch.setattr(cross_validation, "cross_validate", cross_validate)
     for more in (["--yardstick"], [], ["--yardstick", "--folds", "2", "--insertions", "0"]):
         assert main(["crossvalidate", "DATA", "-o", "OUT", *more]) == 0
-    names = ("folds", "insertions", "growth_types", "extrarenal", "cysts")
-    wanted = [(5, 8, True, 2, 2), (3, 1, False, 0, 0), (2, 0, True, 2, 2)]
-    assert asked == [dict(zip(names, values, strict=True)) for values in wanted]
+    assert asked == [(5, YARDSTICK), (3, Variants()), (2, replace(YARDSTICK, insertions=0))]
 
 
 @pytest.mark.parametrize("more", ["--no-insertion", "--paper-table"])
