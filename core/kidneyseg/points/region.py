@@ -19,6 +19,8 @@ from kidneyseg.points.resample import lattice_for, nearest_values
 TUMOUR_SHARE = 0.4
 # Less tumour than this at the border of a region is a vessel or bowel and does not extend the region.
 _LEAST_AT_BORDER_ML = 1.0
+# How far the scan's ends are repeated outward.
+_BEYOND_MM = 20.0
 
 
 class Region(NamedTuple):
@@ -139,3 +141,30 @@ def _within_margin(
         weight = (position - before).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
         field = field.take(before, axis) * (1 - weight) + field.take(np.minimum(before + 1, last), axis) * weight
     return np.asarray(field <= margin_mm)
+
+
+def with_layers_beyond(
+    index: NDArray[np.int32], whole: Lattice, axis: int
+) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Cells and, after them, copies of those in the scan's first and last layer, farther and farther outward.
+
+    In training, kidneys mostly go on beyond what a sample shows of them. One that ends where the scan does is missed, or
+    looks like a tumour.
+
+    Args:
+        index: int32 (N, 3), cells of the lattice `whole`.
+        whole: the scan's lattice.
+        axis: along which the scan's slices are stacked.
+
+    Returns:
+        int32 (M, 3), some outside the lattice; and for each the row of `index` that it is or repeats: (M,).
+    """
+    cells, rows = [index], [np.arange(len(index))]
+    for end, outward in ((0, -1), (whole.shape[axis] - 1, 1)):
+        at_end = np.flatnonzero(index[:, axis] == end)
+        for layer in range(1, 1 + round(_BEYOND_MM / whole.step_mm[axis])):
+            moved = index[at_end]
+            moved[:, axis] += outward * layer
+            cells.append(moved)
+            rows.append(at_end)
+    return np.concatenate(cells), np.concatenate(rows)

@@ -12,6 +12,7 @@ from kidneyseg.arrays import Mask, dense_mask
 from kidneyseg.imaging.labels import KIDNEY, TISSUE
 from kidneyseg.points.cloud import AS_STORED, Orientation, PointCloud
 from kidneyseg.points.features import hu_features
+from kidneyseg.points.region import with_layers_beyond
 from kidneyseg.progress import Progress
 from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.method import Context
@@ -24,7 +25,8 @@ _SMALLEST_DETECTION_ML = 1.5
 def detect_kidneys(cloud: PointCloud, context: Context) -> PointCloud:
     """Label the sampled cells TISSUE or KIDNEY, with probabilities (N, 2).
 
-    Probabilities are the mean over the CT and its left-right mirror image. Connected detections under 1.5 mL become
+    Probabilities are the mean over the CT and its left-right mirror image; where it ends, its last layer is repeated
+    beyond its end. Connected detections under 1.5 mL become
     tissue. Where little kidney is detected, other orientations are tried; see `best_orientation`.
 
     Raises:
@@ -50,8 +52,10 @@ def _detected(cloud: PointCloud, context: Context, orientation: Orientation, pro
     """Stage 1 in the given orientation."""
     model = context.networks.stage1
     features = hu_features(cloud.hu, model.network.config["in_channels"])
-    cells = turned(cloud.index, orientation)
-    probability = networks.predict_mirrored(model, cells, features, context.device, progress, context.note)
+    index, rows = with_layers_beyond(cloud.index, cloud.lattice, context.volume.slice_axis)
+    cells = turned(index, orientation)
+    probability = networks.predict_mirrored(model, cells, features[rows], context.device, progress, context.note)
+    probability = probability[: len(cloud)]
     labels = probability.argmax(1).astype(np.uint8)
     rows = np.flatnonzero(labels == KIDNEY)
     if len(rows):

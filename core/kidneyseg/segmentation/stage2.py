@@ -12,7 +12,7 @@ from kidneyseg.imaging.labels import CYST, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
-from kidneyseg.points.region import Region, cells_beyond_margin, grown, regions_around
+from kidneyseg.points.region import Region, cells_beyond_margin, grown, regions_around, with_layers_beyond
 from kidneyseg.points.resample import lattice_for, resample_hu
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.progress import Progress
@@ -32,7 +32,8 @@ def separate_tumour(detections: PointCloud, margin_mm: float, context: Context) 
 
     Networks of three classes know no cysts.
 
-    Probabilities are the mean over the points and their left-right mirror image. Where a lesion reaches the border of
+    Probabilities are the mean over the points and their left-right mirror image. Where the scan ends, its last layer is
+    repeated beyond its end. Where a lesion reaches the border of
     its region, as a large one does of which stage 1 detects only a part, it is added to the detections and the region
     that has grown is labelled again.
 
@@ -52,8 +53,10 @@ def separate_tumour(detections: PointCloud, margin_mm: float, context: Context) 
 
     def label(points: PointCloud, detected: Mask, progress: Progress) -> PointCloud:
         features = stage2_features(points.hu, kidney_level(points.hu, detected), model.network.config["in_channels"])
-        cells = turned(points.index, detections.orientation)
-        probability = networks.predict_mirrored(model, cells, features, context.device, progress, context.note)
+        index, rows = with_layers_beyond(points.index, whole, volume.slice_axis)
+        cells = turned(index, detections.orientation)
+        probability = networks.predict_mirrored(model, cells, features[rows], context.device, progress, context.note)
+        probability = probability[: len(points)]
         return replace(points, labels=probability.argmax(1).astype(np.uint8), probability=probability)
 
     labelled: dict[Hashable, PointCloud] = {}

@@ -24,7 +24,8 @@ def behind_and_below() -> FakeNetwork:
     """Calls kidney what is bright and lies in the back half, in the lower three quarters."""
 
     def rule(coords, features):
-        kidney = (features[:, 0] > 0.2) & (coords[:, 1] < 20) & (coords[:, 2] < 15)
+        lower = coords[:, 2] < 4 + 15  # 4 layers are repeated below the scan
+        kidney = (features[:, 0] > 0.2) & (coords[:, 1] < 20) & lower
         return [~kidney, kidney]
 
     return FakeNetwork(1, 2, rule)

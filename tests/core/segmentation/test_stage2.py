@@ -101,3 +101,26 @@ def test_without_detections_nothing_is_labelled() -> None:
     cloud = separate_tumour(nothing, MARGIN_MM, context_of(by_hu(), volume, grid_mm=2.0))
     assert cloud.probability is not None
     assert (len(cloud), cloud.probability.shape, cloud.lattice.step_mm) == (0, (0, 3), (2.0, 2.0, 2.0))
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_the_scans_ends_are_repeated_outward_for_the_network_alone(axis: int) -> None:
+    """Of a block that fills the scan along the slices, the network sees more; the result has the scan's own cells."""
+    hu = np.full((30, 30, 30), 190, np.int16, order="F")
+    volume = Volume(hu, (2.0, 2.0, 2.0), np.diag([2.0, 2.0, 2.0, 1.0]), slice_axis=axis)
+    found = np.argwhere(np.ones((12, 12, 12), bool)).astype(np.int32)
+    lattice = Lattice((5.0, 5.0, 5.0), (12, 12, 12))
+    detections = PointCloud(lattice, found, np.full(len(found), 190, np.int16), np.ones(len(found), np.uint8))
+    seen: list[np.ndarray] = []
+
+    def rule(coords, features):
+        seen.append(np.asarray(coords))
+        return [features[:, 0] < 0, features[:, 0] >= 0, features[:, 0] > 9]
+
+    cloud = separate_tumour(detections, MARGIN_MM, context_of(FakeNetwork(1, 3, rule), volume, grid_mm=2.0))
+    assert len(cloud) == 30**3
+    assert (cloud.labels == KIDNEY).all()
+    assert cloud.index.min() == 0
+    assert cloud.index.max() == 29
+    extent = np.ptp(next(coords for coords in seen if len(coords))[:, :3], axis=0) + 1
+    assert extent.tolist() == [50 if i == axis else 30 for i in range(3)]
