@@ -148,8 +148,8 @@ def with_layers_beyond(
 ) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Cells and, after them, copies of those in the scan's first and last layer, farther and farther outward.
 
-    In training, kidneys mostly go on beyond what a sample shows of them. One that ends where the scan does is missed, or
-    looks like a tumour.
+    In training, kidneys mostly go on beyond what a sample shows of them. One that ends where the scan does is missed,
+    or looks like a tumour.
 
     Args:
         index: int32 (N, 3), cells of the lattice `whole`.
