@@ -98,7 +98,7 @@ class RunPanel(QFrame):
             return "The result is up to date."
         if self._case.edits.from_file:
             return "A mask from before is open."
-        return "Finds kidneys, tumours and cysts."
+        return "Finds kidneys and their lesions."
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,7 @@
-"""Which fine cells become stage 2's points: those near stage 1's detections, and beyond where a tumour continues."""
+"""Which fine cells become stage 2's points: those near stage 1's detections, and beyond where a tumour continues.
+
+Also what both stages see beyond the ends of a scan.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ class TrainingPlan:
     gradient_clip: float = 5.0  #: the largest norm of all gradients together; larger ones are scaled down to it
     class_weights: tuple[float, ...] = (1.0, 1.0)  #: of the cross-entropy, one per class
     #: one per class, added to the last layer's bias when the network is saved: a class with more is labelled at a lower
-    #: probability. One number for all classes changes nothing.
+    #: probability. One number for all classes changes nothing. A training that starts from such a network begins with
+    #: its bias, and adds to what is left of it in the end.
     class_bias: tuple[float, ...] = (0.0,)
     dice_weight: float = 1.0  #: of the soft Dice loss beside the cross-entropy
     dice_smooth: float = 100.0  #: smoothing term of the soft Dice, in points; see `losses`
