@@ -35,6 +35,7 @@ class _Variant(NamedTuple):
     hu: HU
     labels: Labels
     replaced: bool  #: whether its kidneys are others than those that stage 1 was run on
+    own: bool  #: whether it shows a kidney of the CT itself, which may have lesions that nobody labelled
     mass: Mask | None  #: bool, stage 1's cells within the margin of the crop in a mass beside the kidney
 
 
@@ -81,7 +82,9 @@ class Stage2Sampler:
                 low, window = coarse_box(crop, margin_mm)
                 mass = coarse_cells(mass, crop, low, crop.kidney[window].shape)
             labels = subject.labels if knows_cysts else without_cysts(subject.labels)
-            return _Variant(subject.hu, labels, subject.anatomy is not original, mass)
+            replaced = subject.anatomy is not original
+            own = not replaced or len(original.sites) > 1
+            return _Variant(subject.hu, labels, replaced, own, mass)
 
         return lru_cache(self.recipe.max_variants)(variant)
 
@@ -107,7 +110,7 @@ class Stage2Sampler:
         shape = np.maximum(np.ceil(np.abs(np.linalg.inv(matrix)) @ size), 8).astype(int)
         shape = np.minimum(shape, np.ceil(1.1 * size).astype(int) + 8)
         box = tuple(slice(0, int(n)) for n in shape)
-        if crop.grid.case in self.lesions_unlabelled:
+        if variant.own and crop.grid.case in self.lesions_unlabelled:
             labels = np.where(labels == KIDNEY, ANY_FOREGROUND, labels)
         fine = sampling_grid(box, shape / 2, matrix, middle, hu.shape)
         moved, labels = warp_into(hu, labels, fine, outside_hu=HU_WINDOW[0])

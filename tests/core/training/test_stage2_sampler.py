@@ -79,6 +79,16 @@ def test_kidneys_with_unlabelled_lesions_may_be_tumour(made: list[Crop]) -> None
     assert seen.tolist() == [0, TUMOUR, ANY_FOREGROUND], "what was inserted is a tumour for certain"
 
 
+def test_a_kidney_of_another_patient_has_no_unlabelled_lesions(made: list[Crop]) -> None:
+    transplant = Augmentation("anatomy", "transplant", 1.0, {"lesion_probability": 1.0})
+    recipe = replace(COARSE, anatomy=(transplant,), kidney_probability=1.0)
+    sampler = Stage2Sampler(made, recipe, 10.0, LIBRARY, frozenset({made[0].grid.case}))
+    assert not any(sampler.variant(crop, 0).own for crop in made if crop.shows_kidney)
+    seen = np.unique(np.concatenate([sampler.draw(np.random.default_rng(seed)).labels for seed in range(8)]))
+    assert KIDNEY in seen
+    assert ANY_FOREGROUND not in seen
+
+
 def test_only_kidneys_without_tumour_labels_get_lesions(made: list[Crop], monkeypatch: pytest.MonkeyPatch) -> None:
     given: set[tuple[str, bool, bool]] = set()
     of = Subject.of
