@@ -1,4 +1,4 @@
-"""Where a tumour ends in its kidney, by the HU of both: the network alone puts the border some mm too far out."""
+"""Where a lesion ends in its kidney, by the HU of both: the network alone puts the border some mm too far out."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kidneyseg.arrays import Doubles, Floats, Labels, Mask
-from kidneyseg.imaging.labels import KIDNEY, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
 
 # A border moves by so much outward, and is compared with the kidney that is nearer than that.
 _REACH_MM, _AROUND_MM = 6.0, 20.0
-# Cells of at least this probability show what a tumour and its kidney look like; so many are needed.
+# Cells of at least this probability show what a lesion and its kidney look like; so many are needed.
 _SURE, _LEAST_CELLS = 0.8, 20
 # The weight of the network's log odds beside those of the HU, and the limit of either.
 _NETWORK_WEIGHT, _MOST_LOG_ODDS = 0.5, 4.0
-# Where tumour and kidney have this share of their histograms in common, the network alone decides.
+# Where lesion and kidney have this share of their histograms in common, the network alone decides.
 _MOST_OVERLAP = 0.6
 _ROUNDS = 2
 _SMOOTH_MM = 2.0
@@ -28,38 +28,48 @@ _NEIGHBOURS = ndimage.generate_binary_structure(3, 3)
 
 @dataclass(frozen=True, eq=False)
 class _Around:
-    """Dense grids (x, y, z) of the cells around a tumour."""
+    """Dense grids (x, y, z) of the cells around a lesion."""
 
-    tumour: Mask  #: the tumour as it was found
+    lesion: Mask  #: as it was found
     solid: Mask  #: its cells and those of kidney
     level: Floats  #: HU, smoothed within kidneys and lesions
-    log_odds: Floats  #: the network's, of tumour against kidney
-    distance_mm: Doubles  #: to the tumour
+    log_odds: Floats  #: the network's, of lesion against kidney
+    distance_mm: Doubles  #: to the lesion
     step_mm: Doubles
 
 
-def refine_tumours(cloud: PointCloud) -> PointCloud:
-    """The cloud with the borders between tumours and kidney moved to where the HU change, in labels and probabilities.
+def refine_lesions(cloud: PointCloud) -> PointCloud:
+    """The cloud with the borders between lesions and kidney moved to where the HU change, in labels and probabilities.
 
-    The histograms of a tumour's HU and of the kidney around it are compared, and each cell goes to the likelier of the
+    The histograms of a lesion's HU and of the kidney around it are compared, and each cell goes to the likelier of the
     two, with the network's probabilities as prior: the appearance model of GrabCut (Rother, Kolmogorov and Blake, ACM
-    Transactions on Graphics 23, 2004) without its graph cut. Tumours that look like their kidney stay as they are, and
-    so do borders to tissue and cysts.
+    Transactions on Graphics 23, 2004) without its graph cut. Lesions that look like their kidney stay as they are, and
+    so do borders to tissue and to other lesions.
 
     Args:
-        cloud: with labels and probabilities; returned as it is without probabilities or without a tumour.
+        cloud: with labels and probabilities; returned as it is without probabilities or without a lesion.
     """
-    if cloud.labels is None or cloud.probability is None or not cloud.labelled(TUMOUR).any():
+    if cloud.labels is None or cloud.probability is None:
         return cloud
+    for label in (TUMOUR, CYST):
+        if cloud.labelled(label).any():
+            cloud = _refined(cloud, label)
+    return cloud
+
+
+def _refined(cloud: PointCloud, label: int) -> PointCloud:
+    """The cloud with the borders of the lesions of one label moved."""
+    assert cloud.labels is not None
+    assert cloud.probability is not None
     low = cloud.index.min(axis=0) - 1
     shape = tuple(int(n) for n in cloud.index.max(axis=0) - low + 2)
     at = tuple((cloud.index - low).T)
     grid = np.zeros(shape, np.uint8)
     grid[at] = cloud.labels
     hu, log_odds = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    hu[at], log_odds[at] = cloud.hu, _log_odds(cloud.probability)
+    hu[at], log_odds[at] = cloud.hu, _log_odds(cloud.probability, label)
     step_mm = np.asarray(cloud.lattice.step_mm, np.float64)
-    components, _ = ndimage.label(grid == TUMOUR, _NEIGHBOURS)
+    components, _ = ndimage.label(grid == label, _NEIGHBOURS)
     result, score = grid.copy(), np.zeros(shape, np.float32)
     margin = np.ceil(_AROUND_MM / step_mm).astype(int)
     for number, found in enumerate(ndimage.find_objects(components), 1):
@@ -67,40 +77,40 @@ def refine_tumours(cloud: PointCloud) -> PointCloud:
         around = _around(components[box] == number, grid[box], hu[box], log_odds[box], step_mm)
         moved = _moved(around)
         if moved is not None:
-            tumour, evidence = moved
-            result[box][around.tumour & ~tumour] = KIDNEY
-            result[box][tumour] = TUMOUR
-            score[box][tumour ^ around.tumour] = evidence[tumour ^ around.tumour]
-    return _with_labels(cloud, result[at], score[at])
+            lesion, evidence = moved
+            result[box][around.lesion & ~lesion] = KIDNEY
+            result[box][lesion] = label
+            score[box][lesion ^ around.lesion] = evidence[lesion ^ around.lesion]
+    return _with_labels(cloud, label, result[at], score[at])
 
 
-def _log_odds(probability: NDArray[np.float16]) -> Floats:
-    """Of tumour against kidney, limited."""
-    tumour, kidney = (probability[:, label].astype(np.float32) + 1e-3 for label in (TUMOUR, KIDNEY))
-    return np.clip(np.log(tumour / kidney), -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
+def _log_odds(probability: NDArray[np.float16], label: int) -> Floats:
+    """Of a label against kidney, limited."""
+    lesion, kidney = (probability[:, one].astype(np.float32) + 1e-3 for one in (label, KIDNEY))
+    return np.clip(np.log(lesion / kidney), -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
 
 
-def _around(tumour: Mask, labels: Labels, hu: Floats, log_odds: Floats, step_mm: Doubles) -> _Around:
-    """A tumour with what surrounds it, without other tumours."""
-    solid = tumour | (labels == KIDNEY)
+def _around(lesion: Mask, labels: Labels, hu: Floats, log_odds: Floats, step_mm: Doubles) -> _Around:
+    """A lesion with what surrounds it, without other lesions."""
+    solid = lesion | (labels == KIDNEY)
     # Cells at the outer surface hold fat as well: they count only where there are no others.
     inner = ndimage.binary_erosion(labels >= KIDNEY)
     weight = solid * (inner + np.float32(0.02))
     sigma = _SMOOTH_MM / step_mm
     mean = ndimage.gaussian_filter(hu * weight, sigma) / np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-5)
-    distance = np.asarray(ndimage.distance_transform_edt(~tumour, sampling=step_mm))
-    return _Around(tumour, solid, np.asarray(mean, np.float32), log_odds, distance, step_mm)
+    distance = np.asarray(ndimage.distance_transform_edt(~lesion, sampling=step_mm))
+    return _Around(lesion, solid, np.asarray(mean, np.float32), log_odds, distance, step_mm)
 
 
 def _moved(around: _Around) -> tuple[Mask, Floats] | None:
-    """The tumour within its new border, and the log odds that say so; None where it stays as it is."""
+    """The lesion within its new border, and the log odds that say so; None where it stays as it is."""
     sure = np.log(_SURE / (1.0 - _SURE))
     bins = np.clip((around.level - _LOWEST_HU) / _BIN_HU, 0, _BINS - 1).astype(int)
     near = around.solid & (around.distance_mm <= _REACH_MM)
     kidney = around.solid & (around.log_odds <= -sure) & (around.distance_mm <= _AROUND_MM)
-    tumour, evidence = around.tumour, None
+    lesion, evidence = around.lesion, None
     for _ in range(_ROUNDS):
-        inside, outside = tumour & (around.log_odds >= sure), kidney & ~tumour
+        inside, outside = lesion & (around.log_odds >= sure), kidney & ~lesion
         if min(inside.sum(), outside.sum()) < _LEAST_CELLS:
             break
         here, there = _histogram(bins[inside]), _histogram(bins[outside])
@@ -109,11 +119,11 @@ def _moved(around: _Around) -> tuple[Mask, Floats] | None:
         likelier = np.clip(np.log(here / there), -_MOST_LOG_ODDS, _MOST_LOG_ODDS)[bins]
         score = np.asarray(_NETWORK_WEIGHT * around.log_odds + likelier, np.float32)
         parts, _ = ndimage.label(near & (score > 0), _NEIGHBOURS)
-        new = np.isin(parts, np.setdiff1d(parts[tumour], 0))
+        new = np.isin(parts, np.setdiff1d(parts[lesion], 0))
         if new.sum() < _LEAST_CELLS:
             break
-        tumour, evidence = new, score
-    return None if evidence is None else (tumour, evidence)
+        lesion, evidence = new, score
+    return None if evidence is None else (lesion, evidence)
 
 
 def _histogram(bins: NDArray[np.integer]) -> Doubles:
@@ -123,16 +133,16 @@ def _histogram(bins: NDArray[np.integer]) -> Doubles:
     return np.asarray(smooth / smooth.sum())
 
 
-def _with_labels(cloud: PointCloud, labels: Labels, score: Floats) -> PointCloud:
-    """The cloud with tumour and kidney exchanged where labels differ; their probabilities then follow `score`."""
+def _with_labels(cloud: PointCloud, label: int, labels: Labels, score: Floats) -> PointCloud:
+    """The cloud with one label and kidney exchanged where `labels` differ; their probabilities then follow `score`."""
     assert cloud.probability is not None
     changed = np.flatnonzero(labels != cloud.labels)
     if len(changed) == 0:
         return cloud
     probability = cloud.probability.astype(np.float32)
-    either = probability[changed, KIDNEY] + probability[changed, TUMOUR]
+    either = probability[changed, KIDNEY] + probability[changed, label]
     likelihood = 1.0 / (1.0 + np.exp(-score[changed]))
-    # A part that its tumour lost may look like tumour nevertheless.
-    tumour = np.where(labels[changed] == TUMOUR, np.maximum(likelihood, 0.51), np.minimum(likelihood, 0.49))
-    probability[changed, TUMOUR], probability[changed, KIDNEY] = tumour * either, (1.0 - tumour) * either
+    # A part that its lesion lost may look like it nevertheless.
+    lesion = np.where(labels[changed] == label, np.maximum(likelihood, 0.51), np.minimum(likelihood, 0.49))
+    probability[changed, label], probability[changed, KIDNEY] = lesion * either, (1.0 - lesion) * either
     return replace(cloud, labels=labels, probability=probability.astype(np.float16))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
-from kidneyseg.points.appearance import refine_tumours
+from kidneyseg.points.appearance import refine_lesions
 from kidneyseg.points.cloud import Lattice, PointCloud
 
 CELL = Lattice((2.0, 2.0, 2.0), (40, 30, 30))
@@ -36,7 +36,7 @@ def dice(labels: np.ndarray | None, true: np.ndarray) -> float:
 @pytest.mark.parametrize("tumour_hu", [50.0, 190.0])
 def test_the_border_moves_to_where_the_hu_change(tumour_hu: float) -> None:
     cloud, true = scene(tumour_hu)
-    refined = refine_tumours(cloud)
+    refined = refine_lesions(cloud)
     assert dice(cloud.labels, true) < 0.92
     assert dice(refined.labels, true) > 0.96
     assert refined.probability is not None
@@ -55,12 +55,12 @@ def test_a_tumour_found_too_small_grows() -> None:
     probability = np.stack([0.0 * tumour, 1.0 - tumour, tumour, 0.0 * tumour], axis=1).astype(np.float16)
     given = replace(cloud, labels=np.where(small, TUMOUR, KIDNEY).astype(np.uint8), probability=probability)
     assert dice(given.labels, true) < 0.93
-    assert dice(refine_tumours(given).labels, true) > 0.97
+    assert dice(refine_lesions(given).labels, true) > 0.97
 
 
 def test_a_tumour_that_looks_like_its_kidney_stays() -> None:
     cloud, _ = scene(128.0)
-    assert refine_tumours(cloud) is cloud
+    assert refine_lesions(cloud) is cloud
 
 
 def test_other_tumours_cysts_and_tissue_stay() -> None:
@@ -75,7 +75,7 @@ def test_other_tumours_cysts_and_tissue_stay() -> None:
     for rows, label in ((cyst, CYST), (tissue, TISSUE), (small, TUMOUR)):
         labels[rows] = label
         probability[rows] = np.eye(4, dtype=np.float16)[label]
-    refined = refine_tumours(replace(cloud, labels=labels, probability=probability))
+    refined = refine_lesions(replace(cloud, labels=labels, probability=probability))
     assert refined.labels is not None
     assert (refined.labels[cyst] == CYST).all()
     assert (refined.labels[tissue] == TISSUE).all()
@@ -88,7 +88,7 @@ def test_cells_at_the_surface_do_not_count_as_dark() -> None:
     cloud, true = scene(50.0)
     surface = (cloud.index[:, 1:] == 0).any(axis=1) | (cloud.index[:, 1:] == 13).any(axis=1)
     hu = np.where(surface & (true == KIDNEY), 50, cloud.hu).astype(np.int16)
-    refined = refine_tumours(replace(cloud, hu=hu))
+    refined = refine_lesions(replace(cloud, hu=hu))
     assert refined.labels is not None
     assert (refined.labels[cloud.labels == KIDNEY] == KIDNEY).all()
     assert dice(refined.labels, true) > dice(cloud.labels, true)
@@ -101,4 +101,4 @@ def test_without_tumour_labels_or_probabilities_nothing_changes() -> None:
         replace(cloud, probability=None),
         replace(cloud, labels=np.full(len(cloud), KIDNEY, np.uint8)),
     ):
-        assert refine_tumours(given) is given
+        assert refine_lesions(given) is given
