@@ -146,19 +146,52 @@ def test_a_kidney_that_falls_apart_stays() -> None:
     assert len(nothing) == 0
 
 
+def with_probabilities(points: PointCloud, tumour: float) -> PointCloud:
+    """The cloud with probabilities: `tumour` of tumour points, and .7 of cyst points beside .2 of tumour."""
+    assert points.labels is not None
+    rows = {CYST: [0.05, 0.05, 0.2, 0.7], TUMOUR: [0.0, 1.0 - tumour, tumour, 0.0], KIDNEY: [0.0, 1.0, 0.0, 0.0]}
+    probability = np.array([rows[int(label)] for label in points.labels], np.float16)
+    return replace(points, probability=probability)
+
+
 def test_fluid_that_borders_on_a_tumour_is_its_necrosis_and_a_cyst_beside_one_stays() -> None:
     core, beside = (CYST, (20, 40), (10, 30)), (CYST, (80, 100), (0, 20))
     points, _ = solid(A_KIDNEY, (TUMOUR, (10, 50), (0, 40)), core, (TUMOUR, (100, 110), (0, 2)), beside)
-    probability = np.tile(np.array([0.05, 0.05, 0.2, 0.7], np.float16), (len(points), 1))
-    given = replace(points, probability=probability)
+    given = with_probabilities(points, 0.95)
     joined = join_fluid_to_tumours(given)
     assert points.labels is not None
+    assert given.probability is not None
     inside = (points.labels == CYST) & (points.index[:, 0] < 25)
     assert inside.sum() == 10 * 10 * 12
     assert joined.labels.tolist() == np.where(inside, TUMOUR, points.labels).tolist()
     assert joined.probability is not None
     np.testing.assert_allclose(joined.probability[inside], [[0.05, 0.05, 0.9, 0.0]] * inside.sum(), atol=1e-3)
-    np.testing.assert_array_equal(joined.probability[~inside], probability[~inside])
+    np.testing.assert_array_equal(joined.probability[~inside], given.probability[~inside])
     np.testing.assert_array_equal(given.labels, points.labels)
     no_tumour, _ = solid(A_KIDNEY, core)
     assert join_fluid_to_tumours(no_tumour) is no_tumour
+
+
+def test_a_wall_that_hardly_looks_like_tumour_is_of_the_cyst() -> None:
+    """Its cells hold fluid and kidney; a sure tumour elsewhere stays."""
+    cyst, elsewhere = (CYST, (12, 28), (12, 28)), (TUMOUR, (40, 50), (40, 50))
+    points, _ = solid(A_KIDNEY, (TUMOUR, (10, 30), (10, 30)), cyst, elsewhere)
+    given = with_probabilities(points, 0.85)
+    joined = join_fluid_to_tumours(given)
+    assert points.labels is not None
+    wall = (points.labels == TUMOUR) & (points.index[:, 0] < 18)
+    assert joined.labels.tolist() == np.where(wall, CYST, points.labels).tolist()
+    assert joined.probability is not None
+    np.testing.assert_allclose(joined.probability[wall], [[0.0, 0.15, 0.0, 0.85]] * wall.sum(), atol=1e-3)
+
+
+def test_a_little_tumour_on_a_large_cyst_leaves_it_a_cyst() -> None:
+    points, _ = solid(A_KIDNEY, (TUMOUR, (8, 42), (8, 42)), (CYST, (10, 40), (10, 40)))
+    given = with_probabilities(points, 0.95)
+    joined = join_fluid_to_tumours(given)
+    assert (given.labelled(TUMOUR).sum(), given.labelled(CYST).sum()) == (64 * 12, 225 * 12)
+    assert joined.labelled(CYST).sum() == 0, "22 % of the whole"
+    larger, _ = solid(A_KIDNEY, (TUMOUR, (2, 46), (2, 46)), (CYST, (4, 44), (4, 44)))
+    given = with_probabilities(larger, 0.95)
+    assert (given.labelled(TUMOUR).sum(), given.labelled(CYST).sum()) == (84 * 12, 400 * 12)
+    np.testing.assert_array_equal(join_fluid_to_tumours(given).labels, given.labels)
