@@ -25,10 +25,9 @@ _BRIDGE_MM, _SMALL_PART_ML = 8.0, 2.0
 # or a calyx: on 42 CTs with inserted tumours this removed a third of the false tumours of 1 mL or more, and one of 44
 # true ones.
 _SMALLEST_LESION_ML, _LEAST_PROBABILITY = 0.3, 0.8
-# Fluid that has this share of its surface in common with tumours is their necrosis or cystic part, if at least one of
-# them has a point of this probability, and they make up this share of the whole. Otherwise it is a cyst, whose wall
-# shares its cells with kidney and so looks like tumour: tumours without such a point are part of it.
-_TUMOUR_CONTACT, _SURE_TUMOUR, _LEAST_TUMOUR_SHARE = 0.3, 0.9, 0.2
+# Fluid that has this share of its surface in common with tumours is their necrosis or cystic part, if they make up this
+# share of the whole. With less, what looks like tumour is mostly the wall of a cyst, whose cells hold kidney as well.
+_TUMOUR_CONTACT, _LEAST_TUMOUR_SHARE = 0.3, 0.2
 
 
 def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
@@ -106,14 +105,11 @@ def _parts(index: NDArray[np.int32], step: NDArray[np.floating]) -> tuple[NDArra
 
 
 def join_fluid_to_tumours(cloud: PointCloud) -> PointCloud:
-    """The cloud with necrosis that was taken for a cyst relabelled as tumour, and walls of cysts as cyst.
+    """The cloud with cysts that border on tumour relabelled as tumour, in labels and probabilities.
 
-    Stage 2 takes the necrotic core of a tumour for a cyst, and so does a reader who does not look at its wall. Both
-    labels and probabilities change.
+    Stage 2 takes the necrotic core of a tumour for a cyst, and so does a reader who does not look at its wall.
     """
-    if cloud.labels is None or cloud.probability is None:
-        return cloud
-    if not (cloud.labelled(CYST).any() and cloud.labelled(TUMOUR).any()):
+    if cloud.labels is None or not (cloud.labelled(CYST).any() and cloud.labelled(TUMOUR).any()):
         return cloud
     low = cloud.index.min(axis=0) - 1
     at = tuple((cloud.index - low).T)
@@ -122,25 +118,17 @@ def join_fluid_to_tumours(cloud: PointCloud) -> PointCloud:
     neighbours = ndimage.generate_binary_structure(3, 3)
     (fluid, cysts), (solid, tumours) = (ndimage.label(grid == label, neighbours) for label in (CYST, TUMOUR))
     surface, contact = _contact(fluid, solid, cysts, tumours)
-    highest, here = np.zeros(tumours + 1, np.float32), solid[at]
-    np.maximum.at(highest, here, cloud.probability[:, TUMOUR].astype(np.float32))
-    size = np.bincount(here, minlength=tumours + 1)
-    beside = contact[:, 1:] > 0
-    tumour = (beside * size[1:]).sum(axis=1)
+    borders = contact.sum(axis=1) >= _TUMOUR_CONTACT * np.maximum(surface, 1)
+    tumour = (contact > 0) @ np.bincount(solid[at], minlength=tumours + 1)
     whole = tumour + np.bincount(fluid[at], minlength=cysts + 1)
-    borders = contact[:, 1:].sum(axis=1) >= _TUMOUR_CONTACT * np.maximum(surface, 1)
-    sure = (beside & (highest[1:] >= _SURE_TUMOUR)).any(axis=1)
-    necrosis = borders & sure & (tumour >= _LEAST_TUMOUR_SHARE * whole)
-    of_cyst = np.append(False, beside[borders & ~necrosis].any(axis=0)) & (highest < _SURE_TUMOUR)
-    joined = np.flatnonzero(necrosis[fluid[at]])
-    walls = np.flatnonzero(of_cyst[here])
-    return _relabelled(_relabelled(cloud, joined, CYST, TUMOUR), walls, TUMOUR, CYST)
+    joins = borders & (tumour >= _LEAST_TUMOUR_SHARE * whole)
+    return _relabelled(cloud, np.flatnonzero(joins[fluid[at]]), CYST, TUMOUR)
 
 
 def _contact(
     fluid: NDArray[np.integer], solid: NDArray[np.integer], cysts: int, tumours: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The faces of each fluid's surface, (cysts + 1,), and those that it shares with each tumour."""
+    """The faces of each fluid's surface, (cysts + 1,), and those that it shares with each tumour; 0 is none."""
     surface, contact = np.zeros(cysts + 1, np.intp), np.zeros((cysts + 1) * (tumours + 1), np.intp)
     for axis in range(3):
         for by in (-1, 1):
@@ -148,7 +136,9 @@ def _contact(
             surface += np.bincount(fluid[outer], minlength=cysts + 1)
             pair = fluid[outer].astype(np.intp) * (tumours + 1) + np.roll(solid, by, axis)[outer]
             contact += np.bincount(pair, minlength=len(contact))
-    return surface, contact.reshape(cysts + 1, tumours + 1)
+    pairs = contact.reshape(cysts + 1, tumours + 1)
+    pairs[:, 0] = 0
+    return surface, pairs
 
 
 def remove_small_lesions(cloud: PointCloud) -> PointCloud:

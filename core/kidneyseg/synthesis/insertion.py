@@ -13,7 +13,7 @@ import numpy as np
 from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch
-from kidneyseg.synthesis.lesion_library import LesionLibrary
+from kidneyseg.synthesis.lesion_library import LesionLibrary, any_hu
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
 from kidneyseg.synthesis.placement import MAX_BLOCKED, Host, Neighbours, find_hosts, place
 from kidneyseg.synthesis.texture import Texture, TumourHU, textures, tumour_texture
@@ -106,6 +106,7 @@ def insert_lesions(
     cyst_odds: tuple[float, ...] = (0.5, 0.3, 0.2),
     necrotic: float = 0.0,
     cystic: float = 0.0,
+    any_hu_probability: float = 0.0,
 ) -> tuple[HU, Labels, list[Insertion]]:
     """Put some tumours and cysts of random sizes on the kidneys.
 
@@ -115,6 +116,8 @@ def insert_lesions(
         cyst_odds: probability of 0, 1, 2 ... cysts, where the library holds any.
         necrotic: probability that a tumour is mostly necrotic; see `texture.textures`.
         cystic: probability that a tumour is cystic.
+        any_hu_probability: of a lesion whose HU are drawn at random; see `lesion_library.any_hu`. Cysts are given -10
+            to 60 HU.
 
     Returns:
         New hu and labels as `insert_lesion` gives them, and what found room.
@@ -129,13 +132,21 @@ def insert_lesions(
     neighbours: Neighbours = ()
     for kind in kinds:
         lesion, ml = library.draw(rng, kind)
+        aim = _any_aim(kind, hosts, rng) if any_hu_probability and rng.random() < any_hu_probability else None
         hu, labels, done = insert_lesion(
-            hu, labels, spacing_mm, lesion, library, hosts, rng, ml=ml, avoid=neighbours, texture=texture
+            hu, labels, spacing_mm, lesion, library, hosts, rng, ml=ml, avoid=neighbours, aim=aim, texture=texture
         )
         if done is not None:
             inserted.append(done)
             neighbours = (*neighbours, (done.centre * np.asarray(spacing_mm), ball_radius_mm(done.ml)))
     return hu, labels, inserted
+
+
+def _any_aim(kind: Kind, hosts: Sequence[Host], rng: Rng) -> TumourHU | None:
+    """HU at random for a lesion on one of the kidneys, which have about the same HU."""
+    if not hosts:
+        return None
+    return any_hu(hosts[0].median_hu, rng) if kind == "tumour" else TumourHU(float(rng.uniform(-10.0, 60.0)), 0.0)
 
 
 def insert_random_lesions(

@@ -188,6 +188,15 @@ class LesionLibrary:
         return carried_over(kidney_hu, source, tumour, sd, rng)
 
 
+def any_hu(kidney_hu: float, rng: Rng) -> TumourHU:
+    """HU for a tumour in a kidney of median `kidney_hu`, within and beyond what tumours show, isodense as often as not.
+
+    So that shape and context are learnt, not the contrast of most tumours (domain randomisation as in Billot et al.,
+    SynthSeg, Medical Image Analysis 86, 2023).
+    """
+    return TumourHU(float(np.clip(kidney_hu + rng.uniform(-90.0, 80.0), 5.0, 260.0)), float(rng.uniform(15.0, 50.0)))
+
+
 def carried_over(kidney_hu: float, source: float, tumour: float, sd: float, rng: Rng) -> TumourHU:
     """HU for a tumour in a kidney of median `kidney_hu`, from those of a real case.
 

@@ -14,6 +14,7 @@ from kidneyseg.synthesis.donor_kidneys import VOXEL_MM, DonorKidney, with_sinus
 from kidneyseg.synthesis.kidney_library import HostHU, KidneyLibrary
 from kidneyseg.synthesis.kidney_removal import WithoutKidney, remove_kidney, removed_share, sources
 from kidneyseg.synthesis.kidney_texture import KidneyHU, lesions_over, parenchyma, sinus_texture
+from kidneyseg.synthesis.lesion_library import any_hu
 from kidneyseg.synthesis.organs import AORTA, CAVA
 from kidneyseg.synthesis.texture import Texture, matching_noise, textures
 from kidneyseg.synthesis.transplant_sites import DonorPlacement, TransplantSite, displacement, place_donor
@@ -58,6 +59,7 @@ def transplant(
     closer_mm: Range = (0.0, 5.0),
     necrotic: float = 0.0,
     cystic: float = 0.0,
+    any_hu_probability: float = 0.0,
 ) -> Transplanted | None:
     """Replace one kidney of a CT by a donor's.
 
@@ -74,6 +76,7 @@ def transplant(
         closer_mm: range of how much nearer the surroundings come to lie to the donor than they were to the kidney.
         necrotic: probability that a tumour is mostly necrotic; see `texture.textures`.
         cystic: probability that a tumour is cystic.
+        any_hu_probability: that the HU of its tumours are drawn at random; see `lesion_library.any_hu`.
 
     Returns:
         Changed copies; None where the donor has no room.
@@ -89,7 +92,10 @@ def transplant(
     inner = _donor_box(donor, placement, spacing, hu.shape)
     box = box_around(_changed_box(field, site, hu.shape), inner)
     own = (labels[box] > 0) & ~_other_kidneys(labels[box], box, site)
-    target = library.hu_for(donor, _host_hu(hu[box], own, organs[box], site, spacing), rng)
+    host = _host_hu(hu[box], own, organs[box], site, spacing)
+    target = library.hu_for(donor, host, rng)
+    if any_hu_probability and rng.random() < any_hu_probability:
+        target = target._replace(tumour=any_hu(host.level, rng))
     at = sources(field, box, site, spacing)
     rest = remove_kidney(hu[box], labels[box], organs[box], own, at, target.fat, spacing, rng)
     # From here on, the box of the donor within the changed one.

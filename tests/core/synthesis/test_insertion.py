@@ -81,6 +81,30 @@ def test_tumours_can_be_cystic(library):
     assert fluid(1.0) > fluid(0.0) + 0.3
 
 
+def test_hu_can_be_drawn_at_random(library):
+    hu, labels, organs, _ = host()
+    hosts = find_hosts(hu, labels, np.full(3, 1.5), organs)
+
+    def drawn(probability: float) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {"tumour": [], "cyst": []}
+        for seed in range(40):
+            rng = np.random.default_rng(seed)
+            *_, done = insert_lesions(
+                hu, labels, (1.5,) * 3, library, hosts, rng, cyst_odds=(0.0, 1.0), any_hu_probability=probability
+            )
+            for one in done:
+                found[one.kind].append(one.hu)
+        return found
+
+    usual, wide = drawn(0.0), drawn(1.0)
+    kidney = hosts[0].median_hu
+    assert np.max(wide["tumour"]) > kidney + 50
+    assert np.min(wide["tumour"]) < kidney - 60
+    assert np.std(wide["tumour"]) > 40
+    assert (np.max(usual["cyst"]), np.min(usual["cyst"])) < (30, 31)
+    assert np.max(wide["cyst"]) > 45
+
+
 def test_inputs_are_not_touched_and_the_same_seed_gives_the_same_ct(library):
     hu, labels, organs, _ = host(THICK)
     before = hu.copy(), labels.copy()

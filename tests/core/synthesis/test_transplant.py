@@ -54,6 +54,15 @@ def test_its_tumours_can_be_cystic():
     assert fluid[1] > fluid[0] + 0.3
 
 
+def test_its_tumours_hu_can_be_drawn_at_random():
+    def tumours(**options: float) -> list[float]:
+        done = [replaced(seed=seed, **options) for seed in range(8)]
+        return [float(np.median(one.hu[one.labels == 2])) for one in done]
+
+    assert np.ptp(tumours(any_hu_probability=1.0)) > 60
+    assert np.ptp(tumours()) < 40
+
+
 def test_nothing_of_the_old_kidney_stays_and_bone_and_liver_do():
     hu, labels, organs, spine = host()
     done = replaced()
