@@ -22,8 +22,8 @@ from kidneyseg.points.resample import lattice_for, nearest_values
 TUMOUR_SHARE = 0.4
 # Less tumour than this at the border of a region is a vessel or bowel and does not extend the region.
 _LEAST_AT_BORDER_ML = 1.0
-# How far the scan's ends are repeated outward.
-_BEYOND_MM = 20.0
+# How far the scan's ends are repeated outward; also in training.
+BEYOND_MM = 20.0
 
 
 class Region(NamedTuple):
@@ -165,7 +165,7 @@ def with_layers_beyond(
     cells, rows = [index], [np.arange(len(index))]
     for end, outward in ((0, -1), (whole.shape[axis] - 1, 1)):
         at_end = np.flatnonzero(index[:, axis] == end)
-        for layer in range(1, 1 + round(_BEYOND_MM / whole.step_mm[axis])):
+        for layer in range(1, 1 + round(BEYOND_MM / whole.step_mm[axis])):
             moved = index[at_end]
             moved[:, axis] += outward * layer
             cells.append(moved)

@@ -17,6 +17,7 @@ from kidneyseg.datasets.cases import error_context
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR, without_cysts
 from kidneyseg.imaging.volume import HU_WINDOW
 from kidneyseg.points.features import kidney_level
+from kidneyseg.points.region import BEYOND_MM
 from kidneyseg.points.sampling import LOWEST_HU
 from kidneyseg.synthesis.insertion import insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
@@ -105,7 +106,7 @@ class Stage2Sampler:
         level = kidney_level(hu[usable], on_cells(detection & (region > 0), crop, low)[usable])
         level += rng.normal(0, recipe.kidney_hu_sd)
         to_fine = crop.detection_mm / cell_mm
-        middle, size = self._view(crop, labels, region, low, rng)
+        middle, size, slab = self._view(crop, labels, region, low, rng)
         matrix = recipe.affine.draw(rng)
         shape = np.maximum(np.ceil(np.abs(np.linalg.inv(matrix)) @ size), 8).astype(int)
         shape = np.minimum(shape, np.ceil(1.1 * size).astype(int) + 8)
@@ -121,6 +122,11 @@ class Stage2Sampler:
         kept = inside & (grey >= rng.uniform(LOWEST_HU, LOWEST_HU + recipe.min_hu_jitter))
         if kept.sum() * cell_mm**3 < 1000.0 * recipe.min_sample_ml:
             return None
+        if slab:  # as if the scan ended there: inference repeats its ends
+            layers = round(BEYOND_MM / cell_mm)
+            beyond = ((0, 0), (0, 0), (layers, layers))
+            kept, grey = np.pad(kept, beyond, mode="edge"), np.pad(grey, beyond, mode="edge")
+            labels = np.pad(labels, beyond, mode="edge")
         return as_sample(kept, grey, labels, scan.kidney_hu)
 
     def _detection(self, crop: Crop, variant: _Variant, rng: Rng) -> tuple[Mask, Mask, Indices]:
@@ -161,8 +167,8 @@ class Stage2Sampler:
 
     def _view(
         self, crop: Crop, labels: Labels, region: Floats, low: Indices, rng: Rng
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Centre and size, in cells of the crop, of what the sample shows: the region or a part of it."""
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating], bool]:
+        """Centre and size, in cells of the crop, of the region or the part that is shown, and whether it is a slab."""
         view, cell_mm = self.recipe.view, crop.grid.cell_mm
         cells = np.argwhere(region > 0)
         to_fine = crop.detection_mm / cell_mm
@@ -170,7 +176,7 @@ class Stage2Sampler:
         size, centre = last - first, (first + last) / 2
         edges_mm = view.draw(rng)
         if edges_mm is None:
-            return centre, size
+            return centre, size, False
         size = np.minimum(size, edges_mm / cell_mm)
         jitter = view.jitter_mm / cell_mm
         on_lesion = rng.random() < view.lesion_probability
@@ -185,7 +191,8 @@ class Stage2Sampler:
             jitter = view.away_jitter_mm / cell_mm
             middle = centre + rng.uniform(-jitter, jitter, 3)
         # Beyond the region there is nothing to see.
-        return np.clip(middle, np.minimum(first + size / 2, centre), np.maximum(last - size / 2, centre)), size
+        middle = np.clip(middle, np.minimum(first + size / 2, centre), np.maximum(last - size / 2, centre))
+        return middle, size, bool(edges_mm[2] < edges_mm[0])
 
 
 def _add_errors(detection: Mask, kidney: Mask, cell_mm: float, rng: Rng, errors: DetectionErrors, spills: int) -> None:

@@ -144,7 +144,7 @@ def test_stage_2_trains_on_imperfect_detections(made: list[Crop], monkeypatch: p
     labels = np.where(alone.grid.labels > 0, np.uint8(1), np.uint8(0))
     corner = tuple(slice(0, 4) for _ in range(3))
     labels[corner] = TUMOUR  # away from the kidney
-    variant = stage2_sampler._Variant(alone.grid.hu, labels, replaced=False, mass=None)
+    variant = stage2_sampler._Variant(alone.grid.hu, labels, replaced=False, own=True, mass=None)
     monkeypatch.setattr(Stage2Sampler, "variant", lambda *_: variant)
     found: list[np.ndarray] = []
     field = stage2_sampler.margin_field

@@ -73,6 +73,20 @@ def test_every_sample_is_one_detection_with_its_labels(made: list[Crop]) -> None
     assert np.array_equal(again.features, seen[3].features)
 
 
+def test_a_slab_shows_its_ends_repeated(made: list[Crop]) -> None:
+    """As inference does with the ends of a scan: 20 mm, five cells."""
+    view = replace(COARSE.view, probability=0.0, slab_probability=1.0, slab_mm=(30.0, 40.0))
+    sampler = Stage2Sampler(made, replace(COARSE, view=view, anatomy=(), kidney_probability=1.0), 10.0, LIBRARY)
+    repeated = 0
+    for seed in range(8):
+        sample = sampler.draw(np.random.default_rng(seed))
+        z = sample.cells[:, 2]
+        ends = [np.column_stack([sample.cells[z == k, :2], sample.labels[z == k]]) for k in (z.max() - 5, z.max())]
+        if np.array_equal(*ends) and (ends[0][:, 2] == KIDNEY).any():
+            repeated += 1
+    assert repeated >= 4, "a slab of the kidneys' middle ends in them"
+
+
 def test_kidneys_with_unlabelled_lesions_may_be_tumour(made: list[Crop]) -> None:
     sampler = Stage2Sampler(made, COARSE, 10.0, LIBRARY, frozenset({made[0].grid.case}))
     seen = np.unique(np.concatenate([sampler.draw(np.random.default_rng(seed)).labels for seed in range(24)]))
