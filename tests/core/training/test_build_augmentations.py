@@ -113,9 +113,9 @@ def test_stage_2_uses_its_recipe(made: list[Crop], monkeypatch: pytest.MonkeyPat
         return field(detection, cell_mm, margin_mm)
 
     def noting_view(*given: Any) -> Any:
-        middle, size = view(*given)
+        middle, size, slab = view(*given)
         sizes.append(size)
-        return middle, size
+        return middle, size, slab
 
     monkeypatch.setattr(stage2_sampler, "margin_field", noting_margin)
     monkeypatch.setattr(Stage2Sampler, "_view", noting_view)
