@@ -34,10 +34,10 @@ class ConfidenceModel(NamedTuple):
         return Confidence(1 / (1 + math.exp(-min(max(odds, -30.0), 30.0))), min(max(dice, 0.0), 1.0))
 
 
-# Fitted by `kidneyseg evaluate DATA --models FOLD --cases ... --insertions 24 --originals --confidence` to 174 predicted
-# tumours, 129 of them real, in 125 versions of 5 CTs that stage 2 had not seen, with inserted tumours; docs/results.md
-# says how it fits others. Volume and the 10th percentile of the probability did not improve an earlier fit to
-# left-out CTs.
+# Fitted by `kidneyseg evaluate DATA --models FOLD --cases ... --insertions 24 --originals --confidence` to 174
+# predicted tumours, 129 of them real, in 125 versions of 5 CTs that stage 2 had not seen, with inserted tumours;
+# docs/results.md says how it fits others. Volume and the 10th percentile of the probability did not improve an earlier
+# fit to left-out CTs.
 MODEL = ConfidenceModel(real=(-5.57, 10.98), dice=(-0.37, 1.42))
 
 

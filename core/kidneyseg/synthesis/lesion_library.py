@@ -189,7 +189,7 @@ class LesionLibrary:
 
 
 def any_hu(kidney_hu: float, rng: Rng) -> TumourHU:
-    """HU for a tumour in a kidney of median `kidney_hu`, within and beyond what tumours show, isodense as often as not.
+    """HU for a tumour in a kidney of median `kidney_hu`, within and beyond what tumours show, often brighter than it.
 
     So that shape and context are learnt, not the contrast of most tumours (domain randomisation as in Billot et al.,
     SynthSeg, Medical Image Analysis 86, 2023).

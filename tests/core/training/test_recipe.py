@@ -54,7 +54,7 @@ def test_the_default_recipe_names_the_augmentations_that_the_bundled_networks_ha
 
 def test_only_the_network_that_is_used_has_a_class_bias() -> None:
     recipe = load_recipe("whole_kidneys")
-    assert recipe.stage("stage2").class_bias == (0.0, 0.0, 1.0, 0.5)
+    assert recipe.stage("stage2").class_bias == (0.0, 0.0, 1.3, 0.8)
     assert recipe.stage("coarse").class_bias == recipe.stage("stage1").class_bias == (0.0,)
 
 
