@@ -1,4 +1,4 @@
-"""Where a lesion ends in its kidney, by the HU of both: the network alone puts the border some mm too far out."""
+"""What the HU of lesions and kidneys say that the network does not: where a lesion ends, and which is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Doubles, Floats, Labels, Mask
+from kidneyseg.arrays import Doubles, Floats, Indices, Labels, Mask
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
 
@@ -21,6 +21,9 @@ _NETWORK_WEIGHT, _MOST_LOG_ODDS = 0.5, 4.0
 # Where lesion and kidney have this share of their histograms in common, the network alone decides.
 _MOST_OVERLAP = 0.6
 _ROUNDS = 2
+# At an end of the scan, a tumour that has more in common with kidney is kidney; so is one that makes up so much of what
+# it is connected to, as there is no kidney that it grows from.
+_MOST_OVERLAP_AT_END, _MOST_OVERLAP_ALONE, _ALONE = 0.72, 0.55, 0.75
 _SMOOTH_MM = 2.0
 _BIN_HU, _LOWEST_HU, _BINS, _HISTOGRAM_SD_HU = 4.0, -200.0, 150, 8.0
 _NEIGHBOURS = ndimage.generate_binary_structure(3, 3)
@@ -36,6 +39,38 @@ class _Around:
     log_odds: Floats  #: the network's, of lesion against kidney
     distance_mm: Doubles  #: to the lesion
     step_mm: Doubles
+
+
+def relabel_cut_kidneys(cloud: PointCloud) -> PointCloud:
+    """The cloud with tumours at an end of the scan that look like kidney relabelled as kidney, with probabilities.
+
+    Stage 2 takes the pole of a kidney that the scan cuts for a tumour. That has the HU of the scan's kidneys; a tumour
+    with those would hardly be found.
+
+    Args:
+        cloud: stage 2's, with labels and probabilities; returned as it is without probabilities or such a tumour.
+    """
+    if cloud.labels is None or cloud.probability is None or not (cloud.labelled(TUMOUR) & cloud.at_end).any():
+        return cloud
+    kidney = cloud.labelled(KIDNEY) & (cloud.probability[:, KIDNEY] >= _SURE)
+    if kidney.sum() < _LEAST_CELLS:
+        return cloud
+    low = cloud.index.min(axis=0) - 1
+    at = tuple((cloud.index - low).T)
+    grid = np.zeros(cloud.index.max(axis=0) - low + 2, np.uint8)
+    hu = np.zeros(grid.shape, np.float32)
+    grid[at], hu[at] = cloud.labels, cloud.hu
+    bins = _bins(_smooth_level(grid >= KIDNEY, grid, hu, np.asarray(cloud.lattice.step_mm, np.float64)))[at]
+    of_kidney = _histogram(bins[kidney])
+    component, whole = (ndimage.label(one, _NEIGHBOURS)[0][at] for one in (grid == TUMOUR, grid >= KIDNEY))
+    of_whole = np.bincount(whole)
+    relabelled = np.zeros(len(cloud), bool)
+    for number in np.setdiff1d(component[cloud.at_end], 0):
+        tumour = component == number
+        alone = tumour.sum() >= _ALONE * of_whole[whole[tumour][0]]
+        alike = np.minimum(_histogram(bins[tumour]), of_kidney).sum()
+        relabelled |= tumour & (alike > (_MOST_OVERLAP_ALONE if alone else _MOST_OVERLAP_AT_END))
+    return cloud.relabelled(np.flatnonzero(relabelled), TUMOUR, KIDNEY)
 
 
 def refine_lesions(cloud: PointCloud) -> PointCloud:
@@ -93,19 +128,15 @@ def _log_odds(probability: NDArray[np.float16], label: int) -> Floats:
 def _around(lesion: Mask, labels: Labels, hu: Floats, log_odds: Floats, step_mm: Doubles) -> _Around:
     """A lesion with what surrounds it, without other lesions."""
     solid = lesion | (labels == KIDNEY)
-    # Cells at the outer surface hold fat as well: they count only where there are no others.
-    inner = ndimage.binary_erosion(labels >= KIDNEY)
-    weight = solid * (inner + np.float32(0.02))
-    sigma = _SMOOTH_MM / step_mm
-    mean = ndimage.gaussian_filter(hu * weight, sigma) / np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-5)
+    level = _smooth_level(solid, labels, hu, step_mm)
     distance = np.asarray(ndimage.distance_transform_edt(~lesion, sampling=step_mm))
-    return _Around(lesion, solid, np.asarray(mean, np.float32), log_odds, distance, step_mm)
+    return _Around(lesion, solid, level, log_odds, distance, step_mm)
 
 
 def _moved(around: _Around) -> tuple[Mask, Floats] | None:
     """The lesion within its new border, and the log odds that say so; None where it stays as it is."""
     sure = np.log(_SURE / (1.0 - _SURE))
-    bins = np.clip((around.level - _LOWEST_HU) / _BIN_HU, 0, _BINS - 1).astype(int)
+    bins = _bins(around.level)
     near = around.solid & (around.distance_mm <= _REACH_MM)
     kidney = around.solid & (around.log_odds <= -sure) & (around.distance_mm <= _AROUND_MM)
     lesion, evidence = around.lesion, None
@@ -124,6 +155,21 @@ def _moved(around: _Around) -> tuple[Mask, Floats] | None:
             break
         lesion, evidence = new, score
     return None if evidence is None else (lesion, evidence)
+
+
+def _smooth_level(solid: Mask, labels: Labels, hu: Floats, step_mm: Doubles) -> Floats:
+    """HU smoothed within `solid` cells."""
+    # Cells at the outer surface hold fat as well: they count only where there are no others.
+    inner = ndimage.binary_erosion(labels >= KIDNEY)
+    weight = solid * (inner + np.float32(0.02))
+    sigma = _SMOOTH_MM / step_mm
+    mean = ndimage.gaussian_filter(hu * weight, sigma) / np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-5)
+    return np.asarray(mean, np.float32)
+
+
+def _bins(level: Floats) -> Indices:
+    """The histogram's bin of each HU."""
+    return np.asarray(np.clip((level - _LOWEST_HU) / _BIN_HU, 0, _BINS - 1), np.int64)
 
 
 def _histogram(bins: NDArray[np.integer]) -> Doubles:

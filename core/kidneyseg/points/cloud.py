@@ -90,6 +90,12 @@ class PointCloud:
             raise ValueError("this needs a cloud with labels")
         return np.asarray(self.labels == label)
 
+    @property
+    def at_end(self) -> NDArray[np.bool_]:
+        """Which points lie at an end of the lattice, or in the layer beside it, which may be the last with points."""
+        last = np.asarray(self.lattice.shape) - 1
+        return np.asarray(((self.index <= 1) | (self.index >= last - 1)).any(axis=1))
+
     @staticmethod
     def of_cells(
         lattice: Lattice, index: NDArray[np.int32] | None = None, labels: NDArray[np.uint8] | None = None
@@ -107,3 +113,16 @@ class PointCloud:
             labels=None if self.labels is None else self.labels[rows],
             probability=None if self.probability is None else self.probability[rows],
         )
+
+    def relabelled(self, rows: NDArray[np.integer], label: int, new: int) -> PointCloud:
+        """The cloud with rows that have one label given another, which takes over the probability."""
+        if self.labels is None:
+            raise ValueError("this needs a cloud with labels")
+        labels = self.labels.copy()
+        labels[rows] = new
+        if self.probability is None:
+            return replace(self, labels=labels)
+        probability = self.probability.copy()
+        probability[rows, new] += probability[rows, label]
+        probability[rows, label] = 0
+        return replace(self, labels=labels, probability=probability)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -48,16 +46,11 @@ def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud,
     kidney_ml = np.bincount(ids, weights=cloud.labelled(KIDNEY)) * cloud.lattice.cell_ml
     largest = np.argsort(-kidney_ml, kind="stable")[:_MOST_KIDNEYS]
     kept = kidney_ml >= KIDNEY_SIZED_ML
-    least_ml = np.where(_cut(cloud, ids), _LEAST_CUT_KIDNEY_ML, LEAST_KIDNEY_ML)
+    cut = np.bincount(ids, weights=cloud.at_end) > 0
+    least_ml = np.where(cut, _LEAST_CUT_KIDNEY_ML, LEAST_KIDNEY_ML)
     kept[largest] = kidney_ml[largest] >= least_ml[largest]
     rows = kept[ids]
     return cloud.select(rows), ids[rows]
-
-
-def _cut(cloud: PointCloud, ids: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which objects reach an end of the lattice, or the layer of cells beside it, which may be the last with points."""
-    at_end = ((cloud.index <= 1) | (cloud.index >= np.asarray(cloud.lattice.shape) - 2)).any(axis=1)
-    return np.bincount(ids, weights=at_end) > 0
 
 
 def cut_thin_bridges(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
@@ -122,7 +115,7 @@ def join_fluid_to_tumours(cloud: PointCloud) -> PointCloud:
     tumour = (contact > 0) @ np.bincount(solid[at], minlength=tumours + 1)
     whole = tumour + np.bincount(fluid[at], minlength=cysts + 1)
     joins = borders & (tumour >= _LEAST_TUMOUR_SHARE * whole)
-    return _relabelled(cloud, np.flatnonzero(joins[fluid[at]]), CYST, TUMOUR)
+    return cloud.relabelled(np.flatnonzero(joins[fluid[at]]), CYST, TUMOUR)
 
 
 def _contact(
@@ -163,17 +156,4 @@ def _without_small(label: int, cloud: PointCloud) -> PointCloud:
         highest = np.zeros(len(removed), np.float16)
         np.maximum.at(highest, component, cloud.probability[lesion, label])
         removed |= highest < _LEAST_PROBABILITY
-    return _relabelled(cloud, lesion[removed[component]], label, KIDNEY)
-
-
-def _relabelled(cloud: PointCloud, rows: NDArray[np.intp], label: int, new: int) -> PointCloud:
-    """The cloud with rows that have one label given another, which takes over the probability."""
-    assert cloud.labels is not None
-    labels = cloud.labels.copy()
-    labels[rows] = new
-    if cloud.probability is None:
-        return replace(cloud, labels=labels)
-    probability = cloud.probability.copy()
-    probability[rows, new] += probability[rows, label]
-    probability[rows, label] = 0
-    return replace(cloud, labels=labels, probability=probability)
+    return cloud.relabelled(lesion[removed[component]], label, KIDNEY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kidneyseg.errors import ModelError
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.appearance import refine_lesions
+from kidneyseg.points.appearance import refine_lesions, relabel_cut_kidneys
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
 from kidneyseg.points.objects import cut_thin_bridges, join_fluid_to_tumours, keep_kidneys, remove_small_lesions
@@ -54,9 +54,9 @@ class Default(Method):
     def cluster(self, context: Context, cloud: PointCloud) -> Objects:
         """Kidneys and lesions together: keeps kidneys with theirs, joins necrosis to tumours, removes small lesions.
 
-        Of the others it refines the borders.
+        Of the others it refines the borders. First, tumours that are cut ends of kidneys become kidney.
         """
-        clusters = context.settings.clusters
+        cloud, clusters = relabel_cut_kidneys(cloud), context.settings.clusters
         needed = min_samples_of(clusters, cloud.lattice.step_mm[0])
         objects = cluster_cloud(cloud, clusters.eps_mm, needed, progress=context.progress)
         kept, ids = cut_thin_bridges(*keep_kidneys(*objects))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
-from kidneyseg.points.appearance import refine_lesions
+from kidneyseg.points.appearance import refine_lesions, relabel_cut_kidneys
 from kidneyseg.points.cloud import Lattice, PointCloud
 
 CELL = Lattice((2.0, 2.0, 2.0), (40, 30, 30))
@@ -102,3 +102,42 @@ def test_without_tumour_labels_or_probabilities_nothing_changes() -> None:
         replace(cloud, labels=np.full(len(cloud), KIDNEY, np.uint8)),
     ):
         assert refine_lesions(given) is given
+
+
+def cut_pole(tumour_hu: float, *, at_end: bool = True) -> PointCloud:
+    """The scene with its true tumour, whose cells are sure to be tumour, at the first or the tenth layer along x."""
+    cloud, true = scene(tumour_hu)
+    index = cloud.index + np.array([0 if at_end else 10, 5, 5], np.int32)
+    probability = np.eye(4, dtype=np.float16)[true]
+    return replace(
+        cloud, lattice=Lattice(CELL.step_mm, (60, 30, 30)), index=index, labels=true, probability=probability
+    )
+
+
+def test_a_tumour_at_the_scans_end_that_looks_like_kidney_is_one() -> None:
+    pole = cut_pole(128.0)
+    kidney = relabel_cut_kidneys(pole)
+    assert kidney.labels is not None
+    assert kidney.probability is not None
+    assert (kidney.labels == KIDNEY).all()
+    assert (kidney.probability[:, KIDNEY] == 1).all()
+    assert pole.labelled(TUMOUR).any(), "the input stays as it was"
+
+
+def test_without_a_kidney_that_it_grows_from_less_likeness_is_enough() -> None:
+    grows = cut_pole(120.0)
+    assert (relabel_cut_kidneys(grows).labels == grows.labels).all()
+    gap = grows.index[:, 0] - grows.index[:, 0].min() - TRUE_END
+    alone = grows.select((gap < 0) | (gap > 2))
+    assert alone.labelled(TUMOUR).any()
+    assert not relabel_cut_kidneys(alone).labelled(TUMOUR).any()
+
+
+def test_other_tumours_stay_tumours() -> None:
+    for cloud in (cut_pole(60.0), cut_pole(128.0, at_end=False)):
+        assert relabel_cut_kidneys(cloud) is cloud or (relabel_cut_kidneys(cloud).labels == cloud.labels).all()
+    pole = cut_pole(128.0)
+    assert pole.labels is not None
+    none = replace(pole, labels=np.where(pole.labels == KIDNEY, TISSUE, pole.labels))
+    assert relabel_cut_kidneys(none) is none, "there is no kidney to compare with"
+    assert relabel_cut_kidneys(replace(pole, probability=None)).labels is pole.labels

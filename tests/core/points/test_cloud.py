@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from kidneyseg.imaging.labels import KIDNEY, TISSUE, TUMOUR
 from kidneyseg.points.cloud import Lattice, PointCloud
@@ -45,3 +48,23 @@ def test_selection_keeps_the_columns_together() -> None:
     assert cloud.select(np.array([2, 0])).hu.tolist() == [30, 10]
     bare = PointCloud(LATTICE, index, hu).select(np.array([1]))
     assert (bare.labels, bare.probability) == (None, None)
+
+
+def test_points_at_the_ends_of_the_lattice() -> None:
+    """Each end, or the layer beside it."""
+    wide = Lattice((1.0, 1.0, 1.0), (9, 9, 9))
+    index = np.array([[1, 4, 4], [2, 4, 4], [4, 4, 6], [4, 4, 7], [4, 8, 4]], np.int32)
+    assert PointCloud.of_cells(wide, index).at_end.tolist() == [True, False, False, True, True]
+
+
+def test_a_new_label_takes_over_the_probability() -> None:
+    index = np.array([[0, 0, 0], [1, 1, 1]], np.int32)
+    cloud = PointCloud.of_cells(LATTICE, index, np.array([TUMOUR, TUMOUR], np.uint8))
+    assert cloud.relabelled(np.array([1]), TUMOUR, KIDNEY).labels.tolist() == [TUMOUR, KIDNEY]
+    probability = np.array([[0.25, 0.25, 0.5], [0.0, 0.25, 0.75]], np.float16)
+    changed = replace(cloud, probability=probability).relabelled(np.array([1]), TUMOUR, KIDNEY)
+    assert changed.probability is not None
+    assert changed.probability.tolist() == [[0.25, 0.25, 0.5], [0.0, 1.0, 0.0]]
+    assert cloud.labels.tolist() == [TUMOUR, TUMOUR], "the input stays as it was"
+    with pytest.raises(ValueError, match="labels"):
+        PointCloud.of_cells(LATTICE, index).relabelled(np.array([1]), TUMOUR, KIDNEY)
