@@ -38,7 +38,6 @@ class _Around:
     level: Floats  #: HU, smoothed within kidneys and lesions
     log_odds: Floats  #: the network's, of lesion against kidney
     distance_mm: Doubles  #: to the lesion
-    step_mm: Doubles
 
 
 def relabel_cut_kidneys(cloud: PointCloud) -> PointCloud:
@@ -130,7 +129,7 @@ def _around(lesion: Mask, labels: Labels, hu: Floats, log_odds: Floats, step_mm:
     solid = lesion | (labels == KIDNEY)
     level = _smooth_level(solid, labels, hu, step_mm)
     distance = np.asarray(ndimage.distance_transform_edt(~lesion, sampling=step_mm))
-    return _Around(lesion, solid, level, log_odds, distance, step_mm)
+    return _Around(lesion, solid, level, log_odds, distance)
 
 
 def _moved(around: _Around) -> tuple[Mask, Floats] | None:

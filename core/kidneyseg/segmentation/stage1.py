@@ -26,8 +26,8 @@ def detect_kidneys(cloud: PointCloud, context: Context) -> PointCloud:
     """Label the sampled cells TISSUE or KIDNEY, with probabilities (N, 2).
 
     Probabilities are the mean over the CT and its left-right mirror image; where it ends, its last layer is repeated
-    beyond its end. Connected detections under 1.5 mL become
-    tissue. Where little kidney is detected, other orientations are tried; see `best_orientation`.
+    beyond its end. Connected detections under 1.5 mL become tissue. Where little kidney is detected, other orientations
+    are tried; see `best_orientation`.
 
     Raises:
         ResourceError: when memory does not suffice.

@@ -33,9 +33,8 @@ def separate_tumour(detections: PointCloud, margin_mm: float, context: Context) 
     Networks of three classes know no cysts.
 
     Probabilities are the mean over the points and their left-right mirror image. Where the scan ends, its last layer is
-    repeated beyond its end. Where a lesion reaches the border of
-    its region, as a large one does of which stage 1 detects only a part, it is added to the detections and the region
-    that has grown is labelled again.
+    repeated beyond its end. Where a lesion reaches the border of its region, as a large one does of which stage 1
+    detects only a part, it is added to the detections and the region that has grown is labelled again.
 
     Args:
         detections: stage 1's labelled cloud.
