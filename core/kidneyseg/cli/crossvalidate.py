@@ -17,7 +17,7 @@ from kidneyseg.libraries import require_torch
 if TYPE_CHECKING:
     from kidneyseg.evaluation.cross_validation import CrossValidation
     from kidneyseg.evaluation.paper_table import Measured
-    from kidneyseg.training.session import TrainingSpec
+    from kidneyseg.training.context import TrainingSpec
 
 _DESCRIPTION = """\
 Split the cases of DATA into fixed folds, by the order of their names. For each fold, train the networks on the other

@@ -10,7 +10,7 @@ from kidneyseg.cli.terminal import BarProgress
 
 if TYPE_CHECKING:
     from kidneyseg.evaluation.paper_table import Measured
-    from kidneyseg.training.session import TrainingSpec
+    from kidneyseg.training.context import TrainingSpec
 
 
 def print_paper_table(spec: TrainingSpec, measure: Callable[[BarProgress], list[Measured]]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kidneyseg.settings import PRESET_NAMES
 
 if TYPE_CHECKING:
-    from kidneyseg.training.session import TrainingSpec
+    from kidneyseg.training.context import TrainingSpec
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def spec_of(arguments: argparse.Namespace) -> TrainingSpec:
     Raises:
         SettingsError: when they contradict each other.
     """
-    from kidneyseg.training.session import TrainingSpec
+    from kidneyseg.training.context import TrainingSpec
 
     given = {field.name: getattr(arguments, field.name) for field in fields(TrainingSpec) if field.name in arguments}
     sets = {"lesions_unlabelled": frozenset(arguments.lesions_unlabelled), "validate": tuple(given.get("validate", ()))}

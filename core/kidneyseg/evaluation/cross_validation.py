@@ -18,9 +18,9 @@ from kidneyseg.evaluation.variants import Variants
 from kidneyseg.files import write_whole
 from kidneyseg.progress import Progress
 from kidneyseg.settings import preset
+from kidneyseg.training.context import TrainingContext, TrainingSpec, open_context
 from kidneyseg.training.run_folder import BusyError, lock, require_same_run
 from kidneyseg.training.runs import fold_folder, train_fold
-from kidneyseg.training.session import Session, TrainingSpec, open_session
 from kidneyseg.training.split import find_labelled
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def cross_validate(
         spec: what is trained; the networks of the last step are scored.
         folds: number of folds; cases go to them in the order of their names.
         fold: only this one, counted from 1.
-        versions: which versions of each case are scored besides the case as it is; the session's shapes are inserted.
+        versions: which versions of each case are scored besides the case as it is; the context's shapes are inserted.
             None is one version with tumours.
         progress: receives reports and may cancel.
         say: receives lines for the user.
@@ -81,32 +81,32 @@ def cross_validate(
     parts = split_into_folds(find_labelled(spec), folds)
     if fold is not None and not 1 <= fold <= folds:
         raise SettingsError(f"fold must be 1 to {folds}, not {fold}")
-    with open_session(spec, scored=True, progress=progress, say=say) as session:
+    with open_context(spec, scored=True, progress=progress, say=say) as context:
         for number in [fold] if fold else range(1, folds + 1):
-            session.say(f"fold {number} of {folds}")
+            context.say(f"fold {number} of {folds}")
             try:
-                with lock(fold_folder(spec.output, number), session.ranks):
-                    train_fold(number, parts, session)
-                    if session.ranks.first:
-                        score_fold(number, parts[number - 1], variants, session)
+                with lock(fold_folder(spec.output, number), context.ranks):
+                    train_fold(number, parts, context)
+                    if context.ranks.first:
+                        score_fold(number, parts[number - 1], variants, context)
             except BusyError as error:
                 if fold:
                     raise
-                session.say(f"{error} (fold {number} is left to it)")
-        return _collected(parts, spec) if session.ranks.first else None
+                context.say(f"{error} (fold {number} is left to it)")
+        return _collected(parts, spec) if context.ranks.first else None
 
 
-def score_fold(number: int, held_out: Sequence[CaseFiles], variants: Variants, session: Session) -> None:
+def score_fold(number: int, held_out: Sequence[CaseFiles], variants: Variants, context: TrainingContext) -> None:
     """Segment and score the cases of a fold, and keep the outcomes by case; only failures are tried again.
 
     Args:
-        variants: the versions of each case, with the session's shapes.
+        variants: the versions of each case, with the context's shapes.
     """
-    folder = fold_folder(session.spec.output, number)
+    folder = fold_folder(context.spec.output, number)
     scores = folder / "scores"
-    variants = replace(variants, shapes=session.held_out_lesions)
-    require_same_run(scores, _identity(variants, session.spec), remedy=f"remove {scores} to score again")
-    how = SegmentationSpec(preset(session.spec.method), folder, session.spec.device)
+    variants = replace(variants, shapes=context.held_out_lesions)
+    require_same_run(scores, _identity(variants, context.spec), remedy=f"remove {scores} to score again")
+    how = SegmentationSpec(preset(context.spec.method), folder, context.spec.device)
     for case in held_out:
         path = scores / f"{case.name}.json"
         if path.is_file() and not any(isinstance(outcome, Failure) for outcome in _read(path)):
@@ -114,7 +114,7 @@ def score_fold(number: int, held_out: Sequence[CaseFiles], variants: Variants, s
         outcomes = list(segment_and_score([case], how, variants, keep=folder / "masks"))
         write_whole(path, json.dumps([outcome.to_dict() for outcome in outcomes], indent=1).encode())
         for outcome in outcomes:
-            session.say(_line(outcome))
+            context.say(_line(outcome))
 
 
 def _read(path: Path) -> list[Outcome]:

@@ -22,9 +22,9 @@ from kidneyseg.progress import Progress
 from kidneyseg.segmentation.networks import load_networks
 from kidneyseg.settings import PRESET_NAMES, BandSettings, Settings, preset
 from kidneyseg.synthesis.lesion_library import LesionLibrary
+from kidneyseg.training.context import TrainingContext, TrainingSpec, open_context
 from kidneyseg.training.run_folder import require_same_run
 from kidneyseg.training.runs import fold_folder, refuse_leak
-from kidneyseg.training.session import Session, TrainingSpec, open_session
 from kidneyseg.training.split import find_labelled, split_cases
 
 log = logging.getLogger(__name__)
@@ -83,13 +83,13 @@ def measure_paper_table(
         raise SettingsError(f"fold must be 1 to {folds}, not {fold}")
     numbers = [fold] if fold else list(range(1, folds + 1))
     measured = []
-    with open_session(spec, scored=True, progress=progress, say=say) as session:
+    with open_context(spec, scored=True, progress=progress, say=say) as context:
         for method, output in _networks(spec, beside, numbers):
             for settings, shown in _settings(method):
                 outcomes: list[CaseBudget | Failure] = []
                 for number in numbers:
                     folder = fold_folder(output, number)
-                    outcomes += _measure_fold(folder, parts[number - 1], settings, insertions, session)
+                    outcomes += _measure_fold(folder, parts[number - 1], settings, insertions, context)
                 measured.append(Measured(method, shown, tuple(sorted(outcomes, key=lambda one: one.name))))
     return measured
 
@@ -123,9 +123,9 @@ def measure_held_out(
     if (missing := _missing_network(spec.method, [spec.output])) is not None:
         raise InputError(f"there is no {missing}; {_TRAIN_FIRST}")
     measured = []
-    with open_session(spec, scored=True, progress=progress, say=say) as session:
+    with open_context(spec, scored=True, progress=progress, say=say) as context:
         for settings, shown in _settings(spec.method, (PUBLISHED_PERCENT, *KEPT_PERCENTS)):
-            outcomes = _measure_fold(spec.output, validation, settings, insertions, session)
+            outcomes = _measure_fold(spec.output, validation, settings, insertions, context)
             measured.append(Measured(spec.method, shown, tuple(sorted(outcomes, key=lambda one: one.name))))
     return measured
 
@@ -163,13 +163,13 @@ def _settings(method: str, kept_percents: Sequence[float] = KEPT_PERCENTS) -> It
 
 
 def _measure_fold(
-    folder: Path, held_out: Sequence[CaseFiles], settings: Settings, insertions: int, session: Session
+    folder: Path, held_out: Sequence[CaseFiles], settings: Settings, insertions: int, context: TrainingContext
 ) -> list[CaseBudget | Failure]:
     """The fold's CTs, measured or as they were measured before; only failures are tried again."""
     networks = load_networks(settings.method, folder)
     for network in networks.all:
         refuse_leak(network, held_out)
-    variants = Variants(shapes=session.held_out_lesions, insertions=insertions, seed=SCORING_SEED)
+    variants = Variants(shapes=context.held_out_lesions, insertions=insertions, seed=SCORING_SEED)
     kept = folder / "paper-table" / f"{settings.method}-{settings.sampling.kept_percent:g}"
     identity = {
         "settings": settings.to_dict(),
@@ -178,13 +178,13 @@ def _measure_fold(
         "insertions": insertions,
     }
     require_same_run(kept, identity, remedy=f"remove {kept} to measure again")
-    how, outcomes = SegmentationSpec(settings, folder, session.spec.device), []
+    how, outcomes = SegmentationSpec(settings, folder, context.spec.device), []
     for case in held_out:
         path = kept / f"{case.name}.json"
         own = _read(path)
         if not own or any(isinstance(one, Failure) for one in own):
-            session.progress.check()
-            session.say(f"{case.name}: {settings.method}, {settings.sampling.kept_percent:g} %")
+            context.progress.check()
+            context.say(f"{case.name}: {settings.method}, {settings.sampling.kept_percent:g} %")
             own = list(measure_error_budget([case], how, variants))
             write_whole(path, json.dumps([asdict(one) for one in own], indent=1).encode())
         outcomes += own

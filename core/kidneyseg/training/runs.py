@@ -19,8 +19,8 @@ from kidneyseg.progress import CallbackProgress, Progress
 from kidneyseg.settings import preset
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training.build import trainer
+from kidneyseg.training.context import TrainingContext, TrainingSpec, open_context
 from kidneyseg.training.run_folder import lock, require_same_run
-from kidneyseg.training.session import Session, TrainingSpec, open_session
 from kidneyseg.training.split import content_or_unreadable, find_labelled, split_cases, warn_of_copies, write_split
 from kidneyseg.training.stage_recipes import BandRecipe, GridRecipe
 from kidneyseg.training.trainer import Trainer
@@ -59,18 +59,18 @@ def train(
             "as stage 2 starts from its weights"
         )
     keep = spec.keep if validation else "last"
-    with open_session(spec, scored=bool(validation), progress=progress, say=say) as session:
+    with open_context(spec, scored=bool(validation), progress=progress, say=say) as context:
         if published:
-            session.say("these are KiTS19's cases: the fixed 40 of them are for validation (--validate kits19)")
+            context.say("these are KiTS19's cases: the fixed 40 of them are for validation (--validate kits19)")
         if unlabelled := without_labels(spec.data):
             names = ", ".join(unlabelled[:3]) + (", ..." if len(unlabelled) > 3 else "")
-            session.say(f"{counted(len(unlabelled), 'CT')} without labels left out: {names}")
+            context.say(f"{counted(len(unlabelled), 'CT')} without labels left out: {names}")
         warn_of_copies(training, validation)
         paths = [
-            train_stage(one, spec.output, training, validation, session, keep=keep, start_from=spec.start_from)
+            train_stage(one, spec.output, training, validation, context, keep=keep, start_from=spec.start_from)
             for one in stages
         ]
-        return paths if session.ranks.first else []
+        return paths if context.ranks.first else []
 
 
 def fold_folder(output: Path, number: int) -> Path:
@@ -78,7 +78,7 @@ def fold_folder(output: Path, number: int) -> Path:
     return output / f"fold-{number}"
 
 
-def train_fold(number: int, parts: Sequence[Sequence[CaseFiles]], session: Session) -> list[Path]:
+def train_fold(number: int, parts: Sequence[Sequence[CaseFiles]], context: TrainingContext) -> list[Path]:
     """Train the networks of a fold, counted from 1, on the cases of all other parts; returns their files.
 
     Raises:
@@ -86,7 +86,7 @@ def train_fold(number: int, parts: Sequence[Sequence[CaseFiles]], session: Sessi
     """
     training = [case for i, part in enumerate(parts, start=1) for case in part if i != number]
     training.sort(key=lambda case: case.name)
-    return _train_networks(fold_folder(session.spec.output, number), training, parts[number - 1], session)
+    return _train_networks(fold_folder(context.spec.output, number), training, parts[number - 1], context)
 
 
 def train_final(
@@ -94,29 +94,29 @@ def train_final(
 ) -> list[Path]:
     """Train the networks on all cases, as the folds' are, into `spec.output`/final; see `runs.train`."""
     cases = find_labelled(spec)
-    with open_session(spec, scored=False, progress=progress, say=say) as session:
-        paths = _train_networks(spec.output / "final", cases, (), session)
-        return paths if session.ranks.first else []
+    with open_context(spec, scored=False, progress=progress, say=say) as context:
+        paths = _train_networks(spec.output / "final", cases, (), context)
+        return paths if context.ranks.first else []
 
 
 def _train_networks(
-    folder: Path, training: Sequence[CaseFiles], held_out: Sequence[CaseFiles], session: Session
+    folder: Path, training: Sequence[CaseFiles], held_out: Sequence[CaseFiles], context: TrainingContext
 ) -> list[Path]:
     """Train the networks in `folder`; with a start, copy its stage 1 and continue the training of its stage 2."""
-    spec, stages, start, done = session.spec, session.spec.stages, None, []
+    spec, stages, start, done = context.spec, context.spec.stages, None, []
     if spec.start_from is not None:
         start = spec.start_from / folder.name
         for stage in stages:
             refuse_leak(load_model(model_name(spec.method, stage), start), held_out)
-        done, stages = [_copy(start / f"{model_name(spec.method, stages[0])}.safetensors", folder, session)], stages[1:]
-    return done + [train_stage(stage, folder, training, (), session, keep="last", start_from=start) for stage in stages]
+        done, stages = [_copy(start / f"{model_name(spec.method, stages[0])}.safetensors", folder, context)], stages[1:]
+    return done + [train_stage(stage, folder, training, (), context, keep="last", start_from=start) for stage in stages]
 
 
-def _copy(network: Path, folder: Path, session: Session) -> Path:
-    if session.ranks.first:
+def _copy(network: Path, folder: Path, context: TrainingContext) -> Path:
+    if context.ranks.first:
         make_folder(folder)
         write_whole(folder / network.name, network.read_bytes())
-    session.ranks.from_first(None)  # stage 2 reads the network on every rank
+    context.ranks.from_first(None)  # stage 2 reads the network on every rank
     return folder / network.name
 
 
@@ -125,7 +125,7 @@ def train_stage(
     folder: Path,
     training: Sequence[CaseFiles],
     validation: Sequence[CaseFiles],
-    session: Session,
+    context: TrainingContext,
     *,
     keep: Literal["best", "last"],
     start_from: Path | None = None,
@@ -137,14 +137,14 @@ def train_stage(
             is trained on has been trained on a case of `validation`.
         Cancelled: when it was stopped; a checkpoint was written.
     """
-    spec, ranks = session.spec, session.ranks
+    spec, ranks = context.spec, context.ranks
     name = model_name(spec.method, stage)
     path, run = folder / f"{name}.safetensors", folder / name
-    start = load_model(name, start_from) if start_from else _coarse_network(stage, folder, session)
-    detector = _detector(stage, folder, session)
+    start = load_model(name, start_from) if start_from else _coarse_network(stage, folder, context)
+    detector = _detector(stage, folder, context)
     for model in filter(None, (start, detector)):
         refuse_leak(model, validation)
-    identity = _identity(stage, keep, training, validation, session) | {
+    identity = _identity(stage, keep, training, validation, context) | {
         "start": start.id if start else None,
         "stage 1's network": detector.id if detector else None,
     }
@@ -154,26 +154,26 @@ def train_stage(
             write_split(folder, training, validation)
         finished = run / "finished"
         if ranks.from_first(finished.is_file() and path.is_file()):
-            session.say(f"{name}: finished before")
+            context.say(f"{name}: finished before")
             return path
         counts = f"{len(training)} training cases, {len(validation)} validation cases, {identity['steps']} steps"
-        session.say(f"{name}: {counts}")
+        context.say(f"{name}: {counts}")
         work = trainer(
             stage,
             preset(spec.method),
             spec.loaded_recipe,
-            session.data(training, validation),
+            context.data(training, validation),
             run,
             steps=identity["steps"],
             batch=identity["batch"],
             seed=spec.seed,
             start=SparseUNet.of(start.network) if start else None,
             detector=SparseUNet.of(detector.network) if detector else None,
-            options=session.options(keep),
+            options=context.options(keep),
         )
         count, size = cache_size(spec.cache_folder)
-        session.say(f"prepared cases: {count} files, {size / 1e6:.0f} MB in {spec.cache_folder}")
-        _run(work, session)
+        context.say(f"prepared cases: {count} files, {size / 1e6:.0f} MB in {spec.cache_folder}")
+        _run(work, context)
         if ranks.first:
             work.save(path, _info(stage, work, start, validation, spec))
             finished.touch()
@@ -189,35 +189,35 @@ def refuse_leak(model: Model, held_out: Sequence[CaseFiles]) -> None:
         )
 
 
-def _run(work: Trainer, session: Session) -> None:
+def _run(work: Trainer, context: TrainingContext) -> None:
     total = work.plan.steps
     if work.step:
-        session.say(f"continuing from step {work.step} of {total}")
+        context.say(f"continuing from step {work.step} of {total}")
     try:
         with stop_on_signals() as stop:
-            work.run(CallbackProgress(session.progress.show, lambda: stop.is_set() or session.progress.cancelled))
+            work.run(CallbackProgress(context.progress.show, lambda: stop.is_set() or context.progress.cancelled))
     except Cancelled:
-        session.say(f"stopped at step {work.step} of {total}; the same command continues from there")
+        context.say(f"stopped at step {work.step} of {total}; the same command continues from there")
         raise
 
 
-def _coarse_network(stage: Stage, folder: Path, session: Session) -> Model | None:
+def _coarse_network(stage: Stage, folder: Path, context: TrainingContext) -> Model | None:
     """The network on coarse cells whose weights stage 2 starts from; None where there is none."""
-    if stage != Stage.STAGE2 or Stage.COARSE not in session.spec.stages:
+    if stage != Stage.STAGE2 or Stage.COARSE not in context.spec.stages:
         return None
-    return _trained_before(Stage.COARSE, folder, session, "stage 2 starts from random weights")
+    return _trained_before(Stage.COARSE, folder, context, "stage 2 starts from random weights")
 
 
-def _detector(stage: Stage, folder: Path, session: Session) -> Model | None:
+def _detector(stage: Stage, folder: Path, context: TrainingContext) -> Model | None:
     """Stage 1's network, if the stage is trained on its detections; None where there is none.
 
     Raises:
         SettingsError: when it was trained on another grid than the recipe's.
     """
-    recipe = session.spec.loaded_recipe
+    recipe = context.spec.loaded_recipe
     if stage == Stage.STAGE1:
         return None
-    detector = _trained_before(Stage.STAGE1, folder, session, f"{stage} is trained on simulated detections")
+    detector = _trained_before(Stage.STAGE1, folder, context, f"{stage} is trained on simulated detections")
     stage1 = recipe.stage(Stage.STAGE1)
     if detector and isinstance(stage1, GridRecipe) and detector.grid_mm != stage1.grid_mm:
         raise SettingsError(
@@ -227,19 +227,19 @@ def _detector(stage: Stage, folder: Path, session: Session) -> Model | None:
     return detector
 
 
-def _trained_before(stage: Stage, folder: Path, session: Session, otherwise: str) -> Model | None:
-    name = model_name(session.spec.method, stage)
+def _trained_before(stage: Stage, folder: Path, context: TrainingContext, otherwise: str) -> Model | None:
+    name = model_name(context.spec.method, stage)
     if not (folder / f"{name}.safetensors").is_file():
-        session.say(f"{folder} has no {name}: {otherwise}; train it first")
+        context.say(f"{folder} has no {name}: {otherwise}; train it first")
         return None
     return load_model(name, folder)
 
 
 def _identity(
-    stage: Stage, keep: str, training: Sequence[CaseFiles], validation: Sequence[CaseFiles], session: Session
+    stage: Stage, keep: str, training: Sequence[CaseFiles], validation: Sequence[CaseFiles], context: TrainingContext
 ) -> dict[str, Any]:
     """All that a stage's result depends on except code, device and threads; files by their content."""
-    spec = session.spec
+    spec = context.spec
     recipe = asdict(spec.loaded_recipe.stage(stage))
     steps, batch = recipe.pop("steps"), recipe.pop("batch")
     unused = {"clusters", "fill"} | ({"stage2"} if stage == Stage.STAGE1 else set())
@@ -253,7 +253,7 @@ def _identity(
         "phantoms": spec.phantoms,
         "kept network": keep,
         "settings": {name: value for name, value in preset(spec.method).to_dict().items() if name not in unused},
-        **session.library_keys,
+        **context.library_keys,
         **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
         "training cases": {case.name: content_or_unreadable(*case.files) for case in training},
         # The last network does not depend on what it is scored on meanwhile.

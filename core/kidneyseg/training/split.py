@@ -11,7 +11,7 @@ from kidneyseg.datasets.cases import CaseFiles, find_cases
 from kidneyseg.datasets.folds import is_kits19, split_off
 from kidneyseg.errors import SettingsError
 from kidneyseg.files import write_whole
-from kidneyseg.training.session import TrainingSpec
+from kidneyseg.training.context import TrainingSpec
 
 log = logging.getLogger(__name__)
 

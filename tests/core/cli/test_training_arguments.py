@@ -10,7 +10,7 @@ import pytest
 
 from kidneyseg.cli.main import main
 from kidneyseg.cli.training_arguments import add_training, spec_of
-from kidneyseg.training.session import TrainingSpec
+from kidneyseg.training.context import TrainingSpec
 
 GIVEN = """DATA -o OUT --recipe paper_published --steps 5 --batch 3 --seed 2 --lesions MASKS --lesion-hu CSV
     --phantoms 4 --lesions-unlabelled a b --device cuda --precision bf16 --threads 6 --workers 7

@@ -19,8 +19,8 @@ from kidneyseg.evaluation.cross_validation import CrossValidation, cross_validat
 from kidneyseg.evaluation.scores import Failure, Outcome, score_case
 from kidneyseg.evaluation.variants import YARDSTICK, Variants
 from kidneyseg.synthesis.lesion_library import LesionLibrary
+from kidneyseg.training.context import TrainingContext, TrainingSpec
 from kidneyseg.training.run_folder import BusyError, lock
-from kidneyseg.training.session import Session, TrainingSpec
 
 
 class Scoring:
@@ -31,7 +31,7 @@ class Scoring:
         self.tried: list[tuple[str, Path]] = []
         self.variants: Any = None
 
-    def train_fold(self, number: int, parts: Sequence[Sequence[CaseFiles]], session: Session) -> list[Path]:
+    def train_fold(self, number: int, parts: Sequence[Sequence[CaseFiles]], context: TrainingContext) -> list[Path]:
         return []
 
     def segment_and_score(self, cases: Sequence[CaseFiles], how: Any, variants: Any, **_: Any) -> Iterator[Outcome]:

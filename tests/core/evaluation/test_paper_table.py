@@ -21,7 +21,7 @@ from kidneyseg.evaluation.paper_table import measure_held_out, measure_paper_tab
 from kidneyseg.evaluation.scores import Failure
 from kidneyseg.models import load_model, save_model
 from kidneyseg.synthesis.lesion_library import LesionLibrary
-from kidneyseg.training.session import TrainingSpec
+from kidneyseg.training.context import TrainingSpec
 from labelled_cases import labelled_cases
 from tiny_networks import tiny_models
 

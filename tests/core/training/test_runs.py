@@ -21,7 +21,7 @@ from kidneyseg.settings import Settings
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.synthesis.kidney_library import KidneyLibrary
 from kidneyseg.synthesis.lesion_library import LesionLibrary
-from kidneyseg.training import runs, session
+from kidneyseg.training import context, runs
 from kidneyseg.training.build import Data
 from kidneyseg.training.distributed import Ranks
 from kidneyseg.training.plan import RunOptions
@@ -133,7 +133,7 @@ def test_what_the_last_network_is_scored_on_may_change(spec: TrainingSpec, toy: 
     train(replace(spec, output=without, validate=("b",), keep="last"), Stage.STAGE1)
     said: list[str] = []
     cases = [case for case in runs.find_labelled(spec) if case.name != "b"]
-    with session.open_session(spec, scored=False, say=said.append) as own:
+    with context.open_context(spec, scored=False, say=said.append) as own:
         runs.train_stage(Stage.STAGE1, without, cases, (), own, keep="last")
     assert said == ["default-stage1: finished before"]
 
@@ -203,7 +203,7 @@ def test_the_other_processes_say_nothing(spec: TrainingSpec, toy: Toy, monkeypat
         def from_first(self, value: Any) -> Any:
             return None if value is None else True  # the first rank says that the stage is finished
 
-    monkeypatch.setattr(session, "joined", joined)
+    monkeypatch.setattr(context, "joined", joined)
     said: list[str] = []
     assert train(spec, Stage.STAGE1, say=said.append) == []
     assert not said
@@ -237,8 +237,8 @@ def test_a_run_depends_on_the_kidneys_that_it_transplants(
     spec: TrainingSpec, toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kidneys = [KidneyLibrary(donors())]
-    monkeypatch.setattr(session, "kits_library", lambda *_: LesionLibrary.procedural(3))
-    monkeypatch.setattr(session, "kits_kidneys", lambda *_: kidneys[0])
+    monkeypatch.setattr(context, "kits_library", lambda *_: LesionLibrary.procedural(3))
+    monkeypatch.setattr(context, "kits_kidneys", lambda *_: kidneys[0])
     mine = replace(spec, recipe="whole_kidneys", lesions=spec.data, insert_lesions=True)
     train(mine, Stage.STAGE1)
     kidneys[0] = KidneyLibrary(donors()[:1])

@@ -17,9 +17,9 @@ from kidneyseg.models import Stage, save_model
 from kidneyseg.progress import Progress
 from kidneyseg.sparse import SparseUNet
 from kidneyseg.training import runs
+from kidneyseg.training.context import TrainingContext, TrainingSpec
 from kidneyseg.training.distributed import Ranks
 from kidneyseg.training.runs import fold_folder, train_final, train_fold
-from kidneyseg.training.session import Session, TrainingSpec
 
 NAMES = ["a", "b", "c", "d", "e"]
 Call = tuple[Stage, Path, list[str], list[str], str, Path | None]
@@ -35,7 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
         folder: Path,
         training: Sequence[CaseFiles],
         validation: Sequence[CaseFiles],
-        _session: Session,
+        _context: TrainingContext,
         *,
         keep: str,
         start_from: Path | None = None,
@@ -47,16 +47,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     return calls
 
 
-def session(output: Path, **more: Any) -> Session:
+def context(output: Path, **more: Any) -> TrainingContext:
     spec = TrainingSpec(data=output, output=output, device="cpu", **more)
-    return Session(spec, torch.device("cpu"), Ranks(), None, None, Progress(), lambda text: None)
+    return TrainingContext(spec, torch.device("cpu"), Ranks(), None, None, Progress(), lambda text: None)
 
 
 def test_no_fold_is_trained_on_its_own_cases(tmp_path: Path, calls: list[Call]) -> None:
     parts = folds([CaseFiles(name, Path(), Path()) for name in NAMES], 3)
     for number, part in enumerate(parts, start=1):
         calls.clear()
-        train_fold(number, parts, session(tmp_path))
+        train_fold(number, parts, context(tmp_path))
         held_out = {case.name for case in part}
         assert [call[0] for call in calls] == [Stage.STAGE1, Stage.COARSE, Stage.STAGE2]
         for _, folder, training, validation, keep, start in calls:
@@ -81,7 +81,7 @@ def test_a_fold_continues_from_an_earlier_one_that_did_not_know_its_cases(tmp_pa
         for stage in ("stage1", "stage2"):
             path = fold_folder(earlier, number) / f"default-{stage}.safetensors"
             save_model(SparseUNet(1, 2, [4]).arrays, path, {"trained on": list(known)})
-    on = session(tmp_path / "later", start_from=earlier)
+    on = context(tmp_path / "later", start_from=earlier)
     paths = train_fold(1, parts, on)
     assert paths[0].read_bytes() == (earlier / "fold-1" / "default-stage1.safetensors").read_bytes()
     assert [(call[0], call[5]) for call in calls] == [(Stage.STAGE2, earlier / "fold-1")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kidneyseg.errors import InputError
-from kidneyseg.training.session import TrainingSpec
+from kidneyseg.training.context import TrainingSpec
 from kidneyseg.training.split import split_cases, warn_of_copies, write_split
 
 

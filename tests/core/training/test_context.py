@@ -15,8 +15,8 @@ from kidneyseg.models import Stage
 from kidneyseg.progress import CallbackProgress
 from kidneyseg.synthesis.kidney_library import KidneyLibrary
 from kidneyseg.synthesis.lesion_library import LesionLibrary
-from kidneyseg.training import session as module
-from kidneyseg.training.session import TrainingSpec, open_session
+from kidneyseg.training import context as module
+from kidneyseg.training.context import TrainingSpec, open_context
 
 
 @pytest.fixture(autouse=True)
@@ -29,31 +29,31 @@ def spec(folder: Path, **more: object) -> TrainingSpec:
 
 
 def test_procedural_shapes_to_train_and_to_score_with_differ(tmp_path: Path) -> None:
-    with open_session(spec(tmp_path), scored=True) as session:
-        assert session.lesions is not None
-        assert session.held_out_lesions is not None
-        train, score = session.lesions.key, session.held_out_lesions.key
+    with open_context(spec(tmp_path), scored=True) as context:
+        assert context.lesions is not None
+        assert context.held_out_lesions is not None
+        train, score = context.lesions.key, context.held_out_lesions.key
         assert train != score
-    with open_session(spec(tmp_path, seed=1), scored=True) as session:
-        assert session.lesions is not None
-        assert session.held_out_lesions is not None
-        assert session.lesions.key not in (train, score)
-        assert session.held_out_lesions.key == score
-    with open_session(spec(tmp_path, insert_lesions=False), scored=True) as session:
-        assert session.lesions is session.held_out_lesions is None
+    with open_context(spec(tmp_path, seed=1), scored=True) as context:
+        assert context.lesions is not None
+        assert context.held_out_lesions is not None
+        assert context.lesions.key not in (train, score)
+        assert context.held_out_lesions.key == score
+    with open_context(spec(tmp_path, insert_lesions=False), scored=True) as context:
+        assert context.lesions is context.held_out_lesions is None
 
 
 def test_a_library_without_a_shape_to_score_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of_no_case = LesionLibrary.procedural(seed=0)
     monkeypatch.setattr(module, "kits_library", lambda *_: of_no_case)
-    with open_session(spec(tmp_path, lesions=tmp_path), scored=False) as session:
-        assert session.lesions is not None
-        assert session.lesions.lesions
-        assert session.held_out_lesions is not None
-        assert not session.held_out_lesions.lesions
+    with open_context(spec(tmp_path, lesions=tmp_path), scored=False) as context:
+        assert context.lesions is not None
+        assert context.lesions.lesions
+        assert context.held_out_lesions is not None
+        assert not context.held_out_lesions.lesions
     with (
         pytest.raises(InputError, match="whose number is divisible by 5, as needed to score with"),
-        open_session(spec(tmp_path, lesions=tmp_path), scored=True),
+        open_context(spec(tmp_path, lesions=tmp_path), scored=True),
     ):
         pass
 
@@ -61,12 +61,12 @@ def test_a_library_without_a_shape_to_score_with(tmp_path: Path, monkeypatch: py
 def test_options_follow_the_specification(tmp_path: Path) -> None:
     asked = spec(tmp_path, workers=3, precision="bf16", checkpoint_every=7)
     progress, lines = CallbackProgress(), []
-    with open_session(asked, scored=False, progress=progress, say=lines.append) as session:
-        options = session.options("last")
-        session.say("line")
+    with open_context(asked, scored=False, progress=progress, say=lines.append) as context:
+        options = context.options("last")
+        context.say("line")
     assert (options.workers, options.precision, options.checkpoint_every, options.keep) == (3, "bf16", 7, "last")
     assert options.device.type == "cpu"
-    assert session.progress is progress
+    assert context.progress is progress
     assert lines == ["line"]
 
 
@@ -106,17 +106,17 @@ def test_a_recipe_that_transplants_gets_whole_kidneys_of_the_same_halves(
     kidneys = KidneyLibrary((donors()[0], replace(donors()[1], case=5)))
     monkeypatch.setattr(module, "kits_library", lambda *_: shapes)
     monkeypatch.setattr(module, "kits_kidneys", lambda *_: kidneys)
-    with open_session(spec(tmp_path, lesions=tmp_path, recipe="whole_kidneys"), scored=False) as session:
-        for half, case in ((session.lesions, 3), (session.held_out_lesions, 5)):
+    with open_context(spec(tmp_path, lesions=tmp_path, recipe="whole_kidneys"), scored=False) as context:
+        for half, case in ((context.lesions, 3), (context.held_out_lesions, 5)):
             assert half is not None
             assert half.kidneys is not None
             assert [one.case for one in half.kidneys.kidneys] == [case]
-    with open_session(spec(tmp_path, lesions=tmp_path), scored=False) as session:
-        assert session.lesions is not None
-        assert session.lesions.kidneys is None
+    with open_context(spec(tmp_path, lesions=tmp_path), scored=False) as context:
+        assert context.lesions is not None
+        assert context.lesions.kidneys is None
     for without in ({}, {"insert_lesions": False}):
         with (
             pytest.raises(SettingsError, match="--lesions"),
-            open_session(spec(tmp_path, recipe="whole_kidneys", **without), scored=False),
+            open_context(spec(tmp_path, recipe="whole_kidneys", **without), scored=False),
         ):
             pass

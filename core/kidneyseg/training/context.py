@@ -93,7 +93,7 @@ class TrainingSpec:
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingContext:
     """What the stages of a run share."""
 
     spec: TrainingSpec  #: what is trained
@@ -135,9 +135,9 @@ class Session:
 
 
 @contextmanager
-def open_session(
+def open_context(
     spec: TrainingSpec, *, scored: bool, progress: Progress | None = None, say: Callable[[str], None] = log.info
-) -> Iterator[Session]:
+) -> Iterator[TrainingContext]:
     """Choose the device, join the other processes, read the lesion shapes.
 
     Args:
@@ -153,9 +153,9 @@ def open_session(
     with joined(device) as ranks:
         shapes = _lesion_shapes(spec, scored=scored)
         if ranks.first:
-            yield Session(spec, device, ranks, *shapes, progress or Progress(), say)
+            yield TrainingContext(spec, device, ranks, *shapes, progress or Progress(), say)
         else:
-            yield Session(spec, device, ranks, *shapes, Progress(), lambda text: None)
+            yield TrainingContext(spec, device, ranks, *shapes, Progress(), lambda text: None)
 
 
 def _lesion_shapes(spec: TrainingSpec, *, scored: bool) -> tuple[LesionLibrary | None, LesionLibrary | None]:
