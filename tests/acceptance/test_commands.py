@@ -256,6 +256,12 @@ def test_check_ends_with_pytests_closing_line(machine: Machine, closing: str, la
     assert done.stdout.splitlines()[-1] == last
 
 
+def test_check_with_a_silent_pytest_says_that_all_passed(machine: Machine) -> None:
+    done = machine.start("check", "-q", FAKE_PYTEST="")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].startswith("all tests passed")
+
+
 def test_the_scripts_are_clean() -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not installed")
