@@ -1,8 +1,9 @@
-"""Boxes around masks and around their separate parts, and dense masks of cells."""
+"""Boxes around masks and around their separate parts, and dense arrays of cells."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ Indices = NDArray[np.int64]
 Rng = np.random.Generator
 Range = tuple[float, float]  # lowest and highest of a random number
 Spacing = tuple[float, float, float]  # voxel edge lengths in mm
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 def bounding_box(mask: NDArray[np.generic], margin: int | Sequence[int] | NDArray[np.integer] = 0) -> Box | None:
@@ -125,16 +128,24 @@ def times(sizes: Sequence[float]) -> str:
 def dense_mask(
     cells: NDArray[np.integer], margin: int | NDArray[np.integer] = 0
 ) -> tuple[NDArray[np.bool_], NDArray[np.integer]]:
-    """A dense mask of the given cells over their bounding box.
+    """A dense mask of the given cells over their bounding box: `dense_array` of True."""
+    return dense_array(cells, np.ones(len(cells), np.bool_), margin)
+
+
+def dense_array(
+    cells: NDArray[np.integer], values: NDArray[_Value], margin: int | NDArray[np.integer] = 0
+) -> tuple[NDArray[_Value], NDArray[np.integer]]:
+    """A dense array of the given cells over their bounding box.
 
     Args:
         cells: (N, 3) integer indices, N >= 1.
+        values: (N,), of the cells.
         margin: empty cells to add on every side, one number or one per axis.
 
     Returns:
-        bool (X, Y, Z), True at the cells, and the (N, 3) indices of the cells in it.
+        (X, Y, Z), the values at the cells and 0 elsewhere, and the (N, 3) indices of the cells in it.
     """
     local = cells - cells.min(axis=0) + margin
-    dense = np.zeros(local.max(axis=0) + 1 + margin, np.bool_)
-    dense[tuple(local.T)] = True
+    dense = np.zeros(local.max(axis=0) + 1 + margin, values.dtype)
+    dense[tuple(local.T)] = values
     return dense, local

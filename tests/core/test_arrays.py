@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kidneyseg.arrays import bounding_box, dense_mask, separate_boxes
+from kidneyseg.arrays import bounding_box, dense_array, dense_mask, separate_boxes
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -70,3 +70,11 @@ def test_dense_mask_holds_the_cells_and_nothing_else() -> None:
     assert dense.shape == (5, 3, 4)
     assert np.array_equal(np.argwhere(dense), local)
     assert np.array_equal(local, [[1, 1, 1], [3, 1, 2]])
+
+
+def test_dense_array_holds_the_values_at_the_cells_and_zeros_elsewhere() -> None:
+    cells, values = np.array([[5, 5, 5], [7, 5, 6]], np.int32), np.array([1.5, -2.5], np.float32)
+    dense, local = dense_array(cells, values, margin=1)
+    assert dense.dtype == np.float32
+    assert dense[tuple(local.T)].tolist() == [1.5, -2.5]
+    assert np.count_nonzero(dense) == 2

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import Doubles, Floats, Indices, Labels, Mask
+from kidneyseg.arrays import Doubles, Floats, Indices, Labels, Mask, dense_array
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
 
@@ -54,11 +54,9 @@ def relabel_cut_kidneys(cloud: PointCloud) -> PointCloud:
     kidney = cloud.labelled(KIDNEY) & (cloud.probability[:, KIDNEY] >= _SURE)
     if kidney.sum() < _LEAST_CELLS:
         return cloud
-    low = cloud.index.min(axis=0) - 1
-    at = tuple((cloud.index - low).T)
-    grid = np.zeros(cloud.index.max(axis=0) - low + 2, np.uint8)
-    hu = np.zeros(grid.shape, np.float32)
-    grid[at], hu[at] = cloud.labels, cloud.hu
+    grid, cells = dense_array(cloud.index, cloud.labels, margin=1)
+    hu, _ = dense_array(cloud.index, cloud.hu.astype(np.float32), margin=1)
+    at = tuple(cells.T)
     bins = _bins(_smooth_level(grid >= KIDNEY, grid, hu, np.asarray(cloud.lattice.step_mm, np.float64)))[at]
     of_kidney = _histogram(bins[kidney])
     component, whole = (ndimage.label(one, _NEIGHBOURS)[0][at] for one in (grid == TUMOUR, grid >= KIDNEY))
@@ -95,16 +93,13 @@ def _refined(cloud: PointCloud, label: int) -> PointCloud:
     """The cloud with the borders of the lesions of one label moved."""
     assert cloud.labels is not None
     assert cloud.probability is not None
-    low = cloud.index.min(axis=0) - 1
-    shape = tuple(int(n) for n in cloud.index.max(axis=0) - low + 2)
-    at = tuple((cloud.index - low).T)
-    grid = np.zeros(shape, np.uint8)
-    grid[at] = cloud.labels
-    hu, log_odds = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    hu[at], log_odds[at] = cloud.hu, _log_odds(cloud.probability, label)
+    grid, cells = dense_array(cloud.index, cloud.labels, margin=1)
+    hu, _ = dense_array(cloud.index, cloud.hu.astype(np.float32), margin=1)
+    log_odds, _ = dense_array(cloud.index, _log_odds(cloud.probability, label), margin=1)
+    at = tuple(cells.T)
     step_mm = np.asarray(cloud.lattice.step_mm, np.float64)
     components, _ = ndimage.label(grid == label, _NEIGHBOURS)
-    result, score = grid.copy(), np.zeros(shape, np.float32)
+    result, score = grid.copy(), np.zeros_like(hu)
     margin = np.ceil(_AROUND_MM / step_mm).astype(int)
     for number, found in enumerate(ndimage.find_objects(components), 1):
         box = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(found, margin, strict=True))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import dense_mask
+from kidneyseg.arrays import dense_array, dense_mask
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
 
@@ -104,10 +104,8 @@ def join_fluid_to_tumours(cloud: PointCloud) -> PointCloud:
     """
     if cloud.labels is None or not (cloud.labelled(CYST).any() and cloud.labelled(TUMOUR).any()):
         return cloud
-    low = cloud.index.min(axis=0) - 1
-    at = tuple((cloud.index - low).T)
-    grid = np.zeros(cloud.index.max(axis=0) - low + 2, np.uint8)
-    grid[at] = cloud.labels
+    grid, cells = dense_array(cloud.index, cloud.labels, margin=1)
+    at = tuple(cells.T)
     neighbours = ndimage.generate_binary_structure(3, 3)
     (fluid, cysts), (solid, tumours) = (ndimage.label(grid == label, neighbours) for label in (CYST, TUMOUR))
     surface, contact = _contact(fluid, solid, cysts, tumours)
