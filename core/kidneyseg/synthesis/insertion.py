@@ -13,7 +13,7 @@ import numpy as np
 from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch
-from kidneyseg.synthesis.lesion_library import LesionLibrary, any_hu
+from kidneyseg.synthesis.lesion_library import MOST_CYST_HU, LesionLibrary, any_hu
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
 from kidneyseg.synthesis.placement import MAX_BLOCKED, Host, Neighbours, find_hosts, place
 from kidneyseg.synthesis.texture import Texture, TumourHU, textures, tumour_texture
@@ -117,7 +117,7 @@ def insert_lesions(
         necrotic: probability that a tumour is mostly necrotic; see `texture.textures`.
         cystic: probability that a tumour is cystic.
         any_hu_probability: of a lesion whose HU are drawn at random; see `lesion_library.any_hu`. Cysts are given -10
-            to 60 HU.
+            to 40 HU.
 
     Returns:
         New hu and labels as `insert_lesion` gives them, and what found room.
@@ -146,7 +146,9 @@ def _any_aim(kind: Kind, hosts: Sequence[Host], rng: Rng) -> TumourHU | None:
     """HU at random for a lesion on one of the kidneys, which have about the same HU."""
     if not hosts:
         return None
-    return any_hu(hosts[0].median_hu, rng) if kind == "tumour" else TumourHU(float(rng.uniform(-10.0, 60.0)), 0.0)
+    return (
+        any_hu(hosts[0].median_hu, rng) if kind == "tumour" else TumourHU(float(rng.uniform(-10.0, MOST_CYST_HU)), 0.0)
+    )
 
 
 def insert_random_lesions(

@@ -14,7 +14,15 @@ from kidneyseg.datasets.cache import Arrays, array_key, cached
 from kidneyseg.errors import InputError
 from kidneyseg.synthesis.donor_kidneys import DonorKidney, cut_kidneys
 from kidneyseg.synthesis.kidney_texture import KidneyHU
-from kidneyseg.synthesis.lesion_library import carried_over, case_number, is_held_out, label_files, read_hu, read_labels
+from kidneyseg.synthesis.lesion_library import (
+    MOST_CYST_HU,
+    carried_over,
+    case_number,
+    is_held_out,
+    label_files,
+    read_hu,
+    read_labels,
+)
 from kidneyseg.synthesis.texture import TumourHU
 
 # HU columns of KiTS23's table of statistics that are read, besides the case.
@@ -111,7 +119,7 @@ class KidneyLibrary:
         cortex = mix * host.cortex + (1.0 - mix) * (host.level + 0.8 * contrast * agent)
         medulla = mix * host.medulla + (1.0 - mix) * (host.level - 0.7 * contrast * agent)
         solid = carried_over(host.level, median, tumour, sd, rng) if np.isfinite(tumour) else TumourHU(40.0, 20.0)
-        fluid = float(np.clip(cyst, -5.0, 60.0)) if np.isfinite(cyst) else float(rng.uniform(-5.0, 25.0))
+        fluid = float(np.clip(cyst, -5.0, MOST_CYST_HU)) if np.isfinite(cyst) else float(rng.uniform(-5.0, 25.0))
         return KidneyHU(cortex, medulla, fluid, solid, host.vessel, host.fat, host.sinus_fat)
 
     def _row_of(self, case: int, rng: Rng) -> Floats:
