@@ -146,9 +146,9 @@ def _any_aim(kind: Kind, hosts: Sequence[Host], rng: Rng) -> TumourHU | None:
     """HU at random for a lesion on one of the kidneys, which have about the same HU."""
     if not hosts:
         return None
-    return (
-        any_hu(hosts[0].median_hu, rng) if kind == "tumour" else TumourHU(float(rng.uniform(-10.0, MOST_CYST_HU)), 0.0)
-    )
+    if kind == "tumour":
+        return any_hu(hosts[0].median_hu, rng)
+    return TumourHU(float(rng.uniform(-10.0, MOST_CYST_HU)), 0.0)
 
 
 def insert_random_lesions(

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 _CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev")
 # Unenhanced HU of kidney and of solid tumour: only the enhancement above them scales with the contrast agent.
 _UNENHANCED_KIDNEY_HU, _UNENHANCED_TUMOUR_HU = 32.0, 34.0
-# The highest HU of a cyst. KiTS23's table states higher ones for a quarter of the cases, mostly of small cysts, which
-# partial volume brightens. In training, they made the network call tumours of 30 to 60 HU cysts.
+# The highest HU of a cyst in training. KiTS23's table states higher medians for a quarter of the cases, but a
+# network that was trained on cysts of up to 60 HU called tumours with the HU of fluid cysts.
 MOST_CYST_HU = 40.0
 _EMPTY = np.zeros((0, 4), np.float32)
 

@@ -111,7 +111,7 @@ class TrainingContext:
         return RunOptions(self.device, spec.precision, workers, spec.checkpoint_every, keep, self.ranks)
 
     @property
-    def library_keys(self) -> dict[str, str | None]:
+    def keys_of_libraries(self) -> dict[str, str | None]:
         """What tells the shapes that are inserted, and the kidneys if any are transplanted, from others."""
         libraries = {"lesions": self.lesions, "held-out lesions": self.held_out_lesions}
         keys = {name: None if library is None else library.key[:16] for name, library in libraries.items()}

@@ -253,7 +253,7 @@ def _identity(
         "phantoms": spec.phantoms,
         "kept network": keep,
         "settings": {name: value for name, value in preset(spec.method).to_dict().items() if name not in unused},
-        **context.library_keys,
+        **context.keys_of_libraries,
         **({"lesions unlabelled": unlabelled} if stage != Stage.STAGE1 else {}),
         "training cases": {case.name: content_or_unreadable(*case.files) for case in training},
         # The last network does not depend on what it is scored on meanwhile.
