@@ -191,18 +191,22 @@ def _wanted(arguments: argparse.Namespace, names: set[str]) -> set[str]:
 def _variants(arguments: argparse.Namespace) -> Variants:
     from kidneyseg.evaluation.variants import YARDSTICK, Variants
 
-    if arguments.lesions is None and (arguments.insertions or arguments.originals or arguments.yardstick):
+    changing = (arguments.insertions, arguments.originals, arguments.yardstick, arguments.transplants)
+    if arguments.lesions is None and any(changing):
         raise SettingsError(
-            "--insertions, --originals and --yardstick go with --lesions: name a folder of label maps, or procedural"
+            "--insertions, --originals, --yardstick and --transplants go with --lesions: name a folder of label maps, "
+            "or procedural"
         )
-    if arguments.insertions is not None and arguments.insertions < 1:
-        raise SettingsError(f"--insertions must be at least 1, not {arguments.insertions}")
+    for name in ("insertions", "transplants"):
+        if (count := getattr(arguments, name)) is not None and count < 1:
+            raise SettingsError(f"--{name} must be at least 1, not {count}")
     base = YARDSTICK if arguments.yardstick else Variants()
     return replace(
         base,
         shapes=_shapes(arguments),
         insertions=arguments.insertions or base.insertions,
         as_is=arguments.originals or base.as_is,
+        transplants=arguments.transplants or 0,
         seed=arguments.seed,
         lesions_unlabelled=frozenset(arguments.lesions_unlabelled or ()),
     )
@@ -212,13 +216,21 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
     if arguments.lesions is None:
         return None
 
-    from kidneyseg.synthesis.lesion_library import LesionLibrary
+    from kidneyseg.synthesis.kidney_library import KidneyLibrary
+    from kidneyseg.synthesis.lesion_library import LesionLibrary, is_held_out
 
+    path, table = Path(arguments.lesions), arguments.lesion_hu
+    if arguments.transplants and not path.is_dir():
+        raise SettingsError("--transplants takes kidneys from label maps: name their folder with --lesions")
     if arguments.lesions == "procedural":
         return LesionLibrary.procedural(seed=arguments.seed + 1000)
-    path = Path(arguments.lesions)
-    library = LesionLibrary.load(path) if path.is_file() else LesionLibrary.from_kits(path, arguments.lesion_hu)
-    return library.split()[1]
+    library = LesionLibrary.load(path) if path.is_file() else LesionLibrary.from_kits(path, table, wanted=is_held_out)
+    held_out = library.split()[1]
+    if arguments.lesion_hu_of == "all":
+        held_out = replace(held_out, contrast=library.contrast)
+    if arguments.transplants:
+        held_out = replace(held_out, kidneys=KidneyLibrary.from_kits(path, table, wanted=is_held_out).split()[1])
+    return held_out
 
 
 def _line(outcome: _Scored) -> str:

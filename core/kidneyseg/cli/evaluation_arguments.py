@@ -71,6 +71,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--yardstick", action="store_true", help="tumours of each growth type; masses not of a kidney; cysts; slabs"
     )
+    group.add_argument(
+        "--transplants",
+        type=int,
+        metavar="N",
+        help="number of versions with whole kidneys of the label maps instead of its own, half of them healthy (0)",
+    )
+    group.add_argument(
+        "--lesion-hu-of",
+        choices=("held-out", "all"),
+        default="held-out",
+        help="cases of the table whose HU tumours get (%(default)s)",
+    )
     group.add_argument("--originals", action="store_true", help="also score the CTs without insertion")
     group.add_argument("--seed", type=int, default=0, help="random seed of the insertions (%(default)s)")
     add_settings(parser)

@@ -132,6 +132,7 @@ def _identity(variants: Variants, spec: TrainingSpec) -> dict[str, object]:
         **({"extrarenal": variants.extrarenal} if variants.extrarenal else {}),
         **({"cysts": variants.cysts} if variants.cysts else {}),
         **({"slabs": variants.slabs} if variants.slabs else {}),
+        **({"transplants": variants.transplants} if variants.transplants else {}),
         "seed": variants.seed,
         "lesions unlabelled": sorted(variants.lesions_unlabelled),
     }

@@ -24,8 +24,10 @@ INSERTED = "CTs with inserted tumours"
 EXTRARENAL = "CTs with inserted masses that are not of a kidney"
 CYSTS = "CTs with inserted cysts"
 SLABS = "Slabs of CTs"
+TRANSPLANTED = "CTs with kidneys of others, with lesions"
+HEALTHY = "CTs with healthy kidneys of others"
 # Groups of changed CTs.
-CHANGED = (INSERTED, EXTRARENAL, CYSTS, SLABS)
+CHANGED = (INSERTED, EXTRARENAL, CYSTS, SLABS, TRANSPLANTED, HEALTHY)
 
 # Errors that end a case while the others continue.
 UNUSABLE = (KidneySegError, MemoryError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,16 @@ from kidneyseg.arrays import HU, Labels, Mask, Rng, Spacing
 from kidneyseg.datasets.cases import CaseFiles
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation.masks import read_labels
-from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED, SLABS
+from kidneyseg.evaluation.scores import (
+    AS_IS,
+    CYSTS,
+    EXTRARENAL,
+    HEALTHY,
+    INSERTED,
+    LESIONS_UNLABELLED,
+    SLABS,
+    TRANSPLANTED,
+)
 from kidneyseg.imaging.geometry import grid_geometry
 from kidneyseg.imaging.nifti import load_mask, load_volume
 from kidneyseg.imaging.volume import Volume
@@ -20,6 +30,8 @@ from kidneyseg.synthesis.growth_types import GROWTH_TYPES, GrowthType, insert_gr
 from kidneyseg.synthesis.insertion import insert_lesions, insert_random_lesions
 from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.placement import find_hosts
+from kidneyseg.synthesis.transplant import replace_kidneys
+from kidneyseg.synthesis.transplant_sites import TransplantSite, find_sites
 
 _DRAWS = 20
 _CYST_ODDS = (0.0, 0.6, 0.4)  # of none, one, two
@@ -39,6 +51,9 @@ class Variants:
     #: number of further versions of each CT that are slabs of it, 55 mm high: the first has its middle at the lower end
     #: of the kidneys, the last at the upper end
     slabs: int = 0
+    #: number of further versions of each CT with whole kidneys of `shapes.kidneys` in place of its own: with tumours or
+    #: cysts, healthy, and so on in turn
+    transplants: int = 0
     as_is: bool = False  #: also the original CT. Without `shapes` it is always taken.
     seed: int = 0  #: insertion i of a CT is drawn from seed + i and the CT's name, independently of the other CTs
     #: names of CTs with real lesions that are labelled kidney. The originals are summarised apart, since a tumour
@@ -86,6 +101,8 @@ def case_variants(case: CaseFiles, variants: Variants) -> Iterator[CaseVariant]:
     for i in range(variants.cysts):
         yield insert.cysts(i, np.random.default_rng([variants.seed + i, 2, *case.name.encode()]))
     yield from _slabs(case.name, volume, truth, variants.slabs)
+    for i in range(variants.transplants):
+        yield insert.kidneys(i, np.random.default_rng([variants.seed + i, 3, *case.name.encode()]))
 
 
 def _slabs(name: str, volume: Volume, truth: Labels, count: int) -> Iterator[CaseVariant]:
@@ -150,6 +167,30 @@ class _Inserter:
             if done:
                 return self._variant(f"cysts{number}", CYSTS, hu, labels)
         raise self._no_room("cyst")
+
+    def kidneys(self, number: int, rng: Rng) -> CaseVariant:
+        """A version with kidneys of others: with lesions where `number` is even, else healthy."""
+        if self.shapes.kidneys is None:
+            raise ValueError("versions with other kidneys need a library of kidneys")
+        healthy = number % 2
+        done = replace_kidneys(
+            *(self.volume.hu, self.truth, self._organs, np.array(self.volume.spacing_mm), self._sites),
+            *(self.shapes.kidneys, rng),
+            lesion_probability=0.0 if healthy else 1.0,
+            donors=_DRAWS,
+        )
+        if done is None:
+            raise self._no_room("donor kidney")
+        name = f"{'healthy' if healthy else 'transplant'}{number // 2}"
+        return self._variant(name, HEALTHY if healthy else TRANSPLANTED, done.hu, np.asfortranarray(done.labels))
+
+    @cached_property
+    def _organs(self) -> Labels:
+        return np.zeros_like(self.truth) if self.organs is None else self.organs
+
+    @cached_property
+    def _sites(self) -> list[TransplantSite]:
+        return find_sites(self.volume.hu, self.truth, self._organs, np.array(self.volume.spacing_mm))
 
     @property
     def _ct(self) -> tuple[HU, Labels, Spacing]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from kidneyseg.synthesis.donor_kidneys import DonorKidney, cut_kidneys
 from kidneyseg.synthesis.kidney_texture import KidneyHU
 from kidneyseg.synthesis.lesion_library import (
     MOST_CYST_HU,
+    Wanted,
     carried_over,
     case_number,
     is_held_out,
@@ -61,16 +61,19 @@ class KidneyLibrary:
         return array_key([self.hu, *(kidney.labels for kidney in self.kidneys)])
 
     @classmethod
-    def from_kits(cls, masks_dir: Path | str, hu_csv: Path | str | None = None) -> KidneyLibrary:
-        """Cut all kidneys out of label maps: about 1 s per case; see `lesion_library.LesionLibrary.from_kits`.
+    def from_kits(
+        cls, masks_dir: Path | str, hu_csv: Path | str | None = None, *, wanted: Wanted | None = None
+    ) -> KidneyLibrary:
+        """Cut kidneys out of label maps: about 1 s per case; arguments as of `lesion_library.LesionLibrary.from_kits`.
 
         Raises:
             InputError: no kidney there, or columns missing from the table.
         """
         found: list[DonorKidney] = []
         for path in label_files(Path(masks_dir)):
-            if (read := read_labels(path)) is not None:
-                found += cut_kidneys(*read, case_number(path))
+            case = case_number(path)
+            if (wanted is None or wanted(case)) and (read := read_labels(path)) is not None:
+                found += cut_kidneys(*read, case)
         if not found:
             raise InputError(
                 f"No kidneys in {masks_dir}: expected case_XXXXX.nii.gz or case_XXXXX/segmentation.nii.gz."
@@ -78,7 +81,7 @@ class KidneyLibrary:
         hu = _EMPTY if hu_csv is None else read_hu(Path(hu_csv), _CSV_COLUMNS, ("kidney_median",))
         return cls(tuple(found), hu)
 
-    def subset(self, wanted: Callable[[int], bool]) -> KidneyLibrary:
+    def subset(self, wanted: Wanted) -> KidneyLibrary:
         """The kidneys and HU rows only of the cases whose number is `wanted`."""
         rows = [wanted(int(case)) for case in self.hu[:, 0]]
         return replace(self, kidneys=tuple(one for one in self.kidneys if wanted(one.case)), hu=self.hu[rows])

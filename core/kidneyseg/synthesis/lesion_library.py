@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import re
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from kidneyseg.synthesis.kidney_library import KidneyLibrary
 
 log = logging.getLogger(__name__)
+
+Wanted = Callable[[int], bool]
+"""Whether to take the case of a number."""
 
 # HU columns of KiTS23's table of statistics that are read, besides the case.
 _CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev")
@@ -62,7 +65,7 @@ class LesionLibrary:
 
     @classmethod
     def from_kits(
-        cls, masks_dir: Path | str, hu_csv: Path | str | None = None, *, cases: Container[int] | None = None
+        cls, masks_dir: Path | str, hu_csv: Path | str | None = None, *, wanted: Wanted | None = None
     ) -> LesionLibrary:
         """Cut all lesions out of label maps: about 0.4 s per case, so build a library once and save it.
 
@@ -70,7 +73,7 @@ class LesionLibrary:
             masks_dir: folder of `case_XXXXX.nii.gz` or `case_XXXXX/segmentation.nii.gz`;
                 0 background, 1 kidney, 2 tumour, 3 cyst.
             hu_csv: HU statistics by case, with KiTS23's column names; may be None.
-            cases: numbers of the cases to take; None takes all.
+            wanted: of which cases to take the lesions, by their number; None takes all. The HU are of all cases.
 
         Raises:
             InputError: no label map there, or columns missing from the table.
@@ -83,14 +86,14 @@ class LesionLibrary:
             )
         for path in paths:
             case = case_number(path)
-            if cases is not None and case not in cases:
+            if wanted is not None and not wanted(case):
                 continue
             if (read := read_labels(path)) is not None:
                 found += cut_lesions(*read, case)
         if not found:
             raise InputError(f"No lesions in the label maps under {masks_dir}: expected labels 2 (tumour) or 3 (cyst).")
         contrast = read_hu(Path(hu_csv), _CSV_COLUMNS, _CSV_COLUMNS) if hu_csv is not None else _EMPTY
-        return cls(tuple(found), contrast).subset(lambda case: cases is None or case in cases)
+        return cls(tuple(found), contrast)
 
     @classmethod
     def procedural(cls, count: int = 120, seed: int = 0) -> LesionLibrary:
@@ -98,7 +101,7 @@ class LesionLibrary:
         rng = np.random.default_rng(seed)
         return cls(tuple(procedural_lesion(rng, "cyst" if i % 3 == 2 else "tumour") for i in range(count)))
 
-    def subset(self, wanted: Callable[[int], bool]) -> LesionLibrary:
+    def subset(self, wanted: Wanted) -> LesionLibrary:
         """The shapes and HU rows only of the cases whose number is `wanted`."""
         rows = [wanted(int(case)) for case in self.contrast[:, 0]]
         lesions = tuple(lesion for lesion in self.lesions if wanted(lesion.case))

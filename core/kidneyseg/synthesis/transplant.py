@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -110,6 +112,48 @@ def transplant(
     new_hu[box][changed] = np.clip(to_int16_hu(rest.grey[changed]), hu.min(), hu.max())
     new_labels[box], new_organs[box] = rest.labels, rest.organs
     return Transplanted(new_hu, new_labels, new_organs, donor.case)
+
+
+def replace_kidneys(
+    hu: HU,
+    labels: Labels,
+    organs: Labels,
+    spacing: Doubles,
+    sites: Sequence[TransplantSite],
+    library: KidneyLibrary,
+    rng: Rng,
+    *,
+    lesion_probability: float = 0.8,
+    largest_ml: float = 400.0,
+    donors: int = 4,
+    **parameters: Any,
+) -> Transplanted | None:
+    """Replace several kidneys of a CT by donors'.
+
+    Args:
+        hu: int16 (X, Y, Z).
+        labels: uint8 (X, Y, Z) of TISSUE, KIDNEY, TUMOUR, CYST.
+        organs: uint8 (X, Y, Z), BTCV's organ numbers; may be 0 everywhere.
+        spacing: (3,) voxel edge lengths in mm.
+        sites: the kidneys to replace, from `find_sites`.
+        library: of the donors.
+        lesion_probability: of a donor with tumour or cyst; see `KidneyLibrary.draw`.
+        largest_ml: donors with more tumour are not drawn.
+        donors: how many are tried at each site; where none has room, the CT keeps its kidney.
+        parameters: of `transplant`.
+
+    Returns:
+        Changed copies, with the case of the last donor; None where no kidney was replaced.
+    """
+    done = None
+    for site in sites:
+        for _ in range(donors):
+            donor = library.draw(rng, lesion_probability=lesion_probability, largest_ml=largest_ml)
+            more = transplant(hu, labels, organs, spacing, site, donor, library, rng, **parameters)
+            if more is not None:
+                hu, labels, organs, done = more.hu, more.labels, more.organs, more
+                break
+    return done
 
 
 def _coarse(filled: Mask, placement: DonorPlacement, site: TransplantSite) -> Mask:

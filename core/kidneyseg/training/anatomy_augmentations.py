@@ -14,11 +14,8 @@ from kidneyseg.synthesis.fat import add_fat
 from kidneyseg.synthesis.insertion import insert_lesions, insert_pseudotumour
 from kidneyseg.synthesis.organs import KIDNEYS
 from kidneyseg.synthesis.subject import GridAnatomy, Subject
-from kidneyseg.synthesis.transplant import transplant
+from kidneyseg.synthesis.transplant import replace_kidneys, transplant
 from kidneyseg.training.augmentation import augmentation
-
-# Donors that are tried where one has no room.
-_DONORS = 4
 
 
 def _has_organs(subject: Subject) -> bool:
@@ -101,18 +98,17 @@ def transplant_kidneys(
     if len(sites) > 1 and rng.random() >= both_probability:
         sites = [sites[int(rng.integers(len(sites)))]]
     spacing = np.array(subject.spacing_mm)
-    hu, labels, organs = subject.hu, subject.labels, subject.anatomy.grid.organs
-    for site in sites:
-        for _ in range(_DONORS):
-            donor = library.draw(rng, lesion_probability=lesion_probability, largest_ml=max_tumour_ml)
-            done = transplant(hu, labels, organs, spacing, site, donor, library, rng, **parameters)
-            if done is not None:
-                hu, labels, organs = done.hu, done.labels, done.organs
-                break
-    if hu is subject.hu:
+    grid = subject.anatomy.grid
+    done = replace_kidneys(
+        *(subject.hu, subject.labels, grid.organs, spacing, sites, library, rng),
+        lesion_probability=lesion_probability,
+        largest_ml=max_tumour_ml,
+        **parameters,
+    )
+    if done is None:
         return subject
-    anatomy = GridAnatomy(replace(subject.anatomy.grid, hu=hu, labels=labels, organs=organs))
-    return replace(subject, hu=hu, labels=labels, anatomy=anatomy, weights=None)
+    anatomy = GridAnatomy(replace(grid, hu=done.hu, labels=done.labels, organs=done.organs))
+    return replace(subject, hu=done.hu, labels=done.labels, anatomy=anatomy, weights=None)
 
 
 @augmentation("anatomy", "pseudotumours", parameters_of=insert_pseudotumour, applies=_may_have_lesions)

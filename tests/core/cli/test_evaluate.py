@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from donors import kidney_map
 from kidneyseg.cli import main
 from kidneyseg.evaluation import calibration, end_to_end, masks
 from kidneyseg.evaluation import error_budget as error_budget_module
 from kidneyseg.evaluation.scores import Failure, Outcome
+from kidneyseg.evaluation.variants import Variants
 from kidneyseg.imaging.nifti import save_mask, save_volume
 from kidneyseg.models import load_model, save_model
+from nifti_files import saved
 from tiny_networks import tiny_models
 from volumes import abdomen
 
@@ -153,7 +157,10 @@ def test_cases_seen_in_training_are_named(
         (2, "--cts goes with MASKS LABELS", ["kits", "--cts", "kits"]),
         (2, "go with --lesions", ["kits", "--insertions", "3"]),
         (2, "go with --lesions", ["kits", "--yardstick"]),
-        (2, "at least 1", ["kits", "--lesions", "procedural", "--insertions", "0"]),
+        (2, "go with --lesions", ["kits", "--transplants", "2"]),
+        (2, "--insertions must be at least 1", ["kits", "--lesions", "procedural", "--insertions", "0"]),
+        (2, "--transplants must be at least 1", ["kits", "--lesions", "procedural", "--transplants", "0"]),
+        (2, "takes kidneys from label maps", ["kits", "--lesions", "procedural", "--transplants", "2"]),
         (3, "no case case_9", ["masks", "kits", "--cases", "case_9"]),
         (3, "no folder", ["masks", "nowhere"]),
         (2, "--preset needs CTs to segment", ["masks", "kits", "--preset", "paper"]),
@@ -168,6 +175,35 @@ def test_arguments_that_do_not_go_together(
     folders = ("masks", "kits", "empty", "nowhere")
     assert main(["evaluate", *(str(data / word) if word in folders else word for word in arguments)]) == code
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("more", "rows"), [([], [5]), (["--lesion-hu-of", "all"], [3, 5])])
+def test_shapes_and_kidneys_are_of_held_out_cases_and_hu_of_those_wanted(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], rows: list[int]
+) -> None:
+    asked: list[Variants] = []
+
+    def remember(cases: Any, spec: Any, variants: Variants, **_: Any) -> Iterator[Outcome]:
+        asked.append(variants)
+        yield Failure("case_00000", "not segmented here")
+
+    monkeypatch.setattr(end_to_end, "segment_and_score", remember)
+    for case in (3, 5):
+        saved(tmp_path / f"case_{case:05d}.nii.gz", kidney_map((2.0, 2.0, 4.0)), np.diag([2.0, 2.0, 4.0, 1.0]))
+    table = tmp_path / "hu.csv"
+    columns = "case,kidney_median,kidney_percentile_90_0,tumor_median,tumor_stdev,cyst_median"
+    table.write_text(f"{columns}\ncase_00003,150,180,90,25,8\ncase_00005,100,140,70,20,9\n")
+    tiny_models(tmp_path)
+    command = ["evaluate", str(data / "kits"), "--models", str(tmp_path), "--lesions", str(tmp_path)]
+    main([*command, "--lesion-hu", str(table), "--transplants", "3", *more])
+    (variants,) = asked
+    shapes = variants.shapes
+    assert shapes is not None
+    assert shapes.kidneys is not None
+    assert variants.transplants == 3
+    assert not shapes.resized
+    assert {one.case for one in (*shapes.lesions, *shapes.kidneys.kidneys)} == {5}
+    assert [int(case) for case in shapes.contrast[:, 0]] == rows
 
 
 def test_the_cases_are_named_by_a_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

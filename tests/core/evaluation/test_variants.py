@@ -1,9 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from donors import kidney_library
 from kidneyseg.errors import InputError
 from kidneyseg.evaluation import variants
-from kidneyseg.evaluation.scores import AS_IS, CYSTS, EXTRARENAL, INSERTED, LESIONS_UNLABELLED, SLABS
+from kidneyseg.evaluation.scores import (
+    AS_IS,
+    CYSTS,
+    EXTRARENAL,
+    HEALTHY,
+    INSERTED,
+    LESIONS_UNLABELLED,
+    SLABS,
+    TRANSPLANTED,
+)
 from kidneyseg.evaluation.variants import YARDSTICK, YARDSTICK_FOLDS, Variants, case_variants
 from kidneyseg.imaging.nifti import load_mask, load_volume, save_mask, save_volume
 from kidneyseg.synthesis.growth_types import GROWTH_TYPES
@@ -98,6 +110,34 @@ def test_slabs_go_through_both_ends_and_the_middle_of_the_kidneys(cases, tmp_pat
         np.testing.assert_allclose(again.affine, one.volume.affine, atol=1e-4)
         kidney_ml.append((one.truth > 0).sum() * one.volume.voxel_ml)
     assert 0 < kidney_ml[0] < kidney_ml[1] > kidney_ml[2] > 0
+
+
+def test_versions_with_kidneys_of_others_are_in_turn_with_lesions_and_healthy(cases):
+    shapes = replace(SHAPES, kidneys=kidney_library())
+    made = list(case_variants(cases[0], Variants(shapes, insertions=0, transplants=4)))
+    assert [(one.name, one.group) for one in made] == [
+        ("a_transplant0", TRANSPLANTED),
+        ("a_healthy0", HEALTHY),
+        ("a_transplant1", TRANSPLANTED),
+        ("a_healthy1", HEALTHY),
+    ]
+    original, truth = abdomen()[0].hu, load_mask(cases[0].labels)[0]
+    for one in made:
+        assert (one.truth == 2).any() == (one.group == TRANSPLANTED)
+        changed = (one.truth > 0) != (truth > 0)
+        assert changed.any()
+        assert (one.volume.hu != original)[changed].mean() > 0.8
+        assert one.volume.hu.flags.f_contiguous
+        assert one.truth.flags.f_contiguous
+        assert not one.growth
+    assert len({one.truth.tobytes() for one in made}) == 4
+
+
+def test_a_ct_whose_kidneys_cannot_be_replaced_is_refused(cases):
+    save_mask(np.zeros_like(load_mask(cases[0].labels)[0]), abdomen()[0], cases[0].labels)
+    shapes = replace(SHAPES, kidneys=kidney_library())
+    with pytest.raises(InputError, match="no room for a donor kidney in a;"):
+        list(case_variants(cases[0], Variants(shapes, insertions=0, transplants=1)))
 
 
 def test_the_yardstick_has_a_version_of_each_type():

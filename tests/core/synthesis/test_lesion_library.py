@@ -98,7 +98,7 @@ def test_a_library_is_built_from_a_kits_folder(tmp_path, caplog):
     assert is_held_out(15)
     assert not is_held_out(16)
     with pytest.raises(InputError, match="No lesions"):
-        LesionLibrary.from_kits(tmp_path, cases=[99])
+        LesionLibrary.from_kits(tmp_path, wanted=[99].__contains__)
     whole = (tmp_path / "case_00004.nii.gz").read_bytes()
     (tmp_path / "case_00004.nii.gz").write_bytes(whole[: len(whole) // 2])
     left = LesionLibrary.from_kits(tmp_path)
@@ -114,7 +114,7 @@ def test_a_library_is_built_from_a_kits_folder(tmp_path, caplog):
 
 @pytest.mark.skipif(not (KITS / "kits23_masks").is_dir(), reason="needs the KiTS23 label maps in ../shared/data")
 def test_real_label_maps_give_plausible_shapes():
-    library = LesionLibrary.from_kits(KITS / "kits23_masks", KITS / "kits23_case_hu.csv", cases=[6, 19])
+    library = LesionLibrary.from_kits(KITS / "kits23_masks", KITS / "kits23_case_hu.csv", wanted=[6, 19].__contains__)
     tumours = {lesion.case: lesion for lesion in library.lesions if lesion.kind == "tumour"}
     # Volumes counted on the label maps: 11.30 and 1.80 mL.
     assert tumours[6].ml == pytest.approx(11.3, rel=0.06)
