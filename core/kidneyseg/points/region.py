@@ -1,4 +1,4 @@
-"""Which fine cells become stage 2's points: those near stage 1's detections, and beyond where a tumour continues.
+"""Which fine cells become stage 2's points: near stage 1's detections, and beyond where a kidney or lesion goes on.
 
 Also what both stages see beyond the ends of a scan.
 """
@@ -18,9 +18,9 @@ from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.resample import lattice_for, nearest_values
 
-# Share of a coarse cell that tumour must fill for the cell to be added to the detections; also in training.
-TUMOUR_SHARE = 0.4
-# Less tumour than this at the border of a region is a vessel or bowel and does not extend the region.
+# Share of a coarse cell that a kidney or lesion must fill for the cell to be added to the detections; also in training.
+FOLLOWED_SHARE = 0.4
+# Less than this at the border of a region is a vessel or bowel and does not extend the region.
 _LEAST_AT_BORDER_ML = 1.0
 # How far the scan's ends are repeated outward; also in training.
 BEYOND_MM = 20.0
@@ -89,24 +89,24 @@ def regions_around(detections: PointCloud, volume: Volume, grid_mm: float, margi
 
 
 def cells_beyond_margin(
-    detections: PointCloud, tumour_mm: NDArray[np.floating], cell_ml: float, margin_mm: float
+    detections: PointCloud, followed_mm: NDArray[np.floating], cell_ml: float, margin_mm: float
 ) -> NDArray[np.int32]:
-    """Cells of the detections' lattice to add to them where a tumour reaches the border of its region.
+    """Cells of the detections' lattice to add to them where a kidney or a lesion reaches the border of its region.
 
     Args:
         detections: as given to `regions_around`, with at least one KIDNEY point.
-        tumour_mm: (N, 3) centres of one region's tumour cells, in mm from the volume's corner.
+        followed_mm: (N, 3) centres of one region's cells of kidney and lesions, in mm from the volume's corner.
         cell_ml: volume of such a cell.
         margin_mm: as given to `regions_around`.
 
     Returns:
-        int32 (M, 3), the coarse cells that tumour fills; none where less than 1 mL lies at the border.
+        int32 (M, 3), the coarse cells that they fill; none where less than 1 mL lies at the border.
     """
-    if len(tumour_mm) == 0:
+    if len(followed_mm) == 0:
         return np.zeros((0, 3), np.int32)
     step = np.asarray(detections.lattice.step_mm)
     index = detections.index[detections.labelled(KIDNEY)]
-    cells = np.stack([detections.lattice.cells_of(tumour_mm[:, axis], axis) for axis in range(3)], axis=1)
+    cells = np.stack([detections.lattice.cells_of(followed_mm[:, axis], axis) for axis in range(3)], axis=1)
     cells, counts = np.unique(cells, axis=0, return_counts=True)
     low, high = np.minimum(index.min(0), cells.min(0)), np.maximum(index.max(0), cells.max(0)) + 1
     detected = np.zeros(high - low, bool)
@@ -115,7 +115,7 @@ def cells_beyond_margin(
     at_border = distance > margin_mm - step.min()
     if counts[at_border].sum() * cell_ml < _LEAST_AT_BORDER_ML:
         return np.zeros((0, 3), np.int32)
-    full = counts * cell_ml * 1000.0 >= TUMOUR_SHARE * step.prod()
+    full = counts * cell_ml * 1000.0 >= FOLLOWED_SHARE * step.prod()
     return np.asarray(cells[full & (distance > 0)], np.int32)
 
 

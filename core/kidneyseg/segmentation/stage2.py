@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from kidneyseg.arrays import Mask
-from kidneyseg.imaging.labels import CYST, TUMOUR
+from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.features import kidney_level, stage2_features
@@ -20,8 +20,10 @@ from kidneyseg.segmentation import networks
 from kidneyseg.segmentation.method import Context, unite
 from kidneyseg.segmentation.orientation import turned
 
-# How many times the regions may grow to follow a lesion.
+# How many times the regions may grow to follow a kidney or a lesion.
 _MOST_GROWTH = 5
+# A region follows kidney of at least this probability. What looks less like it at the border may be spleen or liver.
+_SURE_KIDNEY = 0.8
 
 # Stage 2's points may be this much darker than the darkest of stage 1's, as smaller cells have more noise.
 _BELOW_STAGE1_HU = 100
@@ -33,7 +35,7 @@ def separate_tumour(detections: PointCloud, margin_mm: float, context: Context) 
     Networks of three classes know no cysts.
 
     Probabilities are the mean over the points and their left-right mirror image. Where the scan ends, its last layer is
-    repeated beyond its end. Where a lesion reaches the border of its region, as a large one does of which stage 1
+    repeated beyond its end. Where a lesion or a kidney reaches the border of its region, as one does of which stage 1
     detects only a part, it is added to the detections and the region that has grown is labelled again.
 
     Args:
@@ -67,8 +69,8 @@ def separate_tumour(detections: PointCloud, margin_mm: float, context: Context) 
         for i, region in enumerate(changed):
             part = context.progress.part(*_share_of(growth, i, len(changed)))
             labelled[region.key] = cloud = label(*_points(region, volume, whole, lowest_hu, part), part)
-            lesion_mm = cloud.select(cloud.labelled(TUMOUR) | cloud.labelled(CYST)).centres_mm
-            added.append(cells_beyond_margin(grown_detections, lesion_mm, whole.cell_ml, margin_mm))
+            followed_mm = cloud.select(_followed(cloud)).centres_mm
+            added.append(cells_beyond_margin(grown_detections, followed_mm, whole.cell_ml, margin_mm))
         if not sum(map(len, added)):
             break
         grown_detections = grown(grown_detections, np.concatenate(added))
@@ -81,6 +83,12 @@ def region_points(detections: PointCloud, volume: Volume, whole: Lattice, margin
     regions, lowest_hu = regions_around(detections, volume, whole.step_mm[0], margin_mm), _lowest_hu(detections)
     points = [_points(region, volume, whole, lowest_hu, Progress())[0] for region in regions]
     return unite([PointCloud.of_cells(whole), *points])
+
+
+def _followed(cloud: PointCloud) -> Mask:
+    """Which points a region grows with where they reach its border: bool (N,)."""
+    lesions = cloud.labelled(TUMOUR) | cloud.labelled(CYST)
+    return lesions if cloud.probability is None else lesions | (cloud.probability[:, KIDNEY] >= _SURE_KIDNEY)
 
 
 def _lowest_hu(stage1: PointCloud) -> int:

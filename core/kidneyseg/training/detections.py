@@ -17,7 +17,7 @@ from kidneyseg.datasets.cases import CaseFiles, LabelledGrid, cut_grid, read_cas
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.points.body import body_mask_on
 from kidneyseg.points.features import hu_features
-from kidneyseg.points.region import TUMOUR_SHARE, surface_distance_mm
+from kidneyseg.points.region import FOLLOWED_SHARE, surface_distance_mm
 from kidneyseg.points.resample import lattice_for
 from kidneyseg.points.sampling import kept_inside
 from kidneyseg.segmentation.stage1 import remove_small_detections
@@ -245,7 +245,7 @@ def coarse_cells(mask: Mask, crop: Crop, low: Indices, shape: tuple[int, ...]) -
     cells = np.floor((np.argwhere(mask) + crop.corner + 0.5) * scale).astype(np.int64) - low
     cells = cells[((cells >= 0) & (cells < shape)).all(axis=1)]
     flat, counts = np.unique(np.ravel_multi_index(tuple(cells.T), shape), return_counts=True)
-    result.reshape(-1)[flat[counts >= TUMOUR_SHARE / scale**3]] = True
+    result.reshape(-1)[flat[counts >= FOLLOWED_SHARE / scale**3]] = True
     return result
 
 

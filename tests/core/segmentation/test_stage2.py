@@ -61,6 +61,25 @@ def test_a_tumour_is_followed_as_far_as_it_goes(end: int, passes: int) -> None:
     assert (mask[5:15, 8:22, 8:22] == KIDNEY).all()
 
 
+@pytest.mark.parametrize(("logit", "followed"), [(1.0, True), (0.1, False)])
+def test_a_kidney_is_followed_where_stage2_is_sure_of_it(logit: float, followed: bool) -> None:
+    """Stage 1 detects 30 of 80 mm. A tenth of the fake network's logit is a probability of .55."""
+    volume, detections = body(30)
+    volume.hu[15:40, 8:22, 8:22] = 190
+
+    def rule(_coords, features):
+        kidney = features[:, 0] * 200 + 75 > 150
+        return [~kidney, kidney * logit, 0 * kidney]
+
+    network = FakeNetwork(1, 3, rule)
+    cloud = separate_tumour(detections, MARGIN_MM, context_of(network, volume, grid_mm=2.0))
+    found = np.zeros(volume.shape, bool)
+    found[tuple(cloud.index[cloud.labelled(KIDNEY)].T)] = True
+    assert found[5:18, 8:22, 8:22].all()
+    assert found[5:40, 8:22, 8:22].all() == followed
+    assert (network.passes > 2) == followed
+
+
 def test_no_end_of_growth_is_waited_for() -> None:
     mask, made = labelled(170)
     assert made == 12
