@@ -91,7 +91,10 @@ class LesionLibrary:
             if (read := read_labels(path)) is not None:
                 found += cut_lesions(*read, case)
         if not found:
-            raise InputError(f"No lesions in the label maps under {masks_dir}: expected labels 2 (tumour) or 3 (cyst).")
+            which = "" if wanted is None else ", of the cases to take (held out are those divisible by 5)"
+            raise InputError(
+                f"No lesions in the label maps under {masks_dir}{which}: expected labels 2 (tumour) or 3 (cyst)."
+            )
         contrast = read_hu(Path(hu_csv), _CSV_COLUMNS, _CSV_COLUMNS) if hu_csv is not None else _EMPTY
         return cls(tuple(found), contrast)
 
