@@ -217,7 +217,8 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
         return None
 
     from kidneyseg.synthesis.kidney_library import KidneyLibrary
-    from kidneyseg.synthesis.lesion_library import LesionLibrary, is_held_out
+    from kidneyseg.synthesis.kits_files import is_held_out
+    from kidneyseg.synthesis.lesion_library import LesionLibrary
 
     path, table = Path(arguments.lesions), arguments.lesion_hu
     if arguments.transplants and not path.is_dir():

@@ -13,7 +13,8 @@ import numpy as np
 from kidneyseg.arrays import HU, Doubles, Labels, Range, Rng, Spacing
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.synthesis.blending import blend, make_patch
-from kidneyseg.synthesis.lesion_library import MOST_CYST_HU, LesionLibrary, any_hu
+from kidneyseg.synthesis.lesion_hu import MOST_CYST_HU, any_hu
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, ball_radius_mm
 from kidneyseg.synthesis.placement import MAX_BLOCKED, Host, Neighbours, find_hosts, place
 from kidneyseg.synthesis.texture import Texture, TumourHU, textures, tumour_texture
@@ -116,7 +117,7 @@ def insert_lesions(
         cyst_odds: probability of 0, 1, 2 ... cysts, where the library holds any.
         necrotic: probability that a tumour is mostly necrotic; see `texture.textures`.
         cystic: probability that a tumour is cystic.
-        any_hu_probability: of a lesion whose HU are drawn at random; see `lesion_library.any_hu`. Cysts are given -10
+        any_hu_probability: of a lesion whose HU are drawn at random; see `lesion_hu.any_hu`. Cysts are given -10
             to 40 HU.
 
     Returns:

@@ -13,16 +13,8 @@ from kidneyseg.datasets.cache import Arrays, array_key, cached
 from kidneyseg.errors import InputError
 from kidneyseg.synthesis.donor_kidneys import DonorKidney, cut_kidneys
 from kidneyseg.synthesis.kidney_texture import KidneyHU
-from kidneyseg.synthesis.lesion_library import (
-    MOST_CYST_HU,
-    Wanted,
-    carried_over,
-    case_number,
-    is_held_out,
-    label_files,
-    read_hu,
-    read_labels,
-)
+from kidneyseg.synthesis.kits_files import Wanted, case_number, is_held_out, label_files, read_hu, read_labels
+from kidneyseg.synthesis.lesion_hu import MOST_CYST_HU, carried_over
 from kidneyseg.synthesis.texture import TumourHU
 
 # HU columns of KiTS23's table of statistics that are read, besides the case.

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import logging
-import re
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,35 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kidneyseg.arrays import Floats, Labels, Rng, Spacing
+from kidneyseg.arrays import Floats, Rng
 from kidneyseg.datasets.cache import Arrays, array_key, cached
 from kidneyseg.errors import InputError
-from kidneyseg.imaging.labels import require_known
-from kidneyseg.imaging.nifti import load_mask
+from kidneyseg.synthesis.kits_files import Wanted, case_number, is_held_out, label_files, read_hu, read_labels
+from kidneyseg.synthesis.lesion_hu import carried_over, typical_hu
 from kidneyseg.synthesis.lesion_shapes import Kind, LesionShape, cut_lesions, procedural_lesion
 from kidneyseg.synthesis.texture import TumourHU
 
 if TYPE_CHECKING:
     from kidneyseg.synthesis.kidney_library import KidneyLibrary
 
-log = logging.getLogger(__name__)
-
-Wanted = Callable[[int], bool]
-"""Whether to take the case of a number."""
-
 # HU columns of KiTS23's table of statistics that are read, besides the case.
 _CSV_COLUMNS = ("kidney_median", "tumor_median", "tumor_stdev")
-# Unenhanced HU of kidney and of solid tumour: only the enhancement above them scales with the contrast agent.
-_UNENHANCED_KIDNEY_HU, _UNENHANCED_TUMOUR_HU = 32.0, 34.0
-# The highest HU of a cyst in training. KiTS23's table states higher medians for a quarter of the cases, but a
-# network that was trained on cysts of up to 60 HU called tumours with the HU of fluid cysts.
-MOST_CYST_HU = 40.0
 _EMPTY = np.zeros((0, 4), np.float32)
-
-
-def is_held_out(case: int) -> bool:
-    """The fixed split of shapes: cases divisible by 5 are for validation, all others for training."""
-    return case % 5 == 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,38 +168,11 @@ class LesionLibrary:
         Args:
             kidney_hu: the kidney's median HU. The case is one of the 30 whose kidneys' HU are nearest to it.
         """
-        if len(self.contrast):
-            near = np.argsort(np.abs(self.contrast[:, 1] - kidney_hu))[:30]
-            _, source, tumour, sd = (float(value) for value in self.contrast[rng.choice(near)])
-        else:
-            ratio = float(np.clip(rng.normal(0.55, 0.22), 0, 1.3))
-            source, sd = kidney_hu, 36.0
-            tumour = _UNENHANCED_TUMOUR_HU + max(kidney_hu - _UNENHANCED_KIDNEY_HU, 0.0) * ratio
+        if not len(self.contrast):
+            return typical_hu(kidney_hu, rng)
+        near = np.argsort(np.abs(self.contrast[:, 1] - kidney_hu))[:30]
+        _, source, tumour, sd = (float(value) for value in self.contrast[rng.choice(near)])
         return carried_over(kidney_hu, source, tumour, sd, rng)
-
-
-def any_hu(kidney_hu: float, rng: Rng) -> TumourHU:
-    """HU for a tumour in a kidney of median `kidney_hu`, within and beyond what tumours show, often brighter than it.
-
-    So that shape and context are learnt, not the contrast of most tumours (domain randomisation as in Billot et al.,
-    SynthSeg, Medical Image Analysis 86, 2023).
-    """
-    return TumourHU(float(np.clip(kidney_hu + rng.uniform(-90.0, 80.0), 5.0, 260.0)), float(rng.uniform(15.0, 50.0)))
-
-
-def carried_over(kidney_hu: float, source: float, tumour: float, sd: float, rng: Rng) -> TumourHU:
-    """HU for a tumour in a kidney of median `kidney_hu`, from those of a real case.
-
-    Args:
-        source: median HU of the case's kidney.
-        tumour: median HU of its tumour.
-        sd: SD of its tumour's HU.
-    """
-    # Near the unenhanced kidney's HU the ratio is meaningless: hardly any agent has arrived.
-    ratio = (tumour - _UNENHANCED_TUMOUR_HU) / max(source - _UNENHANCED_KIDNEY_HU, 25.0)
-    median = _UNENHANCED_TUMOUR_HU + ratio * (kidney_hu - _UNENHANCED_KIDNEY_HU) + float(rng.normal(0.0, 5.0))
-    spread = float(np.clip((20.0 + max(kidney_hu, 0.0)) / (20.0 + max(source, 0.0)), 0.6, 1.3))
-    return TumourHU(float(np.clip(median, 5.0, 260.0)), sd * spread)
 
 
 def kits_library(masks: Path, hu_csv: Path | None, cache: Path) -> LesionLibrary:
@@ -240,45 +194,3 @@ def _of_about(pool: list[LesionShape], ml: float, rng: Rng) -> LesionShape:
     volumes = np.array([lesion.ml for lesion in pool])
     nearest = np.argsort(np.abs(np.log(volumes / ml)))[: max(8, len(pool) // 5)]
     return pool[int(rng.choice(nearest))]
-
-
-def label_files(folder: Path) -> list[Path]:
-    """The label maps in KiTS' layout, sorted."""
-    return sorted([*folder.glob("case_*.nii.gz"), *folder.glob("case_*/segmentation.nii.gz")])
-
-
-def read_labels(path: Path) -> tuple[Labels, Spacing] | None:
-    """A label map and its spacing in mm; None, with a warning, where it cannot be used."""
-    try:
-        labels, geometry = load_mask(path)
-        require_known(labels, path.name)
-    except InputError as error:
-        log.warning("%s; the label map is left out", error)
-        return None
-    return labels, geometry.spacing_mm
-
-
-def case_number(path: Path) -> int:
-    """The number of a KiTS case; InputError where the path has none."""
-    match = re.search(r"case_(\d+)", str(path))
-    if match is None:
-        raise InputError(f"{path} has no case number in its name: expected case_XXXXX.")
-    return int(match.group(1))
-
-
-def read_hu(path: Path, columns: Sequence[str], needed: Collection[str]) -> Floats:
-    """KiTS23's HU statistics: float32 (cases, 1 + columns), the case's number first; nan where a case has no value.
-
-    Cases without one of the `needed` columns are left out. Raises InputError where the table lacks a column.
-    """
-    with path.open(newline="") as table:
-        reader = csv.DictReader(table)
-        missing = {"case", *columns} - set(reader.fieldnames or ())
-        if missing:
-            raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}: expected KiTS23's HU statistics.")
-        rows = [
-            [float(row["case"].split("_")[-1]), *(float(row[column] or "nan") for column in columns)]
-            for row in reader
-            if all(row[column] for column in needed)
-        ]
-    return np.array(rows, dtype=np.float32).reshape(-1, 1 + len(columns))

@@ -16,7 +16,7 @@ from kidneyseg.synthesis.donor_kidneys import VOXEL_MM, DonorKidney, with_sinus
 from kidneyseg.synthesis.kidney_library import HostHU, KidneyLibrary
 from kidneyseg.synthesis.kidney_removal import WithoutKidney, remove_kidney, removed_share, sources
 from kidneyseg.synthesis.kidney_texture import KidneyHU, lesions_over, parenchyma, sinus_texture
-from kidneyseg.synthesis.lesion_library import any_hu
+from kidneyseg.synthesis.lesion_hu import any_hu
 from kidneyseg.synthesis.organs import AORTA, CAVA
 from kidneyseg.synthesis.texture import Texture, matching_noise, textures
 from kidneyseg.synthesis.transplant_sites import DonorPlacement, TransplantSite, displacement, place_donor
@@ -78,7 +78,7 @@ def transplant(
         closer_mm: range of how much nearer the surroundings come to lie to the donor than they were to the kidney.
         necrotic: probability that a tumour is mostly necrotic; see `texture.textures`.
         cystic: probability that a tumour is cystic.
-        any_hu_probability: that the HU of its tumours are drawn at random; see `lesion_library.any_hu`.
+        any_hu_probability: that the HU of its tumours are drawn at random; see `lesion_hu.any_hu`.
 
     Returns:
         Changed copies; None where the donor has no room.

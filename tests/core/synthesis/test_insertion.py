@@ -9,7 +9,8 @@ import pytest
 
 from kidney_host import host
 from kidneyseg.synthesis.insertion import Insertion, insert_lesion, insert_lesions, insert_random_lesions
-from kidneyseg.synthesis.lesion_library import MOST_CYST_HU, LesionLibrary
+from kidneyseg.synthesis.lesion_hu import MOST_CYST_HU
+from kidneyseg.synthesis.lesion_library import LesionLibrary
 from kidneyseg.synthesis.lesion_shapes import LesionShape, procedural_lesion
 from kidneyseg.synthesis.placement import find_hosts
 

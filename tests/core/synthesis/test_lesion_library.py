@@ -12,7 +12,8 @@ import pytest
 
 from kidney_host import ball
 from kidneyseg.errors import InputError
-from kidneyseg.synthesis.lesion_library import LesionLibrary, is_held_out, kits_library
+from kidneyseg.synthesis.kits_files import is_held_out
+from kidneyseg.synthesis.lesion_library import LesionLibrary, kits_library
 
 KITS = Path(__file__).resolve().parents[4] / "shared" / "data"
 
