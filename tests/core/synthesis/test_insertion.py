@@ -88,7 +88,7 @@ def test_hu_can_be_drawn_at_random(library):
 
     def drawn(probability: float) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {"tumour": [], "cyst": []}
-        for seed in range(16):
+        for seed in range(40):
             rng = np.random.default_rng(seed)
             *_, done = insert_lesions(
                 hu, labels, (1.5,) * 3, library, hosts, rng, cyst_odds=(0.0, 1.0), any_hu_probability=probability
