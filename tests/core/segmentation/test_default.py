@@ -23,36 +23,33 @@ from tiny_networks import tiny_models
 from volumes import abdomen
 
 
-def bright(channels: int, classes: int) -> FakeNetwork:
-    """Calls kidney what is brighter than 100 HU."""
+def bright(channels: int, classes: int, logit: float) -> FakeNetwork:
+    """Calls kidney what is brighter than 100 HU; with a tenth of the logit by a probability of .55."""
 
     def rule(_coords, features):
         kidney = features[:, 0] * 200 + 75 > 100
-        return [~kidney, kidney, *[~kidney & kidney] * (classes - 2)]
+        return [~kidney, kidney * logit, *[~kidney & kidney] * (classes - 2)]
 
     return FakeNetwork(channels, classes, rule)
 
 
 def context(volume: Volume, settings: Settings) -> Context:
     models = [
-        Model(bright(channels, classes), "net", "net-1", {"grid_mm": grid_mm})
-        for channels, classes, grid_mm in ((1, 2, 5.0), (2, 3, 2.0))
+        Model(bright(channels, classes, logit), "net", "net-1", {"grid_mm": grid_mm})
+        for channels, classes, grid_mm, logit in ((1, 2, 5.0, 1.0), (2, 3, 2.0, 0.1))
     ]
     return Context(volume, settings, Networks(*models), "cpu", Progress())
 
 
 @pytest.mark.parametrize("margin_mm", [0.0, 4.0, 10.0])
 def test_stage2_sees_all_within_the_margin(margin_mm: float) -> None:
+    """And no more, since it is not sure of the kidney, which otherwise its region would follow."""
     volume, _ = abdomen()
     settings = preset("default").with_(stage2={"margin_mm": margin_mm})
     given, by = context(volume, settings), Default()
     detections = by.stage1(given, by.sample(given))
     expected = region_points(detections[0], volume, lattice_for(volume, 2.0), margin_mm)
-    shown = by.stage2(given, detections).index
-    if margin_mm >= 10:
-        assert np.array_equal(shown, expected.index)
-    else:  # the kidney reaches the border of its region, which follows it
-        assert set(map(tuple, expected.index)) < set(map(tuple, shown))
+    assert np.array_equal(by.stage2(given, detections).index, expected.index)
     assert np.array_equal(by.stage2_points(detections[0], volume, settings, expected.lattice).index, expected.index)
     # Both balls with the margin around them.
     assert len(expected) * 0.008 == pytest.approx(2 * 4.19e-3 * (26 + margin_mm) ** 3, rel=0.3)
