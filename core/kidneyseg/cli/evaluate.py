@@ -191,11 +191,12 @@ def _wanted(arguments: argparse.Namespace, names: set[str]) -> set[str]:
 def _variants(arguments: argparse.Namespace) -> Variants:
     from kidneyseg.evaluation.variants import YARDSTICK, Variants
 
-    changing = (arguments.insertions, arguments.originals, arguments.yardstick, arguments.transplants)
+    of_all = arguments.lesion_hu_of == "all"
+    changing = (arguments.insertions, arguments.originals, arguments.yardstick, arguments.transplants, of_all)
     if arguments.lesions is None and any(changing):
         raise SettingsError(
-            "--insertions, --originals, --yardstick and --transplants go with --lesions: name a folder of label maps, "
-            "or procedural"
+            "--insertions, --originals, --yardstick, --transplants and --lesion-hu-of go with --lesions: name a folder "
+            "of label maps, or procedural"
         )
     for name in ("insertions", "transplants"):
         if (count := getattr(arguments, name)) is not None and count < 1:
@@ -223,6 +224,10 @@ def _shapes(arguments: argparse.Namespace) -> LesionLibrary | None:
     path, table = Path(arguments.lesions), arguments.lesion_hu
     if arguments.transplants and not path.is_dir():
         raise SettingsError("--transplants takes kidneys from label maps: name their folder with --lesions")
+    if arguments.lesion_hu_of == "all" and not (path.is_file() or (path.is_dir() and table)):
+        raise SettingsError(
+            "--lesion-hu-of all takes KiTS' table of HU: name it with --lesion-hu, beside its label maps"
+        )
     if arguments.lesions == "procedural":
         return LesionLibrary.procedural(seed=arguments.seed + 1000)
     library = LesionLibrary.load(path) if path.is_file() else LesionLibrary.from_kits(path, table, wanted=is_held_out)

@@ -180,7 +180,7 @@ class _Inserter:
             donors=_DRAWS,
         )
         if done is None:
-            raise self._no_room("donor kidney")
+            raise self._no_room("donor kidney", "ask for fewer such versions")
         name = f"{'healthy' if healthy else 'transplant'}{number // 2}"
         return self._variant(name, HEALTHY if healthy else TRANSPLANTED, done.hu, np.asfortranarray(done.labels))
 
@@ -199,7 +199,5 @@ class _Inserter:
     def _variant(self, suffix: str, group: str, hu: HU, labels: Labels) -> CaseVariant:
         return CaseVariant(f"{self.name}_{suffix}", group, replace(self.volume, hu=np.asfortranarray(hu)), labels)
 
-    def _no_room(self, what: str) -> InputError:
-        return InputError(
-            f"there is no room for a {what} in {self.name}; use smaller shapes, or leave this case out of DATA"
-        )
+    def _no_room(self, what: str, mend: str = "use smaller shapes") -> InputError:
+        return InputError(f"there is no room for a {what} in {self.name}; {mend}, or leave this case out of DATA")

@@ -160,6 +160,8 @@ def test_cases_seen_in_training_are_named(
         (2, "go with --lesions", ["kits", "--transplants", "2"]),
         (2, "--insertions must be at least 1", ["kits", "--lesions", "procedural", "--insertions", "0"]),
         (2, "--transplants must be at least 1", ["kits", "--lesions", "procedural", "--transplants", "0"]),
+        (2, "go with --lesions", ["kits", "--lesion-hu-of", "all"]),
+        (2, "name it with --lesion-hu", ["kits", "--lesions", "procedural", "--lesion-hu-of", "all"]),
         (2, "takes kidneys from label maps", ["kits", "--lesions", "procedural", "--transplants", "2"]),
         (3, "no case case_9", ["masks", "kits", "--cases", "case_9"]),
         (3, "no folder", ["masks", "nowhere"]),
