@@ -24,6 +24,8 @@ _ROUNDS = 2
 # At an end of the scan, a tumour that has more in common with kidney is kidney; so is one that makes up so much of what
 # it is connected to, as there is no kidney that it grows from.
 _MOST_OVERLAP_AT_END, _MOST_OVERLAP_ALONE, _ALONE = 0.72, 0.55, 0.75
+# Anywhere, a tumour of a lower mean probability that has more in common with kidney is kidney.
+_UNSURE, _MOST_OVERLAP_UNSURE = 0.65, 0.75
 _SMOOTH_MM = 2.0
 _BIN_HU, _LOWEST_HU, _BINS, _HISTOGRAM_SD_HU = 4.0, -200.0, 150, 8.0
 _NEIGHBOURS = ndimage.generate_binary_structure(3, 3)
@@ -40,16 +42,16 @@ class _Around:
     distance_mm: Doubles  #: to the lesion
 
 
-def relabel_cut_kidneys(cloud: PointCloud) -> PointCloud:
-    """The cloud with tumours at an end of the scan that look like kidney relabelled as kidney, with probabilities.
+def relabel_kidney_parts(cloud: PointCloud) -> PointCloud:
+    """The cloud with tumours that are parts of a healthy kidney relabelled as kidney, with probabilities.
 
-    Stage 2 takes the pole of a kidney that the scan cuts for a tumour. That has the HU of the scan's kidneys; a tumour
-    with those would hardly be found.
+    They have the HU of the scan's kidneys, compared by histograms, and one more reason to doubt them: they lie at an
+    end of the scan, where stage 2 takes the pole of a kidney that is cut for a tumour; or stage 2 is not sure of them.
 
     Args:
         cloud: stage 2's, with labels and probabilities; returned as it is without probabilities or such a tumour.
     """
-    if cloud.labels is None or cloud.probability is None or not (cloud.labelled(TUMOUR) & cloud.at_end).any():
+    if cloud.labels is None or cloud.probability is None or not cloud.labelled(TUMOUR).any():
         return cloud
     kidney = cloud.labelled(KIDNEY) & (cloud.probability[:, KIDNEY] >= _SURE)
     if kidney.sum() < _LEAST_CELLS:
@@ -61,12 +63,17 @@ def relabel_cut_kidneys(cloud: PointCloud) -> PointCloud:
     of_kidney = _histogram(bins[kidney])
     component, whole = (ndimage.label(one, _NEIGHBOURS)[0][at] for one in (grid == TUMOUR, grid >= KIDNEY))
     of_whole = np.bincount(whole)
+    at_end = np.zeros(component.max() + 1, bool)
+    at_end[component[cloud.at_end]] = True
     relabelled = np.zeros(len(cloud), bool)
-    for number in np.setdiff1d(component[cloud.at_end], 0):
+    for number in range(1, len(at_end)):
         tumour = component == number
-        alone = tumour.sum() >= _ALONE * of_whole[whole[tumour][0]]
-        alike = np.minimum(_histogram(bins[tumour]), of_kidney).sum()
-        relabelled |= tumour & (alike > (_MOST_OVERLAP_ALONE if alone else _MOST_OVERLAP_AT_END))
+        most = _MOST_OVERLAP_AT_END if at_end[number] else 1.0
+        if at_end[number] and tumour.sum() >= _ALONE * of_whole[whole[tumour][0]]:
+            most = _MOST_OVERLAP_ALONE
+        if cloud.probability[tumour, TUMOUR].mean(dtype=np.float64) < _UNSURE:
+            most = min(most, _MOST_OVERLAP_UNSURE)
+        relabelled |= tumour & (np.minimum(_histogram(bins[tumour]), of_kidney).sum() > most)
     return cloud.relabelled(np.flatnonzero(relabelled), TUMOUR, KIDNEY)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kidneyseg.arrays import dense_array, dense_mask
+from kidneyseg.arrays import dense_mask
 from kidneyseg.imaging.labels import CYST, KIDNEY, TUMOUR
 from kidneyseg.points.cloud import PointCloud
 
@@ -23,9 +23,6 @@ _BRIDGE_MM, _SMALL_PART_ML = 8.0, 2.0
 # or a calyx: on 42 CTs with inserted tumours this removed a third of the false tumours of 1 mL or more, and one of 44
 # true ones.
 _SMALLEST_LESION_ML, _LEAST_PROBABILITY = 0.3, 0.8
-# Fluid that has this share of its surface in common with tumours is their necrosis or cystic part, if they make up this
-# share of the whole. With less, what looks like tumour is mostly the wall of a cyst, whose cells hold kidney as well.
-_TUMOUR_CONTACT, _LEAST_TUMOUR_SHARE = 0.3, 0.2
 
 
 def keep_kidneys(cloud: PointCloud, ids: NDArray[np.int32]) -> tuple[PointCloud, NDArray[np.int32]]:
@@ -95,41 +92,6 @@ def _parts(index: NDArray[np.int32], step: NDArray[np.floating]) -> tuple[NDArra
         return np.zeros(len(index), np.int64), 1
     nearest = ndimage.distance_transform_edt(~core, sampling=step, return_distances=False, return_indices=True)
     return parts[tuple(nearest)][tuple(cells.T)].astype(np.int64) - 1, count
-
-
-def join_fluid_to_tumours(cloud: PointCloud) -> PointCloud:
-    """The cloud with cysts that border on tumour relabelled as tumour, in labels and probabilities.
-
-    Stage 2 takes the necrotic core of a tumour for a cyst, and so does a reader who does not look at its wall.
-    """
-    if cloud.labels is None or not (cloud.labelled(CYST).any() and cloud.labelled(TUMOUR).any()):
-        return cloud
-    grid, cells = dense_array(cloud.index, cloud.labels, margin=1)
-    at = tuple(cells.T)
-    neighbours = ndimage.generate_binary_structure(3, 3)
-    (fluid, cysts), (solid, tumours) = (ndimage.label(grid == label, neighbours) for label in (CYST, TUMOUR))
-    surface, contact = _contact(fluid, solid, cysts, tumours)
-    borders = contact.sum(axis=1) >= _TUMOUR_CONTACT * np.maximum(surface, 1)
-    tumour = (contact > 0) @ np.bincount(solid[at], minlength=tumours + 1)
-    whole = tumour + np.bincount(fluid[at], minlength=cysts + 1)
-    joins = borders & (tumour >= _LEAST_TUMOUR_SHARE * whole)
-    return cloud.relabelled(np.flatnonzero(joins[fluid[at]]), CYST, TUMOUR)
-
-
-def _contact(
-    fluid: NDArray[np.integer], solid: NDArray[np.integer], cysts: int, tumours: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The faces of each fluid's surface, (cysts + 1,), and those that it shares with each tumour; 0 is none."""
-    surface, contact = np.zeros(cysts + 1, np.intp), np.zeros((cysts + 1) * (tumours + 1), np.intp)
-    for axis in range(3):
-        for by in (-1, 1):
-            outer = (fluid > 0) & (np.roll(fluid, by, axis) == 0)  # there is nothing at the edges
-            surface += np.bincount(fluid[outer], minlength=cysts + 1)
-            pair = fluid[outer].astype(np.intp) * (tumours + 1) + np.roll(solid, by, axis)[outer]
-            contact += np.bincount(pair, minlength=len(contact))
-    pairs = contact.reshape(cysts + 1, tumours + 1)
-    pairs[:, 0] = 0
-    return surface, pairs
 
 
 def remove_small_lesions(cloud: PointCloud) -> PointCloud:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from kidneyseg.errors import ModelError
 from kidneyseg.imaging.volume import Volume
 from kidneyseg.models import Model
-from kidneyseg.points.appearance import refine_lesions, relabel_cut_kidneys
+from kidneyseg.points.appearance import refine_lesions, relabel_kidney_parts
 from kidneyseg.points.cloud import Lattice, PointCloud
 from kidneyseg.points.clusters import cluster_cloud
-from kidneyseg.points.objects import cut_thin_bridges, join_fluid_to_tumours, keep_kidneys, remove_small_lesions
+from kidneyseg.points.cystic import label_cystic_lesions
+from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_lesions
 from kidneyseg.points.resample import lattice_for
 from kidneyseg.points.sampling import sample_body
 from kidneyseg.segmentation.method import Context, Method, Objects, check_network, register, unite
@@ -52,15 +53,15 @@ class Default(Method):
         return region_points(detections, volume, lattice, _margin_mm(settings))
 
     def cluster(self, context: Context, cloud: PointCloud) -> Objects:
-        """Kidneys and lesions together: keeps kidneys with theirs, joins necrosis to tumours, removes small lesions.
+        """Kidneys and lesions together: keeps kidneys with theirs, tells cysts from tumours, removes small lesions.
 
-        Of the others it refines the borders. First, tumours that are cut ends of kidneys become kidney.
+        Of the others it refines the borders. First, tumours that are parts of healthy kidneys become kidney.
         """
-        cloud, clusters = relabel_cut_kidneys(cloud), context.settings.clusters
+        cloud, clusters = relabel_kidney_parts(cloud), context.settings.clusters
         needed = min_samples_of(clusters, cloud.lattice.step_mm[0])
         objects = cluster_cloud(cloud, clusters.eps_mm, needed, progress=context.progress)
         kept, ids = cut_thin_bridges(*keep_kidneys(*objects))
-        return refine_lesions(remove_small_lesions(join_fluid_to_tumours(kept))), ids
+        return refine_lesions(remove_small_lesions(label_cystic_lesions(kept))), ids
 
 
 def _grid_mm(model: Model) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
-from kidneyseg.points.appearance import refine_lesions, relabel_cut_kidneys
+from kidneyseg.points.appearance import refine_lesions, relabel_kidney_parts
 from kidneyseg.points.cloud import Lattice, PointCloud
 
 CELL = Lattice((2.0, 2.0, 2.0), (40, 30, 30))
@@ -116,7 +116,7 @@ def cut_pole(tumour_hu: float, *, at_end: bool = True) -> PointCloud:
 
 def test_a_tumour_at_the_scans_end_that_looks_like_kidney_is_one() -> None:
     pole = cut_pole(128.0)
-    kidney = relabel_cut_kidneys(pole)
+    kidney = relabel_kidney_parts(pole)
     assert kidney.labels is not None
     assert kidney.probability is not None
     assert (kidney.labels == KIDNEY).all()
@@ -126,18 +126,37 @@ def test_a_tumour_at_the_scans_end_that_looks_like_kidney_is_one() -> None:
 
 def test_without_a_kidney_that_it_grows_from_less_likeness_is_enough() -> None:
     grows = cut_pole(120.0)
-    assert (relabel_cut_kidneys(grows).labels == grows.labels).all()
+    assert (relabel_kidney_parts(grows).labels == grows.labels).all()
     gap = grows.index[:, 0] - grows.index[:, 0].min() - TRUE_END
     alone = grows.select((gap < 0) | (gap > 2))
     assert alone.labelled(TUMOUR).any()
-    assert not relabel_cut_kidneys(alone).labelled(TUMOUR).any()
+    assert not relabel_kidney_parts(alone).labelled(TUMOUR).any()
+
+
+@pytest.mark.parametrize(
+    ("tumour_hu", "tumour_probability", "stays"),
+    [(128.0, 0.6, False), (128.0, 0.7, True), (100.0, 0.6, True)],
+    ids=["like kidney and unsure", "like kidney but sure", "unsure but darker"],
+)
+def test_a_part_of_a_kidney_that_may_be_tumour_needs_hu_or_certainty(
+    tumour_hu: float, tumour_probability: float, stays: bool
+) -> None:
+    cloud = cut_pole(tumour_hu, at_end=False)
+    tumour = cloud.labelled(TUMOUR)
+    assert cloud.probability is not None
+    probability = cloud.probability.copy()
+    probability[tumour, TUMOUR], probability[tumour, KIDNEY] = tumour_probability, 1.0 - tumour_probability
+    found = relabel_kidney_parts(replace(cloud, probability=probability))
+    assert found.probability is not None
+    assert (found.labels == (cloud.labels if stays else KIDNEY)).all()
+    np.testing.assert_array_equal(found.probability.argmax(axis=1), found.labels)
 
 
 def test_other_tumours_stay_tumours() -> None:
     for cloud in (cut_pole(60.0), cut_pole(128.0, at_end=False)):
-        assert relabel_cut_kidneys(cloud) is cloud or (relabel_cut_kidneys(cloud).labels == cloud.labels).all()
+        assert relabel_kidney_parts(cloud) is cloud or (relabel_kidney_parts(cloud).labels == cloud.labels).all()
     pole = cut_pole(128.0)
     assert pole.labels is not None
     none = replace(pole, labels=np.where(pole.labels == KIDNEY, TISSUE, pole.labels))
-    assert relabel_cut_kidneys(none) is none, "there is no kidney to compare with"
-    assert relabel_cut_kidneys(replace(pole, probability=None)).labels is pole.labels
+    assert relabel_kidney_parts(none) is none, "there is no kidney to compare with"
+    assert relabel_kidney_parts(replace(pole, probability=None)).labels is pole.labels

@@ -9,7 +9,7 @@ import pytest
 
 from kidneyseg.imaging.labels import CYST, KIDNEY, TISSUE, TUMOUR
 from kidneyseg.points.cloud import Lattice, PointCloud
-from kidneyseg.points.objects import cut_thin_bridges, join_fluid_to_tumours, keep_kidneys, remove_small_lesions
+from kidneyseg.points.objects import cut_thin_bridges, keep_kidneys, remove_small_lesions
 
 CELL = Lattice((10.0, 10.0, 10.0), (200, 9, 9))  # 1 mL each
 
@@ -144,41 +144,3 @@ def test_a_kidney_that_falls_apart_stays() -> None:
     assert len(kept) == len(points), "each part holds over 20 mL"
     nothing, _ = cut_thin_bridges(points.select(np.zeros(len(points), bool)), ids[:0])
     assert len(nothing) == 0
-
-
-def with_probabilities(points: PointCloud, tumour: float) -> PointCloud:
-    """The cloud with probabilities: `tumour` of tumour points, and .7 of cyst points beside .2 of tumour."""
-    assert points.labels is not None
-    rows = {CYST: [0.05, 0.05, 0.2, 0.7], TUMOUR: [0.0, 1.0 - tumour, tumour, 0.0], KIDNEY: [0.0, 1.0, 0.0, 0.0]}
-    probability = np.array([rows[int(label)] for label in points.labels], np.float16)
-    return replace(points, probability=probability)
-
-
-def test_fluid_that_borders_on_a_tumour_is_its_necrosis_and_a_cyst_beside_one_stays() -> None:
-    core, beside = (CYST, (20, 40), (10, 30)), (CYST, (80, 100), (0, 20))
-    points, _ = solid(A_KIDNEY, (TUMOUR, (10, 50), (0, 40)), core, (TUMOUR, (100, 110), (0, 2)), beside)
-    given = with_probabilities(points, 0.95)
-    joined = join_fluid_to_tumours(given)
-    assert points.labels is not None
-    assert given.probability is not None
-    inside = (points.labels == CYST) & (points.index[:, 0] < 25)
-    assert inside.sum() == 10 * 10 * 12
-    assert joined.labels.tolist() == np.where(inside, TUMOUR, points.labels).tolist()
-    assert joined.probability is not None
-    np.testing.assert_allclose(joined.probability[inside], [[0.05, 0.05, 0.9, 0.0]] * inside.sum(), atol=1e-3)
-    np.testing.assert_array_equal(joined.probability[~inside], given.probability[~inside])
-    np.testing.assert_array_equal(given.labels, points.labels)
-    no_tumour, _ = solid(A_KIDNEY, core)
-    assert join_fluid_to_tumours(no_tumour) is no_tumour
-
-
-def test_a_little_tumour_on_a_large_cyst_leaves_it_a_cyst() -> None:
-    points, _ = solid(A_KIDNEY, (TUMOUR, (8, 42), (8, 42)), (CYST, (10, 40), (10, 40)))
-    given = with_probabilities(points, 0.95)
-    joined = join_fluid_to_tumours(given)
-    assert (given.labelled(TUMOUR).sum(), given.labelled(CYST).sum()) == (64 * 12, 225 * 12)
-    assert joined.labelled(CYST).sum() == 0, "22 % of the whole"
-    larger, _ = solid(A_KIDNEY, (TUMOUR, (2, 46), (2, 46)), (CYST, (4, 44), (4, 44)))
-    given = with_probabilities(larger, 0.95)
-    assert (given.labelled(TUMOUR).sum(), given.labelled(CYST).sum()) == (84 * 12, 400 * 12)
-    np.testing.assert_array_equal(join_fluid_to_tumours(given).labels, given.labels)
