@@ -24,7 +24,8 @@ _ROUNDS = 2
 # At an end of the scan, a tumour that has more in common with kidney is kidney; so is one that makes up so much of what
 # it is connected to, as there is no kidney that it grows from.
 _MOST_OVERLAP_AT_END, _MOST_OVERLAP_ALONE, _ALONE = 0.72, 0.55, 0.75
-# Anywhere, a tumour of a lower mean probability that has more in common with kidney is kidney.
+# Anywhere, a tumour of a lower mean probability that has more in common with kidney is kidney: neither the network nor
+# the HU speak for it.
 _UNSURE, _MOST_OVERLAP_UNSURE = 0.65, 0.75
 _SMOOTH_MM = 2.0
 _BIN_HU, _LOWEST_HU, _BINS, _HISTOGRAM_SD_HU = 4.0, -200.0, 150, 8.0
@@ -63,16 +64,15 @@ def relabel_kidney_parts(cloud: PointCloud) -> PointCloud:
     of_kidney = _histogram(bins[kidney])
     component, whole = (ndimage.label(one, _NEIGHBOURS)[0][at] for one in (grid == TUMOUR, grid >= KIDNEY))
     of_whole = np.bincount(whole)
-    at_end = np.zeros(component.max() + 1, bool)
-    at_end[component[cloud.at_end]] = True
+    at_end = np.isin(np.arange(component.max() + 1), component[cloud.at_end])
+    unsure = np.bincount(component, weights=cloud.probability[:, TUMOUR]) < _UNSURE * np.bincount(component)
     relabelled = np.zeros(len(cloud), bool)
-    for number in range(1, len(at_end)):
+    for number in np.setdiff1d(np.flatnonzero(at_end | unsure), 0):
         tumour = component == number
-        most = _MOST_OVERLAP_AT_END if at_end[number] else 1.0
-        if at_end[number] and tumour.sum() >= _ALONE * of_whole[whole[tumour][0]]:
-            most = _MOST_OVERLAP_ALONE
-        if cloud.probability[tumour, TUMOUR].mean(dtype=np.float64) < _UNSURE:
-            most = min(most, _MOST_OVERLAP_UNSURE)
+        most = _MOST_OVERLAP_UNSURE if unsure[number] else 1.0
+        if at_end[number]:
+            alone = tumour.sum() >= _ALONE * of_whole[whole[tumour][0]]
+            most = min(most, _MOST_OVERLAP_ALONE if alone else _MOST_OVERLAP_AT_END)
         relabelled |= tumour & (np.minimum(_histogram(bins[tumour]), of_kidney).sum() > most)
     return cloud.relabelled(np.flatnonzero(relabelled), TUMOUR, KIDNEY)
 
