@@ -56,4 +56,4 @@ class FieldGuard(QObject):
                 if event.key() in _COMMITTING or (event.key() in _MOVING_ON and changed):
                     self._release()  # a spin box that loses the focus takes what was typed
                     return True
-        return super().eventFilter(watched, event)
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QWidget
 
@@ -49,6 +49,18 @@ class _Notice(QFrame):
         single_shot(self, _BRIEF_MS, self.deleteLater).start()
 
 
+class _Stack(QWidget):
+    """What scrolls: it tells when a notice has come or gone."""
+
+    changed = Signal()
+
+    def event(self, event: QEvent) -> bool:
+        """Tell it before the layout places the notices."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.changed.emit()
+        return super().event(event)
+
+
 class Notices(QScrollArea):
     """Notices: of each subject one event, which the next one replaces; and what is true of the open CT and its mask.
 
@@ -57,7 +69,7 @@ class Notices(QScrollArea):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._inside = named(QWidget(), "notices")
+        self._inside = named(_Stack(), "notices")
         self._layout = column(self._inside, spacing=3)
         self._lasting: dict[str, tuple[str, ...]] = {}
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -66,13 +78,7 @@ class Notices(QScrollArea):
         self.setWidgetResizable(True)
         self.setWidget(self._inside)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
-        self._inside.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Take another height when a notice has come or gone."""
-        if event.type() == QEvent.Type.LayoutRequest:
-            self._fit()
-        return super().eventFilter(watched, event)
+        self._inside.changed.connect(self._fit)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Take another height where sentences wrap otherwise."""
@@ -130,9 +136,10 @@ class Notices(QScrollArea):
         return [notice.text for notice in self._all()]
 
     def _all(self) -> list[_Notice]:
-        items = [self._layout.itemAt(i) for i in range(self._layout.count())]
-        widgets = [item.widget() for item in items if item is not None]
-        return [widget for widget in widgets if isinstance(widget, _Notice)]
+        # Not by itemAt(): PySide keeps the Python object of an item that Qt has deleted, and takes the next widget at
+        # that address for it.
+        shown = [notice for notice in self._inside.findChildren(_Notice) if self._layout.indexOf(notice) >= 0]
+        return sorted(shown, key=self._layout.indexOf)
 
     def _remove(self, subject: str) -> None:
         for notice in self._all():

@@ -114,7 +114,7 @@ class CloudPane(Pane):
             self.entered.emit()
         if event.type() == QEvent.Type.MouseButtonDblClick:
             self.maximise_requested.emit(self.title)
-        return super().eventFilter(watched, event)
+        return False
 
     def fail(self, reason: str) -> None:
         """Show why there is no 3-D view."""

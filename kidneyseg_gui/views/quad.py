@@ -68,7 +68,7 @@ class Quad(QWidget):
             self._last_used = watched
         if event.type() == QEvent.Type.Leave:
             self.slice_left.emit()
-        return super().eventFilter(watched, event)
+        return False
 
     def _splitter(self, orientation: Qt.Orientation, *widgets: QWidget) -> QSplitter:
         splitter = QSplitter(orientation)
