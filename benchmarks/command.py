@@ -129,7 +129,7 @@ class Suite:
         path, coords = self._sites(self.args.sites)
         case = Case("inference", path, len(coords), PLANES, avx2=self.args.avx2)
         beside = [(0, False), (1, False), (2, False), (1, True), (2, True)]
-        rows = [measure_contention(case, self.args.repeats, count, sessions=sessions) for count, sessions in beside]
+        rows = measure_contention(case, self.args.repeats, beside)
         yield f"{_unet()} on a busy machine, {_count(coords)} sites", rows
 
     def _sites(self, count: int) -> tuple[Path, sites.Coords]:

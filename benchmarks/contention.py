@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -36,13 +36,18 @@ class Contention:
         return statistics.median(b / a for a, b in zip(one, two, strict=True))
 
 
-def measure_contention(case: Case, repeats: int, spinning: int, *, sessions: bool) -> Contention:
+def measure_contention(case: Case, repeats: int, beside: Sequence[tuple[int, bool]]) -> list[Contention]:
     """Run a case on one and two threads in turn. The order changes, so that neither always runs first.
+
+    Args:
+        case: its number of threads is replaced.
+        repeats: timed runs of each number of threads beside each set of processes.
+        beside: for each row, the number of processes that never sleep, and whether each has a session of its own.
 
     Raises:
         LibraryError: when a process of the kernels fails.
     """
-    row = Contention(spinning, sessions)
+    rows = [Contention(spinning, sessions) for spinning, sessions in beside]
     with ExitStack() as stack:
         workers = {
             threads: stack.enter_context(closing(Worker("native", replace(case, threads=threads))))
@@ -50,11 +55,12 @@ def measure_contention(case: Case, repeats: int, spinning: int, *, sessions: boo
         }
         for worker in workers.values():
             worker.measure()
-        stack.enter_context(_spinning(spinning, sessions=sessions))
-        for repeat in range(repeats):
-            for threads in THREADS[:: 1 if repeat % 2 else -1]:
-                row.seconds[threads].append(workers[threads].measure()["total"])
-    return row
+        for row in rows:
+            with _spinning(row.spinning, sessions=row.sessions):
+                for repeat in range(repeats):
+                    for threads in THREADS[:: 1 if repeat % 2 else -1]:
+                        row.seconds[threads].append(workers[threads].measure()["total"])
+    return rows
 
 
 def contention_table(rows: list[Contention]) -> str:
