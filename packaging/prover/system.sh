@@ -10,6 +10,13 @@ is_ubuntu() { # suite
     case $1 in jammy | noble | questing | resolute) ;; *) return 1 ;; esac
 }
 
+# Whether a suite is of this system's distribution, whose keys it has.
+is_own() { # suite
+    local id
+    id=$(. /etc/os-release && echo "$ID")
+    if is_ubuntu "$1"; then [[ $id == ubuntu ]]; else [[ $id == debian ]]; fi
+}
+
 # The mirror of the distribution that a suite belongs to: from this system's apt sources, or the distribution's own.
 mirror_of() { # suite
     local origin=Debian own=http://deb.debian.org/debian/ found
@@ -27,7 +34,7 @@ bootstrap() { # suite
         options+=("--components=main,universe")
         recipe=(/usr/share/debootstrap/scripts/gutsy)
     fi
-    [[ ! $keyring ]] || options+=(--keyring "$keyring")
+    [[ ! $keyring ]] || is_own "$1" || options+=(--keyring "$keyring")
     debootstrap "${options[@]}" "$1" "$work/$1" "$(mirror_of "$1")" "${recipe[@]}" >"$work/debootstrap.log" 2>&1
 }
 

@@ -23,7 +23,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+_T = TypeVar("_T")
 SLOW_S = 300  # a virtual screen on a busy machine
 DRAG_SOURCE = Path(__file__).parents[2] / "tests/acceptance/drag_source.py"
 
@@ -56,7 +58,7 @@ def main() -> int:
             _command("ctrl+q")
         _wait(lambda: program.poll() is not None, "the end", 60)
         seen["exit status"] = program.returncode
-    except TimeoutError as error:
+    except (TimeoutError, subprocess.CalledProcessError) as error:
         seen["failed"] = str(error)
         _picture(arguments.picture)
     finally:
@@ -166,7 +168,9 @@ def _window(name: str = "KidneySeg") -> str:
 
 def _command(keys: str) -> None:
     """Press keys in the program's window; after a drag, that from where it came may have them."""
-    _tool("search", "--onlyvisible", "--name", "KidneySeg", "windowactivate", "--sync")
+    # xdotool fails where a window, e.g. that from where a file came, goes while it looks through all of them.
+    window = _wait(_window, "the window").split()[0]
+    _tool("windowactivate", "--sync", window)
     time.sleep(0.5)
     _tool("key", "--clearmodifiers", keys)
 
@@ -184,12 +188,14 @@ def _read(log: Path | None) -> str:
     return log.read_text() if log is not None and log.is_file() else ""
 
 
-def _wait(until: Callable[[], bool], what: str, seconds: float = SLOW_S) -> None:
+def _wait(until: Callable[[], _T], what: str, seconds: float = SLOW_S) -> _T:
+    """The first result that is true."""
     end = time.monotonic() + seconds
-    while not until():
+    while not (result := until()):
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not come within {seconds:.0f} s")
         time.sleep(0.02)
+    return result
 
 
 if __name__ == "__main__":
